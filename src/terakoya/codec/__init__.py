@@ -1,0 +1,5 @@
+"""How targets are written for a model and read back. A codec is invertible, and says when an answer is unreadable."""
+
+from terakoya.codec.base import Codec, TextCodec
+
+__all__ = ["Codec", "TextCodec"]

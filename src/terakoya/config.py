@@ -1,0 +1,357 @@
+"""The one description of a run, and the only home of defaults.
+
+A user's TOML holds what differs; the run folder keeps the whole. An unknown key stops everything and
+names its nearest neighbour. `auto` means: resolved from model family, size and data, and recorded.
+"""
+
+from __future__ import annotations
+
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from terakoya.errors import ConfigError, nearest
+
+Auto = Literal["auto"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class TaskConfig(Section):
+    """What is taught. Either `use` (a shipped task, an installed one, or a .py file) or `data` (a table)."""
+
+    use: str = ""
+    data: str = (
+        ""  # path relative to the config; .csv .tsv .jsonl .parquet, "hub:owner/name", or two files "src.txt|tgt.txt"
+    )
+    dev: str = ""
+    exam: str = ""
+    source: str = "source"
+    target: str = "target"
+    group: str = ""
+    split: str = ""  # the author's own split column, with values train / dev / exam (or test)
+    encoding: str = ""  # "" means by BOM, else UTF-8
+    codec: Literal["", "text", "number", "quantity", "labels"] = ""
+    notation: str = ""  # of the codec number: plain, bracketed, groups, pds, exponent, reversed
+    separator: str = ""  # between labels; "" is white space
+    metric: str = ""  # "" is the codec's own
+    options: dict[str, Any] = Field(default_factory=dict)  # of the task named by `use`
+
+
+class SplitConfig(Section):
+    """How examples are parted. Only "hash" is stable when rows are added; the others say so."""
+
+    method: Literal["hash", "exact", "stratified", "tail", "column"] = "hash"
+    dev: float = Field(default=0.1, ge=0, lt=1)
+    exam: float = Field(default=0.1, ge=0, lt=1)
+    dev_items: int = Field(default=0, ge=0)  # exact sizes, for the method "exact"; 0 takes the share
+    exam_items: int = Field(default=0, ge=0)
+    stratify: str = ""  # tag by which the method "stratified" cuts; "" is the target
+    folds: int = Field(default=0, ge=0)
+    fold: int = Field(default=0, ge=0)
+    salt: str = ""  # another salt, another split
+
+
+class ModelConfig(Section):
+    base: str = "small"  # tiny | small | base (built in), a hub name, or a folder
+    family: Literal["auto", "encoder-decoder", "decoder"] = "auto"
+    head: Literal["auto", "sequence", "set"] = "auto"
+    width: int = Field(default=0, ge=0)  # built-in models only; 0 is the named size's own
+    layers: int = Field(default=0, ge=0)
+    attention_heads: int = Field(default=0, ge=0)
+    dropout: float = Field(default=-1.0, ge=-1, lt=1)  # -1: the family's own
+    max_source: int = Field(default=0, ge=0)  # tokens; 0 is measured from the data
+    max_target: int = Field(default=0, ge=0)
+    revision: str = ""
+    adaptation: Literal["full", "lora"] = "full"
+    lora_rank: int = Field(default=16, ge=1)
+    lora_alpha: int = Field(default=32, ge=1)
+    lora_dropout: float = Field(default=0.0, ge=0, lt=1)
+    lora_targets: tuple[str, ...] = ()  # () is every linear layer of the blocks
+    merge: bool = True
+    vocabulary: Literal["full", "trimmed"] = "full"
+    new_tokens: Literal["needed", "none"] = "needed"
+    new_token_init: Literal["meaning", "mean", "random"] = "meaning"
+    label_init: Literal["random", "names"] = "random"
+    template: Literal["auto", "chat", "plain"] = "auto"
+    instruction: str = ""  # put before every source; the task's own where ""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+
+class TrainConfig(Section):
+    steps: int | Auto = "auto"
+    epochs: float | Auto = "auto"
+    minutes: float = Field(default=0.0, ge=0)  # 0: no bound
+    batch_size: int | Auto = "auto"
+    accumulate: int = Field(default=1, ge=1)
+    learning_rate: float | Auto = "auto"
+    schedule: Literal["auto", "constant", "linear", "cosine", "one-cycle"] = "auto"
+    warmup: float | Auto = "auto"  # share of all steps when below 1, else steps
+    optimizer: Literal["adamw"] = "adamw"
+    weight_decay: float | Auto = "auto"
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = Field(default=1.0, ge=0)  # gradient norm; 0: not clipped
+    loss: Literal["auto", "cross-entropy", "focal", "class-balanced", "order-invariant"] = "auto"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    focal_gamma: float = Field(default=2.0, ge=0)
+    class_balance_beta: float = Field(default=0.999, ge=0, lt=1)
+    logit_adjustment: float = Field(default=0.0, ge=0)  # tau in the loss; 0: off
+    label_order: Literal["as-given", "canonical", "shuffled"] = "as-given"
+    loss_on: Literal["answer", "all"] = "answer"
+    average: float | Auto = "auto"  # decay of the weight average used for answers; 0: off
+    curriculum: bool | Auto = "auto"
+    evaluate_every: int | Auto = "auto"
+    dev_items: int = Field(default=400, ge=1)  # asked by generation at each evaluation
+    select: Literal["metric", "loss", "last"] = "metric"
+    stop_when_solved: float = Field(default=1.0, ge=0)  # dev metric at which training may end early; 0: never
+    patience: int = Field(default=0, ge=0)  # evaluations without a better one; 0: no limit
+    keep: int = Field(default=2, ge=2)  # checkpoints
+    bucket: bool = True  # batches of similar length
+    prefix_cache: bool | Auto = "auto"  # shared prompt prefix computed once where exact
+    checkpointing: bool = False  # gradient checkpointing
+    on_oom: Literal["stop", "halve"] = "stop"
+    threads: int = Field(default=0, ge=0)
+    guards: bool = True
+    on_collapse: Literal["warn", "stop"] = "warn"
+    trackers: tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...] = ()
+
+
+class DecodeConfig(Section):
+    method: Literal["greedy", "beam", "sample", "best-expected"] = "greedy"
+    beams: int = Field(default=4, ge=1)
+    samples: int = Field(default=16, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+    top_k: int = Field(default=0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    constrained: bool = True  # held to the codec's written language
+    objective: Literal["auto", "probability", "jaccard", "f1"] = "auto"  # what best-expected maximises
+    logit_adjustment: float = Field(default=0.0, ge=0)  # tau of the label prior at decoding
+    max_tokens: int = Field(default=0, ge=0)  # 0: from the longest target
+    batch_size: int = Field(default=64, ge=1)
+    abstain_below: float = Field(default=0.0, ge=0, le=1)
+    verify: bool = False  # an answer that cannot have produced its source is not given
+
+
+class ScoreConfig(Section):
+    smallest_gain: float = Field(default=0.02, ge=0)  # the smallest gain worth having
+    exam_items: int = Field(default=0, ge=0)  # of a task made by rule; 0 is the task's own
+    resamples: int = Field(default=2000, ge=100)
+
+
+class TeacherConfig(Section):
+    kind: Literal["api", "rules", "lexicon"] = "api"
+    base_url: str = "https://openrouter.ai/api/v1"
+    model: str = ""
+    key_variable: str = "OPENROUTER_API_KEY"  # the name of an environment variable, never the key
+    licence: str = ""  # the terms under which its output may be trained on
+    recipe: str = ""  # a shipped recipe, or a folder of prompt files
+    sources: str = ""  # a corpus: a shipped one, a path, "hub:owner/name"
+    samples: int = Field(default=1000, ge=1)
+    budget: float = Field(default=0.0, ge=0)  # money in `currency`; 0: none, then only `requests` bounds
+    currency: str = "USD"
+    requests: int = Field(default=0, ge=0)
+    price_in: float = Field(default=-1.0, ge=-1)  # per million tokens; -1: not known
+    price_out: float = Field(default=-1.0, ge=-1)
+    max_concurrent: int = Field(default=64, ge=1)
+    requests_per_minute: int = Field(default=0, ge=0)
+    tokens_per_minute: int = Field(default=0, ge=0)
+    max_tokens: int = Field(default=256, ge=1)
+    temperature: float = Field(default=0.7, ge=0)
+    deadline: float = Field(default=60.0, gt=0)  # seconds of wall clock for one call
+    attempts: int = Field(default=5, ge=1)
+    hedge: bool = False
+    banned: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # the fixed label set; () is open
+    quota: float = Field(default=0.0, ge=0, le=1)  # largest share of one label; 0: none
+    density: int = Field(default=0, ge=0)  # examples per label at which generation is done; 0: `samples` decides
+
+
+class Config(Section):
+    """Everything that decides a run; what shall happen."""
+
+    name: str = "run"
+    seed: int = Field(default=0, ge=0)
+    lang: Literal["", "en", "ja"] = ""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    task: TaskConfig = TaskConfig()
+    split: SplitConfig = SplitConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    decode: DecodeConfig = DecodeConfig()
+    score: ScoreConfig = ScoreConfig()
+    teacher: TeacherConfig = TeacherConfig()
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """The config in a TOML file, with `section.key=value` overrides laid over it."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ConfigError("there is no such config", where=str(path)) from error
+    except IsADirectoryError as error:
+        raise ConfigError("this is a folder, not a config", where=str(path)) from error
+    except PermissionError as error:
+        raise ConfigError("this file may not be read", where=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8 (byte {error.start})", where=str(path), do="Save the config as UTF-8.") from error
+    return parse_config(text, where=str(path), overrides=overrides)
+
+
+def parse_config(text: str, *, where: str = "config", overrides: Sequence[str] = ()) -> Config:
+    try:
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"not valid TOML: {error}", where=where, do="Mend the line named above.") from error
+    for override in overrides:
+        values = _overlaid(values, override)
+    return make_config(values, where=where)
+
+
+def make_config(values: Mapping[str, Any], *, where: str = "config") -> Config:
+    """A Config from plain values; all faults are told at once."""
+    values = dict(values)
+    if isinstance(values.get("task"), str):
+        values["task"] = {"use": values["task"]}
+    try:
+        # TOML has arrays only; strict tuples want lists turned, which JSON mode does and Python mode does not.
+        return Config.model_validate(_tuples(values))
+    except ValidationError as error:
+        faults = sorted({_fault(dict(item), where) for item in error.errors()})
+        raise ConfigError("\n".join(faults)) from error
+
+
+def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
+    values: dict[str, Any] = config.model_dump()
+    for override in overrides:
+        values = _overlaid(values, override)
+    return make_config(values, where="--set")
+
+
+def write_config(config: Config) -> str:
+    """The whole config as TOML, nothing left out, defaults included."""
+    values = config.model_dump()
+    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if not isinstance(value, dict)]
+    for section, keys in values.items():
+        if isinstance(keys, dict):
+            lines += ["", f"[{section}]"]
+            lines += [f"{key} = {_toml(value)}" for key, value in keys.items()]
+    return "\n".join(lines) + "\n"
+
+
+def known_keys() -> Iterator[tuple[str, str, Any]]:
+    """Every (section, key, default); the section "" holds the top level."""
+    for name, field in Config.model_fields.items():
+        default = field.default
+        if isinstance(default, Section):
+            for key in type(default).model_fields:
+                yield name, key, getattr(default, key)
+        else:
+            yield "", name, default
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: item if key == "options" else _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _overlaid(values: Mapping[str, Any], override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path) or len(path) > 3:
+        raise ConfigError(
+            f"'{override}' is no setting",
+            where="--set",
+            do="Write --set section.key=value, as in --set train.steps=100.",
+        )
+    merged = {name: dict(item) if isinstance(item, dict) else item for name, item in values.items()}
+    if isinstance(merged.get("task"), str):
+        merged["task"] = {"use": merged["task"]}
+    place: dict[str, Any] = merged
+    for name in path[:-1]:
+        inner = place.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"'{name}' is no section", where="--set", do="Write --set section.key=value.")
+        place[name] = place = dict(inner)
+    place[path[-1]] = _value(text, path)
+    return merged
+
+
+def _value(text: str, path: Sequence[str]) -> Any:
+    """A value as TOML reads it; text stays text where the key takes text (`--set model.revision=007`)."""
+    if _takes_text_only(path):
+        return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _takes_text_only(path: Sequence[str]) -> bool:
+    model: Any = Config
+    for name in path[:-1]:
+        field = model.model_fields.get(name)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
+            return False
+        model = field.annotation
+    field = model.model_fields.get(path[-1])
+    return field is not None and field.annotation is str
+
+
+def _fault(error: dict[str, Any], where: str) -> str:
+    place = [str(part) for part in error["loc"]]
+    section, key = (
+        (place[0], place[1]) if len(place) > 1 and place[0] in Config.model_fields else ("", place[0] if place else "")
+    )
+    spot = f"{where}[{section}]" if section else where
+    if error["type"] == "extra_forbidden":
+        return f"{spot}: unknown key '{key}'\n{nearest(key, _keys_of(section))}"
+    got = error.get("input")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    choices = _choices_of(section, key)
+    hint = f"\n{nearest(str(got), choices)}" if choices and isinstance(got, str) else ""
+    return f"{spot}: '{key}' cannot be {got!r}: {message[:1].lower()}{message[1:]}{hint}"
+
+
+def _keys_of(section: str) -> list[str]:
+    return [key for place, key, _ in known_keys() if place == section] + ([] if section else list(Config.model_fields))
+
+
+def _choices_of(section: str, key: str) -> list[str]:
+    model: Any = Config.model_fields[section].annotation if section else Config
+    field = model.model_fields.get(key) if model is not None else None
+    return list(_literals(field.annotation)) if field is not None else []
+
+
+def _literals(annotation: Any) -> Iterator[str]:
+    if typing.get_origin(annotation) is Literal:
+        yield from (str(choice) for choice in typing.get_args(annotation))
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, tuple):
+        for part in typing.get_args(annotation):
+            yield from _literals(part)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + "".join(_escaped(char) for char in value) + '"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + "}"
+    return repr(value)
+
+
+def _escaped(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    return f"\\u{ord(char):04x}" if ord(char) < 32 or ord(char) == 127 else char

@@ -1,0 +1,105 @@
+"""How we say no: what happened, where, and what to do now.
+
+Every error that a user can put right is a `TerakoyaError`. It is shown without a traceback and its
+class decides the exit code of the command line (house rule: 0 done, 1 done with a stop finding, 70 our fault).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from types import ModuleType
+from typing import ClassVar
+
+
+class TerakoyaError(Exception):
+    """A refusal in plain words.
+
+    `what` happened, `where` (file, row, column, key), what to `do` now, and what is already `saved`
+    (so that nobody fears for what was made or paid for).
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, what: str, *, where: str = "", do: str = "", saved: str = "") -> None:
+        self.what, self.where, self.do, self.saved = what, where, do, saved
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        head = f"{self.where}: {self.what}" if self.where else self.what
+        return "\n".join(line for line in (head, self.saved, self.do) if line)
+
+
+class ConfigError(TerakoyaError):
+    """The command or the config cannot be carried out as written."""
+
+    exit_code = 2
+
+
+class DataError(TerakoyaError):
+    """The data is not what it says it is."""
+
+    exit_code = 3
+
+
+class ProviderError(TerakoyaError):
+    """A teacher's provider refused or failed for good."""
+
+    exit_code = 4
+
+
+class BudgetError(TerakoyaError):
+    """Going on would spend more than was allowed."""
+
+    exit_code = 5
+
+
+class DiskError(TerakoyaError):
+    """The disk is full, read-only or failing."""
+
+    exit_code = 6
+
+
+class LockedError(TerakoyaError):
+    """Another process is writing here."""
+
+    exit_code = 7
+
+
+class NumericError(TerakoyaError):
+    """A number stopped being finite."""
+
+    exit_code = 8
+
+
+class CorruptError(TerakoyaError):
+    """A file of ours is torn, cut or changed."""
+
+    exit_code = 9
+
+
+class IncompatibleError(TerakoyaError):
+    """Made by another version, or two things that do not belong together."""
+
+    exit_code = 10
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A sentence that offers the nearest name, or lists all of them when none is near."""
+    known = sorted(set(names))
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean '{close[0]}'?"
+    return f"Known: {', '.join(known)}." if known else ""
+
+
+def need(module: str, *, extra: str) -> ModuleType:
+    """Import an optional package, or say which extra brings it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigError(
+            f"this needs the package '{module.split('.')[0]}', which is not installed ({error})",
+            do=f"Install it with: pip install 'terakoya[{extra}]'",
+        ) from error
