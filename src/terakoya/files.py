@@ -189,3 +189,8 @@ def _guess(path: Path) -> str:
             continue
         fitting.append(name)
     return f"; it reads as {' or '.join(fitting)}" if fitting else ""
+
+
+def read_table(name: str, folder: Path, *, encoding: str = "") -> Iterator[Row]:
+    """Rows of the table that a config names; paths are relative to `folder`."""
+    return read_rows(folder / name, encoding=encoding)

@@ -1,0 +1,5 @@
+"""`python -m terakoya` is `terakoya`."""
+
+from terakoya.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,224 @@
+"""Words become one call each: read, call, show. Whatever a command does, a notebook can do by the same name.
+
+Nothing heavy is imported before a command is chosen; `terakoya --help` costs little more than typer itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="terakoya",
+    help="Teach small language models narrow Japanese skills, and be told the truth about what was learnt.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, may be repeated")]
+RunDir = Annotated[Path, typer.Option("--run-dir", help="where run folders are made")]
+Seed = Annotated[int | None, typer.Option("--seed", help="short for --set seed=N")]
+Lang = Annotated[str, typer.Option("--lang", help="en or ja; the locale decides otherwise")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
+Anyway = Annotated[bool, typer.Option("--anyway", help="go on in spite of findings of level stop")]
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="a shipped experiment, a TOML file, or a run folder to go on with")],
+    overrides: Overrides = None,
+    run_dir: RunDir = Path("runs"),
+    seed: Seed = None,
+    lang: Lang = "",
+    anyway: Anyway = False,
+    json: Json = False,
+) -> int:
+    """Everything: examples, audit, split, preflight, train, predict, score, record."""
+    from terakoya import pipeline
+    from terakoya.cli import show
+
+    with show.listening(json=json, lang=lang) as listener:
+        done = pipeline.run(
+            experiment, overrides=_set(overrides, seed, lang), run_dir=run_dir, anyway=anyway, listener=listener
+        )
+    return show.outcome(done, json=json, lang=lang)
+
+
+@app.command("list")
+def list_(json: Json = False) -> int:
+    """Tasks, experiments and models."""
+    from terakoya import pipeline
+    from terakoya.cli import show
+
+    return show.listing(pipeline.list_(), json=json)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="a run folder or a model folder")],
+    texts: Annotated[list[str] | None, typer.Argument(help="what to ask")] = None,
+    input: Annotated[str, typer.Option("--input", help=".csv or .jsonl with a column source, .txt, or -")] = "",
+    output: Annotated[str, typer.Option("--output", help="a .jsonl or .csv file instead of standard output")] = "",
+    overrides: Overrides = None,
+    top: Annotated[int, typer.Option("--top", help="labels with their probabilities, this many")] = 0,
+    threshold: Annotated[float, typer.Option("--threshold", help="labels of at least this probability")] = 0.0,
+    abstain_below: Annotated[
+        float, typer.Option("--abstain-below", help="give no answer below this probability")
+    ] = 0.0,
+    verify: Annotated[bool, typer.Option("--verify", help="give no answer that cannot have made its source")] = False,
+) -> int:
+    """Ask a taught model. One line out per line in, in the same order."""
+    from terakoya import pipeline
+    from terakoya.cli import show
+
+    settings = [*(overrides or []), f"decode.abstain_below={abstain_below}", f"decode.verify={str(verify).lower()}"]
+    answers = pipeline.predict(run, texts or [], input=input, output=output, overrides=settings)
+    return show.predictions(answers, output=output, top=top, threshold=threshold)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="a run folder, or a model folder with --task")],
+    data: Annotated[Path | None, typer.Option("--data", help="another exam: .csv or .jsonl")] = None,
+    source: Annotated[str, typer.Option("--source", help="its column of sources")] = "source",
+    target: Annotated[str, typer.Option("--target", help="its column of targets")] = "target",
+    task: Annotated[str, typer.Option("--task", help="an experiment whose task and exam a foreign model takes")] = "",
+    overrides: Overrides = None,
+    lang: Lang = "",
+    json: Json = False,
+) -> int:
+    """Set a taught model an exam: its own again, or another."""
+    from terakoya import pipeline
+    from terakoya.cli import show
+
+    with show.listening(json=json, lang=lang) as listener:
+        done = pipeline.evaluate(
+            run, data=data, source=source, target=target, task=task, overrides=overrides or [], listener=listener
+        )
+    return show.outcome(done, json=json, lang=lang)
+
+
+@app.command()
+def audit(
+    subject: Annotated[str, typer.Argument(help="a table, a TOML file or a shipped experiment")],
+    overrides: Overrides = None,
+    lang: Lang = "",
+    json: Json = False,
+) -> int:
+    """What is wrong with the data, with rows and what to do."""
+    from terakoya import pipeline
+    from terakoya.cli import show
+
+    return show.findings(pipeline.audit(subject, overrides=overrides or []), json=json, lang=lang)
+
+
+@app.command()
+def split(
+    experiment: Annotated[str, typer.Argument(help="a shipped experiment or a TOML file")],
+    output: Annotated[Path, typer.Option("--output", help="a folder for train.jsonl, dev.jsonl and exam.jsonl")],
+    overrides: Overrides = None,
+    json: Json = False,
+) -> int:
+    """Part the examples and write the three sides."""
+    from terakoya import pipeline
+    from terakoya.cli import show
+
+    return show.counts(pipeline.split(experiment, output, overrides=overrides or []), json=json)
+
+
+@app.command()
+def doctor(
+    experiment: Annotated[str, typer.Argument(help="a shipped experiment or a TOML file")],
+    overrides: Overrides = None,
+    show_tokens: Annotated[
+        bool, typer.Option("--show-tokens", help="print a batch with the learnt tokens marked")
+    ] = False,
+    lang: Lang = "",
+    json: Json = False,
+) -> int:
+    """Preflight without training: what would go wrong."""
+    from terakoya import pipeline
+    from terakoya.cli import show
+
+    examined = pipeline.doctor(experiment, overrides=overrides or [], show_tokens=show_tokens)
+    return show.findings(examined.findings, json=json, lang=lang, text=examined.tokens)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="two or more runs, or CSV files source,target,inference")],
+    metric: Annotated[str, typer.Option("--metric", help="the run's own unless said")] = "",
+    lang: Lang = "",
+    json: Json = False,
+) -> int:
+    """Runs side by side on the same exam, paired; or the reason why not."""
+    from terakoya import pipeline
+    from terakoya.cli import show
+
+    return show.comparison(pipeline.compare(runs, metric=metric), json=json, lang=lang)
+
+
+@app.command()
+def report(
+    run: Annotated[Path | None, typer.Argument(help="a run folder")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="an index page of all runs")] = False,
+    run_dir: RunDir = Path("runs"),
+    lang: Lang = "",
+) -> int:
+    """Write the record again."""
+    from terakoya import pipeline
+    from terakoya.cli import show
+
+    return show.pages(pipeline.report(run, all_runs=all_, run_dir=run_dir, lang=lang))
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(help="the folder to make")]) -> int:
+    """A folder with a task of one's own: a table and a config, ready to run."""
+    from terakoya import pipeline
+    from terakoya.cli import show
+
+    return show.made(pipeline.new(name))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Returns the exit code; everything but 70 is one message without a traceback."""
+    from terakoya.errors import TerakoyaError
+
+    try:
+        code = app(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except TerakoyaError as error:
+        from terakoya.cli import show
+
+        return show.refusal(error)
+    except KeyboardInterrupt as stop:
+        from terakoya.cli import show
+
+        return show.interrupted(stop)
+    except Exception as error:
+        if hasattr(error, "format_message"):  # what typer says of wrong words
+            from terakoya.cli import show
+
+            return show.misuse(error)
+        from terakoya.cli import show
+
+        return show.our_fault(error)
+
+
+def _set(overrides: Sequence[str] | None, seed: int | None, lang: str) -> list[str]:
+    return [
+        *(overrides or []),
+        *([f"seed={seed}"] if seed is not None else []),
+        *([f"lang={lang}"] if lang else []),
+    ]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,32 @@
+"""The codec that a config names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from terakoya.codec.base import Codec, TextCodec
+from terakoya.errors import ConfigError
+
+
+def choose_codec(kind: str, targets: Sequence[str], *, notation: str = "", separator: str = "") -> Codec:
+    """The codec of that kind. `targets` tell a codec of labels which labels there are."""
+    if notation and kind != "number":
+        raise ConfigError(
+            f"'notation' says how numbers are written, but the codec is '{kind or 'text'}'",
+            where="[task]",
+            do='Set codec = "number", or leave notation out.',
+        )
+    # Each codec is imported only where it is used: a number needs no emoji tables, labels no grammar.
+    if kind == "number":
+        from terakoya.codec.number import number_codec
+
+        return number_codec(notation or "plain")
+    if kind == "labels":
+        from terakoya.codec.labels import labels_codec
+
+        return labels_codec(targets, separator=separator)
+    if kind == "quantity":
+        from terakoya.codec.quantity import quantity_codec
+
+        return quantity_codec()
+    return TextCodec()
