@@ -1,0 +1,248 @@
+"""Numbers as a model writes them: seven notations of one value, each read back exactly.
+
+The canonical form of a number is its plain decimal spelling: half-width, no separators, no needless zeros
+("007" → "7", "1.50" → "1.5", "1,000" → "1000"). A notation spells that form and reads only what it would
+itself have written, so `complete(text)` holds exactly where `read(text)` gives a number. Written languages
+are regular but for one rule (places must fall), which is why `viable` is exact: the shape by partial
+matching, the rule by looking at the places that can still follow.
+
+PDS is the positional description scheme of arXiv 2408.12430, in the spelling of the numerals log.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+
+import regex
+
+from terakoya.errors import ConfigError, DataError, nearest
+
+# So many digits on either side of the point: whole groups of four, and places of two digits. More is a serial
+# number, not a quantity.
+MAX_DIGITS = 96
+
+_HALF_WIDTH = str.maketrans("０１２３４５６７８９，．－−‐＋（）", "0123456789,.---+()")
+_SPOKEN = re.compile(
+    r"(?P<sign>[+-]?)(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)?(?:\.(?P<rest>[0-9]+))?", flags=re.ASCII
+)
+_WHOLE = rf"[1-9][0-9]{{0,{MAX_DIGITS - 1}}}"
+_REST = rf"\.[0-9]{{0,{MAX_DIGITS - 1}}}[1-9]"
+_PLAIN = rf"0|-?{_WHOLE}|-?(?:0|{_WHOLE}){_REST}"
+
+
+def canonical_number(text: str) -> str:
+    """One spelling for every number: equal value, equal text. Raises DataError, naming it, for what is no number."""
+    given = text.strip().translate(_HALF_WIDTH)
+    if given.startswith("(") and given.endswith(")"):
+        given = given[1:-1].strip()  # the numerals log keeps its targets in brackets
+    found = _SPOKEN.fullmatch(given)
+    if not found or (found["whole"] is None and found["rest"] is None):
+        raise DataError(
+            f"{text!r} is no number", do="Write it in digits, as in 15000, 1,000, -2 or 0.5; or choose another codec."
+        )
+    whole = (found["whole"] or "0").replace(",", "").lstrip("0") or "0"
+    rest = (found["rest"] or "").rstrip("0")
+    if len(whole) > MAX_DIGITS or len(rest) > MAX_DIGITS:
+        raise DataError(
+            f"{text[:20]!r}… has more than {MAX_DIGITS} digits", do='Such a thing is a text: set codec = "text".'
+        )
+    sign = "-" if found["sign"] == "-" and (whole != "0" or rest) else ""
+    return f"{sign}{whole}.{rest}" if rest else f"{sign}{whole}"
+
+
+@dataclass(frozen=True)
+class _Notation:
+    """One way to write a number.
+
+    pattern   what written numbers look like, as a regular expression
+    spell     canonical form → written, for what the notation can write
+    value     written (and matching) → canonical form, None where a rule beyond the pattern is broken
+    feasible  whether a prefix that fits the pattern can still keep that rule
+    any_sign  negative numbers and decimals can be written too
+    """
+
+    pattern: str
+    spell: Callable[[str], str]
+    value: Callable[[str], str | None]
+    feasible: Callable[[str], bool] = lambda prefix: True
+    any_sign: bool = False
+
+    @cached_property
+    def shape(self) -> regex.Pattern[str]:
+        return regex.compile(self.pattern, flags=regex.ASCII)
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def _in_groups(number: str) -> str:
+    """12345 → 0001,2345"""
+    filled = number.zfill(-(-len(number) // 4) * 4)
+    return ",".join(filled[at : at + 4] for at in range(0, len(filled), 4))
+
+
+def _from_groups(written: str) -> str:
+    return written.replace(",", "").lstrip("0") or "0"
+
+
+def _in_short_groups(number: str) -> str:
+    """100000020 → 1,,20: what a group does not need is left out, down to nothing for 0000."""
+    first, *others = (group.lstrip("0") for group in _in_groups(number).split(","))
+    return ",".join((first or "0", *others))
+
+
+def _from_short_groups(written: str) -> str:
+    first, *others = written.split(",")
+    return first + "".join(group.zfill(4) for group in others)
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """A number as its digits other than 0, each with its place: `between` stands between digit and place.
+
+    Places must fall from term to term; the lowest place that is still open to a half-written one decides
+    whether a prefix can be finished.
+    """
+
+    between: str
+    opening: str
+    closing: str
+    zero: str
+    offset: int  # added to the power of ten to give the place as written
+    lowest: int
+
+    @cached_property
+    def lowest_with(self) -> Mapping[str, int]:
+        """Digits of a place written so far → the lowest place that begins with them."""
+        found: dict[str, int] = {}
+        for place in range(self.lowest, MAX_DIGITS + self.offset):
+            text = str(place)
+            for end in range(len(text) + 1):
+                found.setdefault(text[:end], place)
+        return found
+
+    @cached_property
+    def term(self) -> re.Pattern[str]:
+        return re.compile(rf" [1-9](?:{self.between}(-?[0-9]*))?")
+
+    def spell(self, number: str) -> str:
+        sign, number = ("- ", number[1:]) if number.startswith("-") else ("", number)
+        whole, _, rest = number.partition(".")
+        top = len(whole) - 1 + self.offset
+        terms = (f"{digit}{self.between}{top - at}" for at, digit in enumerate(whole + rest) if digit != "0")
+        return f"{self.opening} {sign}{' '.join(terms) or self.zero} {self.closing}"
+
+    @cached_property
+    def whole_term(self) -> re.Pattern[str]:
+        return re.compile(rf" ([1-9]){self.between}(-?[0-9]+)")
+
+    def value(self, written: str) -> str | None:
+        if not self.feasible(written):
+            return None
+        digits = {int(place) - self.offset: digit for digit, place in self.whole_term.findall(written)}
+        if not digits:
+            return "0"
+        top, bottom = max(0, *digits), min(0, *digits)
+        whole = "".join(digits.get(place, "0") for place in range(top, -1, -1))
+        rest = "".join(digits.get(place, "0") for place in range(-1, bottom - 1, -1))
+        sign = "-" if written.startswith(f"{self.opening} -") else ""
+        return f"{sign}{whole}.{rest}" if rest else f"{sign}{whole}"
+
+    def feasible(self, prefix: str) -> bool:
+        places = self.term.findall(prefix)  # "" where a place is not begun
+        lows = [self.lowest_with[place] if at == len(places) - 1 else int(place) for at, place in enumerate(places)]
+        if places and places[-1] and prefix[-1] == " ":
+            lows[-1] = int(places[-1])
+        return all(low < high for high, low in zip(lows, lows[1:], strict=False))
+
+
+_PDS = _Terms(between=" 0", opening="_", closing="_", zero="0 01", offset=1, lowest=1)
+_EXPONENT = _Terms(between="e", opening="(", closing=")", zero="0e0", offset=0, lowest=-MAX_DIGITS)
+_GROUP = "(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+_MORE = MAX_DIGITS // 4 - 1  # groups after the first
+_UP_TO_95 = "(?:9[0-5]|[1-8][0-9]|[1-9])"  # so that a place never exceeds MAX_DIGITS
+_UP_TO_96 = "(?:9[0-6]|[1-8][0-9]|[1-9])"
+
+_NOTATIONS: Mapping[str, _Notation] = MappingProxyType(
+    {
+        "plain": _Notation(_PLAIN, _as_it_is, _as_it_is, any_sign=True),
+        "bracketed": _Notation(
+            rf"\((?:{_PLAIN})\)", lambda number: f"({number})", lambda written: written[1:-1], any_sign=True
+        ),
+        "groups": _Notation(rf"0000|{_GROUP}(?:,[0-9]{{4}}){{0,{_MORE}}}", _in_groups, _from_groups),
+        "short-groups": _Notation(
+            rf"0|[1-9][0-9]{{0,3}}(?:,(?:[1-9][0-9]{{0,3}})?){{0,{_MORE}}}", _in_short_groups, _from_short_groups
+        ),
+        "pds": _Notation(rf"_(?: [1-9] 0{_UP_TO_96})+ _|_ 0 01 _", _PDS.spell, _PDS.value, _PDS.feasible),
+        "exponent": _Notation(
+            rf"\((?: -)?(?: [1-9]e(?:0|{_UP_TO_95}|-{_UP_TO_96}))+ \)|\( 0e0 \)",
+            _EXPONENT.spell,
+            _EXPONENT.value,
+            _EXPONENT.feasible,
+            any_sign=True,
+        ),
+        "reversed": _Notation(
+            rf"0|[0-9]{{0,{MAX_DIGITS - 1}}}[1-9]", lambda number: number[::-1], lambda written: written[::-1]
+        ),
+    }
+)
+NOTATIONS: tuple[str, ...] = tuple(_NOTATIONS)
+
+
+@dataclass(frozen=True)
+class NumberCodec:
+    """Numbers in one notation; `number_codec` makes it and knows the names.
+
+    | notation | 15000 is written | writes also |
+    |---|---|---|
+    | plain | `15000` | negatives, decimals |
+    | bracketed | `(15000)` | negatives, decimals |
+    | groups | `0001,5000` | |
+    | short-groups | `1,5000` (10^8 is `1,,`) | |
+    | pds | `_ 1 05 5 04 _` | |
+    | exponent | `( 1e4 5e3 )` | negatives (`( - 2e0 )`), decimals (`( 5e-1 )`) |
+    | reversed | `00051` | |
+    """
+
+    notation: str = "plain"
+
+    @property
+    def name(self) -> str:
+        return f"number:{self.notation}"
+
+    def write(self, target: str) -> str:
+        number, how = canonical_number(target), _NOTATIONS[self.notation]
+        if not how.any_sign and not number.isdecimal():
+            raise DataError(
+                f"{target!r} cannot be written in the notation '{self.notation}', which knows whole numbers from 0 on",
+                do="Choose the notation plain, bracketed or exponent.",
+            )
+        return how.spell(number)
+
+    def read(self, raw: str) -> str | None:
+        how = _NOTATIONS[self.notation]
+        return how.value(raw) if how.shape.fullmatch(raw) else None
+
+    def canonical(self, target: str) -> str:
+        return canonical_number(target)
+
+    def viable(self, prefix: str) -> bool:
+        how = _NOTATIONS[self.notation]
+        return bool(how.shape.fullmatch(prefix, partial=True)) and how.feasible(prefix)
+
+    def complete(self, written: str) -> bool:
+        return self.read(written) is not None
+
+
+def number_codec(notation: str = "plain") -> NumberCodec:
+    """The codec of that notation. Raises ConfigError, offering the nearest name, for an unknown one."""
+    if notation not in _NOTATIONS:
+        raise ConfigError(
+            f"there is no notation '{notation}' for numbers", where="notation", do=nearest(notation, NOTATIONS)
+        )
+    return NumberCodec(notation)
