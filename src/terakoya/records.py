@@ -129,6 +129,7 @@ class Prediction:
     text         what the codec read in it
     probability  of the whole answer, by the model's own account (None: not known)
     labels       for set answers: every label with its probability, most probable first
+    withheld     why an answer that could be read was not given ("probability", "verification"); "" otherwise
     """
 
     source: str
@@ -136,6 +137,7 @@ class Prediction:
     text: str | None
     probability: float | None = None
     labels: tuple[tuple[str, float], ...] = ()
+    withheld: str = ""
 
 
 @dataclass(frozen=True, slots=True)

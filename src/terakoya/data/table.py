@@ -13,7 +13,7 @@ from terakoya.data.split import split
 from terakoya.errors import DataError
 from terakoya.files import Row, columns, read_table
 from terakoya.records import Example, Split
-from terakoya.scoring.metrics import METRICS, Metric, find_metric
+from terakoya.scoring.metrics import METRICS, Metric, metric
 from terakoya.task import Task
 
 # The metric that a codec's answers deserve unless the config names another.
@@ -49,7 +49,7 @@ def table_task(config: Config, folder: Path) -> Task:
 
 def metrics_for(wanted: TaskConfig, codec: Codec) -> Mapping[str, Metric]:
     """The metric that decides, first; beside it the others that fit the same answers."""
-    first = find_metric(wanted.metric or _OWN_METRIC[wanted.codec])
+    first = metric(wanted.metric or _OWN_METRIC[wanted.codec])
     family = ("jaccard", "precision", "recall", "f1", "set_exact") if wanted.codec == "labels" else ("exact",)
     chosen = {first.name: first}
     return MappingProxyType(chosen | {name: METRICS[name] for name in family if name in METRICS})
