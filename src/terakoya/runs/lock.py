@@ -1,0 +1,180 @@
+"""One writer: two processes never write one run.
+
+The operating system's own lock does the work (flock; msvcrt on Windows), so that a killed holder leaves
+nothing to clean up. What stands in the file is for the loser: who holds it, where, since when.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from terakoya.errors import LockedError
+from terakoya.runs.disk import disk_faults
+
+_WOULD_BLOCK = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+_NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "lustre", "gpfs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs")
+_held: set[Lock] = set()
+
+
+class Lock:
+    """Exclusive, given up by `release`, by the end of the process, or by its death."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: int | None = None
+
+    @property
+    def held(self) -> bool:
+        return self._handle is not None
+
+    def acquire(self, wait: float = 0.0) -> None:
+        """Raises LockedError, naming the holder, when another has it after `wait` seconds."""
+        deadline = time.monotonic() + wait
+        while not self._try():
+            if time.monotonic() >= deadline:
+                raise self._refusal()
+            time.sleep(0.01)
+
+    def release(self) -> None:
+        if self._handle is None:
+            return
+        try:
+            os.ftruncate(self._handle, 0)
+            _unlock(self._handle)
+        finally:
+            os.close(self._handle)
+            self._handle = None
+            _held.discard(self)
+
+    def holder(self) -> dict[str, Any]:
+        """What the last holder wrote: pid, host, since. {} when it left in peace."""
+        try:
+            told = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return told if isinstance(told, dict) else {}
+
+    def taken(self) -> bool:
+        """Whether another holds it at this moment; leaves no trace."""
+        try:
+            handle = os.open(self.path, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            free = _lock(handle)
+            if free:
+                _unlock(handle)
+            return not free
+        finally:
+            os.close(handle)
+
+    def _try(self) -> bool:
+        with disk_faults(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+            try:
+                taken = _lock(handle)
+                if taken:
+                    self._refuse_other_host()
+                    _write_holder(handle)
+            except BaseException:
+                os.close(handle)
+                raise
+        if not taken:
+            os.close(handle)
+            return False
+        self._handle = handle
+        _held.add(self)
+        return True
+
+    def _refuse_other_host(self) -> None:
+        """On a network file system a lock may hold on one host only, so a name left by another host is believed."""
+        told = self.holder()
+        if told and told.get("host") != socket.gethostname() and _on_network(self.path):
+            raise self._refusal()
+
+    def _refusal(self) -> LockedError:
+        told = self.holder()
+        who = (
+            f"process {told.get('pid')} on {told.get('host')} has been writing here since {told.get('since')}"
+            if told
+            else "another process is writing here"
+        )
+        do = "Wait until it has ended, or end it."
+        if told and told.get("host") != socket.gethostname():
+            do += f" If that machine is gone, delete {self.path} and give the command again."
+        return LockedError(who, where=str(self.path.parent), do=do)
+
+
+def _write_holder(handle: int) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    told = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+    os.ftruncate(handle, 0)
+    os.lseek(handle, 0, os.SEEK_SET)
+    os.write(handle, json.dumps(told).encode("utf-8"))
+
+
+def _on_network(path: Path) -> bool:
+    """Whether `path` lies on a network file system, as far as Linux tells; elsewhere the lock itself is trusted."""
+    try:
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    place = path.resolve()
+    mounts = [(Path(parts[1].replace("\\040", " ")), parts[2]) for parts in map(str.split, lines) if len(parts) > 2]
+    around = [(len(point.parts), kind) for point, kind in mounts if place.is_relative_to(point)]
+    return bool(around) and max(around)[1].startswith(_NETWORK)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    # Windows locks are mandatory: a byte far behind the text is locked, so that a loser can read who holds it.
+    _FAR = 1 << 30
+
+    def _lock(handle: int) -> bool:
+        os.lseek(handle, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            if error.errno in _WOULD_BLOCK:
+                return False
+            raise
+        return True
+
+    def _unlock(handle: int) -> None:
+        os.lseek(handle, _FAR, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in _WOULD_BLOCK:
+                return False
+            raise
+        return True
+
+    def _unlock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_UN)
+
+    def _forget_in_child() -> None:
+        """A forked worker shares the lock and would keep it past its parent's death: it lets go of its copy."""
+        for lock in list(_held):
+            if lock._handle is not None:
+                os.close(lock._handle)
+                lock._handle = None
+        _held.clear()
+
+    os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,71 @@
+"""A run folder found or made: whether it is one, whether it is whole, whether this version may read it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from terakoya.errors import ConfigError, CorruptError, IncompatibleError, nearest
+from terakoya.runs import disk
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+
+def new_folder(parent: Path, stem: str) -> Path:
+    """A folder that did not exist before and that no other process has made: STEM, STEM-2, …"""
+    number = 1
+    with disk.disk_faults(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            path = parent / (stem if number == 1 else f"{stem}-{number}")
+            try:
+                path.mkdir()
+            except FileExistsError:
+                number += 1
+                continue
+            return path
+
+
+def check(path: Path) -> None:
+    """Refuse what is no run of ours: ConfigError, CorruptError (half-written), IncompatibleError (newer)."""
+    if not path.exists():
+        siblings = [item.name for item in path.parent.iterdir() if item.is_dir()] if path.parent.is_dir() else []
+        raise ConfigError("there is no such run", where=str(path), do=nearest(path.name, siblings) if siblings else "")
+    if not path.is_dir():
+        raise ConfigError("this is a file, not a run folder", where=str(path))
+    if not (path / MANIFEST).is_file():
+        raise CorruptError(
+            f"this is no run folder, or one that was never finished being made: it has no {MANIFEST}",
+            where=str(path),
+            do="Name another folder. If this one is a run of yours, nothing was taught in it yet: delete it.",
+        )
+    manifest = disk.read_json(path / MANIFEST)
+    made = manifest.get("format") if isinstance(manifest, dict) else None
+    if not isinstance(made, int) or isinstance(made, bool) or made < 1 or "state" not in manifest:
+        raise CorruptError("this is no manifest of a run", where=str(path / MANIFEST), do="Restore it from a copy.")
+    if made > FORMAT:
+        version = str((manifest.get("versions") or {}).get("terakoya", ""))
+        wanted = f"'terakoya>={version}'" if version[:1].isdigit() else "terakoya"
+        raise IncompatibleError(
+            f"this run was made by a newer terakoya {version} (folder format {made}; this one knows {FORMAT})",
+            where=str(path),
+            do=f"Update with: pip install -U {wanted}",
+        )
+
+
+def remove_temporary(path: Path) -> None:
+    """Remove what a killed write left beside its target; only the holder of the lock writes here, so none is in use."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            if name.startswith(".") and name.endswith(disk.TEMPORARY):
+                with suppress(OSError):
+                    Path(folder, name).unlink()
+
+
+def runs_in(parent: Path) -> list[Path]:
+    """Every run folder directly below `parent`, by name; half-written ones are left out."""
+    if not parent.is_dir():
+        return []
+    return sorted(path for path in parent.iterdir() if path.is_dir() and (path / MANIFEST).is_file())
