@@ -1,0 +1,103 @@
+"""Whether "80% sure" is right four times in five, and what is gained by keeping silent when unsure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from terakoya.errors import DataError
+from terakoya.scoring.certainty import wilson
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """One row of the reliability table: n answers, their mean confidence, and how many were right (95% Wilson)."""
+
+    n: int
+    confidence: float
+    right: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """error  expected calibration error: mean distance between confidence and share right, weighed by bin size
+    brier     mean squared distance between confidence and outcome (Brier 1950)
+    table     equal-mass bins, from least to most confident
+    n         answers with a known probability; only they are counted
+    """
+
+    n: int
+    error: float
+    brier: float
+    table: tuple[Bin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Answers at least `threshold` confident: their share of all (`coverage`) and how many are right (95% Wilson)."""
+
+    threshold: float
+    coverage: float
+    precision: float
+    low: float
+    high: float
+    n: int
+
+
+Pair = tuple[float, bool]
+
+
+def _known(probabilities: Sequence[float | None], right: Sequence[bool]) -> list[Pair]:
+    """Answers with a probability, from least to most confident."""
+    pairs = [(p, bool(r)) for p, r in zip(probabilities, right, strict=True) if p is not None]
+    if bad := [p for p, _ in pairs if not 0 <= p <= 1]:
+        raise DataError(f"{bad[0]} is no probability", do="Probabilities lie between 0 and 1.")
+    return sorted(pairs)
+
+
+def _bin(pairs: Sequence[Pair]) -> Bin:
+    n = len(pairs)
+    hits = sum(r for _, r in pairs)
+    low, high = wilson(hits, n)
+    return Bin(n, sum(p for p, _ in pairs) / n, hits / n, low, high)
+
+
+def calibration(probabilities: Sequence[float | None], right: Sequence[bool], bins: int = 10) -> Calibration | None:
+    """How far confidences can be trusted; None when no answer carries a probability.
+
+    Bins hold equally many answers (Nguyen and O'Connor 2015): bins of equal width are nearly all empty for a model
+    that is sure of most things. Fewer bins are made when each would hold fewer than five answers.
+    """
+    pairs = _known(probabilities, right)
+    if not pairs:
+        return None
+    n = len(pairs)
+    count = max(1, min(bins, n // 5))
+    table = tuple(_bin(pairs[n * i // count : n * (i + 1) // count]) for i in range(count))
+    error = sum(b.n * abs(b.confidence - b.right) for b in table) / n
+    brier = sum((p - r) ** 2 for p, r in pairs) / n
+    return Calibration(n, error, brier, table)
+
+
+def coverage_curve(
+    probabilities: Sequence[float | None],
+    right: Sequence[bool],
+    thresholds: Sequence[float] = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99),
+) -> tuple[Coverage, ...]:
+    """What `--abstain-below P` would give: for each P, the share of answers given and the share of those right.
+
+    An answer without a probability is given only at threshold 0. With none given, precision is 1 by convention and
+    its interval is [0, 1].
+    """
+    pairs = [(-1.0 if p is None else p, r) for p, r in zip(probabilities, right, strict=True)]
+    _known(probabilities, right)
+    return tuple(_coverage(pairs, threshold) for threshold in thresholds)
+
+
+def _coverage(pairs: Sequence[Pair], threshold: float) -> Coverage:
+    given = [r for p, r in pairs if p >= threshold or threshold <= 0]
+    n, hits = len(given), sum(given)
+    low, high = wilson(hits, n) if n else (0.0, 1.0)
+    return Coverage(threshold, n / len(pairs) if pairs else 0.0, hits / n if n else 1.0, low, high, n)
