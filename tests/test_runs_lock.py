@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def _race(path: Path, gate: Path, results: Path, number: int) -> None:
         time.sleep(0.0005)
 
 
-def in_children(acts: list[Callable[[], Any]], go: Callable[[], Any] = lambda: None) -> None:
+def in_children(acts: Sequence[Callable[[], Any]], go: Callable[[], Any] = lambda: None) -> None:
     children = []
     for act in acts:
         pid = os.fork()
@@ -114,7 +114,7 @@ def test_a_forked_worker_does_not_keep_the_lock_of_a_dead_parent(tmp_path: Path)
 
     in_children([hold_and_leave_a_worker_behind])
     after = Lock(path)
-    after.acquire()
+    after.acquire(wait=1)  # the worker needs a moment to let go of its copy
     after.release()
 
 
