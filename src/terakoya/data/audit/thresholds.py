@@ -1,0 +1,102 @@
+"""Every line that the audit draws, with its reason. Frozen before any defect was planted (benchmarks/audit_defects.py).
+
+A share is of the rows seen unless it says otherwise. What the two logs had found lies well inside each line:
+a line is drawn about half way, on a scale of ratios, between clean data and the defect as the logs met it.
+"""
+
+from __future__ import annotations
+
+# -- balance ---------------------------------------------------------------------------------------------------
+# The emoji log: ✨ was 18.6% of all labels and 4.5 times the second one. Hand-made label sets have a top share
+# of 1 to 5% and a ratio near 1. Both must hold: with four labels in all, a share of 30% is no skew.
+TOP_SHARE = 0.10
+TOP_RATIO = 3.0
+# With few labels the ratio says little: a constant that is right three times in four hides a model that never listens.
+TOP_MAJORITY = 0.75
+# exp(entropy) over the number of labels: 1 is even; Zipf's law over 300 labels gives about 0.35, the log's data 0.26.
+# It is told, and warned of only beside a leading label.
+FEW_EFFECTIVE = 0.30
+# Uses per label below which a small model cannot tell label from noise (the log had 9.1 uses and 3.4 samples a label
+# and learnt nothing; our set head learns from a median of 30). Counted as the median label, rare ones being many.
+USES_PER_LABEL = 10
+USES_WANTED = 20  # how many uses "how many more would be needed" is counted to
+# A constant that scores this much in the task's own metric passes for a trained model: the log's best was .177.
+CONSTANT_SCORE = 0.15
+
+# -- repeats ---------------------------------------------------------------------------------------------------
+# Copies weigh a row twice and waste the price of an answer. The log's resumed run had 9% (8 of 88).
+DUPLICATES = 0.01
+# One source with several targets puts a ceiling on every score; a handful in a million is human.
+CONTRADICTIONS = 0.002
+# An exam item that stands in train is no exam item: the first one counts. Near copies are warned of from this share.
+NEAR_LEAKS = 0.01
+NEAR_DUPLICATES = 0.02
+# Jaccard similarity of the sets of character trigrams, over texts that are long enough for it to mean anything and
+# that hold the same digits and numerals (二百一 and 二百二 are two questions, not one).
+NEAR = 0.80
+NEAR_LENGTH = 12  # characters
+
+# -- order -----------------------------------------------------------------------------------------------------
+# Permutation test of the last fifth of the rows against the rest. 1 in 500 shuffled tables is accused wrongly.
+ORDER_P = 0.002
+ORDER_TAIL = 0.2
+ORDER_ROWS = 2000  # looked at, evenly spaced
+ORDER_SHUFFLES = 1999
+# An exam holds something that training never shows: seen this often in the exam, never in train, by chance so rarely.
+HOLE_ITEMS = 5
+HOLE_P = 1e-6
+
+# -- damage ----------------------------------------------------------------------------------------------------
+# Cells that no person types but tables produce. One is told; this share of rows is a warning; beyond RUINED the
+# table is not the one that was written (numerals log: every label turned from 1 to 1.0).
+DAMAGED = 0.002
+RUINED = 0.20
+# Codes of one width that lost their leading zeros: this share has the width, the rest is shorter, none begins with 0.
+CODE_WIDTH_SHARE = 0.80
+# The source column counts the rows: a data frame's index has pushed the header by one column.
+INDEX_SHARE = 0.90
+# Rows whose source the codec can read as a target and whose target it cannot: the columns may be swapped.
+SWAPPED = 0.50
+EMPTY = 0.0  # an empty cell teaches silence: the first one counts
+
+# -- characters ------------------------------------------------------------------------------------------------
+# One mojibake, zero-width or template mark is told; from this share on it is a warning, and in targets always.
+STRANGE = 0.001
+# Full- and half-width digits side by side in targets are two spellings of one answer; in sources they are life.
+MIXED_WIDTH = 0.005
+# The emoji log's v3 had 17.9% of inputs that already held emoji.
+EMOJI_INPUT = 0.01
+EMOJI_TASK = 0.90  # share of labels that are emoji, from which on a task is an emoji task
+
+# -- answers ---------------------------------------------------------------------------------------------------
+REFUSALS = 0.0  # a refusal stored as an answer teaches to refuse: the first one counts
+PROSE = 0.002
+# An answer this many times longer than the median one (and than the 99th percentile), as "seven emoji" was.
+LONG_ANSWER = 4.0
+LONG_ANSWER_CHARACTERS = 12  # shorter ones are never called long
+# The log's asked for 1 to 5 labels; a set beyond this many labels was no answer to that.
+MANY_LABELS = 6
+# Sources cut short: where at least this share of the long ones ends like a sentence, the rest was cut (log: 5.4%).
+ENDS_LIKE_SENTENCE = 0.80
+CUT_SHORT = 0.02
+LONG_SENTENCE = 15  # characters
+ORPHAN_BRACKETS = 0.01
+COPIES = 0.30  # targets equal to their source, where most are not
+
+# -- tokenizer -------------------------------------------------------------------------------------------------
+UNKNOWN_SOURCES = 0.005
+CUT_SOURCES = 0.005  # targets: the first one counts
+
+# -- exam size -------------------------------------------------------------------------------------------------
+# The smallest difference that can be shown (80% power, two-sided 5%, paired). Beyond a tenth, nothing believable can
+# come of it: the log compared on 10, 20 and 40 items.
+DETECTABLE = 0.10
+DISCORDANT = 0.25  # share of items on which two comparable models differ, for metrics of right and wrong
+SPREAD = 0.25  # standard deviation of paired differences, for graded metrics
+
+# -- bounds of the work ----------------------------------------------------------------------------------------
+ROWS_NAMED = 20  # rows a finding names
+NEAR_ROWS = 20_000  # rows that near copies are looked for among, a side
+LABELS_KEPT = 100_000  # different labels counted; beyond, rare ones are counted together
+FINGERPRINTS_KEPT = 4_000_000  # rows remembered for repeats; beyond, a fair sample of the sources is kept
+SAMPLE = 20_000  # rows of a stream that are kept whole, for checks that need a set
