@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from types import MappingProxyType
 
 import regex
@@ -158,7 +159,7 @@ class _Terms:
         lows = [self.lowest_with[place] if at == len(places) - 1 else int(place) for at, place in enumerate(places)]
         if places and places[-1] and prefix[-1] == " ":
             lows[-1] = int(places[-1])
-        return all(low < high for high, low in zip(lows, lows[1:], strict=False))
+        return all(low < high for high, low in pairwise(lows))
 
 
 _PDS = _Terms(between=" 0", opening="_", closing="_", zero="0 01", offset=1, lowest=1)

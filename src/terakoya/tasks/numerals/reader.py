@@ -5,7 +5,7 @@ This is the oracle: what it reads is certain, and where it is not sure it abstai
 - A row of bare digits is read by place: 一〇二四 is 1024, 一二三 is 123; before a unit too (一二〇万).
 - 千, 一千 and 壱仟 are one number; so are 百 and 一百, 十 and 壱拾.
 - 万, 億 and 兆 may stand without a digit only when they are the whole text (万 is 10000; 万五千 is refused).
-- Units fall from left to right, each at most once, at most four places to a unit: 三二百万億, 万万, 10000万 are refused.
+- Units fall from left to right, each once, at most four places to a unit: 三二百万億, 万万, 10000万 are refused.
 - 〇 or 零 may mark a place that is skipped, and only there: 千〇二十, 百〇八, 一億〇五万; 千〇二百 is refused.
 - Four digits after a unit may begin with zeros (1億0500万); elsewhere leading zeros are refused (007, 〇〇七).
 - A decimal stands before 万, 億 or 兆, alone, and only where the number is whole: 1.5億, not 1.23456万, not 1兆2.5億.

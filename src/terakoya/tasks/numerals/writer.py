@@ -1,0 +1,85 @@
+"""Writes a number in every form in which Japanese texts write numbers; `reader.read` gives it back exactly.
+
+Forms and their weights are in FORMS. A form that cannot write a number well (a decimal of 123,456,789, a
+skip mark where no place is skipped) says so in `fits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from random import Random
+from types import MappingProxyType
+
+from terakoya.errors import DataError, nearest
+from terakoya.tasks.numerals import spelling
+from terakoya.tasks.numerals.reader import LIMIT, read
+from terakoya.tasks.numerals.spelling import BARE
+
+
+def _always(number: int) -> bool:
+    return True
+
+
+_Form = tuple[float, Callable[[int, Random], str], Callable[[int], bool]]
+_FORMS: Mapping[str, _Form] = MappingProxyType(
+    {
+        "kanji": (24, spelling.kanji, _always),
+        "kanji-one": (6, spelling.kanji_one, lambda number: number > 0),
+        "daiji-legal": (6, spelling.in_style(spelling.LEGAL, spelling.LEGAL_UNITS), _always),
+        "daiji": (10, spelling.in_style(spelling.DAIJI, spelling.DAIJI_UNITS), _always),
+        "daiji-old": (6, spelling.in_style(spelling.OLD, spelling.DAIJI_UNITS), _always),
+        "mixed": (12, spelling.mixed, _always),
+        "twenty": (3, spelling.twenty, spelling.has_twenty),
+        "marked": (3, spelling.marked, spelling.skips_a_place),
+        "positional": (7, spelling.positional, _always),
+        "kanji-groups": (4, spelling.kanji_groups, lambda number: number >= 10000),
+        "digits": (3, spelling.digits, _always),
+        "separated": (4, spelling.separated, lambda number: number >= 1000),
+        "units": (8, spelling.units, lambda number: number >= 10000 or (number > 0 and number % 100 == 0)),
+        "decimal": (4, spelling.decimal, lambda number: bool(spelling.decimal_powers(number))),
+        "bare": (1, spelling.bare, BARE.__contains__),
+    }
+)
+# Written form → how often it is drawn, relative to the others. "bare" (百, 万, 億) knows six numbers only.
+FORMS: Mapping[str, float] = MappingProxyType({name: form[0] for name, form in _FORMS.items()})
+
+
+def fits(number: int, form: str) -> bool:
+    """Whether that form writes this number well. Raises DataError for an unknown form."""
+    return _form(form)[2](number)
+
+
+def forms_of(number: int) -> tuple[str, ...]:
+    """Every form that writes this number."""
+    return tuple(name for name in _FORMS if fits(number, name))
+
+
+def write(number: int, form: str, random: Random) -> str:
+    """The number in that form; where the form leaves a choice (千万 or 一千万), `random` makes it."""
+    if not 0 <= number < LIMIT:
+        raise DataError(f"{number} is out of range", do=f"Numerals are written from 0 to {LIMIT - 1} (below 10^16).")
+    _, written, fitting = _form(form)
+    if not fitting(number):
+        raise DataError(
+            f"{number} is not written in the form '{form}'", do=f"Forms for it: {', '.join(forms_of(number))}."
+        )
+    return written(number, random)
+
+
+def can_stand_for(source: str, number: int) -> bool:
+    """Whether this number can have produced that source. False for a source that cannot be read."""
+    return read(source) == number
+
+
+def known_forms(names: Iterable[str]) -> tuple[str, ...]:
+    """The names, when all of them are forms."""
+    chosen = tuple(names)
+    for name in chosen:
+        _form(name)
+    return chosen
+
+
+def _form(name: str) -> _Form:
+    if name not in _FORMS:
+        raise DataError(f"there is no written form '{name}'", do=nearest(name, FORMS))
+    return _FORMS[name]
