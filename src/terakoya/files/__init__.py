@@ -1,0 +1,53 @@
+"""Tables on disk, read as text. `1`, `1.0`, `007`, `NA` and trailing spaces come out byte for byte as they went in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from terakoya.errors import DataError
+from terakoya.files.delimited import read_delimited, write_rows
+from terakoya.files.opening import MAX_CELL, encoding_of, refuse_archives
+from terakoya.files.rows import Row, columns
+
+__all__ = ["MAX_CELL", "Row", "columns", "encoding_of", "read_rows", "read_table", "write_rows"]
+
+
+def read_table(name: str, folder: Path, *, encoding: str = "", wanted: Sequence[str] = ()) -> Iterator[Row]:
+    """Rows of the table that a config names; paths are relative to `folder`.
+
+    A file, "hub:owner/name", or two plain texts "src.txt|tgt.txt". `wanted` are the columns that will be used:
+    a typed table in which one of them cannot be text is refused.
+    """
+    if name.startswith("hub:"):
+        from terakoya.files.columnar import read_hub
+
+        return read_hub(name.removeprefix("hub:"), wanted)
+    source, bar, target = name.partition("|")
+    if bar:
+        from terakoya.files.parallel import read_parallel
+
+        return read_parallel(folder / source.strip(), folder / target.strip(), encoding)
+    return read_rows(folder / name, encoding=encoding, wanted=wanted)
+
+
+def read_rows(path: Path, *, encoding: str = "", wanted: Sequence[str] = ()) -> Iterator[Row]:
+    """Rows of a .csv, .tsv, .jsonl or .parquet file, streamed. Refuses what cannot be trusted, naming the line."""
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".tsv"):
+        yield from read_delimited(path, "\t" if suffix == ".tsv" else ",", encoding)
+    elif suffix in (".jsonl", ".ndjson"):
+        from terakoya.files.jsonl import read_jsonl
+
+        yield from read_jsonl(path, encoding)
+    elif suffix == ".parquet":
+        from terakoya.files.columnar import read_parquet
+
+        yield from read_parquet(path, wanted)
+    else:
+        refuse_archives(path)
+        raise DataError(
+            f"'{path.suffix}' is no table that Terakoya reads",
+            where=str(path),
+            do='Bring .csv, .tsv, .jsonl or .parquet, or two plain texts as "source.txt|target.txt".',
+        )
