@@ -85,6 +85,16 @@ class IncompatibleError(TerakoyaError):
     exit_code = 10
 
 
+class Interrupted(TerakoyaError):
+    """Ctrl-C, after everything was saved. `step` is the training step that was reached (0: no training was under way)."""
+
+    exit_code = 130
+
+    def __init__(self, what: str, *, where: str = "", do: str = "", saved: str = "", step: int = 0) -> None:
+        super().__init__(what, where=where, do=do, saved=saved)
+        self.step = step
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """A sentence that offers the nearest name, or lists all of them when none is near."""
     known = sorted(set(names))

@@ -110,6 +110,7 @@ class Model(Protocol):
     module: nn.Module
     head: Literal["sequence", "set"]
     end: int  # id of the token that ends an answer (sequence head)
+    longest_answer: int  # tokens that an answer can have at most, its end included
     labels: tuple[str, ...]  # of a set head, in the order of its logits; () for a sequence head
 
     @property
@@ -121,6 +122,10 @@ class Model(Protocol):
 
     def length(self, pair: Pair) -> int:
         """Tokens of the pair, by which batches of similar length are made."""
+        ...
+
+    def fits(self, ask: Ask) -> bool:
+        """Whether the model can take this source whole. Nothing is ever cut: what does not fit is not answered."""
         ...
 
     def outputs(self, batch: Batch) -> Outputs:

@@ -1,0 +1,306 @@
+"""Built-in models: character-level transformers of 60 thousand to 10 million weights, taught from nothing on a laptop.
+
+    model = build(config.model, pairs, seed=7)        # shape from the named size and the data
+    model.save(folder); model = load(folder)          # config.json, vocabulary.json, model.safetensors, nothing else
+
+A source longer than `max_source` is never cut: training refuses it by name (DataError), and at use `fits` says
+no, upon which decoding gives an unfinished answer that nobody can mistake for one. Characters never seen in
+training are read as <unknown>. `tiny_net` holds the network, `tiny_state` the writing of answers, `tiny_text` the
+characters; a head for sets stands on `Net.encoder` and shares `TinyBase` with the sequence head below.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from terakoya.config import ModelConfig
+from terakoya.errors import ConfigError, CorruptError, DataError, IncompatibleError, nearest
+from terakoya.models.model import Ask, Batch, Card, Outputs, Pair, SetScores
+from terakoya.models.tiny_net import Net, Shape
+from terakoya.models.tiny_state import TinyState
+from terakoya.models.tiny_text import END, Characters
+
+FORMAT = 1
+_LARGEST = 64_000_000  # weights; a config that asks for more is torn or hostile
+
+
+@dataclass(frozen=True)
+class Size:
+    """A named size: encoder and decoder layers, heads, and the inner width of the feed-forward part (× width)."""
+
+    width: int
+    encoder: int
+    decoder: int
+    heads: int
+    feed: int
+    dropout: float = 0.0
+
+
+SIZES: Mapping[str, Size] = MappingProxyType(
+    {
+        "tiny": Size(width=48, encoder=1, decoder=1, heads=4, feed=4),
+        "small": Size(width=64, encoder=2, decoder=2, heads=4, feed=4),
+        "base": Size(width=256, encoder=4, decoder=4, heads=8, feed=4, dropout=0.1),
+    }
+)
+
+
+class TinyModel:
+    """The Model of models/model.py with a sequence head."""
+
+    head: Literal["sequence", "set"] = "sequence"
+    end = END
+    labels: tuple[str, ...] = ()
+
+    def __init__(self, name: str, shape: Shape, characters: Characters) -> None:
+        self.name, self.shape, self.characters = name, shape, characters
+        self.longest_answer = shape.max_target
+        self.module: Net = Net(shape)
+
+    @property
+    def card(self) -> Card:
+        weights = sum(weight.numel() for weight in self.module.parameters())
+        return Card(self.name, self.shape.family, weights, weights, self.characters.size, asdict(self.shape))
+
+    @property
+    def device(self) -> torch.device:
+        return self.module.embed.weight.device
+
+    def length(self, pair: Pair) -> int:
+        """Rows with equal sources in length fill a batch best; the answer's length decides among them."""
+        return len(source_text(pair.ask)) + len(pair.written)
+
+    def fits(self, ask: Ask) -> bool:
+        return 0 < len(source_text(ask)) <= self.shape.max_source
+
+    def collate(self, pairs: Sequence[Pair]) -> Batch:
+        sources = [source_text(pair.ask) for pair in pairs]
+        for pair, source in zip(pairs, sources, strict=True):
+            self._check(pair, source)
+        lengths = np.array([len(pair.written) for pair in pairs])
+        widest = int(lengths.max())
+        answer = self.characters.ids([pair.written for pair in pairs], widest, left=False)
+        real = np.arange(widest) < lengths[:, None]
+        self._check_characters(pairs, answer, real)
+        starts = np.full((len(pairs), 1), self.characters.start)
+        targets = np.concatenate((np.where(real, answer, END), starts), axis=1)
+        targets[:, widest] = END
+        tensors = self._asked(sources) | {
+            "answer": torch.from_numpy(np.concatenate((starts, answer), axis=1)),
+            "targets": torch.from_numpy(targets.reshape(-1)),
+        }
+        wanted = int(lengths.sum()) + len(pairs)
+        if wanted < targets.size:  # logits are computed where a target stands and nowhere else
+            positions = np.flatnonzero(np.arange(widest + 1) <= lengths[:, None])
+            tensors["positions"] = torch.from_numpy(positions)
+            tensors["targets"] = torch.from_numpy(targets.reshape(-1)[positions])
+        tokens = wanted + sum(map(len, sources))
+        return Batch(tensors, wanted, tokens, tuple(pair.key or pair.ask.source for pair in pairs))
+
+    def outputs(self, batch: Batch) -> Outputs:
+        tensors = batch.tensors
+        hidden = self.module(tensors["source"], tensors["answer"], tensors.get("mask")).flatten(0, 1)
+        if "positions" in tensors:
+            hidden = hidden.index_select(0, tensors["positions"])
+        return Outputs(self.module.logits(hidden), tensors["targets"])
+
+    def start(self, asks: Sequence[Ask]) -> TinyState:
+        tensors = {name: tensor.to(self.device) for name, tensor in self._asked([source_text(a) for a in asks]).items()}
+        return TinyState(self.module, tensors["source"], tensors.get("mask"), self.characters.start)
+
+    def set_scores(self, asks: Sequence[Ask]) -> SetScores:
+        raise ConfigError("this model writes answers and scores no sets", do="Set model.head = 'set' and train again.")
+
+    def text(self, tokens: Sequence[int]) -> str:
+        pieces = self.pieces()
+        return "".join(pieces[token] for token in tokens)
+
+    def pieces(self) -> Sequence[str]:
+        return self.characters.pieces()
+
+    def parameters_to_train(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return self.module.named_parameters()
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: weight.detach().cpu().contiguous() for name, weight in self.module.named_parameters()}
+        save_file(weights, folder / "model.safetensors")
+        _write(folder / "vocabulary.json", self.characters.to_json())
+        about = {"format": FORMAT, "kind": "terakoya", "head": self.head, "name": self.name}
+        _write(folder / "config.json", about | {"shape": asdict(self.shape)})
+
+    def _asked(self, sources: Sequence[str]) -> dict[str, Tensor]:
+        """Ids (B, S) flush right; the mask (B, 1, 1, S) only where the rows differ in length."""
+        widest = max(map(len, sources))
+        ids = self.characters.ids(sources, widest, left=True)
+        tensors = {"source": torch.from_numpy(ids)}
+        if min(map(len, sources)) < widest:
+            tensors["mask"] = torch.from_numpy(ids != self.characters.pad)[:, None, None, :]
+        return tensors
+
+    def _check(self, pair: Pair, source: str) -> None:
+        if not source:
+            raise DataError("an empty source cannot be taught", where=pair.key, do="Remove the row or fill it in.")
+        for kind, text, most in (("source", source, self.shape.max_source), ("target", pair.written, self._most)):
+            if len(text) > most:
+                raise DataError(
+                    f"its {kind} has {len(text)} characters and the model takes {most}",
+                    where=pair.key or source[:40],
+                    do=f"Raise model.max_{kind}, or shorten the row. Nothing is cut silently.",
+                )
+
+    @property
+    def _most(self) -> int:
+        return self.shape.max_target - 1  # the end needs a place too
+
+    def _check_characters(self, pairs: Sequence[Pair], answer: Any, real: Any) -> None:
+        strange = real & (answer >= self.characters.outputs)
+        if strange.any():
+            row, column = (int(place) for place in np.argwhere(strange)[0])
+            raise DataError(
+                f"the character '{pairs[row].written[column]}' of its target was in no answer when the model was made",
+                where=pairs[row].key or pairs[row].ask.source[:40],
+                do="Make the model from all the rows it shall learn.",
+            )
+
+
+def source_text(ask: Ask) -> str:
+    """What a built-in model reads: the turns of a conversation on lines of their own, the source last."""
+    return "\n".join([*(turn.content for turn in ask.turns), ask.source]) if ask.turns else ask.source
+
+
+def build(
+    config: ModelConfig, pairs: Iterable[Pair], labels: tuple[str, ...] = (), *, seed: int, dropout: float | None = None
+) -> TinyModel:
+    """A fresh model for these pairs: their characters are its vocabulary, their lengths (and a quarter more) its limits.
+
+    Where rows are drawn without end, hand in a sample large enough to hold every character and the longest row.
+    `labels` are for a head for sets. The same seed gives the same weights on every machine.
+    """
+    size = SIZES.get(config.base)
+    if size is None:
+        raise ConfigError(f"'{config.base}' is no built-in size", where="model.base", do=nearest(config.base, SIZES))
+    asked: set[str] = set()
+    answered: set[str] = set()
+    longest_source = longest_target = 0
+    for pair in pairs:
+        source = source_text(pair.ask)
+        asked.update(source)
+        answered.update(pair.written)
+        longest_source = max(longest_source, len(source))
+        longest_target = max(longest_target, len(pair.written))
+    if not answered:
+        raise DataError("there is no row to make a model from")
+    characters = Characters(answered, asked)
+    shape = _shape(config, size, characters, _room(longest_source), _room(longest_target), dropout)
+    model = TinyModel(config.base, shape, characters)
+    model.module.begin(seed, characters.unknown)
+    return model
+
+
+def load(folder: Path) -> TinyModel:
+    """The model in a folder that `save` wrote. Reads numbers and text only: nothing in the folder can run."""
+    about = _read(folder / "config.json")
+    if not isinstance(about, dict) or about.get("kind") != "terakoya":
+        raise CorruptError("this is no built-in model", where=str(folder / "config.json"))
+    if about.get("format") != FORMAT:
+        raise IncompatibleError(
+            f"this model has format {about.get('format')} and this version reads {FORMAT}",
+            where=str(folder),
+            do="Open it with the version of terakoya that made it.",
+        )
+    characters = Characters.from_json(_read(folder / "vocabulary.json"), str(folder / "vocabulary.json"))
+    shape = _read_shape(about, characters, folder)
+    model = TinyModel(str(about.get("name")), shape, characters)
+    _fill(model.module, folder / "model.safetensors")
+    return model
+
+
+def _room(longest: int) -> int:
+    return longest + longest // 4 + 4
+
+
+def _shape(
+    config: ModelConfig, size: Size, characters: Characters, source: int, target: int, dropout: float | None
+) -> Shape:
+    width = config.width or size.width
+    heads = config.attention_heads or (size.heads if width % size.heads == 0 else 1)
+    if width % heads:
+        raise ConfigError(
+            f"a width of {width} cannot be parted among {heads} heads",
+            where="model.attention_heads",
+            do="Take a divisor of the width.",
+        )
+    decoder_only = config.family == "decoder"
+    encoder, decoder = (config.layers, config.layers) if config.layers else (size.encoder, size.decoder)
+    chosen = dropout if dropout is not None else config.dropout
+    return Shape(
+        family="decoder" if decoder_only else "encoder-decoder",
+        width=width,
+        encoder=0 if decoder_only else encoder,
+        decoder=(config.layers or encoder + decoder) if decoder_only else decoder,
+        heads=heads,
+        feed=size.feed * width,
+        dropout=size.dropout if chosen < 0 else chosen,
+        max_source=config.max_source or source,
+        max_target=(config.max_target or target) + 1,
+        vocabulary=characters.size,
+        outputs=characters.outputs,
+    )
+
+
+def _read_shape(about: Mapping[str, Any], characters: Characters, folder: Path) -> Shape:
+    try:
+        shape = Shape(**about["shape"])
+        numbers = [shape.width, shape.decoder, shape.heads, shape.feed, shape.max_source, shape.max_target]
+        sound = (
+            all(type(number) is int and 0 < number < 1 << 20 for number in numbers) and shape.width % shape.heads == 0
+        )
+        weights = (shape.encoder + 2 * shape.decoder) * shape.width * (4 * shape.width + 2 * shape.feed)
+        weights += (shape.max_source + shape.max_target + shape.vocabulary) * shape.width
+    except (KeyError, TypeError) as error:
+        raise CorruptError(f"the shape of the model cannot be read ({error})", where=str(folder)) from error
+    if not sound or not 0 <= shape.encoder < 1 << 20 or weights > _LARGEST:
+        raise CorruptError("the shape of the model makes no sense", where=str(folder / "config.json"))
+    if (shape.vocabulary, shape.outputs) != (characters.size, characters.outputs):
+        raise CorruptError("vocabulary and weights do not belong together", where=str(folder))
+    return shape
+
+
+def _fill(module: Net, file: Path) -> None:
+    wanted = dict(module.named_parameters())
+    try:
+        weights = load_file(file)
+    except FileNotFoundError as error:
+        raise CorruptError("the weights are missing", where=str(file)) from error
+    except (SafetensorError, OSError) as error:
+        raise CorruptError(f"the weights cannot be read ({error})", where=str(file)) from error
+    if {name: weight.shape for name, weight in weights.items()} != {name: w.shape for name, w in wanted.items()}:
+        raise CorruptError("these weights belong to another model", where=str(file))
+    with torch.no_grad():
+        for name, weight in wanted.items():
+            weight.copy_(weights[name])
+
+
+def _write(file: Path, value: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(value, ensure_ascii=True, indent=1) + "\n", encoding="utf-8")
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CorruptError("a file of the model is missing", where=str(file)) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise CorruptError(f"a file of the model cannot be read ({error})", where=str(file)) from error

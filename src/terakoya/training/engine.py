@@ -1,0 +1,238 @@
+"""One step of training, and the weights it changes: forward, backward, norm, update, average. Device and processes
+are accelerate's affair and stay in this file.
+
+Rows of a step are parted among the processes, and every micro-batch is weighed by its targets; so accumulation and
+several processes give the gradient of the whole batch, not a mean of means.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import broadcast_object_list
+from torch import Tensor
+
+from terakoya.config import TrainConfig
+from terakoya.models.model import Batch, Model, Pair
+from terakoya.records import fingerprint
+from terakoya.training import numeric
+from terakoya.training.batches import Batches
+from terakoya.training.losses import loss_for, plain
+from terakoya.training.schedule import rate, warmup_steps
+from terakoya.training.state import named, optimizer_tensors, restore, restore_optimizer
+
+
+@dataclass(frozen=True)
+class Did:
+    """What one step came to. `stop` and `late`: some process was asked to stop, or found the time to be over."""
+
+    loss: float
+    plain: float
+    norm: float
+    learning_rate: float
+    tokens: int
+    stop: bool
+    late: bool
+
+
+class Engine:
+    def __init__(
+        self, model: Model, batches: Batches, config: TrainConfig, seed: int, device: str, precision: str
+    ) -> None:
+        self.model, self.batches, self.config, self.seed = model, batches, config, seed
+        self.accelerator = _accelerator(device, precision)
+        model.module.to(self.accelerator.device)
+        model.module.train()
+        self.weights = {name: weight for name, weight in model.parameters_to_train() if weight.requires_grad}
+        self.parameters = list(self.weights.values())
+        self.optimizer = self._optimizer()
+        self.loss = loss_for(config)
+        # Where the loss is the plain one there is nothing to compute twice.
+        self.loss_is_plain = config.loss == "cross-entropy" and not config.label_smoothing + config.logit_adjustment
+        self.steps = int(config.steps)
+        self.warmup = warmup_steps(config, self.steps)
+        self.decay = float(config.average)
+        self.average = [weight.detach().clone() for weight in self.parameters] if self.decay else []
+
+    @property
+    def main(self) -> bool:
+        return bool(self.accelerator.is_main_process)
+
+    def step(self, number: int, *, stop: bool = False, late: bool = False) -> Did:
+        """Step `number`, counted from 0. Raises NumericError before a weight is touched."""
+        batches = self._batches(number)
+        targets = sum(batch.targets for batch in batches)
+        tokens = sum(batch.tokens for batch in batches)
+        counts = self._summed([targets, tokens, stop, late])
+        learning_rate = float(self.config.learning_rate) * rate(number, self.steps, self.config.schedule, self.warmup)
+        self._begin_chance(number)
+        losses = torch.zeros(2, device=self.accelerator.device)
+        for batch in batches:
+            losses += self._backward(batch, batch.targets / counts[0])
+        self._share_gradients(losses)
+        norm = torch.nn.utils.get_total_norm([w.grad for w in self.parameters if w.grad is not None])
+        loss, plain_loss, size = torch.cat((losses, norm.reshape(1))).tolist()
+        if not (math.isfinite(loss) and math.isfinite(size)):
+            self._refuse(number, batches, learning_rate)
+        self._update(number, learning_rate, norm, size)
+        return Did(loss, plain_loss, size, learning_rate, int(counts[1]), bool(counts[2]), bool(counts[3]))
+
+    def _batches(self, number: int) -> list[Batch]:
+        """This process's share of the step's rows, ready on the device."""
+        world, place, parts = self.accelerator.num_processes, self.accelerator.process_index, self.config.accumulate
+        shares = [self.batches.at(number * parts + part)[place::world] for part in range(parts)]
+        return [self._ready(rows) for rows in shares if rows]
+
+    def _ready(self, rows: Sequence[Pair]) -> Batch:
+        batch = self.model.collate(rows)
+        return batch if self.accelerator.device.type == "cpu" else batch.to(self.accelerator.device)
+
+    def _backward(self, batch: Batch, share: float) -> Tensor:
+        """Adds this batch's part of the gradient; gives its part of (loss, plain loss)."""
+        with self.accelerator.autocast():
+            outputs = self.model.outputs(batch)
+            loss = self.loss(outputs)
+        self.accelerator.backward(loss * share if share != 1.0 else loss)
+        told = loss.detach()
+        with torch.no_grad():
+            beside = told if self.loss_is_plain else plain(outputs)
+        return torch.stack((told, beside)).float() * share
+
+    def _update(self, number: int, learning_rate: float, norm: Tensor, size: float) -> None:
+        if self.config.clip and size > self.config.clip:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip, norm)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.decay:
+            # Short of history the average forgets faster, or it would remember the first random weights.
+            keep = min(self.decay, (1 + number) / (10 + number))
+            with torch.no_grad():
+                torch._foreach_lerp_(self.average, self.parameters, 1 - keep)
+
+    def _begin_chance(self, number: int) -> None:
+        """Dropout of a step is a function of seed and step, so nothing of it needs to be remembered."""
+        torch.manual_seed(
+            int(fingerprint("dropout", str(self.seed), str(number), str(self.accelerator.process_index)), 16)
+        )
+
+    def _summed(self, counts: Sequence[float]) -> list[float]:
+        if self.accelerator.num_processes == 1:
+            return [float(count) for count in counts]
+        tensor = torch.tensor(counts, dtype=torch.float64, device=self.accelerator.device)
+        summed: list[float] = self.accelerator.reduce(tensor, "sum").tolist()
+        return summed
+
+    def _share_gradients(self, losses: Tensor) -> None:
+        if self.accelerator.num_processes == 1:
+            return
+        losses.copy_(self.accelerator.reduce(losses, "sum"))
+        for weight in self.parameters:
+            if weight.grad is None:  # this process had no rows, or a part without use
+                weight.grad = torch.zeros_like(weight)
+        for group in _grouped(self.parameters):
+            flat = self.accelerator.reduce(torch.cat([weight.grad.reshape(-1) for weight in group]), "sum")
+            for weight, part in zip(group, flat.split([weight.numel() for weight in group]), strict=True):
+                weight.grad.copy_(part.view_as(weight))
+
+    def _refuse(self, number: int, batches: Sequence[Batch], learning_rate: float) -> None:
+        for batch in batches:
+            self._begin_chance(number)
+            what = numeric.cause(
+                self.model.module, self.weights.items(), lambda b=batch: self.loss(self.model.outputs(b))
+            )  # type: ignore[misc]
+            if what:
+                break
+        raise numeric.refusal(
+            what=what,
+            step=number + 1,
+            rows=[key for batch in batches for key in batch.keys],
+            learning_rate=learning_rate,
+            dtype=self.parameters[0].dtype,
+        )
+
+    def answer_weights(self) -> dict[str, Tensor]:
+        """Copies of the weights that answer: the averages where there are some."""
+        chosen = self.average or self.parameters
+        return {name: weight.detach().clone() for name, weight in zip(self.weights, chosen, strict=True)}
+
+    def take(self, weights: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, weight in self.weights.items():
+                weight.copy_(weights[name])
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """The averaged weights in place while dev is asked; without averages nothing is moved."""
+        if not self.average:
+            yield
+            return
+        trained = {name: weight.detach().clone() for name, weight in self.weights.items()}
+        self.take(dict(zip(self.weights, self.average, strict=True)))
+        try:
+            yield
+        finally:
+            self.take(trained)
+
+    def shared(self, ask: Callable[[int], Mapping[str, float]], step: int) -> Mapping[str, float]:
+        """Dev figures, asked by the first process and told to all."""
+        told: list[Any] = [dict(ask(step)) if self.main else None]
+        self.model.module.train()
+        if self.accelerator.num_processes > 1:
+            broadcast_object_list(told)
+        figures: Mapping[str, float] = told[0]
+        return figures
+
+    def tensors(self) -> dict[str, Tensor]:
+        found = named("weights", self.weights) | optimizer_tensors(self.optimizer, self._names())
+        return found | (named("average", dict(zip(self.weights, self.average, strict=True))) if self.decay else {})
+
+    def restore(self, step: int, tensors: Mapping[str, Tensor]) -> None:
+        restore("weights", self.weights, tensors)
+        if self.decay:
+            restore("average", dict(zip(self.weights, self.average, strict=True)), tensors)
+        if step:
+            restore_optimizer(self.optimizer, self._names(), tensors)
+
+    def _names(self) -> dict[Tensor, str]:
+        return {weight: name for name, weight in self.weights.items()}
+
+    def _optimizer(self) -> Any:
+        """AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101) in one fused kernel; norms and biases do not decay."""
+        groups = [
+            {"params": [w for w in self.parameters if w.dim() >= 2], "weight_decay": float(self.config.weight_decay)},
+            {"params": [w for w in self.parameters if w.dim() < 2], "weight_decay": 0.0},
+        ]
+        rate = float(self.config.learning_rate)
+        optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=rate, betas=self.config.betas, fused=True
+        )
+        return self.accelerator.prepare(optimizer)
+
+
+def _accelerator(device: str, precision: str) -> Accelerator:
+    if AcceleratorState._shared_state:
+        # accelerate keeps one state for a whole process; a second run with another device or precision would be
+        # refused, or quietly take the first one's.
+        AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    return Accelerator(cpu=device == "cpu", mixed_precision=precision)
+
+
+def _grouped(parameters: Sequence[Any], most: int = 1 << 24) -> Iterator[list[Any]]:
+    """Weights in groups of about `most` numbers, so that sharing gradients needs little room."""
+    group: list[Any] = []
+    for weight in parameters:
+        group.append(weight)
+        if sum(member.numel() for member in group) >= most:
+            yield group
+            group = []
+    if group:
+        yield group

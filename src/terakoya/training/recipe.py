@@ -1,0 +1,67 @@
+"""What `auto` means: every setting of a training resolved from model family, size and data, and recorded."""
+
+from __future__ import annotations
+
+import math
+import os
+
+from terakoya.config import TrainConfig
+from terakoya.models.model import Card
+
+BUILT_IN = ("tiny", "small", "base")
+
+
+def resolve(train: TrainConfig, card: Card, examples: int, *, drawn: bool = False) -> TrainConfig:
+    """The same config with every `auto` replaced by a number.
+
+    examples  rows of the training side (ignored where they are drawn)
+    drawn     fresh examples come by rule without end
+    """
+    values = _from_nothing(card, examples, drawn) if card.name in BUILT_IN else _pretrained(card, examples)
+    given = {name: value for name, value in train.model_dump().items() if value != "auto"}
+    batch = int(given.get("batch_size", values["batch_size"])) * train.accumulate
+    if "steps" not in given and "epochs" in given and not drawn:
+        given["steps"] = max(1, math.ceil(float(given["epochs"]) * math.ceil(examples / batch)))
+    merged = values | given
+    steps = int(merged["steps"])
+    merged["epochs"] = given.get("epochs", round(steps * batch / max(1, examples), 3) if not drawn else 0.0)
+    merged["evaluate_every"] = given.get("evaluate_every", max(1, steps // 20))
+    merged["threads"] = train.threads or (min(2, os.cpu_count() or 1) if card.name in BUILT_IN else os.cpu_count() or 1)
+    return TrainConfig(**merged)
+
+
+def _from_nothing(card: Card, examples: int, drawn: bool) -> dict[str, float | int | str | bool]:
+    """Built-in models, by weights: the larger, the smaller the rate."""
+    rate = 3e-3 if card.weights < 1_000_000 else 6e-4
+    batch = 32 if drawn or examples >= 1000 else 16
+    steps = 12_000 if drawn else min(20_000, max(1500, math.ceil(40 * examples / batch)))
+    return {
+        "batch_size": batch,
+        "steps": steps,
+        "learning_rate": rate,
+        "schedule": "one-cycle",
+        "warmup": 0.1,
+        "weight_decay": 0.01,
+        "loss": "cross-entropy",
+        "average": 0.0,
+        "curriculum": drawn,
+        "prefix_cache": False,
+    }
+
+
+def _pretrained(card: Card, examples: int) -> dict[str, float | int | str | bool]:
+    """Fine-tuning: three epochs and more where rows are few; LoRA (few trainable weights) takes a higher rate."""
+    lora = card.trainable < 0.5 * card.weights
+    steps = max(100, math.ceil(3 * examples / 16))
+    return {
+        "batch_size": 16,
+        "steps": steps,
+        "learning_rate": 2e-4 if lora else 5e-5,
+        "schedule": "linear",
+        "warmup": 0.06,
+        "weight_decay": 0.0,
+        "loss": "cross-entropy",
+        "average": 0.0,
+        "curriculum": False,
+        "prefix_cache": True,
+    }
