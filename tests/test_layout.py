@@ -17,8 +17,9 @@ SHELVES = {
     "config": 2, "codec": 2, "files": 2, "listener": 2,
     "scoring": 3,
     "report": 4, "task": 4, "models": 4, "runs": 4,
-    "data": 5, "decoding": 5,
-    "training": 6, "compare": 6, "catalog": 6, "export": 6,
+    "data": 5, "decoding": 5, "asking": 5, "outcomes": 5,
+    "training": 6, "compare": 6, "catalog": 6, "export": 6, "skill": 6, "outcome": 6, "examination": 6, "predicting": 6,
+    "recording": 6, "starter": 6,
     "pipeline": 7, "tasks": 7,
     "series": 8,
     "cli": 9,
@@ -28,6 +29,11 @@ SHELVES = {
 SAME_SHELF = {
     ("records", "errors"): "values refuse in the house's words",
     ("text", "errors"): "text refuses in the house's words",
+    ("asking", "decoding"): "asking withholds what decoding wrote",
+    ("skill", "catalog"): "a saved skill finds its task and its model by name",
+    ("predicting", "skill"): "who is asked",
+    ("examination", "skill"): "who sits the exam",
+    ("examination", "outcome"): "what the exam came to",
 }
 
 # Who may import what comes from outside.

@@ -111,9 +111,17 @@ def tango(wins: int, losses: int, n: int) -> tuple[float, float]:
 
 
 def paired(
-    first: Sequence[float] | Floats, second: Sequence[float] | Floats, *, seed: int = 0, resamples: int = 2000
+    first: Sequence[float] | Floats,
+    second: Sequence[float] | Floats,
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+    draws: int = DRAWS,
 ) -> Effect:
-    """One answer an item and side. Raises DataError when the sides have different numbers of items."""
+    """One answer an item and side; `resamples` are for the interval, `draws` for the test.
+
+    Raises DataError when the sides have different numbers of items.
+    """
     import numpy as np
 
     a, b = array(first), array(second)
@@ -125,7 +133,7 @@ def paired(
         p, test = mcnemar(wins, losses), "mcnemar"
         low, high = tango(wins, losses, n)
     else:
-        p, test = float(permutation_p(d, seed=seed)[0]), "permutation"
+        p, test = float(permutation_p(d, seed=seed, draws=draws)[0]), "permutation"
         interval = mean_interval(d, bounds=(-1.0, 1.0), seed=seed, resamples=resamples)
         low, high = interval.low, interval.high
     low, high = _agree(low, high, p)
@@ -140,7 +148,7 @@ def _agree(low: float, high: float, p: float) -> tuple[float, float]:
     return (min(low, 0.0), max(high, 0.0)) if p > ALPHA else (low, high)
 
 
-def paired_seeds(first: Floats, second: Floats, *, seed: int = 0, resamples: int = 2000) -> Effect:
+def paired_seeds(first: Floats, second: Floats, *, seed: int = 0, resamples: int = 2000, draws: int = DRAWS) -> Effect:
     """Several trained models a side: scores (seeds, items) each. The question is about the recipes, not these models.
 
     Two things must not be chance, which items were asked and which seeds were trained. The p-value is the larger one
@@ -152,8 +160,8 @@ def paired_seeds(first: Floats, second: Floats, *, seed: int = 0, resamples: int
 
     a, b = np.atleast_2d(first), np.atleast_2d(second)
     if a.shape[0] == b.shape[0] == 1:
-        return paired(a[0], b[0], seed=seed, resamples=resamples)
-    items = paired(a.mean(axis=0), b.mean(axis=0), seed=seed, resamples=resamples)
+        return paired(a[0], b[0], seed=seed, resamples=resamples, draws=draws)
+    items = paired(a.mean(axis=0), b.mean(axis=0), seed=seed, resamples=resamples, draws=draws)
     parts = [(items.error**2, items.n - 1)] + [(_seed_variance(side), side.shape[0] - 1) for side in (a, b)]
     variance = sum(v for v, _ in parts)
     error = math.sqrt(variance)
