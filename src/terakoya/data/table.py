@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -25,8 +25,8 @@ _OWN_METRIC = MappingProxyType(
 def table_task(config: Config, folder: Path) -> Task:
     """The task that `[task] data = …` describes; paths are relative to `folder`."""
     wanted = config.task
-    rows = list(_rows(wanted, wanted.data, folder))
-    examples = tuple(_example(row, wanted, wanted.data) for row in rows)
+    read = list(stream_examples(wanted, wanted.data, folder, stratify=config.split.stratify))
+    examples = tuple(example for example, _ in read)
     dev = _examples(wanted, wanted.dev, folder)
     exam = _examples(wanted, wanted.exam, folder)
     codec = choose_codec(
@@ -35,8 +35,7 @@ def table_task(config: Config, folder: Path) -> Task:
         notation=wanted.notation,
         separator=wanted.separator,
     )
-    sides = [row.cells[wanted.split] for row in rows] if wanted.split else None
-    parted = _parted(examples, dev, exam, config, sides)
+    parted = _parted(examples, dev, exam, config, [side for _, side in read] if wanted.split else None)
     return Task(
         name=config.name,
         examples=(*examples, *dev, *exam),
@@ -57,22 +56,58 @@ def metrics_for(wanted: TaskConfig, codec: Codec) -> Mapping[str, Metric]:
 
 def read_examples(wanted: TaskConfig, file: str, folder: Path) -> tuple[Example, ...]:
     """The examples of one file, in its order."""
-    return tuple(_example(row, wanted, file) for row in _rows(wanted, file, folder))
+    return tuple(example for example, _ in stream_examples(wanted, file, folder))
+
+
+def stream_examples(
+    wanted: TaskConfig, file: str, folder: Path, *, stratify: str = ""
+) -> Iterator[tuple[Example, str]]:
+    """Each row as an example, with what the author's split column says of it ("" where there is none).
+
+    Beside the columns that the config names, three are understood where they exist: `accepted` (in JSON lines, a
+    list of further right targets), `origin`, and `kind`, a tag. `stratify` names one more tag.
+    """
+    needed = [wanted.source, wanted.target, *filter(None, (wanted.group, wanted.split))]
+    rows = read_table(file, folder, encoding=wanted.encoding, wanted=needed)
+    tags = ("kind", stratify) if stratify else ("kind",)
+    for row in columns(rows, needed, file):
+        yield _example(row, wanted, file, tags), row.cells[wanted.split] if wanted.split else ""
 
 
 def _examples(wanted: TaskConfig, file: str, folder: Path) -> tuple[Example, ...]:
-    return read_examples(wanted, file, folder) if file else ()
+    # A file that is one side has no need of a split column.
+    return read_examples(wanted.model_copy(update={"split": ""}), file, folder) if file else ()
 
 
-def _rows(wanted: TaskConfig, file: str, folder: Path):  # type: ignore[no-untyped-def]
-    needed = [wanted.source, wanted.target, *filter(None, (wanted.group, wanted.split))]
-    return columns(read_table(file, folder, encoding=wanted.encoding), needed, file)
+def _example(row: Row, wanted: TaskConfig, file: str, tags: tuple[str, ...]) -> Example:
+    if wanted.source in row.lists:
+        raise DataError(
+            f"the column '{wanted.source}' holds a list", where=f"{file}, line {row.line}", do="A source is one text."
+        )
+    return Example(
+        source=row.cells[wanted.source],
+        target=_target(row, wanted, file),
+        group=f"{wanted.group}:{row.cells[wanted.group]}" if wanted.group else "",
+        origin=row.cells.get("origin", "") or file,
+        row=row.line,
+        accepted=row.lists.get("accepted", ()),
+        tags=tuple((name, row.cells[name]) for name in dict.fromkeys(tags) if name in row.cells),
+        turns=row.turns,
+    )
 
 
-def _example(row: Row, wanted: TaskConfig, file: str) -> Example:
-    source, target = row.cells[wanted.source], row.cells[wanted.target]
-    group = f"{wanted.group}:{row.cells[wanted.group]}" if wanted.group else ""
-    return Example(source, target, group=group, origin=file, row=row.line)
+def _target(row: Row, wanted: TaskConfig, file: str) -> str:
+    """The target as text; a list is a set of labels, or the mistake of somebody who meant a text."""
+    labels = row.lists.get(wanted.target)
+    if labels is None:
+        return row.cells[wanted.target]
+    if wanted.codec != "labels":
+        raise DataError(
+            f"the column '{wanted.target}' holds a list",
+            where=f"{file}, line {row.line}",
+            do='A list is a set of labels: set codec = "labels".',
+        )
+    return (wanted.separator or " ").join(labels)
 
 
 def _parted(
@@ -83,15 +118,15 @@ def _parted(
     sides: list[str] | None,
 ) -> Split:
     """The author's own files where they are named; the rest is cut as the config says."""
+    if sides is not None and (dev or exam):
+        raise DataError(
+            "a split column and files of one's own exclude each other", do="Leave out task.split, dev and exam."
+        )
     if dev and exam:
         return Split(examples, dev, exam, "files")
     if not (dev or exam):
         how = config.split if sides is None else config.split.model_copy(update={"method": "column"})
         return split(examples, how, sides=sides)
-    if sides is not None:
-        raise DataError(
-            "a split column and files of one's own exclude each other", do="Leave out task.split, dev and exam."
-        )
     # The side that has a file takes nothing from the table.
     cut = config.split.model_copy(update={"exam": 0.0} if exam else {"dev": 0.0})
     parted = split(examples, cut)
