@@ -25,7 +25,7 @@ from terakoya.tasks.numerals.metrics import digit_accuracy, error_kind
 from terakoya.tasks.numerals.reader import read
 from terakoya.tasks.numerals.sampler import Sampler
 from terakoya.tasks.numerals.small import small_split
-from terakoya.tasks.numerals.writer import FORMS, can_stand_for, known_forms
+from terakoya.tasks.numerals.writer import FORMS, can_stand_for
 
 __all__ = ["FORMS", "can_stand_for", "read", "task"]
 
@@ -52,12 +52,14 @@ def task(
                beside them recall and kannume-200 as parts of their own; "kannume-200": those 200 alone
     exam_seed  another seed, another exam (and in the regime "160" other rows); a run's seed changes neither
     regime     "drawn": fresh examples by rule without end; "160": the numerals log's 160 rows and 40 to test
-    forms      the written forms to teach and ask; () is all of them
+    forms      the written forms to teach and ask (names in FORMS); () is all of them
     curriculum small magnitudes first
     split      shares and salt by which numbers are held out
     """
     _one_of("exam", exam, EXAMS)
     _one_of("regime", regime, REGIMES)
+    if items < 0:
+        raise ConfigError(f"an exam cannot have {items} items", where="[task.options]", do="Set items to 1 or more.")
     base = Task(
         name="numerals",
         codec=number_codec(notation),
@@ -74,7 +76,7 @@ def task(
         return replace(base, split=small_split(exam_seed))
     if exam != EXAMS[0]:
         _refuse_without_effect(items=items)
-    sampler = _sampler(split or SplitConfig(), known_forms(forms) or tuple(FORMS), curriculum)
+    sampler = _sampler(split or SplitConfig(), _chosen(forms), curriculum)
     return replace(
         base,
         split=parted(sampler, exam, items or _ITEMS, exam_seed),
@@ -119,6 +121,19 @@ def _sampler(parting: SplitConfig, forms: tuple[str, ...], curriculum: bool) -> 
         )
     numbers, sources = held_out()
     return Sampler(forms, parting, numbers, sources, curriculum)
+
+
+def _chosen(forms: Iterable[str]) -> tuple[str, ...]:
+    chosen = (forms,) if isinstance(forms, str) else tuple(forms)
+    for form in chosen:
+        _one_of("forms", form, tuple(FORMS))
+    if set(chosen) == {"bare"}:
+        raise ConfigError(
+            "the forms are only 'bare', which writes six numbers",
+            where="[task.options]",
+            do="Name another form beside it.",
+        )
+    return chosen or tuple(FORMS)
 
 
 def _refuse_without_effect(**settings: object) -> None:

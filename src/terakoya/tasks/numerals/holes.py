@@ -17,31 +17,33 @@ _FEWEST = 40  # different numbers in a class below which a low share may be chan
 
 
 def holes(is_taught: Callable[[int], bool], random: Random, numbers: int = _NUMBERS) -> list[Finding]:
-    """Draw numbers as if nothing were held out, and compare what is left of each class with what is left of all.
+    """Draw numbers as if nothing were held out, and compare what is left of each class with what is left outside it.
 
-    A class with nothing left is a stop, a class with less than half of the common share a warning.
+    A class with nothing left is a stop, a class with less than half of the share outside it a warning.
     """
     drawn = {any_number(random, MAGNITUDES[at % len(MAGNITUDES)]) for at in range(numbers)}
     members: dict[str, int] = defaultdict(int)
     left: dict[str, int] = defaultdict(int)
+    taught_in_all = 0
     for number in drawn:
         taught = is_taught(number)
+        taught_in_all += taught
         for name in _classes(number):
             members[name] += 1
             left[name] += taught
-    common = left["all"] / members["all"]
-    return [
-        _finding(name, left[name], members[name], common)
-        for name in sorted(members)
-        if members[name] >= _FEWEST and left[name] < common * members[name] / 2
-    ]
+    findings = []
+    for name in sorted(name for name, count in members.items() if _FEWEST <= count < len(drawn)):
+        share = left[name] / members[name]
+        outside = (taught_in_all - left[name]) / (len(drawn) - members[name])
+        if share < outside / 2:
+            findings.append(_finding(name, share, outside, members[name]))
+    return findings
 
 
 def _classes(number: int) -> Iterator[str]:
     digits = str(number)
     significant = digits.rstrip("0")
     zeros = len(digits) - len(significant)
-    yield "all"
     yield f"numbers of magnitude 10^{len(digits) - 1}"
     yield f"numbers with the pattern '{pattern(number)}'"
     yield f"numbers that begin with {digits[0]}"
@@ -53,12 +55,11 @@ def _classes(number: int) -> Iterator[str]:
         yield "numbers of one repeated digit"
 
 
-def _finding(name: str, left: int, members: int, common: float) -> Finding:
-    share = left / members
+def _finding(name: str, share: float, outside: float, members: int) -> Finding:
     return Finding(
         "systematic hole",
-        "stop" if not left else "warn",
-        f"{name}: {share:.0%} of them are taught ({left} of {members} drawn), but {common:.0%} of all numbers are",
+        "warn" if share else "stop",
+        f"{name}: {share:.0%} of them are taught (of {members} drawn), but {outside:.0%} of all others",
         do="Hold numbers out by hash alone (split.method hash), or hold out fewer.",
-        figures={"taught": share, "common": common, "numbers": float(members)},
+        figures={"taught": share, "others": outside, "numbers": float(members)},
     )

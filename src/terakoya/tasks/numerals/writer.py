@@ -6,7 +6,7 @@ skip mark where no place is skipped) says so in `fits`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from types import MappingProxyType
 
@@ -69,14 +69,6 @@ def write(number: int, form: str, random: Random) -> str:
 def can_stand_for(source: str, number: int) -> bool:
     """Whether this number can have produced that source. False for a source that cannot be read."""
     return read(source) == number
-
-
-def known_forms(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, when all of them are forms."""
-    chosen = tuple(names)
-    for name in chosen:
-        _form(name)
-    return chosen
 
 
 def _form(name: str) -> _Form:

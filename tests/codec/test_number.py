@@ -1,0 +1,169 @@
+"""Numbers in every notation: written, read back, and held to while an answer grows."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from terakoya.codec.number import MAX_DIGITS, NOTATIONS, canonical_number, number_codec
+from terakoya.errors import ConfigError, DataError
+
+ALPHABETS = {
+    "plain": "0159-.", "bracketed": "0159-.()", "groups": "0159,", "short-groups": "0159,", "pds": "0159_ ",
+    "exponent": "0159e-() ", "reversed": "0159",
+}  # fmt: skip
+SIGNED = ("plain", "bracketed", "exponent")
+
+numbers = st.one_of(
+    st.integers(0, 10**16 - 1),
+    st.builds(lambda digit, power: digit * 10**power, st.integers(0, 9999), st.integers(0, 12)),
+    st.builds(
+        lambda one, other, power: one * 10**power + other, st.integers(1, 9), st.integers(0, 99), st.integers(2, 15)
+    ),
+)
+decimals = st.builds(
+    lambda whole, rest: f"{whole}.{rest}", st.integers(-(10**6), 10**6), st.text("0123456789", min_size=1, max_size=6)
+)
+
+
+@pytest.mark.parametrize("notation", NOTATIONS)
+@settings(max_examples=150, deadline=None)
+@given(number=numbers)
+def test_every_number_survives_being_written_and_read_back(notation: str, number: int) -> None:
+    """What cannot be read back cannot be judged; and decoding must let every written number grow."""
+    codec = number_codec(notation)
+    written = codec.write(str(number))
+    assert codec.read(written) == str(number)
+    assert codec.complete(written)
+    assert all(codec.viable(written[:end]) for end in range(len(written) + 1))
+
+
+@pytest.mark.parametrize("notation", SIGNED)
+@settings(max_examples=150, deadline=None)
+@given(text=decimals)
+def test_negatives_and_decimals_survive_where_the_notation_knows_them(notation: str, text: str) -> None:
+    """janum asks for 0.5 and −2."""
+    codec = number_codec(notation)
+    written = codec.write(text)
+    assert codec.read(written) == canonical_number(text)
+    assert all(codec.viable(written[:end]) for end in range(len(written) + 1))
+
+
+@pytest.mark.parametrize("notation", NOTATIONS)
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_what_is_not_viable_can_no_longer_become_an_answer(notation: str, data: st.DataObject) -> None:
+    """Constrained decoding must forbid exactly what leads nowhere: checked against all endings of two characters."""
+    alphabet, codec = ALPHABETS[notation], number_codec(notation)
+    text = data.draw(st.text(alphabet, max_size=7))
+    if data.draw(st.booleans()):
+        written = codec.write(str(data.draw(numbers)))
+        text = written[: data.draw(st.integers(0, len(written)))] + data.draw(st.text(alphabet, max_size=2))
+    assert codec.complete(text) == (codec.read(text) is not None)
+    endings = ["", *alphabet, *(one + other for one in alphabet for other in alphabet)]
+    if any(codec.complete(text + ending) for ending in endings):
+        assert codec.viable(text)
+
+
+@pytest.mark.parametrize("notation", NOTATIONS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_viable_answer_can_always_be_finished(notation: str, data: st.DataObject) -> None:
+    """A decoder that walks only through viable prefixes must never stand before nothing."""
+    codec, text = number_codec(notation), ""
+    for _ in range(14):
+        ways = [char for char in ALPHABETS[notation] if codec.viable(text + char)]
+        assert ways or codec.complete(text), f"{text!r} leads nowhere"
+        if not ways:
+            break
+        text += data.draw(st.sampled_from(ways))
+    for _ in range(12):
+        if codec.complete(text):
+            break
+        text += next(char for char in ")_ 9510e-." if codec.viable(text + char))
+    assert codec.complete(text)
+
+
+@pytest.mark.parametrize(
+    ("notation", "number", "written"),
+    [
+        ("bracketed", "15000", "(15000)"),
+        ("groups", "15000", "0001,5000"),
+        ("groups", "0", "0000"),
+        ("short-groups", "100000020", "1,,20"),
+        ("pds", "15000", "_ 1 05 5 04 _"),
+        ("pds", "500000000000", "_ 5 012 _"),
+        ("exponent", "15000", "( 1e4 5e3 )"),
+        ("exponent", "-2", "( - 2e0 )"),
+        ("exponent", "10.25", "( 1e1 2e-1 5e-2 )"),
+        ("exponent", "0", "( 0e0 )"),
+        ("reversed", "15000", "00051"),
+    ],
+)
+def test_notations_are_spelled_as_in_the_log(notation: str, number: str, written: str) -> None:
+    """A record of 2026 must be readable beside the log's tables."""
+    assert number_codec(notation).write(number) == written
+
+
+@pytest.mark.parametrize(
+    ("notation", "raw"),
+    [
+        ("plain", "007"), ("plain", "1.50"), ("plain", "-0"), ("plain", ""), ("bracketed", "15000"),
+        ("bracketed", "(15000"),
+        ("groups", "0000,5000"), ("groups", "1,5000"), ("groups", "0001,500"), ("short-groups", "1,0020"),
+        ("short-groups", ",5"), ("pds", "_ _"), ("pds", "_ 5 04 1 05 _"), ("pds", "_ 5 04 1 04 _"),
+        ("pds", "_ 0 05 _"),
+        ("exponent", "( 5e3 1e4 )"), ("exponent", "( 5e3 4e3 )"), ("exponent", "( - 0e0 )"),
+        ("exponent", "( 5e96 )"),
+        ("reversed", "50"), ("reversed", "-5"),
+    ],
+)  # fmt: skip
+def test_a_malformed_answer_is_unreadable(notation: str, raw: str) -> None:
+    """Unreadable is not wrong: the two need different cures."""
+    assert number_codec(notation).read(raw) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("007", "7"), ("1.50", "1.5"), ("1,000", "1000"), ("１２，３４５", "12345"), ("−2", "-2"), ("-0.0", "0"),
+        ("+5", "5"),
+        (".5", "0.5"), ("(15000)", "15000"), ("（0.5）", "0.5"), (" 3 ", "3"), ("1.0", "1"), ("0", "0"),
+    ],
+)  # fmt: skip
+def test_equal_numbers_have_one_canonical_form(text: str, canonical: str) -> None:
+    """Text stays text in the table; equal values are compared as equal."""
+    assert canonical_number(text) == canonical
+    assert canonical_number(canonical) == canonical
+
+
+@pytest.mark.parametrize("text", ["", "十", "1,00", "1e3", "1/2", "--1", "5.", "NaN", "1 000", "٣", "1.2.3", "()"])
+def test_what_is_no_number_is_refused_by_name(text: str) -> None:
+    """A person can only mend a row that is named."""
+    with pytest.raises(DataError, match="no number") as refusal:
+        canonical_number(text)
+    assert repr(text) in str(refusal.value)
+
+
+def test_a_notation_says_what_it_cannot_write() -> None:
+    """Refused before training, not learnt wrongly."""
+    for notation in sorted(set(NOTATIONS) - set(SIGNED)):
+        for target in ("-2", "0.5"):
+            with pytest.raises(DataError, match=target):
+                number_codec(notation).write(target)
+    with pytest.raises(DataError, match="digits"):
+        number_codec("plain").write("9" * (MAX_DIGITS + 1))
+
+
+def test_the_longest_number_is_written_in_every_notation() -> None:
+    """The bound is the same everywhere, so that changing the notation never loses rows."""
+    for notation in NOTATIONS:
+        codec = number_codec(notation)
+        assert codec.read(codec.write("9" * MAX_DIGITS)) == "9" * MAX_DIGITS
+
+
+def test_an_unknown_notation_is_offered_its_neighbour() -> None:
+    """One letter wrong should not cost a search through the pages."""
+    with pytest.raises(ConfigError, match="exponent"):
+        number_codec("exponents")
