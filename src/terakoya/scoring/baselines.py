@@ -81,18 +81,6 @@ def best_constant(train: Sequence[Example], metric: Metric, *, labels: bool = Fa
     return " ".join(chosen)
 
 
-def copier(canonical: Callable[[str], str]) -> Rule:
-    """The source itself, in canonical form; abstains where a source is no legal target."""
-
-    def copy(source: str) -> str | None:
-        try:
-            return canonical(source)
-        except DataError:
-            return None
-
-    return copy
-
-
 def name_lexicon(names: Mapping[str, Sequence[str]], train: Sequence[Example] = ()) -> Rule:
     """The labels whose names occur in the source, longest name first, none inside a longer one; else it abstains.
 
@@ -148,7 +136,7 @@ def baselines(
         "constant": _always(best_constant(taught, metric, labels=labels)),
         "most frequent": _always(_frequent([example.target for example in taught])[0]),
         "nearest neighbour": nearest_neighbour(taught),
-        "copy": _one_by_one(copier(canonical)),
+        "copy": list,
     }
     if labels:
         made["word table"] = word_table(taught, asked, metric)
@@ -158,7 +146,19 @@ def baselines(
         made["rule"] = _one_by_one(rule)
     for name, make in (more or {}).items():
         made[name] = _one_by_one(make(tuple(train)))
-    return {name: Baseline(name, many) for name, many in made.items()}
+    return {name: Baseline(name, _in_form(many, canonical)) for name, many in made.items()}
+
+
+def _in_form(many: Many, canonical: Callable[[str], str]) -> Many:
+    """Answers in canonical form; what is no legal target is no answer."""
+
+    def form(answer: str | None) -> str | None:
+        try:
+            return None if answer is None else canonical(answer)
+        except DataError:
+            return None
+
+    return lambda sources: [form(answer) for answer in many(sources)]
 
 
 def _canonical(example: Example, canonical: Callable[[str], str]) -> Example:

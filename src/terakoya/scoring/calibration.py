@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from terakoya.errors import DataError
 from terakoya.scoring.certainty import wilson
@@ -74,11 +75,22 @@ def calibration(probabilities: Sequence[float | None], right: Sequence[bool], bi
     if not pairs:
         return None
     n = len(pairs)
-    count = max(1, min(bins, n // 5))
-    table = tuple(_bin(pairs[n * i // count : n * (i + 1) // count]) for i in range(count))
+    table = tuple(_bin(pairs[start:end]) for start, end in pairwise(_cuts(pairs, max(1, min(bins, n // 5)))))
     error = sum(b.n * abs(b.confidence - b.right) for b in table) / n
     brier = sum((p - r) ** 2 for p, r in pairs) / n
     return Calibration(n, error, brier, table)
+
+
+def _cuts(pairs: Sequence[Pair], bins: int) -> list[int]:
+    """Where bins begin and end. Equal confidences stay in one bin: cut apart, they would be sorted by outcome."""
+    n, cuts = len(pairs), [0]
+    for i in range(1, bins + 1):
+        cut = max(n * i // bins, cuts[-1])
+        while 0 < cut < n and pairs[cut - 1][0] == pairs[cut][0]:
+            cut += 1
+        if cut > cuts[-1]:
+            cuts.append(cut)
+    return cuts
 
 
 def coverage_curve(

@@ -1,0 +1,55 @@
+"""Power: what an exam can show, checked by simulation (the full check is benchmarks/comparison.py)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from terakoya.scoring.paired import mcnemar, paired, permutation_p
+from terakoya.scoring.power import detectable, needed, power_binary, power_graded, power_sampled, roughly
+
+
+@pytest.mark.parametrize(("n", "gain", "share"), [(10, 0.5, 0.5), (40, 0.175, 0.475), (300, 0.06, 0.1)])
+def test_binary_power_is_what_simulation_sees(n: int, gain: float, share: float) -> None:
+    """Computed power within two points, or the number of items asked for is a guess."""
+    shares = [(share + gain) / 2, (share - gain) / 2, 1 - share]
+    drawn = np.random.default_rng(n).multinomial(n, shares, 8000)
+    found = np.mean([wins > losses and mcnemar(wins, losses) <= 0.05 for wins, losses, _ in drawn.tolist()])
+    assert power_binary(n, gain, share) == pytest.approx(found, abs=0.02)
+
+
+def test_graded_power_is_what_simulation_sees() -> None:
+    """The same for Jaccard and its like, by formula where items are many and by sampling where they are few."""
+    rng = np.random.default_rng(0)
+    world = np.clip(rng.normal(0.06, 0.3, 200_000), -1, 1) * (rng.random(200_000) < 0.6)
+    for n in (12, 160):
+        drawn = rng.choice(world, (4000, n))
+        found = float(((permutation_p(drawn, draws=1000) <= 0.05) & (drawn.sum(axis=1) > 0)).mean())
+        assert power_sampled(world, n) == pytest.approx(found, abs=0.025)
+    formula = power_graded(160, float(world.mean()), float(world.std()), 0.6)
+    assert formula == pytest.approx(found, abs=0.025)
+
+
+def test_five_items_can_never_show_anything() -> None:
+    """Even five of five gives p = .0625: no formula may promise otherwise."""
+    assert power_binary(5, 1.0, 1.0) == 0.0
+    assert power_graded(5, 0.9, 0.1) == 0.0
+    assert power_binary(6, 1.0, 1.0) == pytest.approx(1.0)
+
+
+def test_needed_and_detectable_are_inverse_to_each_other() -> None:
+    """With the items that are said to be needed, the difference is the smallest that shows."""
+    first = np.r_[np.ones(30), np.zeros(70)]
+    second = np.r_[np.ones(12), np.zeros(18), np.ones(8), np.zeros(62)]
+    effect = paired(first, second)
+    count = needed(effect, 0.05)
+    assert count is not None
+    assert power_binary(count, 0.05, 0.26) >= 0.8
+    assert power_binary(count - 1, 0.05, 0.26) < 0.8
+    assert power_binary(effect.n, detectable(effect), 0.26) == pytest.approx(0.8, abs=0.02)
+    assert needed(effect, 0.0) is None
+
+
+def test_roughly_keeps_two_figures() -> None:
+    """388 items are "about 390"; 7 are 7."""
+    assert [roughly(n) for n in (7, 42, 388, 12_345)] == [7, 42, 390, 12_000]
