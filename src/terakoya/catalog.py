@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.config import Config, TaskConfig, parse_config, read_config
-from terakoya.errors import ConfigError, nearest
 from terakoya.data.table import table_task
+from terakoya.errors import ConfigError, nearest
 from terakoya.task import Task
 
 TASKS, MODELS = "terakoya.tasks", "terakoya.models"
@@ -78,12 +78,22 @@ def find_task(config: Config, folder: Path) -> Task:
 
 
 def find_model_maker(base: str) -> Callable[..., Any]:
-    """Who makes (and loads) the model of that name: a plug-in or a built-in by its name, else the Hub or a folder."""
+    """Who makes the model of that name: a built-in or a plug-in by its name, else whoever knows the Hub and folders."""
+    return _model_module(base).build  # type: ignore[no-any-return]
+
+
+def find_model_loader(base: str) -> Callable[[Path], Any]:
+    """Who opens a saved model of that name again."""
+    return _model_module(base).load  # type: ignore[no-any-return]
+
+
+def _model_module(base: str) -> Any:
+    """An entry point of `terakoya.models` names a module with `build(…)` and `load(folder)`."""
     points = {point.name: point for point in metadata.entry_points(group=MODELS)}
     point = points.get(base) or points.get("hub")
     if point is None:
         raise ConfigError(f"there is no model '{base}'", do=nearest(base, points))
-    return point.load()  # type: ignore[no-any-return]
+    return point.load()
 
 
 def _task_maker(use: str, folder: Path) -> Callable[..., Task]:

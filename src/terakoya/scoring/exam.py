@@ -7,6 +7,7 @@ Items of the main part ("") decide; other parts (recall, a user's own) are score
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,15 +129,6 @@ def _error(item: Item, error_kind: Callable[[Example, Prediction], str] | None) 
     if item.prediction.text is None:
         return "unreadable"
     return error_kind(item.example, item.prediction) if error_kind else "wrong"
-
-
-def _read(source: str, answer: str | None, codec: Codec) -> Prediction:
-    if answer is None:
-        return Prediction(source, "", None)
-    try:
-        return Prediction(source, answer, codec.canonical(answer))
-    except DataError:
-        return Prediction(source, answer, None)
 
 
 class _Canonical:

@@ -1,0 +1,205 @@
+"""The exam is opened: the model and every baseline hand in a sheet, and the verdict is spoken."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from terakoya import asking
+from terakoya.asking import asked, longest_answer
+from terakoya.config import Config
+from terakoya.data.table import read_examples
+from terakoya.errors import ConfigError, DataError
+from terakoya.listener import Listener
+from terakoya.models.model import Model, Pair
+from terakoya.outcome import Outcome, read_outcome
+from terakoya.records import Example, Prediction, Signature, Split, set_fingerprint
+from terakoya.runs import Index, Run
+from terakoya.scoring.baselines import Baseline, baselines
+from terakoya.scoring.exam import Sheet, judged, lines, scores, signature
+from terakoya.scoring.metrics import Metric
+from terakoya.scoring.verdict import Verdict, verdict
+from terakoya.skill import read_skill
+from terakoya.task import Task
+
+Maker = Callable[..., Model]
+
+BASELINE_ROWS = 20_000  # training rows that baselines are made from
+
+
+@dataclass(frozen=True)
+class Examined:
+    """The judged sheets, the model's first; and the verdict, None where there is nothing to judge by."""
+
+    sheets: tuple[Sheet, ...]
+    verdict: Verdict | None
+    exam: tuple[Example, ...]
+
+
+def examine(
+    model: Model,
+    task: Task,
+    config: Config,
+    exam: Sequence[Example],
+    *,
+    max_tokens: int,
+    train: Sequence[Example] = (),
+    dev: Sequence[Example] = (),
+) -> Examined:
+    """Ask the model every question of the exam, and let the baselines answer beside it."""
+    found = asking.predictions(
+        model, [asked(example) for example in exam], task, config.decode, max_tokens=max_tokens, seed=config.seed
+    )
+    sheets = [judged("model", exam, found, task.codec, task.metrics)]
+    rivals = _baselines(task, train, dev)
+    sheets += [_handed_in(baseline, task, exam) for baseline in rivals]
+    sheets += _hybrid(task, exam, found)
+    return Examined(tuple(sheets), _verdict(sheets, task, config), tuple(exam))
+
+
+def write_exam(run: Run, examined: Examined, task: Task, config: Config, *, where: str = "") -> None:
+    """predictions.jsonl and scores.json, in the run's folder or the folder `where` inside it."""
+    run.restart(f"{where}predictions.jsonl")
+    for line in lines(examined.sheets[0], task.metric, task.error_kind):
+        run.append(f"{where}predictions.jsonl", line)
+    told = [
+        score
+        for sheet in examined.sheets
+        for score in scores(
+            sheet,
+            task.metrics,
+            _signer(examined.exam, task, config),
+            seed=config.seed,
+            resamples=config.score.resamples,
+        )
+    ]
+    run.write_json(f"{where}scores.json", {"scores": told, "verdict": _verdict_values(examined.verdict)})
+
+
+def _signer(exam: Sequence[Example], task: Task, config: Config) -> Any:
+    decoding = asking.described(config.decode)
+    labels = getattr(task.codec, "labels", ())
+
+    def made(metric: Metric) -> Signature:
+        return signature(exam, metric, decoding=decoding, codec=task.codec, labels=labels)
+
+    return made
+
+
+def _baselines(task: Task, train: Sequence[Example], dev: Sequence[Example]) -> list[Baseline]:
+    if not train:
+        return []
+    made = baselines(
+        train[:BASELINE_ROWS],
+        dev,
+        metric=task.metrics[task.metric],
+        canonical=task.codec.canonical,
+        labels=task.codec.name.startswith("labels"),
+        rule=task.rule,
+        names=task.label_names,
+        more=task.baselines,
+    )
+    return list(made.values())
+
+
+def _handed_in(baseline: Baseline, task: Task, exam: Sequence[Example]) -> Sheet:
+    answers = baseline.many([example.source for example in exam])
+    found = [Prediction(example.source, answer or "", answer) for example, answer in zip(exam, answers, strict=True)]
+    return judged(baseline.name, exam, found, task.codec, task.metrics)
+
+
+def _hybrid(task: Task, exam: Sequence[Example], found: Sequence[Prediction]) -> list[Sheet]:
+    """Rules where they are sure, the model where they abstain; only where the rules do abstain somewhere."""
+    if task.rule is None:
+        return []
+    ruled = [task.rule(example.source) for example in exam]
+    if all(answer is not None for answer in ruled) or all(answer is None for answer in ruled):
+        return []
+    merged = [
+        answer if rule is None else Prediction(answer.source, rule, task.codec.canonical(rule))
+        for rule, answer in zip(ruled, found, strict=True)
+    ]
+    return [judged("hybrid", exam, merged, task.codec, task.metrics)]
+
+
+def _verdict(sheets: Sequence[Sheet], task: Task, config: Config) -> Verdict | None:
+    """Over the main part of the exam, in the task's first metric. The hybrid is no baseline: it holds the model."""
+    model, rivals = sheets[0].part(""), {sheet.who: sheet.part("") for sheet in sheets[1:] if sheet.who != "hybrid"}
+    exempt = {"rule"} if task.rule_exempt else set()
+    if not model.items or not set(rivals) - exempt:
+        return None
+    return verdict(
+        model.values(task.metric),
+        {who: sheet.values(task.metric) for who, sheet in rivals.items()},
+        exempt=exempt,
+        smallest_gain=config.score.smallest_gain,
+        seed=config.seed,
+        resamples=config.score.resamples,
+    )
+
+
+def _verdict_values(spoken: Verdict | None) -> dict[str, Any]:
+    if spoken is None:
+        words = {"en": "No verdict: there is nothing to judge by.", "ja": "判定なし: 比べるものがない。"}
+        return {"state": "no verdict", "words": words}
+    return {**asdict(spoken), "words": {lang: spoken.words(lang) for lang in ("en", "ja")}}
+
+
+def evaluate_skill(
+    path: Path, data: Path | None, columns: tuple[str, str], overrides: tuple[str, ...], listener: Listener
+) -> Outcome:
+    """A taught model sits another exam: the rows of a table. Kept in RUN/evaluations/, or beside the model."""
+    if data is None:
+        raise ConfigError("which exam?", do="Name a table with --data FILE, its columns with --source and --target.")
+    skill = read_skill(path, overrides)
+    wanted = skill.config.task.model_copy(
+        update={"source": columns[0], "target": columns[1], "group": "", "split": "", "encoding": ""}
+    )
+    exam = read_examples(wanted, data.name, data.resolve().parent)
+    legible(exam, skill.task)
+    listener.stage("exam", f"{len(exam)} questions from {data.name}")
+    examined = examine(skill.model, skill.task, skill.config, exam, max_tokens=skill.max_tokens)
+    return _kept(path, examined, skill.task, skill.config)
+
+
+def evaluate_foreign(path: Path, task: Task, split: Split, config: Config, make: Maker, listener: Listener) -> Outcome:
+    """A checkpoint made elsewhere sits the exam of a task of ours, as it is."""
+    settings = config.model.model_copy(update={"base": str(path)})
+    pairs = [Pair(asked(example), task.codec.write(example.target)) for example in (*split.dev, *split.exam)]
+    model = make(settings, pairs, tuple(getattr(task.codec, "labels", ())), seed=config.seed)
+    listener.stage("exam", f"{len(split.exam)} questions to {path}")
+    most = config.decode.max_tokens or longest_answer(model, pairs)
+    examined = examine(model, task, config, split.exam, max_tokens=most, train=split.train, dev=split.dev)
+    return _kept(path, examined, task, config)
+
+
+def legible(exam: Sequence[Example], task: Task) -> None:
+    """Every target of an exam must be one that can be answered; all that are not are told at once."""
+    bad = []
+    for example in exam:
+        try:
+            task.codec.canonical(example.target)
+        except DataError as error:
+            bad.append((example.row, error.what))
+    if bad:
+        shown = "; ".join(f"line {row}: {what}" for row, what in bad[:5])
+        raise DataError(
+            f"{len(bad)} targets cannot be read ({shown})", where=exam[0].origin, do="Mend or remove these rows."
+        )
+
+
+def _kept(path: Path, examined: Examined, task: Task, config: Config) -> Outcome:
+    fingerprint = set_fingerprint(examined.exam)
+    if not (path / "manifest.json").is_file():
+        with tempfile.TemporaryDirectory() as folder:
+            with Run.create(Path(folder), "evaluation") as run:
+                write_exam(run, examined, task, config)
+            return read_outcome(run.path)
+    with Run.resume(path) as run:
+        Index(path.resolve().parent).open_exam(fingerprint, run.name)
+        where = f"evaluations/{fingerprint}/"
+        write_exam(run, examined, task, config, where=where)
+    return read_outcome(path / where)

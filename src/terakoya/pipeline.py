@@ -1,0 +1,344 @@
+"""The story of a run, told in order; and one function for every other command.
+
+Config → Task → examples → Split → (findings) → Model taught → Predictions → Scores → Run → report
+
+Whatever the command line does, a notebook can do with the function of the same name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from terakoya import catalog
+from terakoya.catalog import Experiment
+from terakoya.config import Config, read_config, write_config
+from terakoya.data.split import split as part
+from terakoya.errors import ConfigError, DataError, TerakoyaError
+from terakoya.listener import Listener, Silent
+from terakoya.outcome import Outcome, read_outcome
+from terakoya.records import Finding, Split, set_fingerprint
+from terakoya.report.statistics import dataset_statistics
+from terakoya.runs import Index, Run, git_commit, is_sealed, seal
+from terakoya.task import Task
+
+if TYPE_CHECKING:
+    from terakoya.compare import Comparison
+    from terakoya.models.model import Model
+    from terakoya.training.teach import Lesson
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment with its examples parted. The config's paths are relative to `folder`."""
+
+    config: Config
+    folder: Path
+    task: Task
+    split: Split
+
+
+# ── the story ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def run(
+    experiment: str,
+    *,
+    overrides: Sequence[str] = (),
+    run_dir: Path = RUNS,
+    anyway: bool = False,
+    listener: Listener | None = None,
+) -> Outcome:
+    """Examples, audit, split, preflight, train, exam, record. A run folder goes on where it stopped."""
+    tell = listener or Silent()
+    if (Path(experiment) / "manifest.json").is_file():
+        return _gone_on(Path(experiment), overrides, anyway, tell)
+    found = catalog.find_experiment(experiment, overrides)
+    with Run.create(run_dir, found.name, seed=found.config.seed, git=git_commit(found.folder)) as opened:
+        return _to_the_end(opened, found, anyway, tell)
+
+
+def _story(opened: Run, experiment: Experiment, anyway: bool, tell: Listener) -> Outcome:
+    tell.stage("examples", experiment.name)
+    plan = planned(experiment)
+    _remember(opened, plan)
+    tell.note(_sizes(plan.split))
+
+    tell.stage("audit")
+    _heed(opened, audited(plan), tell, anyway)
+
+    lesson, model, max_tokens = _prepared(plan, opened)
+    tell.stage("model", f"{model.card.name}, {model.card.weights:,} weights, {model.card.family}")
+    if not is_sealed(opened.path / "model"):
+        _teach(opened, lesson, model, max_tokens, anyway, tell)
+
+    tell.stage("exam", f"{len(plan.split.exam)} questions")
+    _examine(opened, lesson)
+
+    tell.stage("record")
+    report(opened.path, lang=lesson.config.lang, _run=opened)
+    opened.finish("done")
+    return read_outcome(opened.path)
+
+
+def planned(experiment: Experiment) -> Plan:
+    """The task with its examples, parted as the task itself or the config says."""
+    task = catalog.find_task(experiment.config, experiment.folder)
+    parted = task.split or part(task.examples, experiment.config.split, always_taught=task.always_taught)
+    return Plan(experiment.config, experiment.folder, task, parted)
+
+
+def audited(plan: Plan) -> list[Finding]:
+    """What the audit of data and split has to say, and the task's own checks."""
+    from terakoya.data import audit
+
+    own = [finding for check in plan.task.checks for finding in check(plan.split)]
+    return [*audit.audit(plan.task, plan.split), *own]
+
+
+def _prepared(plan: Plan, opened: Run) -> tuple[Lesson, Model, int]:
+    """The model, made for this data; every `auto` resolved and the whole config written down."""
+    from terakoya.skill import moved
+    from terakoya.training import teach
+
+    lesson, model, max_tokens = teach.prepared(
+        plan.task, plan.split, plan.config, catalog.find_model_maker(plan.config.model.base)
+    )
+    opened.write_text("config.toml", write_config(moved(lesson.config, plan.folder, opened.path)))
+    opened.note(model=model.card, max_tokens=max_tokens, resolved=lesson.config.train.model_dump())
+    return lesson, model, max_tokens
+
+
+def _teach(opened: Run, lesson: Lesson, model: Model, max_tokens: int, anyway: bool, tell: Listener) -> None:
+    from terakoya.skill import moved, write_skill
+    from terakoya.training import preflight, teach
+
+    tell.stage("preflight")
+    _heed(opened, preflight.preflight(lesson, model), tell, anyway)
+    tell.stage("train", f"{lesson.config.train.steps} steps of {lesson.config.train.batch_size} rows")
+    taught = teach.teach(lesson, model, opened, tell, max_tokens=max_tokens)
+    opened.note(training=taught)
+    tell.note(f"{taught.steps} steps in {taught.seconds:.0f} s, ended by {taught.stopped}; best at {taught.best_step}")
+    here = opened.path / "model"
+    write_skill(here, model, lesson.task, moved(lesson.config, opened.path, here), max_tokens)
+    seal(here)
+
+
+def _examine(opened: Run, lesson: Lesson) -> None:
+    """The model is opened again from its folder: what is scored is what was saved."""
+    from terakoya.examination import examine, write_exam
+    from terakoya.skill import read_skill
+
+    count = Index(opened.path.parent).open_exam(lesson.split.exam_fingerprint, opened.name)
+    opened.note(exam=lesson.split.exam_fingerprint, openings=count)
+    skill = read_skill(opened.path)
+    split = lesson.split
+    examined = examine(
+        skill.model,
+        lesson.task,
+        lesson.config,
+        split.exam,
+        max_tokens=skill.max_tokens,
+        train=split.train,
+        dev=split.dev,
+    )
+    write_exam(opened, examined, lesson.task, lesson.config)
+
+
+def _gone_on(path: Path, overrides: Sequence[str], anyway: bool, tell: Listener) -> Outcome:
+    """An interrupted run, to the same bits; a finished one is shown again."""
+    if overrides:
+        raise ConfigError(
+            "a run goes on as it began",
+            where=str(path),
+            do=f"Leave --set out, or begin anew: terakoya run {path / 'config.toml'} --set …",
+        )
+    if Run.open(path).state == "done":
+        return read_outcome(path)
+    with Run.resume(path) as opened:
+        opened.go_on()
+        config = read_config(path / "config.toml")
+        return _to_the_end(opened, Experiment(config.name, config, path), anyway, tell)
+
+
+def _to_the_end(opened: Run, experiment: Experiment, anyway: bool, tell: Listener) -> Outcome:
+    """The story, with its end written into the manifest however it ends."""
+    try:
+        return _story(opened, experiment, anyway, tell)
+    except KeyboardInterrupt as stop:
+        opened.finish("interrupted")
+        raise KeyboardInterrupt(f"{stop}\nStopped. Go on with: terakoya run {opened.path}".strip()) from stop
+    except TerakoyaError as error:
+        opened.finish("failed", reason=str(error))
+        raise
+    except BaseException:
+        opened.finish("failed", reason="a fault of Terakoya's own")
+        raise
+
+
+def _remember(opened: Run, plan: Plan) -> None:
+    """What the run rests on. A run that goes on must find the same data."""
+    data = set_fingerprint((*plan.split.train, *plan.split.dev, *plan.split.exam))
+    known = opened.manifest.get("data")
+    if known and known["fingerprint"] != data:
+        raise DataError(
+            "the data is not what this run began with",
+            where=str(opened.path),
+            do=f"Begin anew with: terakoya run {opened.path / 'config.toml'}",
+        )
+    sizes = {name: len(getattr(plan.split, name)) for name in ("train", "dev", "exam")}
+    drawn = plan.task.draw is not None
+    opened.note(data={"fingerprint": data, "drawn": drawn, "split": plan.split.method, **sizes})
+    opened.note(dataset=dataset_statistics(plan.split, _labels_of(plan.task), drawn=drawn))
+    if not opened.has("config.toml"):
+        from terakoya.skill import moved
+
+        opened.write_text("config.toml", write_config(moved(plan.config, plan.folder, opened.path)))
+
+
+def _heed(opened: Run, findings: Sequence[Finding], tell: Listener, anyway: bool) -> None:
+    """Findings are written down and told; one of level stop ends the run, unless it is wanted anyway."""
+    known = {(line["check"], line["what"]) for line in opened.read_lines("findings.jsonl")}
+    for finding in findings:
+        if (finding.check, finding.what) not in known:
+            opened.append("findings.jsonl", finding)
+        tell.finding(finding)
+    stops = [finding for finding in findings if finding.level == "stop"]
+    if stops and not anyway:
+        raise DataError(
+            "\n".join(f"{finding.check}: {finding.what}" for finding in stops),
+            where=str(opened.path),
+            do="Mend it as said above, or go on all the same with --anyway.",
+        )
+
+
+def _labels_of(task: Task) -> Callable[[str], Sequence[str]] | None:
+    """How a target falls into labels, for tasks whose answers are sets."""
+    if not task.codec.name.startswith("labels"):
+        return None
+    return lambda target: task.codec.canonical(target).split()
+
+
+def _sizes(split: Split) -> str:
+    sides = f"{len(split.train):,} to train on, {len(split.dev):,} for dev, {len(split.exam):,} in the exam"
+    return f"{sides} ({split.method})"
+
+
+# ── the steps singly ────────────────────────────────────────────────────────────────────────────────
+
+
+def audit(subject: str, *, overrides: Sequence[str] = ()) -> list[Finding]:
+    """What is wrong with a table, or with the data of an experiment."""
+    from terakoya.data import audit as room
+
+    path = Path(subject)
+    if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"):
+        return room.audit_table(path, config_for_table(path, overrides))
+    return audited(planned(catalog.find_experiment(subject, overrides)))
+
+
+def config_for_table(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """The smallest config there is: this table, and what is set besides."""
+    from terakoya.config import make_config, with_overrides
+
+    return with_overrides(make_config({"name": path.stem, "task": {"data": path.name}}), overrides)
+
+
+def split(experiment: str, output: Path, *, overrides: Sequence[str] = ()) -> dict[str, str | int]:
+    """Part the examples and write the three sides as JSON lines."""
+    from terakoya.files import write_examples
+
+    plan = planned(catalog.find_experiment(experiment, overrides))
+    for name in ("train", "dev", "exam"):
+        write_examples(output / f"{name}.jsonl", getattr(plan.split, name))
+    sizes: dict[str, str | int] = {name: len(getattr(plan.split, name)) for name in ("train", "dev", "exam")}
+    return {**sizes, "exam fingerprint": plan.split.exam_fingerprint, "method": plan.split.method}
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What the doctor found; `tokens` shows a batch with the learnt tokens marked, where that was asked for."""
+
+    findings: tuple[Finding, ...]
+    tokens: str = ""
+
+
+def doctor(experiment: str, *, overrides: Sequence[str] = (), show_tokens: bool = False) -> Examination:
+    """Audit and preflight, without training."""
+    from terakoya.training import preflight, teach
+
+    plan = planned(catalog.find_experiment(experiment, overrides))
+    maker = catalog.find_model_maker(plan.config.model.base)
+    lesson, model, _ = teach.prepared(plan.task, plan.split, plan.config, maker)
+    found = (*audited(plan), *preflight.preflight(lesson, model))
+    return Examination(found, preflight.shown_tokens(lesson, model) if show_tokens else "")
+
+
+def evaluate(
+    run: Path,
+    *,
+    data: Path | None = None,
+    source: str = "source",
+    target: str = "target",
+    task: str = "",
+    overrides: Sequence[str] = (),
+    listener: Listener | None = None,
+) -> Outcome:
+    """Set a taught model another exam (or its own again); kept in RUN/evaluations/EXAM/."""
+    from terakoya import examination
+
+    tell = listener or Silent()
+    if task:
+        plan = planned(catalog.find_experiment(task, overrides))
+        maker = catalog.find_model_maker(str(run))
+        return examination.evaluate_foreign(run, plan.task, plan.split, plan.config, maker, tell)
+    return examination.evaluate_skill(run, data, (source, target), tuple(overrides), tell)
+
+
+def predict(
+    run: Path, texts: Sequence[str] = (), *, input: str = "", output: str = "", overrides: Sequence[str] = ()
+) -> Iterator[dict[str, object]]:
+    """Ask a taught model: one answer for each input, in order, whatever happens to it."""
+    from terakoya import predicting
+
+    return predicting.predict(run, texts, input=input, output=output, overrides=tuple(overrides))
+
+
+def compare(runs: Sequence[Path], *, metric: str = "") -> Comparison:
+    """Runs on the same exam, item by item; IncompatibleError says what differs."""
+    from terakoya import compare as room
+
+    return room.compare_paths(runs, metric=metric)
+
+
+def report(
+    run: Path | None = None, *, all_runs: bool = False, run_dir: Path = RUNS, lang: str = "", _run: Run | None = None
+) -> list[Path]:
+    """The record: report.md and report.html, made from the run's folder alone; with `all_runs`, a page of all."""
+    from terakoya import recording
+
+    if all_runs:
+        return recording.write_index(run_dir, lang)
+    if run is None:
+        raise ConfigError("which run?", do="terakoya report RUN, or terakoya report --all")
+    return recording.write_record(run, lang, _run)
+
+
+def list_() -> dict[str, list[tuple[str, str]]]:
+    """Tasks, experiments and models that can be named."""
+    return {
+        "experiments": [(found.name, found.says) for found in catalog.experiments()],
+        "tasks": [(name, "") for name in catalog.names(catalog.TASKS)],
+        "models": [(name, "") for name in catalog.names(catalog.MODELS)],
+    }
+
+
+def new(name: str) -> list[Path]:
+    """A folder with a table and a config that run as they are."""
+    from terakoya import starter
+
+    return starter.write(Path(name))

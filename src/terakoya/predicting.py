@@ -1,0 +1,145 @@
+"""Questions in, answers out: one line for each, in order, whatever happens to it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from terakoya import asking
+from terakoya.errors import ConfigError, DataError
+from terakoya.files import read_rows, write_rows
+from terakoya.models.model import Ask
+from terakoya.records import Prediction
+from terakoya.runs import write_text
+from terakoya.scoring.exam import canonical_targets
+from terakoya.skill import Skill, read_skill
+
+AT_ONCE = 1024  # questions answered together
+LIMIT = 10_000  # characters of one question; longer ones are not answered
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A source, and the target where the input holds one."""
+
+    source: str
+    target: str | None = None
+
+
+def predict(
+    path: Path, texts: Sequence[str], *, input: str, output: str, overrides: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
+    """JSON-ready answers, in input order. With `output` (.jsonl or .csv) they are written there, whole or not at all."""
+    if not texts and not input:
+        raise ConfigError(
+            "nothing was asked", do="terakoya predict RUN 'text', or --input FILE, or --input - for a pipe."
+        )
+    if output and Path(output).suffix.lower() not in (".csv", ".jsonl"):
+        raise ConfigError(f"'{output}' ends in neither .csv nor .jsonl", where="--output", do="Name it FILE.jsonl.")
+    questions = itertools.chain((Question(text) for text in texts), _read(input))
+    first = next(questions, None)
+    if first is None:
+        return
+    skill = read_skill(path, overrides)
+    answers = _answered(skill, itertools.chain([first], questions))
+    if not output:
+        yield from answers
+        return
+    kept = list(answers)
+    _write(Path(output), kept)
+    yield from kept
+
+
+def answer(skill: Skill, questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """One answer for each question. What cannot be asked (empty, too long for the model) is answered with null."""
+    places = [place for place, question in enumerate(questions) if 0 < len(question.source) <= LIMIT]
+    found = asking.predictions(
+        skill.model,
+        [Ask(questions[place].source) for place in places],
+        skill.task,
+        skill.config.decode,
+        max_tokens=skill.max_tokens,
+        seed=skill.config.seed,
+    )
+    by_place = dict(zip(places, found, strict=True))
+    return [
+        _line(question, by_place.get(place, Prediction(question.source, "", None)), skill)
+        for place, question in enumerate(questions)
+    ]
+
+
+def _answered(skill: Skill, questions: Iterator[Question]) -> Iterator[dict[str, Any]]:
+    while batch := list(itertools.islice(questions, AT_ONCE)):
+        yield from answer(skill, batch)
+
+
+def _line(question: Question, prediction: Prediction, skill: Skill) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "source": question.source,
+        "prediction": prediction.text,
+        "raw": prediction.raw,
+        "probability": None if prediction.probability is None else round(prediction.probability, 6),
+    }
+    if prediction.withheld:
+        line["withheld"] = prediction.withheld
+    if prediction.labels:
+        line["labels"] = [(label, round(share, 6)) for label, share in prediction.labels]
+    if question.target is not None:
+        line["target"] = question.target
+        line["match"] = prediction.text in canonical_targets(skill.task.codec, [question.target])
+    return line
+
+
+def _read(name: str) -> Iterator[Question]:
+    if not name:
+        return
+    if name == "-":
+        yield from _read_lines(sys.stdin)
+        return
+    path = Path(name)
+    if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson"):
+        for row in read_rows(path):
+            if "source" not in row.cells:
+                raise DataError(
+                    f"there is no column 'source' (found: {', '.join(row.cells)})",
+                    where=f"{path}, line {row.line}",
+                    do="Rename the column that holds the questions.",
+                )
+            yield Question(row.cells["source"], row.cells.get("target"))
+        return
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            yield from _read_lines(file)
+    except FileNotFoundError as error:
+        raise DataError("there is no such file", where=name, do="Check the path.") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise DataError("this is no readable file", where=name, do="Name a text file.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"not UTF-8 (byte {error.start})", where=name, do="Save the file as UTF-8.") from error
+
+
+def _read_lines(file: IO[str]) -> Iterator[Question]:
+    for line in file:
+        yield Question(line.rstrip("\r\n"))
+
+
+def _write(path: Path, answers: Sequence[Mapping[str, Any]]) -> None:
+    if path.suffix.lower() == ".csv":
+        header = ("source", "target", "inference", "match")
+        cells = [
+            (
+                str(line["source"]),
+                str(line.get("target") or ""),
+                str(line["prediction"] or ""),
+                str(line.get("match", "")),
+            )
+            for line in answers
+        ]
+        write_rows(path, header, cells)
+    else:
+        write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in answers))
