@@ -50,7 +50,7 @@ def side(group: str, *, salt: str = "", dev: float = 0.1, exam: float = 0.1) -> 
 
 def stable(config: SplitConfig) -> bool:
     """Whether a row keeps its side when other rows come or go."""
-    return config.method in ("hash", "column")
+    return bool(config.folds) or config.method in ("hash", "column")
 
 
 def split(
@@ -115,15 +115,24 @@ def _by_fold(rows: Sequence[Example], config: SplitConfig) -> list[Side]:
 def _by_column(rows: Sequence[Example], sides: Sequence[str] | None) -> list[Side]:
     if sides is None:
         raise DataError("the method 'column' needs a split column", do="Name it with task.split.")
-    unknown = [
-        (row.row, word) for row, word in zip(rows, sides, strict=True) if word.strip().lower() not in _COLUMN_WORDS
-    ]
+    unknown = [(row.row, word) for row, word in zip(rows, sides, strict=True) if _word(word) not in _COLUMN_WORDS]
     if unknown:
         shown = ", ".join(f"row {number}: {word!r}" for number, word in unknown[:5])
         raise DataError(
             f"{len(unknown)} rows name no side ({shown})", do="Write train, dev or exam (test) in the split column."
         )
-    return [_COLUMN_WORDS[word.strip().lower()] for word in sides]
+    return [_COLUMN_WORDS[_word(word)] for word in sides]
+
+
+def side_of_word(word: str) -> Side:
+    """What an author's word in a split column means. Raises DataError for a word that names no side."""
+    if _word(word) not in _COLUMN_WORDS:
+        raise DataError(f"{word!r} names no side", do="Write train, dev or exam (test) in the split column.")
+    return _COLUMN_WORDS[_word(word)]
+
+
+def _word(word: str) -> str:
+    return word.strip().lower()
 
 
 def _by_tail(rows: Sequence[Example], config: SplitConfig) -> list[Side]:
@@ -135,18 +144,11 @@ def _by_tail(rows: Sequence[Example], config: SplitConfig) -> list[Side]:
 
 def _by_size(rows: Sequence[Example], config: SplitConfig) -> list[Side]:
     """Exact sizes, counted in rows and filled with whole groups in hash order; "stratified" does so in each stratum."""
-    strata: dict[str, list[str]] = defaultdict(list)
     members: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
-        group = group_of(row)
-        if group not in members:
-            stratum = (
-                (row.tag(config.stratify) if config.stratify else row.target) if config.method == "stratified" else ""
-            )
-            strata[stratum].append(group)
-        members[group].append(number)
+        members[group_of(row)].append(number)
     chosen: list[Side] = ["train"] * len(rows)
-    for groups in strata.values():
+    for groups in _strata(rows, members, config):
         groups.sort(key=lambda group: fingerprint(config.salt, group))
         exam, dev = _sizes(sum(len(members[group]) for group in groups), config)
         want: dict[Side, int] = {"exam": exam, "dev": dev}
@@ -158,6 +160,23 @@ def _by_size(rows: Sequence[Example], config: SplitConfig) -> list[Side]:
                         chosen[number] = name
                     break
     return chosen
+
+
+def _strata(rows: Sequence[Example], members: Mapping[str, Sequence[int]], config: SplitConfig) -> Iterable[list[str]]:
+    """Groups by stratum; one stratum for all unless "stratified". Those too small to give a row to each side are one."""
+    if config.method != "stratified":
+        return [list(members)]
+    strata: dict[str, list[str]] = defaultdict(list)
+    for group, numbers in members.items():
+        values = (rows[number].tag(config.stratify) if config.stratify else rows[number].target for number in numbers)
+        strata[min(values)].append(group)  # not the first one: the order of rows has no say
+    shares = [share for share in (config.dev, config.exam) if share]
+    least = 1 / min(shares) if shares else 0.0
+    pooled: dict[str, list[str]] = defaultdict(list)
+    for stratum, groups in strata.items():
+        small = sum(len(members[group]) for group in groups) < least
+        pooled["" if small else f"={stratum}"] += groups
+    return pooled.values()
 
 
 def _sizes(rows: int, config: SplitConfig) -> tuple[int, int]:

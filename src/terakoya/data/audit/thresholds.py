@@ -53,6 +53,7 @@ DAMAGED = 0.002
 RUINED = 0.20
 # Codes of one width that lost their leading zeros: this share has the width, the rest is shorter, none begins with 0.
 CODE_WIDTH_SHARE = 0.80
+LEAST_CODES = 20  # fewer say nothing
 # The source column counts the rows: a data frame's index has pushed the header by one column.
 INDEX_SHARE = 0.90
 # Rows whose source the codec can read as a target and whose target it cannot: the columns may be swapped.

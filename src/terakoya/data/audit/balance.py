@@ -1,0 +1,222 @@
+"""Whether one answer fills the data: skew, density, and what a constant would get."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from statistics import median
+
+from terakoya.data.audit import thresholds as line
+from terakoya.data.audit.look import Fair, Seen, Subject, Tally, bars, number_of, percent, share, shown
+from terakoya.records import Example, Finding, Level
+from terakoya.scoring.baselines import best_constant
+
+
+class Balance:
+    """Counts labels, or whole targets where the codec knows no labels."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.counts: Counter[str] = Counter()
+        self.rare = 0  # uses of labels that came after LABELS_KEPT others
+        self.rows = 0
+        self.sample: Fair[Example] = Fair(1000)
+        self.holders: Counter[str] = Counter()  # rows that hold the label
+
+    def see(self, seen: Seen) -> None:
+        target = seen.canonical if seen.canonical is not None else seen.example.target
+        self.rows += 1
+        for label in target.split() if self.subject.labels else (target,):
+            if label in self.counts or len(self.counts) < line.LABELS_KEPT:
+                self.counts[label] += 1
+            else:
+                self.rare += 1
+        if seen.canonical is not None:
+            self.sample.add(number_of(f"{seen.form}\n{target}"), replace(seen.example, target=target, accepted=()))
+
+    @property
+    def alike(self) -> bool:
+        """Whether targets are labels at all: a codec of labels, or few texts that come again and again."""
+        return self.subject.labels or len(self.counts) + self.rare <= self.rows / 5
+
+    def findings(self) -> Iterator[Finding]:
+        if self.rows < 2 or not self.counts:
+            return
+        if len(self.counts) == 1:
+            only = next(iter(self.counts))
+            yield Finding(
+                "one-answer",
+                "stop",
+                f"all {self.rows} targets are {shown(only)}: there is nothing to learn",
+                do="Check task.target; bring rows with different targets.",
+                figures={"rows": float(self.rows)},
+            )
+            return
+        level, figures = self._skew()
+        if self.alike or level == "warn":
+            yield self._skew_finding(level, figures)
+            yield from self._constant(level)
+        if self.alike:
+            yield from self._density()
+            top = self.counts.most_common(12)
+            yield Finding("label-counts", "note", bars(top), figures={name: float(count) for name, count in top})
+
+    def _skew(self) -> tuple[Level, Mapping[str, float]]:
+        total = self.counts.total() + self.rare
+        (_, first), (_, second) = self.counts.most_common(2)
+        entropy = -sum(count / total * math.log(count / total) for count in self.counts.values())
+        entropy += share(self.rare, total) * math.log(total)
+        figures = {
+            "top_share": first / total,
+            "ratio": first / second,
+            "labels": float(len(self.counts)),
+            "effective": math.exp(entropy),
+            "top_rows": min(1.0, first / self.rows),
+            "uses": float(total),
+        }
+        leading = figures["top_share"] >= line.TOP_SHARE and figures["ratio"] >= line.TOP_RATIO
+        return ("warn" if leading or figures["top_share"] >= line.TOP_MAJORITY else "note"), figures
+
+    def _skew_finding(self, level: Level, figures: Mapping[str, float]) -> Finding:
+        (first, count), (second, _) = self.counts.most_common(2)
+        what = (
+            f"{shown(first)} is {count} of {figures['uses']:.0f} {'labels' if self.subject.labels else 'targets'} "
+            f"({percent(figures['top_share'])}), {figures['ratio']:.1f} times the second, {shown(second)}, and stands "
+            f"in {percent(figures['top_rows'])} of the rows; {figures['labels']:.0f} labels are worth "
+            f"{figures['effective']:.0f} even ones"
+        )
+        if level == "warn":
+            what += f". A model is likely to collapse to {shown(first)} whatever it is asked"
+        return Finding("label-skew", level, what, do=_CURE if level == "warn" else "", figures=figures)
+
+    def _constant(self, level: Level) -> Iterator[Finding]:
+        rows = self.sample.kept()
+        if not rows:
+            return
+        metric = self.subject.metric
+        answer = best_constant(rows, metric, labels=self.subject.labels)
+        value = sum(metric.judge(answer, (row.target,)) for row in rows) / len(rows)
+        yield Finding(
+            "constant-answer",
+            "warn" if level == "warn" and value >= line.CONSTANT_SCORE else "note",
+            f"always answering {shown(answer)} scores {metric.name} {value:.3f} on this data: below that, nothing "
+            "was learnt",
+            do="Hold every score against this figure; a report does so by itself.",
+            figures={metric.name: value},
+        )
+
+    def _density(self) -> Iterator[Finding]:
+        counts = list(self.counts.values())
+        middle = float(median(counts))
+        few = sum(count < line.USES_PER_LABEL for count in counts)
+        lacking = sum(max(0, line.USES_WANTED - count) for count in counts)
+        size = (self.counts.total() + self.rare) / self.rows
+        more = math.ceil(lacking / size)
+        enough = middle >= line.USES_PER_LABEL
+        yield Finding(
+            "label-density",
+            "note" if enough else "warn",
+            f"{self.rows} rows for {len(counts)} labels: {self.rows / len(counts):.1f} rows a label; half of the "
+            f"labels are used {middle:g} times or less, {few} fewer than {line.USES_PER_LABEL} times. "
+            f"{lacking} more uses (about {more} rows) would bring each to {line.USES_WANTED}",
+            do="" if enough else _DENSER,
+            figures={
+                "median_uses": middle,
+                "rare_labels": float(few),
+                "uses_needed": float(lacking),
+                "rows_needed": more,
+            }
+            | {"rows_per_label": self.rows / len(counts)},
+        )
+
+
+_CURE = (
+    "Ban the label or set a quota while generating (teacher.banned, teacher.quota), and teach sets as sets "
+    '(model.head = "set"). Smoothing, focal loss, learning rate, more epochs and sampling did not help in the log.'
+)
+_DENSER = (
+    "Decide the label set before generating (teacher.labels) and stop at a density (teacher.density); or leave rare "
+    "labels out."
+)
+
+
+class Lengths:
+    """How long sources and targets are, and answers that are far longer than the rest."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.sources: Counter[int] = Counter()
+        self.targets: Counter[int] = Counter()
+        self.longest: list[tuple[int, int, str]] = []  # the longest targets: length, row, text
+        self.many = Tally()
+
+    def see(self, seen: Seen) -> None:
+        target = seen.example.target
+        self.sources[min(len(seen.example.source), 100_000)] += 1
+        size = min(len(target), 100_000)
+        self.targets[size] += 1
+        if len(self.longest) < line.ROWS_NAMED or size > self.longest[-1][0]:
+            self.longest.append((size, seen.example.row, target[:60]))
+            self.longest.sort(key=lambda item: (-item[0], item[1]))
+            del self.longest[line.ROWS_NAMED :]
+        if self.subject.labels and size > line.MANY_LABELS and len(target.split()) > line.MANY_LABELS:
+            self.many.add(seen.example.row, target)
+
+    def findings(self) -> Iterator[Finding]:
+        if not self.targets:
+            return
+        for name, counts in (("source", self.sources), ("target", self.targets)):
+            yield _lengths(name, counts)
+        if self.many.count and share(self.many.count, self.targets.total()) < 0.2:
+            yield self.many.finding(
+                "many-labels",
+                "warn",
+                f"{self.many.count} targets hold more than {line.MANY_LABELS} labels",
+                do="Was the teacher asked for fewer? Cut or drop those rows.",
+            )
+        if not self.subject.labels:
+            yield from self._long()
+
+    def _long(self) -> Iterator[Finding]:
+        middle, high = _quantile(self.targets, 0.5), _quantile(self.targets, 0.99)
+        far = max(line.LONG_ANSWER * middle, float(high), float(line.LONG_ANSWER_CHARACTERS))
+        found = Tally()
+        for size, row, text in self.longest:
+            if size > far:
+                found.add(row, text)
+        found.count = sum(count for size, count in self.targets.items() if size > far)
+        extreme = bool(self.longest) and self.longest[0][0] > max(line.LONG_ANSWER * high, far)
+        if found.count:
+            yield found.finding(
+                "long-answers",
+                "warn" if extreme else "note",
+                f"{found.count} targets are more than {line.LONG_ANSWER:g} times as long as the median ({middle} "
+                f"characters); the longest has {self.longest[0][0]}",
+                do="Look at them: prose where an answer was asked for, or an unclosed quote.",
+            )
+
+
+def _quantile(counts: Counter[int], at: float) -> int:
+    left = at * counts.total()
+    for size in sorted(counts):
+        left -= counts[size]
+        if left <= 0:
+            return size
+    return max(counts)
+
+
+def _lengths(name: str, counts: Counter[int]) -> Finding:
+    """A picture of lengths: characters, in ten bins of doubling width."""
+    bins: Counter[int] = Counter()
+    for size, count in counts.items():
+        bins[size.bit_length()] += count
+    named = [(f"<{2**power}", float(bins[power])) for power in sorted(bins)]
+    middle, high, most = _quantile(counts, 0.5), _quantile(counts, 0.99), max(counts)
+    return Finding(
+        "lengths",
+        "note",
+        f"{name}s have {middle} characters in the middle, {high} at 99%, {most} at most: {bars(named)}",
+        figures={"median": float(middle), "high": float(high), "most": float(most)} | dict(named),
+    )

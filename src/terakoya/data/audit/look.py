@@ -1,0 +1,160 @@
+"""How the audit looks: one row at a time, in the order of the file, with a bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Generic, Protocol, TypeVar
+
+from terakoya.codec import Codec
+from terakoya.data.audit.thresholds import ROWS_NAMED
+from terakoya.data.split import Side
+from terakoya.errors import DataError
+from terakoya.records import Example, Finding, Level
+from terakoya.scoring.metrics import Metric
+from terakoya.text import source_form
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the data is for: how its targets are written and judged.
+
+    kind   of the codec: text, labels, number, quantity
+    method of the split; drawn: training examples are made by rule, so train is not the whole of it
+    """
+
+    codec: Codec
+    metric: Metric
+    method: str = "hash"
+    drawn: bool = False
+
+    @property
+    def kind(self) -> str:
+        return self.codec.name.partition(":")[0]
+
+    @property
+    def labels(self) -> bool:
+        return self.kind == "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One row as every check sees it: `form` is the normal form of the source, `canonical` None for no legal target."""
+
+    example: Example
+    side: Side
+    place: int  # in the order of the file, counted from 0
+    form: str
+    canonical: str | None
+
+
+class Check(Protocol):
+    def see(self, seen: Seen) -> None: ...
+
+    def findings(self) -> Iterable[Finding]: ...
+
+
+@dataclass
+class Tally:
+    """Rows that show one thing: how many, the first of them, and what the first one said."""
+
+    count: int = 0
+    rows: list[int] = field(default_factory=list)
+    first: str = ""
+
+    def add(self, row: int, text: str = "") -> None:
+        self.count += 1
+        if len(self.rows) < ROWS_NAMED and row:
+            self.rows.append(row)
+        if not self.first and text:
+            self.first = shown(text)
+
+    def finding(self, check: str, level: Level, what: str, *, do: str = "", where: str = "") -> Finding:
+        example = f": {self.first}" if self.first else ""
+        return Finding(check, level, what + example, where, do, tuple(self.rows), {"rows": float(self.count)})
+
+
+def shown(text: str, most: int = 40) -> str:
+    return repr(text if len(text) <= most else text[:most] + "…")
+
+
+def number_of(text: str) -> int:
+    """64 bits that stand for a text, the same in every process."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+class Fair(Generic[T]):
+    """At most so many items of a stream, chosen by what they are: equal items stay or go together."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.mask, self.seen = most, 0, 0
+        self.items: list[tuple[int, T]] = []
+
+    def add(self, number: int, item: T) -> None:
+        self.seen += 1
+        if number & self.mask:
+            return
+        self.items.append((number, item))
+        while len(self.items) > self.most:
+            self.mask = self.mask * 2 + 1
+            self.items = [(number, item) for number, item in self.items if not number & self.mask]
+
+    def kept(self) -> list[T]:
+        return [item for _, item in self.items]
+
+
+class Even(Generic[T]):
+    """At most twice so many items of a stream, evenly spaced in its order."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.stride, self.seen = most, 1, 0
+        self.items: list[T] = []
+
+    def add(self, item: T) -> None:
+        if self.seen % self.stride == 0:
+            self.items.append(item)
+            if len(self.items) >= 2 * self.most:
+                self.items, self.stride = self.items[::2], self.stride * 2
+        self.seen += 1
+
+
+def canonical_of(codec: Codec) -> Callable[[str], str | None]:
+    """The canonical form of targets, None where the codec cannot write one or does not read back what it wrote."""
+
+    @lru_cache(maxsize=65536)
+    def canonical(target: str) -> str | None:
+        try:
+            form = codec.canonical(target)
+            return form if codec.read(codec.write(target)) == form else None
+        except DataError:
+            return None
+
+    return canonical
+
+
+def form_of(example: Example) -> str:
+    if example.turns:
+        return source_form("\n".join([*(turn.content for turn in example.turns), example.source]))
+    return source_form(example.source)
+
+
+def share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def level_by(part: int, whole: int, line: float) -> Level:
+    return "warn" if part and share(part, whole) >= line else "note"
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}%" if value < 0.9995 or value == 1 else ">99.9%"
+
+
+def bars(counts: Sequence[tuple[str, float]], width: int = 10) -> str:
+    """Figures as one line of bars: ✨ 500 ██████████ · 📚 111 ██"""
+    most = max((count for _, count in counts), default=0)
+    return " · ".join(f"{name} {count:g} {'█' * max(1, round(width * count / most))}" for name, count in counts if most)

@@ -1,0 +1,223 @@
+"""Whether the order of the rows decides the exam, and whether the exam asks what was never taught.
+
+Permutation test: rows are described by lengths, values, labels and characters; the statistic is the sum of squared
+standardised differences between the two parts. Shuffling the rows says how large it gets by chance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from terakoya.data.audit import thresholds as line
+from terakoya.data.audit.look import Even, Fair, Seen, Subject, number_of, percent
+from terakoya.data.split import Side
+from terakoya.records import Finding
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_CHARACTERS, _LABELS = 100, 40  # features of each kind, the most frequent first
+_FEWEST = 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    form: str
+    target: str
+    side: Side
+
+
+class Order:
+    """Compares the last rows with the rest, and the exam with train."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.rows: Even[_Row] = Even(line.ORDER_ROWS)
+        self.taught: Fair[_Row] = Fair(line.SAMPLE)
+        self.asked: Fair[_Row] = Fair(line.SAMPLE)
+
+    def see(self, seen: Seen) -> None:
+        if seen.example.part == "recall":
+            return
+        row = _Row(seen.form, seen.canonical if seen.canonical is not None else seen.example.target, seen.side)
+        self.rows.add(row)
+        if seen.side != "dev":
+            (self.taught if seen.side == "train" else self.asked).add(number_of(seen.form), row)
+
+    def findings(self) -> Iterator[Finding]:
+        method = self.subject.method
+        if method == "tail":
+            yield from self._tail()
+        else:
+            yield from self._trend()
+        if method == "column" or "files" in method:
+            yield from self._sides()
+        if not self.subject.drawn and method != "tail":
+            yield from self._holes()
+
+    def _trend(self) -> Iterator[Finding]:
+        rows = self.rows.items
+        cut = len(rows) - round(line.ORDER_TAIL * len(rows))
+        found = difference(rows, [place >= cut for place in range(len(rows))], self.subject.labels)
+        if found and found.p <= line.ORDER_P:
+            yield Finding(
+                "order",
+                "note",
+                f"the rows stand in an order: the last fifth differs from the rest ({found.says}; p = {found.p:.2g}). "
+                "This split does not look at the order; a cut at the end would",
+                figures={"p": found.p},
+            )
+
+    def _tail(self) -> Iterator[Finding]:
+        rows = [row for row in self.rows.items if row.side != "dev"]
+        found = difference(rows, [row.side == "exam" for row in rows], self.subject.labels)
+        if found is None or found.p > line.ORDER_P:
+            p = "too few rows to test" if found is None else f"no drift is seen, p = {found.p:.2g}"
+            yield Finding("order", "note", f"the exam is the last rows of the table ({p})")
+            return
+        yield Finding(
+            "order",
+            "warn",
+            f"the exam is the last rows of the table, and they are not like the rest ({found.says}; p = "
+            f"{found.p:.2g}): the order of the rows decides the score",
+            do='Cut by fingerprint: split.method = "hash".',
+            figures={"p": found.p},
+        )
+
+    def _sides(self) -> Iterator[Finding]:
+        rows = [*self.taught.kept()[: line.ORDER_ROWS], *self.asked.kept()[: line.ORDER_ROWS]]
+        found = difference(rows, [row.side == "exam" for row in rows], self.subject.labels)
+        if found and found.p <= line.ORDER_P:
+            yield Finding(
+                "sides-differ",
+                "warn" if self.subject.method == "column" else "note",
+                f"exam and train were not drawn alike ({found.says}; p = {found.p:.2g})",
+                do="If that is not meant (a harder exam, another time), let Terakoya split.",
+                where="exam",
+                figures={"p": found.p},
+            )
+
+    def _holes(self) -> Iterator[Finding]:
+        """What the exam holds again and again and train never: a rule that held out too much, or another world."""
+        taught = {row.form: row for row in self.taught.kept()}
+        asked = {row.form: row for row in self.asked.kept()}
+        if not taught or not asked:
+            return
+        known = {trait for row in taught.values() for trait in _traits(row, self.subject.labels)}
+        uses = Counter(trait for row in asked.values() for trait in _traits(row, self.subject.labels))
+        part = len(asked) / (len(asked) + len(taught))
+        holes = {
+            trait: count
+            for trait, count in uses.items()
+            if trait not in known and count >= line.HOLE_ITEMS and part**count <= line.HOLE_P
+        }
+        if holes:
+            named = ", ".join(f"{trait} ({count} items)" for trait, count in Counter(holes).most_common(6))
+            yield Finding(
+                "exam-hole",
+                "note" if "files" in self.subject.method or self.subject.method == "task" else "warn",
+                f"the exam asks what train never shows: {named}",
+                do="Was something held out by a rule? Let both sides cover the same range.",
+                where="exam",
+                figures={trait: float(count) for trait, count in list(holes.items())[:20]},
+            )
+
+
+def _traits(row: _Row, labels: bool) -> set[str]:
+    found = {f"the character {char!r}" for char in row.form if char != " "}
+    if labels:
+        return found | {f"the label {label!r}" for label in row.target.split()}
+    if row.target.isdecimal():
+        zeros = len(row.target) - len(row.target.rstrip("0"))
+        return found | {f"{len(row.target)} digits", f"{zeros} zeros at the end"}
+    return found
+
+
+@dataclass(frozen=True)
+class Difference:
+    p: float
+    says: str
+
+
+def difference(rows: Sequence[_Row], apart: Sequence[bool], labels: bool, *, seed: int = 0) -> Difference | None:
+    """How unlike the rows set `apart` are to the others; None where either part is too small to tell."""
+    import numpy as np
+
+    part = np.asarray(apart, dtype=bool)
+    some = int(part.sum())
+    if len(rows) < _FEWEST or some < 3 or len(rows) - some < 3:
+        return None
+    names, table = _features(rows, labels)
+    spread = table.std(axis=0)
+    names = [name for name, wide in zip(names, spread, strict=True) if wide > 0]
+    table = (table[:, spread > 0] - table[:, spread > 0].mean(axis=0)) / spread[spread > 0]
+    if not names:
+        return None
+    seen = table[part].mean(axis=0)
+    scale = 1 / some
+    rng = np.random.default_rng(seed)
+    larger = 0
+    for size in _blocks(line.ORDER_SHUFFLES, 100):
+        picks = np.stack([rng.permutation(len(rows))[:some] for _ in range(size)])
+        chosen = np.zeros((size, len(rows)), dtype=np.float32)
+        np.put_along_axis(chosen, picks, scale, axis=1)
+        larger += int((((chosen @ table.astype(np.float32)) ** 2).sum(axis=1) >= (seen**2).sum() - 1e-9).sum())
+    p = (larger + 1) / (line.ORDER_SHUFFLES + 1)
+    return Difference(p, _says(rows, part, names, seen))
+
+
+def _blocks(whole: int, size: int) -> Iterator[int]:
+    for at in range(0, whole, size):
+        yield min(size, whole - at)
+
+
+def _says(rows: Sequence[_Row], part: np.ndarray[Any, Any], names: list[str], seen: np.ndarray[Any, Any]) -> str:
+    """The three traits that differ most, with their frequency or mean on both sides."""
+    strongest = sorted(range(len(names)), key=lambda at: -abs(seen[at]))[:3]
+    return ", ".join(_both(rows, part, names[at]) for at in strongest)
+
+
+def _both(rows: Sequence[_Row], part: np.ndarray[Any, Any], name: str) -> str:
+    values = [_value(row, name) for row in rows]
+    here = [value for value, chosen in zip(values, part, strict=True) if chosen]
+    there = [value for value, chosen in zip(values, part, strict=True) if not chosen]
+    one, two = sum(here) / len(here), sum(there) / len(there)
+    if name.startswith(("source ", "target ")):
+        return f"{name} {one:.1f} there, {two:.1f} elsewhere"
+    return f"{name} in {percent(one)} there, {percent(two)} elsewhere"
+
+
+def _features(rows: Sequence[_Row], labels: bool) -> tuple[list[str], np.ndarray[Any, Any]]:
+    import numpy as np
+
+    characters = Counter(char for row in rows for char in set(row.form) if char != " ")
+    answers = Counter(label for row in rows for label in (row.target.split() if labels else [row.target]))
+    names = ["source length", "target length", "target value (log)"]
+    names += [f"{char!r}" for char, count in characters.most_common(_CHARACTERS) if count > 1]
+    names += [f"the answer {label!r}" for label, count in answers.most_common(_LABELS) if count > 1]
+    return names, np.array([[_value(row, name) for name in names] for row in rows], dtype=np.float64)
+
+
+def _value(row: _Row, name: str) -> float:
+    if name == "source length":
+        return float(len(row.form))
+    if name == "target length":
+        return float(len(row.target))
+    if name == "target value (log)":
+        return _log(row.target)
+    if name.startswith("the answer "):
+        answer = name.removeprefix("the answer ")
+        return float(repr(row.target) == answer or any(repr(label) == answer for label in row.target.split()))
+    return float(name[1:-1] in row.form)
+
+
+def _log(target: str) -> float:
+    try:
+        value = float(target)
+    except ValueError:
+        return 0.0
+    return math.copysign(math.log1p(abs(value)), value) if math.isfinite(value) else 0.0

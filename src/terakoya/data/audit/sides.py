@@ -1,0 +1,58 @@
+"""Whether the sides of the split are large enough to learn from and to judge by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from terakoya.data.audit import thresholds as line
+from terakoya.data.audit.look import Seen, Subject
+from terakoya.records import Finding
+
+_Z = 1.96 + 0.84  # two-sided 5%, power 80%
+
+
+class Sides:
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.counts = {"train": 0, "dev": 0, "exam": 0}
+
+    def see(self, seen: Seen) -> None:
+        if seen.example.part != "recall":
+            self.counts[seen.side] += 1
+
+    def findings(self) -> Iterator[Finding]:
+        if not self.counts["train"] and not self.subject.drawn:
+            yield Finding("empty-side", "stop", "there is nothing to train on", where="train", do="Bring more rows.")
+        if not self.counts["exam"]:
+            yield Finding("empty-side", "warn", "the exam is empty: nothing will be known", where="exam", do=_MORE)
+            return
+        if not self.counts["dev"] and not self.subject.drawn:
+            yield Finding(
+                "empty-side", "warn", "dev is empty: choices would be made on the exam", where="dev", do=_MORE
+            )
+        yield self._exam(self.counts["exam"])
+
+    def _exam(self, items: int) -> Finding:
+        least = detectable(items, graded=self.subject.metric.graded)
+        enough = math.ceil(items * (least / line.DETECTABLE) ** 2)
+        return Finding(
+            "exam-size",
+            "warn" if least > line.DETECTABLE else "note",
+            f"an exam of {items} items shows differences of about {least:.2f} {self.subject.metric.name} and more "
+            "(four times in five); smaller ones drown in chance",
+            do=f"About {enough} items would show a difference of {line.DETECTABLE:g}. {_MORE}"
+            if least > line.DETECTABLE
+            else "",
+            where="exam",
+            figures={"items": float(items), "detectable": least},
+        )
+
+
+_MORE = "Raise split.exam or split.dev, or name files of your own (task.exam, task.dev)."
+
+
+def detectable(items: int, *, graded: bool) -> float:
+    """The smallest difference between two models that a paired test shows with 80% power (normal approximation)."""
+    spread = line.SPREAD if graded else math.sqrt(line.DISCORDANT)
+    return min(1.0, _Z * spread / math.sqrt(items))
