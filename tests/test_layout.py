@@ -18,7 +18,7 @@ SHELVES = {
     "scoring": 3,
     "report": 4, "task": 4, "models": 4, "runs": 4,
     "data": 5, "decoding": 5, "asking": 5, "outcomes": 5,
-    "training": 6, "compare": 6, "catalog": 6, "export": 6, "skill": 6, "outcome": 6, "examination": 6, "predicting": 6,
+    "training": 6, "compare": 6, "catalog": 6, "export": 6, "skill": 6, "result": 6, "outcomes": 5, "examination": 6, "predicting": 6,
     "recording": 6, "starter": 6,
     "pipeline": 7, "tasks": 7,
     "series": 8,
@@ -34,7 +34,7 @@ SAME_SHELF = {
     ("skill", "catalog"): "a saved skill finds its task and its model by name",
     ("predicting", "skill"): "who is asked",
     ("examination", "skill"): "who sits the exam",
-    ("examination", "outcome"): "what the exam came to",
+    ("examination", "result"): "what the exam came to",
 }
 
 # Who may import what comes from outside.

@@ -15,8 +15,8 @@ from terakoya.data.table import read_examples
 from terakoya.errors import ConfigError, DataError
 from terakoya.listener import Listener
 from terakoya.models.model import Model, Pair
-from terakoya.outcome import Outcome, read_outcome
 from terakoya.records import Example, Prediction, Signature, Split, set_fingerprint
+from terakoya.result import Result, read_result
 from terakoya.runs import Index, Run
 from terakoya.scoring.baselines import Baseline, baselines
 from terakoya.scoring.exam import Sheet, judged, lines, scores, signature
@@ -150,7 +150,7 @@ def _verdict_values(spoken: Verdict | None) -> dict[str, Any]:
 
 def evaluate_skill(
     path: Path, data: Path | None, columns: tuple[str, str], overrides: tuple[str, ...], listener: Listener
-) -> Outcome:
+) -> Result:
     """A taught model sits another exam: the rows of a table. Kept in RUN/evaluations/, or beside the model."""
     if data is None:
         raise ConfigError("which exam?", do="Name a table with --data FILE, its columns with --source and --target.")
@@ -165,7 +165,7 @@ def evaluate_skill(
     return _kept(path, examined, skill.task, skill.config)
 
 
-def evaluate_foreign(path: Path, task: Task, split: Split, config: Config, make: Maker, listener: Listener) -> Outcome:
+def evaluate_foreign(path: Path, task: Task, split: Split, config: Config, make: Maker, listener: Listener) -> Result:
     """A checkpoint made elsewhere sits the exam of a task of ours, as it is."""
     settings = config.model.model_copy(update={"base": str(path)})
     pairs = [Pair(asked(example), task.codec.write(example.target)) for example in (*split.dev, *split.exam)]
@@ -191,15 +191,15 @@ def legible(exam: Sequence[Example], task: Task) -> None:
         )
 
 
-def _kept(path: Path, examined: Examined, task: Task, config: Config) -> Outcome:
+def _kept(path: Path, examined: Examined, task: Task, config: Config) -> Result:
     fingerprint = set_fingerprint(examined.exam)
     if not (path / "manifest.json").is_file():
         with tempfile.TemporaryDirectory() as folder:
             with Run.create(Path(folder), "evaluation") as run:
                 write_exam(run, examined, task, config)
-            return read_outcome(run.path)
+            return read_result(run.path)
     with Run.resume(path) as run:
         Index(path.resolve().parent).open_exam(fingerprint, run.name)
         where = f"evaluations/{fingerprint}/"
         write_exam(run, examined, task, config, where=where)
-    return read_outcome(path / where)
+    return read_result(path / where)

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from terakoya import catalog
 from terakoya.catalog import Experiment
+from terakoya.codec import Codec, TextCodec
 from terakoya.config import Config, read_config, write_config
 from terakoya.data.split import split as part
 from terakoya.errors import ConfigError, DataError, TerakoyaError
 from terakoya.listener import Listener, Silent
-from terakoya.outcome import Outcome, read_outcome
 from terakoya.records import Finding, Split, set_fingerprint
 from terakoya.report.statistics import dataset_statistics
+from terakoya.result import Result, read_result
 from terakoya.runs import Index, Run, git_commit, is_sealed, seal
 from terakoya.task import Task
 
@@ -52,7 +53,7 @@ def run(
     run_dir: Path = RUNS,
     anyway: bool = False,
     listener: Listener | None = None,
-) -> Outcome:
+) -> Result:
     """Examples, audit, split, preflight, train, exam, record. A run folder goes on where it stopped."""
     tell = listener or Silent()
     if (Path(experiment) / "manifest.json").is_file():
@@ -62,7 +63,7 @@ def run(
         return _to_the_end(opened, found, anyway, tell)
 
 
-def _story(opened: Run, experiment: Experiment, anyway: bool, tell: Listener) -> Outcome:
+def _story(opened: Run, experiment: Experiment, anyway: bool, tell: Listener) -> Result:
     tell.stage("examples", experiment.name)
     plan = planned(experiment)
     _remember(opened, plan)
@@ -82,7 +83,7 @@ def _story(opened: Run, experiment: Experiment, anyway: bool, tell: Listener) ->
     tell.stage("record")
     report(opened.path, lang=lesson.config.lang, _run=opened)
     opened.finish("done")
-    return read_outcome(opened.path)
+    return read_result(opened.path)
 
 
 def planned(experiment: Experiment) -> Plan:
@@ -149,7 +150,7 @@ def _examine(opened: Run, lesson: Lesson) -> None:
     write_exam(opened, examined, lesson.task, lesson.config)
 
 
-def _gone_on(path: Path, overrides: Sequence[str], anyway: bool, tell: Listener) -> Outcome:
+def _gone_on(path: Path, overrides: Sequence[str], anyway: bool, tell: Listener) -> Result:
     """An interrupted run, to the same bits; a finished one is shown again."""
     if overrides:
         raise ConfigError(
@@ -158,14 +159,14 @@ def _gone_on(path: Path, overrides: Sequence[str], anyway: bool, tell: Listener)
             do=f"Leave --set out, or begin anew: terakoya run {path / 'config.toml'} --set …",
         )
     if Run.open(path).state == "done":
-        return read_outcome(path)
+        return read_result(path)
     with Run.resume(path) as opened:
         opened.go_on()
         config = read_config(path / "config.toml")
         return _to_the_end(opened, Experiment(config.name, config, path), anyway, tell)
 
 
-def _to_the_end(opened: Run, experiment: Experiment, anyway: bool, tell: Listener) -> Outcome:
+def _to_the_end(opened: Run, experiment: Experiment, anyway: bool, tell: Listener) -> Result:
     """The story, with its end written into the manifest however it ends."""
     try:
         return _story(opened, experiment, anyway, tell)
@@ -250,7 +251,7 @@ def config_for_table(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 def split(experiment: str, output: Path, *, overrides: Sequence[str] = ()) -> dict[str, str | int]:
     """Part the examples and write the three sides as JSON lines."""
-    from terakoya.files import write_examples
+    from terakoya.files.examples import write_examples
 
     plan = planned(catalog.find_experiment(experiment, overrides))
     for name in ("train", "dev", "exam"):
@@ -287,7 +288,7 @@ def evaluate(
     task: str = "",
     overrides: Sequence[str] = (),
     listener: Listener | None = None,
-) -> Outcome:
+) -> Result:
     """Set a taught model another exam (or its own again); kept in RUN/evaluations/EXAM/."""
     from terakoya import examination
 
@@ -308,11 +309,27 @@ def predict(
     return predicting.predict(run, texts, input=input, output=output, overrides=tuple(overrides))
 
 
-def compare(runs: Sequence[Path], *, metric: str = "") -> Comparison:
-    """Runs on the same exam, item by item; IncompatibleError says what differs."""
+def compare(runs: Sequence[Path], *, part: str = "") -> tuple[Comparison, ...]:
+    """Runs (or tables of others) on the same exam, item by item; IncompatibleError says what differs."""
     from terakoya import compare as room
+    from terakoya.outcomes import read_outcomes
 
-    return room.compare_paths(runs, metric=metric)
+    codec = next((_codec_of(path) for path in runs if path.is_dir()), TextCodec())
+
+    def read(text: str) -> str | None:
+        """Others write answers as people do, or as our models do."""
+        try:
+            return codec.canonical(text)
+        except DataError:
+            return codec.read(text)
+
+    return room.compare(read_outcomes(runs, read=read, canonical=codec.canonical, part=part))
+
+
+def _codec_of(run: Path) -> Codec:
+    from terakoya.skill import read_task
+
+    return read_task(run).codec
 
 
 def report(

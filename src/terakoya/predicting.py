@@ -34,7 +34,7 @@ class Question:
 def predict(
     path: Path, texts: Sequence[str], *, input: str, output: str, overrides: tuple[str, ...]
 ) -> Iterator[dict[str, Any]]:
-    """JSON-ready answers, in input order. With `output` (.jsonl or .csv) they are written there, whole or not at all."""
+    """JSON-ready answers, in input order. With `output` (.jsonl or .csv) they are written there, all or none."""
     if not texts and not input:
         raise ConfigError(
             "nothing was asked", do="terakoya predict RUN 'text', or --input FILE, or --input - for a pipe."

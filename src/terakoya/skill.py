@@ -71,6 +71,13 @@ def read_skill(path: Path, overrides: tuple[str, ...] = ()) -> Skill:
     return Skill(_load(config, folder), skill_task(config, about, folder), config, int(about["max_tokens"]), folder)
 
 
+def read_task(path: Path) -> Task:
+    """The task of a run's model alone; no model is opened, and torch is not needed."""
+    folder = model_folder(path)
+    about = _about(folder / FILE)
+    return skill_task(parse_config(about["config"], where=str(folder / FILE)), about, folder)
+
+
 def skill_task(config: Config, about: Mapping[str, Any], folder: Path) -> Task:
     """The task without its data: how answers are read, judged and withheld."""
     if config.task.use:

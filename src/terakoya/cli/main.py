@@ -47,7 +47,7 @@ def run(
         done = pipeline.run(
             experiment, overrides=_set(overrides, seed, lang), run_dir=run_dir, anyway=anyway, listener=listener
         )
-    return show.outcome(done, json=json, lang=lang)
+    return show.result(done, json=json, lang=lang)
 
 
 @app.command("list")
@@ -101,7 +101,7 @@ def evaluate(
         done = pipeline.evaluate(
             run, data=data, source=source, target=target, task=task, overrides=overrides or [], listener=listener
         )
-    return show.outcome(done, json=json, lang=lang)
+    return show.result(done, json=json, lang=lang)
 
 
 @app.command()
@@ -153,7 +153,7 @@ def doctor(
 @app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="two or more runs, or CSV files source,target,inference")],
-    metric: Annotated[str, typer.Option("--metric", help="the run's own unless said")] = "",
+    part: Annotated[str, typer.Option("--part", help="of the exam; the main one unless said")] = "",
     lang: Lang = "",
     json: Json = False,
 ) -> int:
@@ -161,7 +161,7 @@ def compare(
     from terakoya import pipeline
     from terakoya.cli import show
 
-    return show.comparison(pipeline.compare(runs, metric=metric), json=json, lang=lang)
+    return show.comparisons(pipeline.compare(runs, part=part), json=json, lang=lang)
 
 
 @app.command()

@@ -111,7 +111,7 @@ def listening(*, json: bool, lang: str = "") -> Iterator[Listener]:
         telling.close()
 
 
-def outcome(done: Any, *, json: bool, lang: str) -> int:
+def result(done: Any, *, json: bool, lang: str) -> int:
     """The score table, a few right and wrong answers, and where the report lies."""
     if json:
         _json(done.document())
@@ -225,11 +225,12 @@ def counts(sizes: Mapping[str, Any], *, json: bool) -> int:
     return 0
 
 
-def comparison(done: Any, *, json: bool, lang: str) -> int:
+def comparisons(done: Sequence[Any], *, json: bool, lang: str) -> int:
     if json:
-        _json(done)
+        _json([{**asdict(one), "words": one.words(lang or "en")} for one in done])
     else:
-        print(done.words(lang or "en"))
+        for one in done:
+            print(safe_lines(one.words(lang or "en")))
     return 0
 
 

@@ -148,6 +148,10 @@ class Model(Protocol):
         """The text that each token id adds to an answer (V,); "" for ids that may never stand in an answer."""
         ...
 
+    def shown(self, pair: Pair) -> Sequence[tuple[str, bool]]:
+        """The row token by token as the model is given it, and whether each token is learnt; for people to look at."""
+        ...
+
     def save(self, folder: Path) -> None:
         """A folder that loads by itself, without the data."""
         ...

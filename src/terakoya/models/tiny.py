@@ -129,6 +129,10 @@ class TinyModel:
     def pieces(self) -> Sequence[str]:
         return self.characters.pieces()
 
+    def shown(self, pair: Pair) -> Sequence[tuple[str, bool]]:
+        answer = [(char, True) for char in pair.written]
+        return [*((char, False) for char in source_text(pair.ask)), (" → ", False), *answer, ("END", True)]
+
     def parameters_to_train(self) -> Iterator[tuple[str, nn.Parameter]]:
         return self.module.named_parameters()
 
@@ -183,7 +187,7 @@ def source_text(ask: Ask) -> str:
 def build(
     config: ModelConfig, pairs: Iterable[Pair], labels: tuple[str, ...] = (), *, seed: int, dropout: float | None = None
 ) -> TinyModel:
-    """A fresh model for these pairs: their characters are its vocabulary, their lengths (and a quarter more) its limits.
+    """A fresh model for these pairs: their characters are its vocabulary, their lengths and a quarter more its limits.
 
     Where rows are drawn without end, hand in a sample large enough to hold every character and the longest row.
     `labels` are for a head for sets. The same seed gives the same weights on every machine.

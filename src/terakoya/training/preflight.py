@@ -46,6 +46,14 @@ def first_loss(model: Model, pairs: list[Pair]) -> list[Finding]:
     return [Finding("first loss", "note", f"{first:.2f}; an even guess gives {even:.2f}", figures=figures)]
 
 
+def shown_tokens(lesson: Lesson, model: Model, rows: int = 4) -> str:
+    """A few rows as the model sees them, the learnt tokens in brackets: 「」 around what the loss is taken over."""
+    shown = []
+    for one in longest(lesson, model)[-rows:]:
+        shown.append("".join(f"「{piece}」" if learnt else piece for piece, learnt in model.shown(one)))
+    return "\n".join(shown)
+
+
 def schedule_findings(lesson: Lesson) -> list[Finding]:
     """A warm-up as long as the training only ever raises the learning rate."""
     how = lesson.config.train

@@ -24,7 +24,7 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     """What a run or an evaluation came to. `state` is the verdict's: learned, not learned, cannot be told."""
 
     folder: Path
@@ -52,12 +52,12 @@ class Outcome:
         }
 
 
-def read_outcome(folder: Path) -> Outcome:
+def read_result(folder: Path) -> Result:
     """The outcome in a run's folder (or an evaluation's)."""
     told = read_json(folder / "scores.json")
     lines = list(read_lines(folder / "predictions.jsonl"))
     report = folder / "report.html"
-    return Outcome(
+    return Result(
         folder=folder,
         scores=tuple(_score(values) for values in told["scores"]),
         findings=tuple(_finding(values) for values in read_lines(folder / "findings.jsonl")),

@@ -1,0 +1,27 @@
+"""Examples written as JSON lines that read back as the same examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from terakoya.records import Example
+
+
+def write_examples(path: Path, examples: Iterable[Example]) -> None:
+    """One object a line: source and target, and what else the example carries. Makes the folder where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for example in examples:
+            file.write(json.dumps(_line(example), ensure_ascii=False) + "\n")
+
+
+def _line(example: Example) -> dict[str, Any]:
+    line: dict[str, Any] = {"source": example.source, "target": example.target}
+    line |= {key: getattr(example, key) for key in ("group", "origin", "part") if getattr(example, key)}
+    line |= {"accepted": list(example.accepted)} if example.accepted else {}
+    line |= {"tags": dict(example.tags)} if example.tags else {}
+    line |= {"turns": [{"role": turn.role, "content": turn.content} for turn in example.turns]} if example.turns else {}
+    return line
