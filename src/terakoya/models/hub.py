@@ -1,0 +1,263 @@
+"""Pretrained models, by hub name or folder: any causal or encoder-decoder checkpoint in safetensors.
+
+    model = build(config.model, pairs, labels, seed=7)      # opened, new tokens added, trimmed, LoRA put in
+    model = load(folder)                                    # what `save` wrote, or any checkpoint made elsewhere
+
+Every quirk of the libraries ends in this file and its siblings: `hub_files` (what may be opened), `hub_load` (opening
+it), `hub_tokens` and `hub_prompt` (how it is spoken to), `hub_causal`, `hub_seq2seq`, `hub_state` (training and
+asking), `hub_save` (what is left behind). `vocabulary` holds new tokens and trimming.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from terakoya.config import ModelConfig
+from terakoya.errors import ConfigError, IncompatibleError, need
+from terakoya.models import hub_save, vocabulary
+from terakoya.models.hub_files import Checkpoint, find_checkpoint, read_json, vetted, weight_files
+from terakoya.models.hub_load import Opened, opened
+from terakoya.models.hub_model import About, HubModel, kind_of
+from terakoya.models.hub_prompt import Prompt, prompt_for
+from terakoya.models.hub_tokens import Tokens
+from terakoya.models.model import Pair
+from terakoya.models.vocabulary import Words
+from terakoya.records import Finding
+
+
+def build(
+    config: ModelConfig,
+    pairs: Iterable[Pair],
+    labels: tuple[str, ...] = (),
+    *,
+    seed: int,
+    instruction: str = "",
+    label_names: Mapping[str, Sequence[str]] | None = None,
+) -> HubModel:
+    """A checkpoint made ready for these pairs.
+
+    labels       of a task whose answers are labels: one that exists only as bytes gets a token of its own
+    label_names  words that a label's first values are made of, where better ones than its Unicode name are known
+    """
+    rows = list(pairs)
+    checkpoint = find_checkpoint(config.base, config.revision)
+    found = opened(checkpoint, config.dtype)
+    tokens = _tokens(found)
+    about = About(
+        base=config.base,
+        revision=checkpoint.revision,
+        folder=str(checkpoint.folder),
+        template=config.template,
+        instruction=config.instruction or instruction,
+        max_source=config.max_source,
+        max_target=config.max_target,
+        findings=found.findings,
+        merge=config.merge,
+    )
+    if config.new_tokens == "needed":
+        about = replace(about, new_tokens=_learn(found, tokens, rows, labels, config, label_names or {}, seed))
+    prompt = prompt_for(tokens, causal=found.causal, kind=about.template, instruction=about.instruction)
+    if config.vocabulary == "trimmed":
+        about = replace(about, kept=_kept(found, prompt, rows, about.new_tokens))
+    if config.adaptation == "lora":
+        about = replace(about, lora=_lora_settings(config))
+    lost = [row for row in rows if any(map(tokens.loses, (turn for turn in _texts(row))))]
+    about = replace(about, findings=(*about.findings, *_unknown(lost, len(rows))))
+    return _assembled(found, checkpoint, prompt, about, seed)
+
+
+def load(folder: Path, *, instruction: str = "", template: str = "auto") -> HubModel:
+    """The model in a folder that `save` wrote, as it was taught; or any checkpoint, asked as these options say."""
+    about_file = folder / hub_save.ABOUT
+    if not about_file.is_file():
+        checkpoint = Checkpoint(str(folder), folder, "", vetted(folder))
+        found = opened(checkpoint)
+        about = About(
+            str(folder), folder=str(folder), template=template, instruction=instruction, findings=found.findings
+        )
+        prompt = prompt_for(_tokens(found), causal=found.causal, kind=template, instruction=instruction)
+        return _assembled(found, checkpoint, prompt, about, 0)
+    facts = read_json(about_file, str(folder))
+    if facts.pop("format", None) != hub_save.FORMAT:
+        raise IncompatibleError("another version of terakoya wrote this model", where=str(folder))
+    adapter = facts.pop("adapter")
+    kept, new = facts.pop("kept"), facts.pop("new_tokens")
+    about = About(**facts, kept=None if kept is None else tuple(kept), new_tokens=tuple(new), folder=str(folder))
+    if adapter:
+        return _load_adapter(folder, about)
+    checkpoint = Checkpoint(about.base, folder, about.revision, vetted(folder))
+    found = opened(checkpoint)
+    prompt = prompt_for(_tokens(found), causal=found.causal, kind=about.template, instruction=about.instruction)
+    return _assembled(found, checkpoint, prompt, replace(about, lora=None, findings=found.findings), 0)
+
+
+def _load_adapter(folder: Path, about: About) -> HubModel:
+    """Base and adapter together; the tokenizer (with its new tokens) is the adapter's."""
+    base = find_checkpoint(about.base, about.revision)
+    found = opened(base)
+    transformers = need("transformers", extra="hub")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    found = replace(found, tokenizer=tokenizer)
+    _make_room(found.module, tokenizer)
+    prompt = prompt_for(_tokens(found), causal=found.causal, kind=about.template, instruction=about.instruction)
+    model = _assembled(found, base, prompt, replace(about, folder=str(base.folder)), 0)
+    hub_save.read_adapter(model, folder)
+    return model
+
+
+def _assembled(found: Opened, checkpoint: Checkpoint, prompt: Prompt, about: About, seed: int) -> HubModel:
+    """Trimmed where wanted, LoRA put in where wanted, behind the face of its family."""
+    words = Words(found.module, about.kept)
+    if about.kept is not None:
+        _read_rest(words, found.module, checkpoint.folder)
+    if about.lora is not None:
+        _put_lora(found.module, about.lora, seed)
+        _free_new_rows(words, prompt.tokens, about)
+    _ends(found.module, prompt, found.causal)
+    return kind_of(found.causal)(found.module, prompt, words, about)
+
+
+def _tokens(found: Opened) -> Tokens:
+    settings: Any = found.module.generation_config
+    ends = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
+    template = found.tokenizer.chat_template or ""
+    text = "".join(template.values()) if isinstance(template, dict) else template
+    return Tokens(found.tokenizer, template=text, ends=[end for end in ends if end is not None], anchored=found.causal)
+
+
+def _learn(
+    found: Opened,
+    tokens: Tokens,
+    rows: Sequence[Pair],
+    labels: Sequence[str],
+    config: ModelConfig,
+    names: Mapping[str, Sequence[str]],
+    seed: int,
+) -> tuple[str, ...]:
+    """Add the tokens that the data needs and give their rows a first value."""
+    new = vocabulary.needed({row.written for row in rows}, labels, tokens.carries, tokens.spelt_in_bytes)
+    if not new:
+        return ()
+    spellings = [tokens.spelling(vocabulary.meaning(token, names)) for token in new]
+    tokenizers = need("tokenizers", extra="hub")
+    found.tokenizer.add_tokens([tokenizers.AddedToken(token, normalized=False, special=False) for token in new])
+    tokens.forget(new)
+    _make_room(found.module, found.tokenizer)
+    ids = [tokens.learnt[token] for token in new]
+    if ids != list(range(ids[0], ids[0] + len(ids))):
+        raise IncompatibleError("the tokenizer did not give new tokens numbers in a row", where=config.base)
+    vocabulary.begin(found.module, ids[0], spellings, config.new_token_init, seed)
+    return tuple(new)
+
+
+def _make_room(module: Any, tokenizer: Any) -> None:
+    wanted = max(tokenizer.get_vocab().values()) + 1
+    if wanted > module.get_input_embeddings().weight.shape[0]:
+        module.resize_token_embeddings(wanted, mean_resizing=False)
+
+
+def _kept(found: Opened, prompt: Prompt, rows: Sequence[Pair], new: Sequence[str]) -> tuple[int, ...]:
+    """Full ids that data, template and specials need, and every single ASCII character; new tokens last."""
+    tokens = prompt.tokens
+    wanted: set[int] = set(tokens.names) | set(tokens.lead) | {prompt.end}
+    for row in rows:
+        wanted.update(prompt.question(row.ask))
+        wanted.update(prompt.answer(row.written))
+    plain = set(string.printable)
+    wanted |= {i for i, piece in enumerate(tokens.pieces) if piece in plain}
+    config: Any = found.module.config
+    wanted |= {i for i in (config.pad_token_id, getattr(config, "decoder_start_token_id", None)) if i is not None}
+    last = [tokens.learnt[token] for token in new]
+    return (*sorted(wanted - set(last)), *last)
+
+
+def _read_rest(words: Words, module: Any, folder: Path) -> None:
+    """Rows that are not kept stay in the checkpoint's file: mapped, and read when they are needed."""
+    names = {id(weight): name for name, weight in reversed(list(module.named_parameters(remove_duplicate=False)))}
+    assert words.rest is not None
+    embeddings = _in_file(folder, names[id(words.tables.inputs[0].weight)], words.rest[0])
+    head = embeddings if words.tables.tied else _in_file(folder, names[id(words.tables.head.weight)], words.rest[1])
+    if embeddings is not None and head is not None:
+        words.read_rest_from(embeddings, head)
+
+
+def _in_file(folder: Path, name: str, wanted: torch.Tensor) -> torch.Tensor | None:
+    safetensors = need("safetensors", extra="hub")
+    for file in weight_files(folder):
+        with safetensors.safe_open(file, framework="pt") as held:
+            for key in held.keys():  # noqa: SIM118
+                if key == name or key.removeprefix("model.") == name.removeprefix("model."):
+                    table: torch.Tensor = held.get_tensor(key)
+                    sample = slice(0, len(table), max(1, len(table) // 64))
+                    same = table.shape[1:] == wanted.shape[1:] and torch.equal(
+                        table[sample].to(wanted.dtype), wanted[: len(table)][sample]
+                    )
+                    return table if same else None
+    return None
+
+
+def _lora_settings(config: ModelConfig) -> dict[str, Any]:
+    return {
+        "r": config.lora_rank,
+        "lora_alpha": config.lora_alpha,
+        "lora_dropout": config.lora_dropout,
+        "target_modules": list(config.lora_targets) or "all-linear",
+        "bias": "none",
+    }
+
+
+def _put_lora(module: Any, settings: Mapping[str, Any], seed: int) -> None:
+    peft = need("peft", extra="hub")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        try:
+            peft.inject_adapter_in_model(peft.LoraConfig(**settings), module)
+        except ValueError as error:
+            raise ConfigError(str(error), where="model.lora_targets", do="Name linear layers of the model.") from error
+    for name, weight in module.named_parameters():
+        weight.requires_grad_("lora_" in name)
+
+
+def _free_new_rows(words: Words, tokens: Tokens, about: About) -> None:
+    if about.new_tokens:
+        ids = words.numbering.inward([tokens.learnt[token] for token in about.new_tokens])
+        words.free_rows(ids[0], len(ids))
+
+
+def _ends(module: Any, prompt: Prompt, causal: bool) -> None:
+    """Plain `generate` stops where we stop, is greedy as we are, and begins as we begin."""
+    settings = module.generation_config
+    ends = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
+    settings.eos_token_id = list(dict.fromkeys([prompt.end, *(end for end in ends if end is not None)]))
+    settings.do_sample = False
+    for name in ("temperature", "top_k", "top_p", "min_p", "typical_p"):
+        setattr(settings, name, None)
+    if not causal and prompt.tokens.lead:
+        settings.forced_bos_token_id = prompt.tokens.lead[0]
+
+
+def _texts(row: Pair) -> list[str]:
+    return [row.ask.source, *(turn.content for turn in row.ask.turns)]
+
+
+def _unknown(lost: Sequence[Pair], count: int) -> list[Finding]:
+    if not lost:
+        return []
+    shown = ", ".join(row.key or row.ask.source[:20] for row in lost[:3])
+    return [
+        Finding(
+            "unknown-tokens",
+            "warn",
+            f"{len(lost)} of {count} sources hold characters that the tokenizer does not know",
+            shown,
+            "The model cannot see them: take a base whose tokenizer falls back on bytes, or write the sources otherwise.",
+            figures={"rows": float(len(lost)), "share": len(lost) / count},
+        )
+    ]
+

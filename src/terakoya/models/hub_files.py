@@ -1,0 +1,149 @@
+"""The files of a checkpoint, by hub name or folder, looked at before any library opens them.
+
+Only data is let in: safetensors, JSON, vocabularies, templates. Pickled weights are refused with a way to convert
+them, code that comes with a checkpoint is never run, and an index of weights may name only files beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from terakoya.errors import ConfigError, CorruptError, IncompatibleError, TerakoyaError, need
+
+_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_LARGEST_JSON = 200_000_000  # bytes; the largest tokenizer.json in use has 33 million
+_CONVERT = (
+    "Pickled weights can run code when they are opened, so they never are. Convert them once, where you trust them: "
+    "python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('FOLDER').save_pretrained('NEW')\" "
+    "(AutoModelForSeq2SeqLM for T5), copy the tokenizer files beside them, and use NEW."
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A vetted folder. `name` as the user gave it; `revision` the commit it resolved to ("" for a folder)."""
+
+    name: str
+    folder: Path
+    revision: str
+    config: dict[str, Any]
+
+
+def find_checkpoint(name: str, revision: str = "") -> Checkpoint:
+    """The checkpoint of that hub name or folder, downloaded where need be, looked at in any case."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        commit = ""
+    elif name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ConfigError("there is no such folder", where=name, do="Check model.base.")
+    else:
+        folder, commit = _from_hub(name, revision)
+    return Checkpoint(name, folder, commit, vetted(folder, name))
+
+
+def vetted(folder: Path, name: str = "") -> dict[str, Any]:
+    """The config of a folder that may be opened; a TerakoyaError says why another may not."""
+    where = name or str(folder)
+    config = read_json(folder / "config.json", where)
+    if not isinstance(config.get("model_type"), str):
+        raise IncompatibleError("its config names no model type", where=where, do="This is no transformers checkpoint.")
+    _check_weights(folder, where)
+    return config
+
+
+def read_json(file: Path, where: str) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > _LARGEST_JSON:
+            raise CorruptError(f"{file.name} is too large to be what it says", where=where)
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CorruptError(
+            f"it has no {file.name}", where=where, do="A checkpoint holds config.json, tokenizer and safetensors."
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise CorruptError(f"{file.name} cannot be read ({type(error).__name__})", where=where) from error
+    if not isinstance(value, dict):
+        raise CorruptError(f"{file.name} is no table of settings", where=where)
+    return value
+
+
+def weight_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.safetensors") if file.is_file())
+
+
+def _check_weights(folder: Path, where: str) -> None:
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        _check_index(index, folder, where)
+    elif not (folder / "model.safetensors").is_file():
+        pickled = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLED)
+        if pickled:
+            raise IncompatibleError(f"its weights are pickled ({pickled[0]})", where=where, do=_CONVERT)
+        raise CorruptError("it has no model.safetensors", where=where, do=f"Only safetensors are opened. {_CONVERT}")
+    for file in weight_files(folder):
+        _check_header(file, where)
+
+
+def _check_index(index: Path, folder: Path, where: str) -> None:
+    named = read_json(index, where).get("weight_map")
+    if not isinstance(named, dict) or not named:
+        raise CorruptError("its index of weights is empty", where=where)
+    for file in sorted({str(value) for value in named.values()}):
+        if Path(file).name != file or not file.endswith(".safetensors"):
+            raise CorruptError(f"its index of weights names a file elsewhere ({file[:80]})", where=where)
+        if not (folder / file).is_file():
+            raise CorruptError(f"part of its weights is missing ({file})", where=where, do="Download it again.")
+
+
+def _check_header(file: Path, where: str) -> None:
+    safetensors = need("safetensors", extra="hub")
+    try:
+        with safetensors.safe_open(file, framework="pt") as opened:
+            opened.keys()
+    except Exception as error:  # the library raises its own type, OSError, and for some torn files MemoryError
+        raise CorruptError(f"{file.name} is torn or no safetensors file ({error})", where=where) from error
+
+
+def _from_hub(name: str, revision: str) -> tuple[Path, str]:
+    """Through the hub's own loading call. The commit is read from the snapshot, so that a run can be repeated."""
+    hub = need("huggingface_hub", extra="hub")
+    try:
+        folder = Path(hub.snapshot_download(name, revision=revision or None, allow_patterns=_WANTED))
+    except Exception as error:
+        raise _explained(error, name, revision) from error
+    commit = folder.name if _COMMIT.fullmatch(folder.name) else revision
+    return folder, commit
+
+
+def _explained(error: Exception, name: str, revision: str) -> TerakoyaError:
+    """The hub's errors in words that say what to do. Types by name: they moved between versions of the library."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if "GatedRepoError" in kinds:
+        return ConfigError(
+            "this model is gated: its owner asks you to accept terms first",
+            where=name,
+            do=f"Accept them at https://huggingface.co/{name}, then log in with `hf auth login`.",
+        )
+    if "RevisionNotFoundError" in kinds:
+        return ConfigError(f"there is no revision '{revision}'", where=name, do="Check model.revision.")
+    if "RepositoryNotFoundError" in kinds:
+        return ConfigError(
+            "the hub knows no such model, or it is private",
+            where=name,
+            do="Check model.base; for a private one log in with `hf auth login`.",
+        )
+    if "HFValidationError" in kinds:
+        return ConfigError("this is no hub name and no folder", where=name, do="Check model.base.")
+    if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError"}:
+        return ConfigError(
+            "the hub cannot be reached and the model is not in the cache",
+            where=name,
+            do="Connect once, or name a folder that holds the checkpoint.",
+        )
+    return ConfigError(f"the model cannot be fetched ({type(error).__name__}: {str(error)[:200]})", where=name)

@@ -1,0 +1,176 @@
+"""A checkpoint opened: weights and tokenizer, with what the libraries warned about kept as findings."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from terakoya.errors import ConfigError, CorruptError, IncompatibleError, need
+from terakoya.models.hub_files import Checkpoint
+from terakoya.records import Finding
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a checkpoint holds. `causal` tells the two families apart, and nothing outside these files asks."""
+
+    module: nn.Module
+    tokenizer: Any
+    causal: bool
+    findings: tuple[Finding, ...]
+
+
+def opened(checkpoint: Checkpoint, dtype: str = "auto") -> Opened:
+    """Weights (in float32 unless asked otherwise) and tokenizer of a vetted checkpoint; nothing of it can run."""
+    transformers = need("transformers", extra="hub")
+    check_device_dtype(dtype)
+    transformers.utils.logging.disable_progress_bar()
+    with heard() as said:
+        config = _config(transformers, checkpoint)
+        tokenizer = _tokenizer(transformers, checkpoint)
+        module, causal = _module(transformers, checkpoint, config, dtype)
+    _check_fit(tokenizer, module, checkpoint)
+    findings = [*_findings(said, checkpoint.name), *_code_findings(checkpoint)]
+    return Opened(module, tokenizer, causal, tuple(findings))
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """What transformers and tokenizers say in here, kept in place of being printed."""
+    said: list[str] = []
+    logger = logging.getLogger("transformers")
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    ear, handlers, level, up = Ear(logging.WARNING), logger.handlers, logger.level, logger.propagate
+    logger.handlers, logger.propagate = [ear], False
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield said
+            said += [str(one.message) for one in caught if not issubclass(one.category, DeprecationWarning)]
+    finally:
+        logger.handlers, logger.propagate = handlers, up
+        logger.setLevel(level)
+
+
+def _config(transformers: Any, checkpoint: Checkpoint) -> Any:
+    kind = checkpoint.config["model_type"]
+    if kind not in transformers.CONFIG_MAPPING:
+        own = " It brings code of its own, which is never run." if "auto_map" in checkpoint.config else ""
+        raise IncompatibleError(
+            f"its architecture '{kind}' is not known to transformers {transformers.__version__}.{own}",
+            where=checkpoint.name,
+            do="Take another checkpoint, or a newer transformers.",
+        )
+    try:
+        return transformers.AutoConfig.from_pretrained(
+            checkpoint.folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:  # a config is foreign data: any field may break any line of the library
+        raise CorruptError(f"its config makes no sense ({_short(error)})", where=checkpoint.name) from error
+
+
+def _tokenizer(transformers: Any, checkpoint: Checkpoint) -> Any:
+    names = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt")
+    if not any((checkpoint.folder / name).is_file() for name in names):
+        raise CorruptError(
+            "it has no tokenizer", where=checkpoint.name, do="Copy the tokenizer files of its base model beside it."
+        )
+    try:
+        return transformers.AutoTokenizer.from_pretrained(
+            checkpoint.folder, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        raise CorruptError(f"its tokenizer cannot be opened ({_short(error)})", where=checkpoint.name) from error
+
+
+def _module(transformers: Any, checkpoint: Checkpoint, config: Any, dtype: str) -> tuple[nn.Module, bool]:
+    seq2seq = bool(getattr(config, "is_encoder_decoder", False))
+    maker = transformers.AutoModelForSeq2SeqLM if seq2seq else transformers.AutoModelForCausalLM
+    try:
+        module, told = maker.from_pretrained(
+            checkpoint.folder,
+            config=config,
+            dtype=_DTYPES.get(dtype, torch.float32),
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            attn_implementation="sdpa",
+            output_loading_info=True,
+        )
+    except ValueError as error:
+        if "Unrecognized configuration class" in str(error):
+            raise IncompatibleError(
+                f"an architecture '{checkpoint.config['model_type']}' writes no text",
+                where=checkpoint.name,
+                do="Take a causal or an encoder-decoder language model.",
+            ) from error
+        raise CorruptError(f"its weights cannot be opened ({_short(error)})", where=checkpoint.name) from error
+    except Exception as error:
+        raise CorruptError(f"its weights cannot be opened ({_short(error)})", where=checkpoint.name) from error
+    missing = sorted(told["missing_keys"])
+    if missing:
+        raise CorruptError(
+            f"{len(missing)} of its weights are missing ({missing[0]})", where=checkpoint.name, do="Download it again."
+        )
+    return module, not seq2seq
+
+
+def _check_fit(tokenizer: Any, module: Any, checkpoint: Checkpoint) -> None:
+    rows = module.get_input_embeddings().weight.shape[0]
+    highest = max(tokenizer.get_vocab().values(), default=-1)
+    if highest >= rows:
+        raise IncompatibleError(
+            f"its tokenizer knows {highest + 1} tokens and its embeddings {rows}",
+            where=checkpoint.name,
+            do="Tokenizer and weights belong to different models: copy the right tokenizer beside the weights.",
+        )
+
+
+def _findings(said: list[str], name: str) -> Iterator[Finding]:
+    for text in dict.fromkeys(said):
+        line = " ".join(text.split())
+        if "incorrect regex" in line:
+            yield Finding(
+                "tokenizer", "warn", "the tokenizer splits text by a pattern that is known to be wrong", name,
+                "Take the newest revision of the checkpoint; a model taught with this one keeps its tokenizer and "
+                "answers alike, but differs from one taught with the mended pattern.",
+            )  # fmt: skip
+        elif any(word in line.lower() for word in ("tokeniz", "special token", "truncat")):
+            yield Finding("tokenizer", "warn", line[:400], name, "Look at the tokens: terakoya doctor --show-tokens.")
+        else:
+            yield Finding("checkpoint", "note", line[:400], name, "Nothing, unless the first loss is above an even guess.")
+
+
+def _code_findings(checkpoint: Checkpoint) -> Iterator[Finding]:
+    if "auto_map" in checkpoint.config:
+        yield Finding(
+            "checkpoint", "note", "it brings code of its own, which was not run", checkpoint.name,
+            "Nothing: the architecture is known to transformers itself.",
+        )  # fmt: skip
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def check_device_dtype(dtype: str) -> None:
+    """Half precision does not train on a processor; say so rather than ignore the wish."""
+    if dtype == "float16" and not torch.cuda.is_available():
+        raise ConfigError(
+            "float16 needs a GPU", where="model.dtype", do="Set model.dtype = 'auto' or 'bfloat16'."
+        )

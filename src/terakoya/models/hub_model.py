@@ -1,0 +1,305 @@
+"""Pretrained models behind the house's one face: causal and encoder-decoder differ in three methods.
+
+    model.collate(pairs) → model.outputs(batch)        training: loss on the answer, or on everything
+    model.start(asks) → State                          use: the very same prompts
+    model.save(folder)                                 opens with plain from_pretrained, or `hub.load`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from terakoya.config import TrainConfig
+from terakoya.errors import ConfigError, DataError
+from terakoya.models import hub_causal, hub_seq2seq
+from terakoya.models.hub_causal import Row
+from terakoya.models.hub_prompt import Prompt
+from terakoya.models.hub_state import CausalState, Seq2SeqState
+from terakoya.models.model import Ask, Batch, Card, Outputs, Pair, SetScores, State
+from terakoya.models.vocabulary import Words
+from terakoya.records import Finding
+
+_REMEMBERED = 200_000  # rows whose ids are kept, so that sorting by length tokenizes nothing twice
+
+
+@dataclass(frozen=True)
+class About:
+    """What a hub model is besides its weights; with the weights, all of a saved folder.
+
+    base, revision  where it came from; `folder` the files it was opened from
+    template        "chat" or "plain", as it was settled
+    kept            full ids of a trimmed vocabulary, in working order (None: full)
+    new_tokens      tokens that were added
+    lora            peft's settings (None: full training); `merge` folds them into the weights on saving
+    """
+
+    base: str
+    revision: str = ""
+    folder: str = ""
+    template: str = "auto"
+    instruction: str = ""
+    kept: tuple[int, ...] | None = None
+    new_tokens: tuple[str, ...] = ()
+    lora: dict[str, Any] | None = None
+    merge: bool = True
+    max_source: int = 0
+    max_target: int = 0
+    findings: tuple[Finding, ...] = field(default=(), compare=False)
+
+
+class HubModel:
+    """The Model of models/model.py, for everything that both families share."""
+
+    head: Literal["sequence", "set"] = "sequence"
+    labels: tuple[str, ...] = ()
+    family = ""
+
+    def __init__(self, module: Any, prompt: Prompt, words: Words, about: About) -> None:
+        self.module: nn.Module = module
+        self.core: Any = module
+        self.prompt, self.words, self.about = prompt, words, about
+        self.tokens = prompt.tokens
+        self.end = words.numbering.inward([prompt.end])[0]
+        pad = self.tokens.tokenizer.pad_token_id
+        self.pad = words.numbering.inward([pad if pad is not None else prompt.end])[0]
+        self.loss_on: Literal["answer", "all"] = "answer"
+        self.share_prefix = True
+        self._ids: dict[tuple[Ask, str], tuple[tuple[int, ...], tuple[int, ...]]] = {}
+
+    def settle(self, train: TrainConfig) -> None:
+        """Take what a training says of the model: where the loss is taken, shared prefixes, gradient checkpointing."""
+        if train.loss_on == "all" and self.family == "encoder-decoder":
+            raise ConfigError(
+                "an encoder-decoder writes no prompt that a loss could be taken on",
+                where="train.loss_on",
+                do="Set train.loss_on = 'answer'.",
+            )
+        self.loss_on = train.loss_on
+        self.share_prefix = train.prefix_cache in ("auto", True)
+        if train.checkpointing:
+            self.core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            if self.about.lora is not None:
+                self.core.enable_input_require_grads()
+        self._ids.clear()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was noticed while the checkpoint was opened."""
+        return self.about.findings
+
+    @property
+    def card(self) -> Card:
+        weights = {id(w): w for w in self.module.parameters()}.values()
+        return Card(
+            name=self.about.base,
+            family=self.family,
+            weights=sum(weight.numel() for weight in weights),
+            trainable=sum(weight.numel() for weight in weights if weight.requires_grad),
+            vocabulary=self.words.numbering.size,
+            extra={
+                "revision": self.about.revision,
+                "architecture": self.core.config.model_type,
+                "template": "chat" if self.prompt.template else "plain",
+                "vocabulary": "full" if self.about.kept is None else "trimmed",
+                "new_tokens": len(self.about.new_tokens),
+                "adaptation": "full" if self.about.lora is None else "lora",
+                "dtype": str(next(iter(weights)).dtype).removeprefix("torch."),
+                "layout": self.layout,
+            },
+        )
+
+    @property
+    def layout(self) -> str:
+        return "padded"
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.module.parameters()).device
+
+    @property
+    def longest_answer(self) -> int:
+        return self.about.max_target or min(self._positions, 4096)
+
+    def length(self, pair: Pair) -> int:
+        question, answer = self._row(pair)
+        return len(question) + len(answer)
+
+    def fits(self, ask: Ask) -> bool:
+        """Within the model's positions, or `model.max_source` tokens, with room for one token of an answer."""
+        return 0 < len(self.question(ask)) <= self._most_source
+
+    def question(self, ask: Ask) -> list[int]:
+        """Working ids of everything before the answer: training and use both come here."""
+        return self.words.numbering.inward(self.prompt.question(ask))
+
+    def answer(self, written: str) -> list[int]:
+        """Working ids of an answer with its end. Raises DataError where a token of it is not in the vocabulary."""
+        ids = self.words.numbering.inward(self.prompt.answer(written))
+        lost = [i for i in ids if i >= self.words.numbering.size]
+        if lost:
+            text = self.tokens.text(self.words.numbering.outward(lost[:1]))
+            raise DataError(
+                f"its target holds {text!r}, which is not in the trimmed vocabulary",
+                do="Make the model from all the rows it shall learn, or set model.vocabulary = 'full'.",
+            )
+        return ids
+
+    def shown(self, pair: Pair) -> list[tuple[str, bool]]:
+        """The tokens of a row as the model sees them, and whether each is learnt."""
+        question, answer = self._row(pair)
+        learnt = [self.loss_on == "all"] * len(question) + [True] * len(answer)
+        ids = self.words.numbering.outward([*question, *answer])
+        names = (self.tokens.tokenizer.convert_ids_to_tokens(i) if i in self.tokens.controls else "" for i in ids)
+        return [
+            (name or self.tokens.text([i]) or f"<{i}>", taught)
+            for name, i, taught in zip(names, ids, learnt, strict=True)
+        ]
+
+    def set_scores(self, asks: Sequence[Ask]) -> SetScores:
+        raise ConfigError("this model writes answers and scores no sets", do="Set model.head = 'sequence'.")
+
+    def text(self, tokens: Sequence[int]) -> str:
+        return self.tokens.text(self.words.numbering.outward(tokens))
+
+    def pieces(self) -> Sequence[str]:
+        return self._pieces
+
+    @cached_property
+    def _pieces(self) -> tuple[str, ...]:
+        texts = self.tokens.pieces
+        numbering = self.words.numbering
+        return tuple(texts[i] if i < len(texts) else "" for i in numbering.outward(range(numbering.size)))
+
+    def parameters_to_train(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((name, weight) for name, weight in self.module.named_parameters() if weight.requires_grad)
+
+    def save(self, folder: Path) -> None:
+        from terakoya.models.hub_save import save
+
+        save(self, folder)
+
+    def collate(self, pairs: Sequence[Pair]) -> Batch:
+        rows = [self._checked(pair) for pair in pairs]
+        tensors = self._tensors(rows)
+        tokens = sum(len(question) + len(answer) for question, answer in rows)
+        keys = tuple(pair.key or pair.ask.source for pair in pairs)
+        return Batch(tensors, len(tensors["targets"]), tokens, keys)
+
+    def outputs(self, batch: Batch) -> Outputs:
+        tensors = dict(batch.tensors)
+        return Outputs(self._logits(self.module, self.words.tables.head, tensors), tensors["targets"])
+
+    _logits: Callable[..., torch.Tensor]
+
+    def _tensors(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> dict[str, torch.Tensor]:
+        raise NotImplementedError
+
+    def start(self, asks: Sequence[Ask]) -> State:
+        raise NotImplementedError
+
+    @property
+    def _positions(self) -> int:
+        return int(getattr(self.core.config, "max_position_embeddings", 0) or 1 << 20)
+
+    @property
+    def _most_source(self) -> int:
+        return self.about.max_source or self._positions - 1
+
+    def _row(self, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Working ids of question and answer; an empty answer is its end alone."""
+        known = self._ids.get((pair.ask, pair.written))
+        if known is None:
+            answer = self.answer(pair.written) if pair.written else [self.end]
+            known = tuple(self.question(pair.ask)), tuple(answer)
+            if len(self._ids) >= _REMEMBERED:
+                self._ids.clear()
+            self._ids[pair.ask, pair.written] = known
+        return known
+
+    def _checked(self, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        where = pair.key or pair.ask.source[:40]
+        if not pair.written:
+            raise DataError("an empty target cannot be taught", where=where, do="Remove the row or fill it in.")
+        try:
+            question, answer = self._row(pair)
+        except DataError as error:
+            raise DataError(error.what, where=where, do=error.do) from error
+        if not question:
+            raise DataError("an empty source cannot be taught", where=where, do="Remove the row or fill it in.")
+        for kind, size, most in (
+            ("source", len(question), self._most_source),
+            ("target", len(answer), self.longest_answer),
+            ("row", self._whole(question, answer), self._positions),
+        ):
+            if size > most:
+                raise DataError(
+                    f"its {kind} has {size} tokens and the model takes {most}",
+                    where=where,
+                    do="Shorten the row, or raise the limit (model.max_source, model.max_target). Nothing is cut silently.",
+                )
+        return question, answer
+
+    def _whole(self, question: Sequence[int], answer: Sequence[int]) -> int:
+        return len(question) + len(answer)
+
+
+class HubCausal(HubModel):
+    family = "decoder"
+    _logits = staticmethod(hub_causal.logits)
+
+    @cached_property
+    def exact_tree(self) -> bool:
+        """Whether many rows may be laid out as one sequence: tried out once, on this very model."""
+        sample = self.question(Ask("一二三", ()))
+        return hub_causal.tree_is_exact(self.module, self.words.tables.head, sample)
+
+    @property
+    def layout(self) -> str:
+        return "tree" if self.exact_tree else "padded"
+
+    def start(self, asks: Sequence[Ask]) -> State:
+        return CausalState(self.core, [self.question(ask) for ask in asks], self.pad, self.device)
+
+    def _tensors(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> dict[str, torch.Tensor]:
+        begin = 0 if self.loss_on == "all" else None
+        laid = [Row((*q, *a), len(q) if begin is None else begin) for q, a in rows]
+        window = getattr(self.core.config, "sliding_window", None) or 1 << 30
+        if self.exact_tree and max(len(row.ids) for row in laid) <= window:
+            return hub_causal.tree(laid, share=self.share_prefix)
+        return hub_causal.padded(laid, self.pad)
+
+
+class HubSeq2Seq(HubModel):
+    family = "encoder-decoder"
+    _logits = staticmethod(hub_seq2seq.logits)
+
+    @cached_property
+    def begin(self) -> list[int]:
+        """What the decoder is given before every answer."""
+        first = self.core.config.decoder_start_token_id
+        pad = self.tokens.tokenizer.pad_token_id
+        return self.words.numbering.inward([first if first is not None else pad, *self.tokens.lead])
+
+    def start(self, asks: Sequence[Ask]) -> State:
+        return Seq2SeqState(self.core, [self.question(ask) for ask in asks], self.begin, self.pad, self.device)
+
+    def _tensors(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> dict[str, torch.Tensor]:
+        return hub_seq2seq.padded([q for q, _ in rows], [a for _, a in rows], self.begin, self.pad)
+
+    def _whole(self, question: Sequence[int], answer: Sequence[int]) -> int:
+        return max(len(question), len(answer))
+
+
+def kind_of(causal: bool) -> type[HubModel]:
+    return HubCausal if causal else HubSeq2Seq
+
+
+def with_findings(about: About, findings: Sequence[Finding]) -> About:
+    return replace(about, findings=(*about.findings, *findings))

@@ -1,0 +1,135 @@
+"""Answers of a pretrained model while they are written: keys and values are kept, finished rows leave.
+
+The library's cache copies everything it holds at every token; the one here grows by blocks and copies only when rows
+leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from terakoya.errors import need
+from terakoya.models.hub_seq2seq import filled
+
+_ROOM = 32  # places by which a cache grows
+
+
+def growing_cache(config: Any) -> Any:
+    """A cache for this model: layers of attention grow by blocks, layers of another kind are the library's own."""
+    utils = need("transformers.cache_utils", extra="hub")
+    cache = utils.DynamicCache(config=config)
+    kind = _growing_layer(utils)
+    plain = (utils.DynamicLayer, utils.DynamicSlidingWindowLayer)
+    if cache.layers:
+        # A window is kept by the mask: rows are short, and a mask is exact whatever the cache holds.
+        cache.layers = [kind() if type(layer) in plain else layer for layer in cache.layers]
+    else:
+        cache.layer_class_to_replicate = kind
+    return cache
+
+
+def _growing_layer(utils: Any) -> Any:
+    class GrowingLayer(utils.DynamicLayer):  # type: ignore[misc]
+        filled = 0
+        store: Tensor | None = None  # (2, rows, heads, room, D)
+
+        def update(self, key: Tensor, value: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+            end = self.filled + key.shape[-2]
+            if self.store is None or end > self.store.shape[-2]:
+                room = key.new_empty(2, *key.shape[:2], end + _ROOM, key.shape[-1])
+                if self.store is not None:
+                    room[..., : self.filled, :] = self.store[..., : self.filled, :]
+                self.store, self.is_initialized = room, True
+                self.dtype, self.device = key.dtype, key.device
+            self.store[0, :, :, self.filled : end] = key
+            self.store[1, :, :, self.filled : end] = value
+            self.filled = end
+            self.keys, self.values = self.store[0, :, :, :end], self.store[1, :, :, :end]
+            return self.keys, self.values
+
+        def get_seq_length(self) -> int:
+            return self.filled
+
+        def reorder_cache(self, beam_idx: Tensor) -> None:
+            if self.store is not None:
+                self.store = self.store.index_select(1, beam_idx)
+                self.keys, self.values = (part[:, :, : self.filled] for part in self.store)
+
+    return GrowingLayer
+
+
+class CausalState:
+    """The State of models/model.py for a causal model. Prompts are filled on the left, so that all end together."""
+
+    def __init__(self, module: Any, prompts: Sequence[Sequence[int]], pad: int, device: torch.device) -> None:
+        self.module = module
+        ids, mask = filled(prompts, pad, left=True)
+        self.mask: Tensor | None = None if bool(mask.all()) else mask.to(device)
+        self.place = mask.sum(1).to(device)  # of the next token of every row
+        self.cache = growing_cache(module.config)
+        positions = (mask.cumsum(1) - 1).clamp(min=0).to(device)
+        self.logits = self._step(ids.to(device), positions)
+
+    def advance(self, tokens: Tensor) -> None:
+        if self.mask is not None:
+            self.mask = torch.cat((self.mask, self.mask.new_ones(len(tokens), 1)), dim=1)
+        self.logits = self._step(tokens[:, None], self.place[:, None])
+        self.place = self.place + 1
+
+    def select(self, rows: Tensor) -> None:
+        self.cache.reorder_cache(rows)
+        self.place, self.logits = self.place.index_select(0, rows), self.logits.index_select(0, rows)
+        self.mask = None if self.mask is None else self.mask.index_select(0, rows)
+
+    def _step(self, ids: Tensor, positions: Tensor) -> Tensor:
+        found: Tensor = self.module(
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=self.mask,
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits
+        return found[:, -1]
+
+
+class Seq2SeqState:
+    """The State of models/model.py for an encoder-decoder: the source is read once."""
+
+    def __init__(
+        self, module: Any, sources: Sequence[Sequence[int]], begin: Sequence[int], pad: int, device: torch.device
+    ) -> None:
+        utils = need("transformers.cache_utils", extra="hub")
+        self.module = module
+        ids, mask = filled(sources, pad)
+        self.mask = mask.to(device)
+        self.encoded = module.get_encoder()(input_ids=ids.to(device), attention_mask=self.mask)
+        self.cache = utils.EncoderDecoderCache(growing_cache(_decoder(module)), growing_cache(_decoder(module)))
+        start = torch.tensor([list(begin)], device=device).expand(len(sources), -1)
+        self.logits = self._step(start)
+
+    def advance(self, tokens: Tensor) -> None:
+        self.logits = self._step(tokens[:, None])
+
+    def select(self, rows: Tensor) -> None:
+        self.cache.reorder_cache(rows)
+        self.encoded["last_hidden_state"] = self.encoded.last_hidden_state.index_select(0, rows)
+        self.mask, self.logits = self.mask.index_select(0, rows), self.logits.index_select(0, rows)
+
+    def _step(self, ids: Tensor) -> Tensor:
+        found: Tensor = self.module(
+            encoder_outputs=self.encoded,
+            attention_mask=self.mask,
+            decoder_input_ids=ids,
+            past_key_values=self.cache,
+            use_cache=True,
+        ).logits
+        return found[:, -1]
+
+
+def _decoder(module: Any) -> Any:
+    return module.config.get_text_config(decoder=True)
