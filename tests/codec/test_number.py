@@ -11,7 +11,7 @@ from terakoya.errors import ConfigError, DataError
 
 ALPHABETS = {
     "plain": "0159-.", "bracketed": "0159-.()", "groups": "0159,", "short-groups": "0159,", "pds": "0159_ ",
-    "exponent": "0159e-() ", "reversed": "0159",
+    "exponent": "01569e-() ", "reversed": "0159",
 }  # fmt: skip
 SIGNED = ("plain", "bracketed", "exponent")
 
@@ -81,7 +81,7 @@ def test_a_viable_answer_can_always_be_finished(notation: str, data: st.DataObje
     for _ in range(12):
         if codec.complete(text):
             break
-        text += next(char for char in ")_ 9510e-." if codec.viable(text + char))
+        text += next(char for char in ")_ 9876543210e-." if codec.viable(text + char))
     assert codec.complete(text)
 
 

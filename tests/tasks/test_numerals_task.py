@@ -117,7 +117,7 @@ def test_the_small_regime_has_160_rows_and_draws_nothing() -> None:
     assert (len(small.split.train), len(small.split.exam)) == (160, 40)
     assert not train & exam and not train & dev and not dev & exam
     assert all(str(read(item.source)) == item.target for item in (*small.split.train, *small.split.exam))
-    other = task(regime="160", exam_seed=1).split
+    other = task(regime=160, exam_seed=1).split  # as TOML and --set give it
     assert other is not None and other.exam_fingerprint != small.split.exam_fingerprint
 
 
@@ -135,7 +135,8 @@ def test_the_rule_and_its_reverse_answer_in_the_codecs_canonical_form(numerals: 
         ({"exam": "frsh"}, "fresh"), ({"regime": "16"}, "160"), ({"notation": "group"}, "groups"),
         ({"regime": "160", "items": 5}, "no effect"), ({"exam": "kannume-200", "items": 5}, "no effect"),
         ({"split": SplitConfig(method="exact")}, "hash"), ({"split": SplitConfig(exam=0)}, "split.exam"),
-        ({"items": -1}, "items"), ({"forms": ("bare",)}, "forms"), ({"forms": "kanj"}, "kanji"),
+        ({"items": -1}, "items"), ({"exam_seed": "x"}, "whole number"),
+        ({"forms": ("bare",)}, "forms"), ({"forms": "kanj"}, "kanji"),
         ({"forms": ("twenty",), "items": 100, "split": SplitConfig(exam=1e-9)}, "fewer items"),
     ],
 )  # fmt: skip

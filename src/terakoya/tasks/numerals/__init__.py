@@ -40,7 +40,7 @@ def task(
     exam: str = "fresh",
     items: int = 0,
     exam_seed: int = 0,
-    regime: str = "drawn",
+    regime: str | int = "drawn",
     forms: Iterable[str] = (),
     curriculum: bool = True,
     split: SplitConfig | None = None,
@@ -58,8 +58,11 @@ def task(
     """
     _one_of("exam", exam, EXAMS)
     _one_of("regime", regime, REGIMES)
-    if items < 0:
-        raise ConfigError(f"an exam cannot have {items} items", where="[task.options]", do="Set items to 1 or more.")
+    for name, value in (("items", items), ("exam_seed", exam_seed)):
+        if not isinstance(value, int) or value < 0:
+            raise ConfigError(
+                f"'{name}' cannot be {value!r}", where="[task.options]", do="Write a whole number from 0 on."
+            )
     base = Task(
         name="numerals",
         codec=number_codec(notation),
@@ -71,7 +74,7 @@ def task(
         instruction="次の数を算用数字で書いてください。",
         teaches="Japanese written numbers in every form → digits, from 0 to 10^16 − 1",
     )
-    if regime == "160":
+    if str(regime) == "160":
         _refuse_without_effect(items=items, forms=tuple(forms), exam=exam != EXAMS[0])
         return replace(base, split=small_split(exam_seed))
     if exam != EXAMS[0]:
@@ -146,6 +149,6 @@ def _refuse_without_effect(**settings: object) -> None:
             )
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ConfigError(f"'{name}' cannot be {value!r}", where="[task.options]", do=nearest(value, known))
+def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+    if str(value) not in known:  # `regime = 160` is a number in TOML and means the same
+        raise ConfigError(f"'{name}' cannot be {value!r}", where="[task.options]", do=nearest(str(value), known))

@@ -19,7 +19,7 @@ from terakoya.data.split import Side, side
 from terakoya.records import Example
 from terakoya.tasks.numerals.kinds import MAGNITUDES, always_known, any_number, example, group, number_for
 from terakoya.tasks.numerals.spelling import BARE
-from terakoya.tasks.numerals.writer import FORMS, fits, write
+from terakoya.tasks.numerals.writer import FORMS, write_if_fits
 
 _RAMP = 0.4  # share of the training after which every magnitude is drawn evenly
 _AHEAD = 0.1  # share of the draws that ignore the curriculum, so that nothing is quite new when it comes
@@ -61,10 +61,8 @@ class Sampler:
 
     def written(self, number: int, form: str, random: Random, part: str = "") -> Example | None:
         """The number in that form, or None where it does not fit or that source is withheld."""
-        if not fits(number, form):
-            return None
-        source = write(number, form, random)
-        return None if source in self.withheld else example(number, form, source, part=part)
+        source = write_if_fits(number, form, random)
+        return None if source is None or source in self.withheld else example(number, form, source, part=part)
 
     def side_of(self, number: int) -> Side:
         """The side of a number by its hash; what is always taught is on the training side."""

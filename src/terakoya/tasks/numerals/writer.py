@@ -58,12 +58,18 @@ def write(number: int, form: str, random: Random) -> str:
     """The number in that form; where the form leaves a choice (千万 or 一千万), `random` makes it."""
     if not 0 <= number < LIMIT:
         raise DataError(f"{number} is out of range", do=f"Numerals are written from 0 to {LIMIT - 1} (below 10^16).")
-    _, written, fitting = _form(form)
-    if not fitting(number):
+    source = write_if_fits(number, form, random)
+    if source is None:
         raise DataError(
             f"{number} is not written in the form '{form}'", do=f"Forms for it: {', '.join(forms_of(number))}."
         )
-    return written(number, random)
+    return source
+
+
+def write_if_fits(number: int, form: str, random: Random) -> str | None:
+    """As `write`, for a number in range; None where the form does not write it."""
+    _, written, fitting = _form(form)
+    return written(number, random) if fitting(number) else None
 
 
 def can_stand_for(source: str, number: int) -> bool:
