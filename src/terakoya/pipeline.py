@@ -8,7 +8,7 @@ Whatever the command line does, a notebook can do with the function of the same 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,7 +98,15 @@ def audited(plan: Plan) -> list[Finding]:
     from terakoya.data import audit
 
     own = [finding for check in plan.task.checks for finding in check(plan.split)]
-    return [*audit.audit(plan.task, plan.split), *own]
+    return [*audit.audit(plan.task, _with_recall(plan.task, plan.split)), *own]
+
+
+def _with_recall(task: Task, split: Split) -> Split:
+    """The split with every exam item that is taught on purpose marked as recall: standing in train, it is no leak."""
+    taught = task.always_taught
+    if taught is None:
+        return split
+    return replace(split, exam=tuple(replace(item, part="recall") if taught(item) else item for item in split.exam))
 
 
 def _prepared(plan: Plan, opened: Run) -> tuple[Lesson, Model, int]:

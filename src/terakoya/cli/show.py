@@ -24,6 +24,12 @@ _STYLES = {"note": "dim", "warn": "yellow", "stop": "bold red"}
 PLAIN_EVERY = 10.0  # seconds between progress lines where there is no terminal
 
 
+def language(lang: str) -> str:
+    from terakoya.report.words import language as spoken
+
+    return spoken(lang)
+
+
 def safe(text: str) -> str:
     """Text from data or answers, with control and direction marks made visible: a terminal obeys none of them."""
     return "".join(char if char.isprintable() or char == " " else f"\\u{ord(char):04x}" for char in text)
@@ -117,7 +123,7 @@ def result(done: Any, *, json: bool, lang: str) -> int:
         _json(done.document())
         return int(done.exit_code)
     console = _console()
-    _scores(console, done.scores)
+    _scores(console, [score for score in done.scores if _told(score, done.scores[0].metric)])
     for title, items in (("right", done.right), ("wrong", done.wrong)):
         for item in items:
             written = "(unreadable) " + safe(item.raw) if item.prediction is None else safe(item.prediction)
@@ -126,10 +132,15 @@ def result(done: Any, *, json: bool, lang: str) -> int:
                 + ("" if title == "right" else f"   ({safe(item.target)})")
             )
     console.print()
-    console.print(done.words)
+    console.print(done.words[language(lang)])
     if done.report:
         console.print(f"The record: {done.report}")
     return int(done.exit_code)
+
+
+def _told(score: Score, metric: str) -> bool:
+    """On a terminal: everything of the model, and what the others got where it counts. The record holds all."""
+    return score.who in ("model", "hybrid") or (score.part == "" and score.metric == metric)
 
 
 def _scores(console: Console, scores: Sequence[Score]) -> None:
@@ -227,10 +238,10 @@ def counts(sizes: Mapping[str, Any], *, json: bool) -> int:
 
 def comparisons(done: Sequence[Any], *, json: bool, lang: str) -> int:
     if json:
-        _json([{**asdict(one), "words": one.words(lang or "en")} for one in done])
+        _json([{**asdict(one), "words": one.words(language(lang))} for one in done])
     else:
         for one in done:
-            print(safe_lines(one.words(lang or "en")))
+            print(safe_lines(one.words(language(lang))))
     return 0
 
 
