@@ -94,19 +94,46 @@ def logits(module: Any, head: Any, tensors: dict[str, Tensor]) -> Tensor:
     return found[0]
 
 
-@torch.no_grad()
 def tree_is_exact(module: Any, head: Any, ids: Sequence[int]) -> bool:
-    """Whether rows laid out as a tree give what they give alone: tried on two short rows made of these ids."""
+    """Whether rows laid out as a tree give what they give alone: tried on two short rows made of these ids.
+
+    Two questions: are the logits those of the rows alone (positions and mask are heeded), and is the derivative of one
+    row by the other's tokens exactly zero (nothing leaks beside attention, however faintly)?
+    """
     words = [*ids[:1], *(ids[place % len(ids)] for place in range(1, 12))]
     rows = [Row((*words[:4], *words[4:8]), 5), Row((*words[:4], *words[8:12][::-1]), 5)]
     was = module.training
     module.eval()
     try:
-        together = logits(module, head, tree(rows, share=True))
-        alone = torch.cat([logits(module, head, padded([row], 0)) for row in rows])
+        with torch.inference_mode(False), torch.enable_grad():
+            return _same_alone(module, head, rows) and _nothing_leaks(module, head, rows)
     except (ValueError, RuntimeError, TypeError, IndexError):  # an architecture that takes no mask of ours
         return False
     finally:
         module.train(was)
+
+
+def _same_alone(module: Any, head: Any, rows: Sequence[Row]) -> bool:
+    device = head.weight.device
+    with torch.no_grad():
+        together = logits(module, head, _on(device, tree(rows, share=True)))
+        alone = torch.cat([logits(module, head, _on(device, padded([row], 0))) for row in rows])
     tolerance = 1e-3 if alone.dtype == torch.float32 else 5e-2
     return bool((together - alone).abs().max() <= tolerance * alone.abs().max())
+
+
+def _nothing_leaks(module: Any, head: Any, rows: Sequence[Row]) -> bool:
+    laid = _on(head.weight.device, tree(rows, share=True))
+    vectors = module.get_input_embeddings()(laid["ids"]).detach().requires_grad_()
+    with only_at(head, laid["places"][-1:]):
+        found = module(
+            inputs_embeds=vectors, position_ids=laid["positions"], attention_mask=laid["mask"], use_cache=False
+        ).logits
+    (slope,) = torch.autograd.grad(found.float().square().sum(), vectors)
+    shared = common(rows)
+    others = slope[0, shared : shared + len(rows[0].ids) - 1 - shared]
+    return not bool(others.any()) and bool(slope.any())
+
+
+def _on(device: torch.device, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in tensors.items()}

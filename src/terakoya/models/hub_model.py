@@ -254,11 +254,9 @@ class HubCausal(HubModel):
     family = "decoder"
     _logits = staticmethod(hub_causal.logits)
 
-    @cached_property
-    def exact_tree(self) -> bool:
-        """Whether many rows may be laid out as one sequence: tried out once, on this very model."""
-        sample = self.question(Ask("一二三", ()))
-        return hub_causal.tree_is_exact(self.module, self.words.tables.head, sample)
+    def __init__(self, module: Any, prompt: Prompt, words: Words, about: About) -> None:
+        super().__init__(module, prompt, words, about)
+        self.exact_tree = hub_causal.tree_is_exact(module, words.tables.head, self.question(Ask("一二三")))
 
     @property
     def layout(self) -> str:

@@ -48,9 +48,12 @@ def prepared(task: Task, split: Split, config: Config, make: Callable[..., Model
     """The lesson with every `auto` resolved, a fresh model made for its data, the tokens that an answer may take."""
     torch.set_num_threads(config.train.threads or torch.get_num_threads())
     pairs = sample_pairs(task, split, config.seed)
-    model = make(config.model, pairs, tuple(getattr(task.codec, "labels", ())), seed=config.seed)
+    told = config.model.model_copy(update={"instruction": config.model.instruction or task.instruction})
+    model = make(told, pairs, tuple(getattr(task.codec, "labels", ())), seed=config.seed)
     how = resolve(config.train, model.card, len(split.train), drawn=task.draw is not None)
     torch.set_num_threads(how.threads)
+    if hasattr(model, "settle"):  # pretrained models: where the loss is taken, shared prefixes, checkpointing
+        model.settle(how)
     asked_for = config.decode.max_tokens or longest_answer(model, pairs)
     return Lesson(task, split, config.model_copy(update={"train": how})), model, asked_for
 
