@@ -67,11 +67,13 @@ def judged(
     return Sheet(who, tuple(items))
 
 
-def answered(
-    who: str, examples: Sequence[Example], rule: Callable[[str], str | None], codec: Codec
-) -> list[Prediction]:
-    """A baseline's answers. What it says is held to the codec: no canonical form, no answer."""
-    return [_read(example.source, rule(example.source), codec) for example in examples]
+def canonical_targets(codec: Codec, targets: Sequence[str]) -> list[str]:
+    """The targets in the form in which answers are compared; what the codec cannot read is no target."""
+    found = []
+    for target in targets:
+        with suppress(DataError):
+            found.append(codec.canonical(target))
+    return found
 
 
 def signature(

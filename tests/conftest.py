@@ -1,0 +1,10 @@
+"""What several tests share: one thread, so that tests beside each other do not fight for cores."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch is imported anywhere: two workers with two threads each wait for each other more than they work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("LANG", "C.UTF-8")

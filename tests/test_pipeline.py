@@ -1,0 +1,160 @@
+"""The story of a run, on a small real table and the smallest real model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from terakoya import pipeline
+from terakoya.errors import ConfigError, DataError, LockedError
+from terakoya.runs import Run
+
+COLOURS = {"りんご": "あか", "ばなな": "きいろ", "そら": "あお", "くさ": "みどり", "ゆき": "しろ", "からす": "くろ"}
+ENDINGS = ("の色", "は何色", "みたいな色", "と同じ色", "を塗る色", "といえば", "のような", "色にする")
+
+
+@pytest.fixture
+def lesson(tmp_path: Path) -> Path:
+    """A table that a tiny model learns in a few seconds: a thing in a phrase → its colour."""
+    openings = ("この", "あの", "ねえ、", "", "さあ、", "もし")
+    rows = [
+        (f"{opening}{thing}{ending}", colour)
+        for thing, colour in COLOURS.items()
+        for ending in ENDINGS
+        for opening in openings
+    ]
+    lines = "".join(f"{source},{target}\n" for source, target in rows)
+    (tmp_path / "colours.csv").write_text("source,target\n" + lines, encoding="utf-8")
+    config = """
+name = "colours"
+seed = 3
+[task]
+data = "colours.csv"
+[model]
+base = "tiny"
+[train]
+steps = 220
+batch_size = 16
+evaluate_every = 20
+threads = 1
+learning_rate = 4e-3
+"""
+    (tmp_path / "colours.toml").write_text(config, encoding="utf-8")
+    return tmp_path / "colours.toml"
+
+
+def test_a_table_becomes_a_taught_model_and_a_record(lesson: Path, tmp_path: Path) -> None:
+    """The whole way in one call: whoever brings a table gets figures with baselines, and a page to read."""
+    done = pipeline.run(str(lesson), run_dir=tmp_path / "runs")
+    model = next(score for score in done.scores if score.who == "model" and score.metric == "exact")
+    assert model.value > 0.9
+    assert model.low < model.value <= model.high
+    # a neighbour answers most of so small a world, so whether more was learnt cannot be told with these items
+    assert done.state in ("learned", "cannot be told")
+    assert done.exit_code == 0
+    assert {"constant", "nearest neighbour", "copy"} <= {score.who for score in done.scores}
+    files = {path.name for path in done.folder.iterdir()}
+    assert {
+        "config.toml",
+        "manifest.json",
+        "steps.jsonl",
+        "predictions.jsonl",
+        "scores.json",
+        "report.md",
+        "model",
+    } <= files
+    assert Run.open(done.folder).state == "done"
+    # asked in order, one answer a question, whatever it is
+    asked = ["このりんごの色", "", "x" * 20_000, "もしからすの色"]
+    answers = list(pipeline.predict(done.folder, asked))
+    assert [answer["source"] for answer in answers] == asked
+    assert answers[0]["prediction"] == "あか"
+    assert answers[1]["prediction"] is None
+    assert answers[2]["prediction"] is None
+    # the run's own config repeats the run
+    again = pipeline.run(str(done.folder / "config.toml"), run_dir=tmp_path / "again")
+    assert [(s.who, s.value) for s in again.scores] == [(s.who, s.value) for s in done.scores]
+    # another exam, with the columns that it has
+    exam = tmp_path / "other.csv"
+    exam.write_text("thing,colour\nさあ、りんごといえば,あか\nさあ、ゆきといえば,くろ\n", encoding="utf-8")
+    other = pipeline.evaluate(done.folder, data=exam, source="thing", target="colour")
+    assert other.scores[0].n == 2
+    assert other.scores[0].value == 0.5
+    assert other.folder.parent.name == "evaluations"
+    # two runs on one exam are compared; the same answers cannot be told apart
+    told = pipeline.compare([done.folder, again.folder])
+    assert len(told) == 1
+    assert told[0].effect.value == 0
+    # a finished run is shown again, and says no to new settings
+    assert pipeline.run(str(done.folder)).scores == done.scores
+    with pytest.raises(ConfigError, match="goes on as it began"):
+        pipeline.run(str(done.folder), overrides=["train.steps=9"])
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(lesson: Path, tmp_path: Path) -> None:
+    """A kill costs at most the time since the last evaluation, and never another result."""
+    straight = pipeline.run(str(lesson), run_dir=tmp_path / "straight")
+    command = [sys.executable, "-m", "terakoya", "run", str(lesson), "--run-dir", str(tmp_path / "killed")]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and child.poll() is None:
+        if len(list((tmp_path / "killed").glob("*/checkpoints/0*"))) >= 2:
+            break
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    (killed,) = (tmp_path / "killed").glob("colours-*")
+    assert Run.open(killed).state == "interrupted"
+    resumed = pipeline.run(str(killed))
+    assert [(s.who, s.metric, s.value) for s in resumed.scores] == [(s.who, s.metric, s.value) for s in straight.scores]
+    weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (straight.folder, resumed.folder)]
+    assert weights[0] == weights[1]
+    steps = [json.loads(line)["step"] for line in (killed / "steps.jsonl").read_text().splitlines()]
+    assert steps == sorted(set(steps))
+
+
+def test_a_run_refuses_data_that_changed_under_it(lesson: Path, tmp_path: Path) -> None:
+    """Half a run on one table and half on another would be a run on neither."""
+    with pytest.raises(DataError, match="stop"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_teach", _stop)
+        pipeline.run(str(lesson), run_dir=tmp_path / "runs")
+    (folder,) = (tmp_path / "runs").glob("colours-*")
+    table = lesson.with_suffix(".csv")
+    table.write_text(table.read_text(encoding="utf-8") + "ほしの色,きいろ\n", encoding="utf-8")
+    with pytest.raises(DataError, match="not what this run began with"):
+        pipeline.run(str(folder))
+
+
+def _stop(*_: object) -> None:
+    raise DataError("stop")
+
+
+def test_two_processes_never_write_one_run(lesson: Path, tmp_path: Path) -> None:
+    """The second one is told who holds the run, and touches nothing."""
+    with Run.create(tmp_path / "runs", "held") as held, pytest.raises(LockedError):
+        pipeline.run(str(held.path))
+
+
+def test_splitting_writes_three_sides_that_read_back(lesson: Path, tmp_path: Path) -> None:
+    """The sides can be handed to another tool, and to ours again, as the same examples."""
+    sizes = pipeline.split(str(lesson), tmp_path / "sides")
+    lines = [json.loads(line) for line in (tmp_path / "sides" / "train.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == sizes["train"]
+    assert all(line["source"] and line["target"] for line in lines)
+
+
+def test_a_new_folder_runs_as_it_is(tmp_path: Path) -> None:
+    """The first minute with Terakoya must not end in an error."""
+    (config, table) = pipeline.new(str(tmp_path / "moods"))
+    assert table.is_file()
+    findings = pipeline.audit(str(config))
+    assert not [finding for finding in findings if finding.level == "stop"]
+    with pytest.raises(ConfigError, match="already exists"):
+        pipeline.new(str(tmp_path / "moods"))
