@@ -22,7 +22,7 @@ SHELVES = {
     "recording": 6, "starter": 6,
     "pipeline": 7, "tasks": 7,
     "series": 8,
-    "cli": 9,
+    "cli": 9, "__main__": 10,
 }  # fmt: skip
 
 # Arrows between rooms of one shelf, with the reason.
