@@ -17,7 +17,7 @@ from typing import Any
 
 from terakoya.errors import IncompatibleError
 
-_SECONDS, _BYTES = 10, 1 << 30
+_SECONDS, _BYTES = 3, 1 << 30
 _LONGEST = 1 << 20  # characters of a rendered skeleton
 _STAND_IN = "Terakoya7content{}x"
 
@@ -112,7 +112,7 @@ def _run(template: str, tokens: tuple[tuple[str, str], ...], asked: list[Any]) -
     order = json.dumps({"template": template, "tokens": dict(tokens), "asked": asked})
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-c", _CHILD], input=order.encode(), capture_output=True, timeout=6 * _SECONDS, check=False
+            [sys.executable, "-I", "-c", _CHILD], input=order.encode(), capture_output=True, timeout=20 * _SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         done = None
