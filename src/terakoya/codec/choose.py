@@ -8,8 +8,10 @@ from terakoya.codec.base import Codec, TextCodec
 from terakoya.errors import ConfigError
 
 
-def choose_codec(kind: str, targets: Sequence[str], *, notation: str = "", separator: str = "") -> Codec:
-    """The codec of that kind. `targets` tell a codec of labels which labels there are."""
+def choose_codec(
+    kind: str, targets: Sequence[str], *, notation: str = "", separator: str = "", most: int = 0
+) -> Codec:
+    """The codec of that kind. `targets` tell a codec of labels which labels there are; `most` bounds its answers."""
     if notation and kind != "number":
         raise ConfigError(
             f"'notation' says how numbers are written, but the codec is '{kind or 'text'}'",
@@ -24,7 +26,7 @@ def choose_codec(kind: str, targets: Sequence[str], *, notation: str = "", separ
     if kind == "labels":
         from terakoya.codec.labels import labels_codec
 
-        return labels_codec(targets, separator=separator)
+        return labels_codec(targets, separator=separator, most=most)
     if kind == "quantity":
         from terakoya.codec.quantity import quantity_codec
 
