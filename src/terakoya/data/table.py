@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -64,8 +65,9 @@ def stream_examples(
 ) -> Iterator[tuple[Example, str]]:
     """Each row as an example, with what the author's split column says of it ("" where there is none).
 
-    Beside the columns that the config names, three are understood where they exist: `accepted` (in JSON lines, a
-    list of further right targets), `origin`, and `kind`, a tag. `stratify` names one more tag.
+    Beside the columns that the config names, some are understood where they exist: `origin`, `kind` (a tag), and, as
+    `terakoya split` and `generate` write them in JSON lines, `accepted` (a list of further right targets), `tags`,
+    `turns` and `part` = "recall". `stratify` names one more tag.
     """
     needed = [wanted.source, wanted.target, *filter(None, (wanted.group, wanted.split))]
     rows = read_table(file, folder, encoding=wanted.encoding, wanted=needed)
@@ -91,9 +93,21 @@ def _example(row: Row, wanted: TaskConfig, file: str, tags: tuple[str, ...]) -> 
         origin=row.cells.get("origin", "") or file,
         row=row.line,
         accepted=row.lists.get("accepted", ()),
-        tags=tuple((name, row.cells[name]) for name in dict.fromkeys(tags) if name in row.cells),
+        part="recall" if row.cells.get("part") == "recall" else "",
+        tags=(*_tags(row), *((name, row.cells[name]) for name in dict.fromkeys(tags) if name in row.cells)),
         turns=row.turns,
     )
+
+
+def _tags(row: Row) -> tuple[tuple[str, str], ...]:
+    """An object of texts in the column `tags`; anything else there is the user's own affair."""
+    try:
+        found = json.loads(row.cells.get("tags", ""))
+    except ValueError:
+        return ()
+    if not isinstance(found, dict):
+        return ()
+    return tuple((name, value) for name, value in found.items() if isinstance(value, str))
 
 
 def _target(row: Row, wanted: TaskConfig, file: str) -> str:

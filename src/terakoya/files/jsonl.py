@@ -77,6 +77,9 @@ def as_row(value: Mapping[str, Any], line: int) -> Row:
     if isinstance(value.get("messages"), list) and "source" not in value:
         turns, source, target = _chat(value["messages"])
         return Row(line, cells | {"source": source, "target": target}, lists, turns)
+    said = value.get("turns")
+    if isinstance(said, list) and all(isinstance(turn, dict) and "role" in turn for turn in said):
+        return Row(line, cells, lists, tuple(_turn(turn) for turn in said))
     return Row(line, cells, lists)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from terakoya.errors import DataError
 
 MAX_CELL = 16 * 1024 * 1024  # characters; a longer cell is a broken quote, not text to teach
 _CHUNK = 1 << 20
+_ISO_2022 = re.compile(r"^[\x00-\x7f]*\x1b\$[@B][\x00-\x7f]*$")
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its BOM begins with that of UTF-16 LE
@@ -96,7 +98,7 @@ def opened_text(path: Path, encoding: str = "") -> Iterator[io.TextIOWrapper]:
         file = io.TextIOWrapper(raw, encoding=name, errors="strict", newline="")
         try:
             yield file
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise _undecodable(path, name, error) from error
         if _state(raw) != before or _now(path) != before:
             raise DataError(
@@ -115,7 +117,7 @@ def lines(file: io.TextIOWrapper, path: Path) -> Iterator[str]:
                 where=f"{path}, line {number}",
                 do="Is it a table? Break the line up, or mend an unclosed quote.",
             )
-        if "\0" in line or "\x1b$" in line:
+        if "\0" in line or ("\x1b$" in line and _ISO_2022.search(line)):
             mark = "the character NUL" if "\0" in line else "an escape of ISO-2022-JP"
             raise DataError(
                 f"{mark} stands in the text{_hint(path, file.encoding)}",
@@ -138,9 +140,10 @@ def _now(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _undecodable(path: Path, name: str, error: UnicodeDecodeError) -> DataError:
+def _undecodable(path: Path, name: str, error: UnicodeError) -> DataError:
     offset = _first_fault(path, name)
     where = f" {offset}" if offset is not None else ""
+    byte = f" ({error.object[error.start]:#04x})" if isinstance(error, UnicodeDecodeError) else ""
     fitting = fitting_encodings(path, but=name)
     do = (
         f'Say which encoding it is: task.encoding = "{fitting[0]}" (or --encoding {fitting[0]}).'
@@ -148,7 +151,7 @@ def _undecodable(path: Path, name: str, error: UnicodeDecodeError) -> DataError:
         else "No encoding that Terakoya knows reads the whole file: save it again as UTF-8."
     )
     return DataError(
-        f"not {name}: byte{where} ({error.object[error.start]:#04x}) cannot be read{_reads_as(fitting)}",
+        f"not {name}: byte{where}{byte} cannot be read{_reads_as(fitting)}",
         where=str(path),
         do=do,
     )
@@ -166,6 +169,8 @@ def _first_fault(path: Path, name: str) -> int | None:
                 decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
                 return done - held + error.start
+            except UnicodeError:  # ISO-2022-JP says of some escapes only that they are none
+                return done
             if not chunk:
                 return None
             done += len(chunk)

@@ -23,7 +23,7 @@ class Row:
 
     line: int
     cells: Mapping[str, str]
-    lists: Mapping[str, tuple[str, ...]] = _NOTHING
+    lists: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NOTHING)
     turns: tuple[Turn, ...] = ()
 
 

@@ -30,9 +30,9 @@ _LEVELS = ("stop", "warn", "note")
 
 
 def audit(task: Task, split: Split, tokenizer: Tokenizer | None = None) -> list[Finding]:
-    """Everything that is wrong or worth knowing, the gravest first; the task's own checks included."""
+    """Everything that is wrong or worth knowing, the gravest first. The task's own checks are the caller's to run."""
     subject = Subject(task.codec, task.metrics[task.metric], split.method, drawn=task.draw is not None)
-    found = [*_looked(subject, _in_order(split), tokenizer), *(one for check in task.checks for one in check(split))]
+    found = _looked(subject, _in_order(split), tokenizer)
     return sorted(found, key=lambda finding: _LEVELS.index(finding.level))
 
 
