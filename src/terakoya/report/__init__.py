@@ -1,0 +1,23 @@
+"""Values in, page out: a run or a series as Markdown, as one self-contained HTML page, as a table."""
+
+from terakoya.report.markdown import markdown
+from terakoya.report.page import html
+from terakoya.report.record import Record, SeriesRecord, read_record
+from terakoya.report.series import index_page, series_markdown, series_page
+from terakoya.report.sheet import csv
+from terakoya.report.statistics import dataset_statistics
+from terakoya.report.words import language
+
+__all__ = [
+    "Record",
+    "SeriesRecord",
+    "csv",
+    "dataset_statistics",
+    "html",
+    "index_page",
+    "language",
+    "markdown",
+    "read_record",
+    "series_markdown",
+    "series_page",
+]

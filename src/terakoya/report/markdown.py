@@ -1,0 +1,50 @@
+"""The record as Markdown: the same story, every piece of data escaped."""
+
+from __future__ import annotations
+
+from terakoya.report.blocks import Block, Bullets, Charts, Facts, Folded, Heading, Table, Text
+from terakoya.report.inert import markdown_text, visible
+from terakoya.report.record import Record
+from terakoya.report.story import story
+from terakoya.report.words import say
+
+
+def markdown(record: Record, lang: str = "en") -> str:
+    """One document. Charts are left to the HTML page: their figures stand in tables here."""
+    parts = [f"# {markdown_text(record.name)}"]
+    for section in story(record, lang):
+        parts.append(f"## {markdown_text(section.title)}")
+        parts += [text for block in section.blocks if (text := _block(block))]
+    if record.predictions:
+        parts.append(markdown_text(say(lang, "all in")))
+    return "\n\n".join(parts) + "\n"
+
+
+def table(block: Table) -> str:
+    rule = ["---:" if column in block.numbers else "---" for column in range(len(block.head))]
+    lines = [_row([markdown_text(cell) for cell in block.head]), _row(rule)]
+    return "\n".join([*lines, *(_row([markdown_text(cell) for cell in row]) for row in block.rows)])
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cell or ' ' for cell in cells)} |"
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Text(text):
+            return markdown_text(text)
+        case Heading(text):
+            return f"### {markdown_text(text)}"
+        case Bullets(items):
+            return "\n".join(f"- {markdown_text(item)}" for item in items)
+        case Table():
+            return f"{markdown_text(block.folded)}:\n\n{table(block)}" if block.folded else table(block)
+        case Facts(rows):
+            return "\n".join(f"- {markdown_text(name)}: {markdown_text(fact)}" for name, fact in rows)
+        case Folded(title, text):
+            # Indented by four: a code block that no fence in the data can end.
+            code = "\n".join(f"    {visible(line)}" for line in text.split("\n"))
+            return f"{markdown_text(title)}:\n\n{code}"
+        case Charts():
+            return ""

@@ -1,0 +1,162 @@
+"""The record as one page that opens from disk: nothing is asked for outside, and one script of ours may run.
+
+A strict content policy names that script by its hash, so that a script in somebody's data could not run even if
+escaping failed. Data of the table lies in a JSON island with every `<` escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from terakoya import __version__
+from terakoya.report import charts, figures
+from terakoya.report.blocks import figure
+from terakoya.report.inert import visible
+from terakoya.report.record import Record
+from terakoya.report.story import story
+from terakoya.report.words import known, say
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+OUTCOMES = ("right", "partly", "wrong", "unreadable", "withheld")
+# More answers than this make a page slow to open on a phone; the rest stays in predictions.jsonl.
+MOST_ANSWERS = 50_000
+_RISKY = re.compile("[<>&\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
+_SEALS = {"learned": "yes", "not learned": "not", "cannot be told": "undecided"}
+
+
+def html(record: Record, lang: str = "en") -> str:
+    """The whole record as one HTML document."""
+    manifest = record.manifest
+    state = str(record.verdict.get("state", ""))
+    shown = record.predictions[:MOST_ANSWERS]
+    kinds = _kinds(shown)
+    return render(
+        "record.html.j2",
+        lang,
+        title=record.name,
+        date=str((manifest.get("times") or {}).get("started") or "")[:16].replace("T", " "),
+        model=(manifest.get("model") or {}).get("name"),
+        main=record.main,
+        figure=figure,
+        verdict=known(lang, state) if state else "",
+        seal=_SEALS.get(state, ""),
+        sections=story(record, lang),
+        draw=partial(_draw, record, lang),
+        answers=_island(shown, kinds, lang) if shown else None,
+        outcomes=_outcomes(shown, lang),
+        kinds=[name for name, _ in kinds],
+        capped=_capped(record, lang),
+    )
+
+
+def render(template: str, lang: str, **values: Any) -> str:
+    """A page in the frame that all pages share: policy, style and the one script."""
+    from markupsafe import Markup
+
+    script, style = _part("table.js"), _part("style.css")
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            lang=lang,
+            say=partial(say, lang),
+            version=__version__,
+            script=Markup(script),
+            style=Markup(style),
+            script_hash=Markup(f"sha256-{digest}"),
+            **values,
+        )
+    )
+
+
+def data_island(value: Any) -> Any:
+    """JSON that cannot end the element that it stands in: `<`, `>`, `&` and all that hides or turns are numbers."""
+    from markupsafe import Markup
+
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Markup(_RISKY.sub(lambda found: f"\\u{ord(found.group()):04x}", text))
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("terakoya.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["visible"] = lambda text: visible(str(text))
+    return environment
+
+
+@lru_cache(maxsize=4)
+def _part(name: str) -> str:
+    return resources.files("terakoya.report").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _draw(record: Record, lang: str, names: Sequence[str]) -> list[tuple[str, Any]]:
+    """Title and SVG of every chart that has something to show. The SVG is ours, cleaned element by element."""
+    from markupsafe import Markup
+
+    drawn = ((charts.title(name, lang), charts.chart(record, name, lang)) for name in names)
+    return [(title, Markup(svg)) for title, svg in drawn if svg]
+
+
+def _kinds(items: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[str, str]]]:
+    """Everything that the table can be narrowed to: parts of the exam, then values of tags."""
+    found: dict[tuple[str, str], None] = {}
+    for item in items:
+        found |= dict.fromkeys(_kinds_of(item))
+    ordered = sorted(found, key=lambda kind: (kind[0] != "", kind))
+    return [(f"{tag}: {value}" if tag else value, (tag, value)) for tag, value in ordered[:500]]
+
+
+def _kinds_of(item: Mapping[str, Any]) -> list[tuple[str, str]]:
+    part = str(item.get("part") or "")
+    tags = [(str(tag), str(value)) for tag, value in dict(item.get("tags") or {}).items() if value != ""]
+    return [*([("", part)] if part else []), *tags]
+
+
+def _island(items: Sequence[Mapping[str, Any]], kinds: Sequence[tuple[str, tuple[str, str]]], lang: str) -> Any:
+    number = {kind: index for index, (_, kind) in enumerate(kinds)}
+    rows = [_row(item, number, lang) for item in items]
+    words = {name: say(lang, name) for name in (*OUTCOMES, "of")}
+    return data_island({"outcomes": OUTCOMES, "words": words, "items": rows})
+
+
+def _row(item: Mapping[str, Any], number: Mapping[tuple[str, str], int], lang: str) -> list[Any]:
+    answer, sure = item.get("prediction"), item.get("probability")
+    judged = figures.outcome(item)
+    row = [
+        str(item.get("source", "")),
+        str(item.get("target", "")),
+        str(item.get("raw", "") if answer is None else answer),
+        OUTCOMES.index(judged),
+        [number[kind] for kind in _kinds_of(item) if kind in number],
+        None if sure is None else round(float(sure), 4),
+    ]
+    error = str(item.get("error") or "")
+    return [*row, known(lang, error)] if error and error != judged else row
+
+
+def _outcomes(items: Sequence[Mapping[str, Any]], lang: str) -> list[tuple[str, str]]:
+    there = {figures.outcome(item) for item in items}
+    return [(name, say(lang, name)) for name in OUTCOMES if name in there]
+
+
+def _capped(record: Record, lang: str) -> str:
+    every = len(record.predictions)
+    return "" if every <= MOST_ANSWERS else say(lang, "capped", shown=f"{MOST_ANSWERS:,}", all=f"{every:,}")

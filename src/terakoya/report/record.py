@@ -1,0 +1,109 @@
+"""What a report is made of: one run told in plain values, read back from its folder alone."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from terakoya.errors import CorruptError
+from terakoya.records import Finding, Score, Signature, Step
+from terakoya.runs import Run
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_Value = TypeVar("_Value", Finding, Step, Score, Signature)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run, as it shall be told. Everything but the name may be missing; only what is there is told.
+
+    manifest     state, times, versions, machine, git, seed, fingerprints, model (a Card), openings of the exam,
+                 figures (even_guess and prior_entropy in nats), resolved (what `auto` became), training
+    verdict      the fields of scoring's Verdict
+    predictions  lines of predictions.jsonl: source, target, raw, prediction, verdict, part, tags, probability, error
+    dataset      what `dataset_statistics` counts
+    cost         requests, tokens, money … of a teacher, as the ledger knows them; None: no teacher was asked
+    """
+
+    name: str
+    config: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    manifest: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    findings: tuple[Finding, ...] = ()
+    steps: tuple[Step, ...] = ()
+    scores: tuple[Score, ...] = ()
+    verdict: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    predictions: tuple[Mapping[str, Any], ...] = ()
+    dataset: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    cost: Mapping[str, Any] | None = None
+
+    @property
+    def main(self) -> Score | None:
+        """The model's deciding score: first metric, main part."""
+        own = [score for score in self.scores if score.who == "model"]
+        return next((score for score in own if not score.part), own[0] if own else None)
+
+    @property
+    def openings(self) -> int | None:
+        """How often the exam had been opened when this run was scored."""
+        count = self.manifest.get("openings")
+        return int(count) if count is not None else None
+
+
+@dataclass(frozen=True)
+class SeriesRecord:
+    """Several runs told side by side. `keys` are the config keys that differ; `notes` are sentences to be shown."""
+
+    name: str
+    runs: tuple[Record, ...]
+    keys: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=lambda: _NOTHING)  # run → reason
+
+
+def read_record(path: Path) -> Record:
+    """The record of a run folder. Raises what `Run.open` raises, and CorruptError where a file is damaged."""
+    run = Run.open(path)
+    manifest = {**run.manifest, "state": run.state}
+    told = run.read_json("scores.json") if run.has("scores.json") else {}
+    return Record(
+        name=run.name,
+        config=_config(run),
+        manifest=manifest,
+        findings=tuple(_value(Finding, line, run) for line in run.read_lines("findings.jsonl")),
+        steps=tuple(_value(Step, line, run) for line in run.read_lines("steps.jsonl")),
+        scores=tuple(_score(line, run) for line in told.get("scores", [])),
+        verdict=told.get("verdict") or {},
+        predictions=tuple(run.read_lines("predictions.jsonl")),
+        dataset=manifest.get("dataset") or {},
+        cost=manifest.get("cost"),
+    )
+
+
+def _config(run: Run) -> dict[str, Any]:
+    if not run.has("config.toml"):
+        return {}
+    try:
+        return tomllib.loads(run.read_text("config.toml"))
+    except tomllib.TOMLDecodeError as error:
+        raise CorruptError(f"not valid TOML: {error}", where=str(run.path / "config.toml")) from error
+
+
+def _value(kind: type[_Value], line: Mapping[str, Any], run: Run) -> _Value:
+    """A frozen value from one line; keys of a later version are passed over, a missing one is damage."""
+    known = {item.name: line[item.name] for item in fields(kind) if item.name in line}
+    known = {key: tuple(item) if isinstance(item, list) else item for key, item in known.items()}
+    if kind is Step:
+        # Figures that were not finite are written by name.
+        known = {key: float(item) if isinstance(item, str) else item for key, item in known.items()}
+    try:
+        return kind(**known)
+    except TypeError as error:
+        raise CorruptError(f"a line is no {kind.__name__}: {error}", where=str(run.path)) from error
+
+
+def _score(line: Mapping[str, Any], run: Run) -> Score:
+    return _value(Score, {**line, "signature": _value(Signature, line.get("signature") or {}, run)}, run)

@@ -1,0 +1,102 @@
+"""How a run did: answers right and wrong, scores beside baselines, and where the errors lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from terakoya.report import figures
+from terakoya.report.blocks import Block, Bullets, Charts, Heading, Table, Text, figure, heads
+from terakoya.report.record import Record
+from terakoya.report.words import known, say
+
+
+def examples(record: Record, lang: str) -> list[Block]:
+    right, wrong = figures.examples(record)
+    blocks: list[Block] = []
+    for title, items in (("right examples", right), ("wrong examples", wrong)):
+        if items:
+            rows = tuple(_example_row(item, lang) for item in items)
+            head = heads(lang, ("source", "target", "answer", "outcome", "probability"))
+            blocks += [Heading(say(lang, title)), Table(head, rows, frozenset({4}))]
+    if right and not wrong:
+        blocks.append(Text(say(lang, "no errors")))
+    return blocks
+
+
+def _example_row(item: Mapping[str, Any], lang: str) -> tuple[str, ...]:
+    sure = item.get("probability")
+    answer = item.get("prediction")
+    shown = str(item.get("raw", "")) if answer is None else str(answer)
+    judged = str(item.get("error") or "") or figures.outcome(item)
+    return (
+        str(item.get("source", "")),
+        str(item.get("target", "")),
+        shown,
+        known(lang, judged),
+        "" if sure is None else figure(float(sure)),
+    )
+
+
+def metrics(record: Record, lang: str) -> list[Block]:
+    if not record.scores:
+        return []
+    head = heads(lang, ("who", "part", "metric", "score", "interval", "items"))
+    rows = tuple(
+        (
+            known(lang, score.who),
+            score.part or say(lang, "main part"),
+            score.metric,
+            figure(score.value),
+            f"{figure(score.low)} – {figure(score.high)}",
+            f"{score.n:,}",
+        )
+        for score in sorted(record.scores, key=lambda score: (score.part, score.metric, score.who != "model"))
+    )
+    blocks: list[Block] = [Charts(("scores",)), Table(head, rows, frozenset({3, 4, 5}))]
+    if main := record.main:
+        made = main.signature
+        blocks.append(Text(say(lang, "signature", exam=made.exam, metric=made.metric, decoding=made.decoding)))
+    return blocks
+
+
+def analysis(record: Record, lang: str) -> list[Block]:
+    kinds = figures.by_kind(record)
+    sentences = [*_weak_kinds(kinds, lang), *_error_words(record, lang), *_habits(record, lang)]
+    tables = [_kind_table(tag, values, lang) for tag, values in kinds.items()]
+    if errors := figures.by_error(record):
+        rows = tuple((known(lang, name), f"{count:,}") for name, count in errors)
+        tables.append(Table(heads(lang, ("kind", "count")), rows, frozenset({1}), folded=say(lang, "chart errors")))
+    charts = Charts((*(f"kind:{tag}" for tag in kinds), "errors", "reliability"))
+    return [Bullets(tuple(sentences)), charts, *tables] if sentences or tables else []
+
+
+def _weak_kinds(kinds: Mapping[str, Sequence[figures.Kind]], lang: str) -> Iterator[str]:
+    for tag, values in kinds.items():
+        worst = min(values, key=lambda kind: kind.high)
+        if worst.right < worst.n:
+            said = {"value": figure(worst.value), "low": figure(worst.low), "high": figure(worst.high)}
+            yield say(lang, "weakest", tag=known(lang, tag), name=worst.name, n=f"{worst.n:,}", **said)
+
+
+def _error_words(record: Record, lang: str) -> Iterator[str]:
+    if errors := figures.by_error(record):
+        (name, count), every = errors[0], sum(count for _, count in errors)
+        yield say(lang, "commonest error", name=known(lang, name), count=f"{count:,}", all=f"{every:,}")
+
+
+def _habits(record: Record, lang: str) -> Iterator[str]:
+    if shares := figures.answer_shares(record):
+        top = max(shares, key=lambda item: item.model)
+        yield say(lang, "collapse", name=top.name, model=figure(top.model), data=figure(top.data))
+    if sure := figures.reliability(record):
+        yield say(lang, "calibration", error=figure(sure.error), n=f"{sure.n:,}")
+
+
+def _kind_table(tag: str, values: Sequence[figures.Kind], lang: str) -> Table:
+    head = (known(lang, tag), say(lang, "score"), say(lang, "interval"), say(lang, "right"))
+    rows = tuple(
+        (kind.name, figure(kind.value), f"{figure(kind.low)} – {figure(kind.high)}", f"{kind.right:,} / {kind.n:,}")
+        for kind in values
+    )
+    return Table(head, rows, frozenset({1, 2, 3}), folded=say(lang, "chart kind", tag=known(lang, tag)))
