@@ -94,7 +94,7 @@ class TrainConfig(Section):
     learning_rate: float | Auto = "auto"
     schedule: Literal["auto", "constant", "linear", "cosine", "one-cycle"] = "auto"
     warmup: float | Auto = "auto"  # share of all steps when below 1, else steps
-    optimizer: Literal["adamw"] = "adamw"
+    optimizer: Literal["auto", "adamw", "muon"] = "auto"
     weight_decay: float | Auto = "auto"
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = Field(default=1.0, ge=0)  # gradient norm; 0: not clipped
@@ -153,7 +153,8 @@ class TeacherConfig(Section):
     key_variable: str = "OPENROUTER_API_KEY"  # the name of an environment variable, never the key
     licence: str = ""  # the terms under which its output may be trained on
     recipe: str = ""  # a shipped recipe, or a folder of prompt files
-    sources: str = ""  # a corpus: a shipped one, a path, "hub:owner/name"
+    sources: str = ""  # ours | hand | phrases, a path (.txt or a table), "hub:owner/name"; "" is the recipe's own
+    exclude: tuple[str, ...] = ()  # earlier data sets whose sentences are not used again
     samples: int = Field(default=1000, ge=1)
     budget: float = Field(default=0.0, ge=0)  # money in `currency`; 0: none, then only `requests` bounds
     currency: str = "USD"
@@ -172,6 +173,7 @@ class TeacherConfig(Section):
     labels: tuple[str, ...] = ()  # the fixed label set; () is open
     quota: float = Field(default=0.0, ge=0, le=1)  # largest share of one label; 0: none
     density: int = Field(default=0, ge=0)  # examples per label at which generation is done; 0: `samples` decides
+    max_rejected: float = Field(default=0.5, gt=0, le=1)  # share of rejected rows at which to stop before more is spent
 
 
 class Config(Section):

@@ -11,10 +11,11 @@ With `decode.constrained` no illegal answer is ever finished: the most probable 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import torch
@@ -33,7 +34,8 @@ _TRIES = 4  # tokens tried one by one before all legal ones are listed
 class Answer:
     """What the model wrote, how probable the model itself holds the whole answer, and whether it came to its end.
 
-    The probability is the product of the tokens' probabilities before temperature, penalties and constraint.
+    The probability is the product of the tokens' probabilities, its end included, before temperature, penalties and
+    constraint; 0 for what was not finished.
     """
 
     raw: str
@@ -203,8 +205,10 @@ def _told(model: Model, count: int, turns: Sequence[tuple[Tensor, Tensor, Tensor
             lines[row].append(token)
     told: list[Answer] = []
     for row, (line, score) in enumerate(zip(lines, scores.exp().tolist(), strict=True)):
-        finished = bool(line) and line[-1] == model.end and row not in stuck
-        told.append(Answer(model.text(line[:-1] if finished or row in stuck else line), score, finished))
+        if line[-1] == model.end and row not in stuck:
+            told.append(Answer(model.text(line[:-1]), score, finished=True))
+        else:  # the last token is one too many, or the illegal one of a row that could not go on
+            told.append(Answer(model.text(line[:-1]), 0.0, finished=False))
     return told
 
 
@@ -218,35 +222,49 @@ class _Line:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """One ask of a beam: the lines that still grow, best first; the best finished one; where nothing could follow,
+    how far it came."""
+
+    alive: tuple[_Line, ...]
+    best: _Line | None = None
+    stuck: _Line | None = None
+
+
 def _beam(model: Model, asks: Sequence[Ask], language: Language | None, limit: int, beams: int) -> list[Answer]:
     """The most probable answer that `beams` lines at a time find. Scores only fall, so an ask is done as soon as its
     best finished answer beats every line that still grows. No length bonus: the answer's probability decides."""
     state = model.start(asks)
-    alive = [[_Line(place, (), "", 0.0)] for place in range(len(asks))]
-    best: list[_Line | None] = [None] * len(asks)
+    searches = [_Search((_Line(place, (), "", 0.0),)) for place in range(len(asks))]
     for turn in range(limit):
         scores = torch.log_softmax(state.logits.float(), dim=-1)
-        grown = _grown(scores, alive, language, model, beams)
-        for place, lines in enumerate(grown):
-            ended = [line for line in lines if line.tokens[-1] == model.end]
-            top = max([*ended, *filter(None, [best[place]])], key=lambda line: line.score, default=None)
-            best[place] = top
-            going = [line for line in lines if line.tokens[-1] != model.end][:beams]
-            over = top is not None and (not going or top.score >= going[0].score)
-            if going or top is not None:
-                alive[place] = [] if over else going
-            else:
-                best[place] = alive[place][0] if alive[place] else best[place]
-                alive[place] = []
-        rows = [line for lines in alive for line in lines]
+        grown = _grown(scores, [search.alive for search in searches], language, model, beams)
+        searches = [_chosen(search, lines, beams, model.end) for search, lines in zip(searches, grown, strict=True)]
+        rows = [line for search in searches for line in search.alive]
         if not rows or turn + 1 == limit:
             break
         device = state.logits.device
         state.select(torch.tensor([line.row for line in rows], device=device))
         state.advance(torch.tensor([line.tokens[-1] for line in rows], device=device))
         numbers = iter(range(len(rows)))
-        alive = [[_Line(next(numbers), line.tokens, line.prefix, line.score) for line in lines] for lines in alive]
-    return [_best_of(model, line, lines) for line, lines in zip(best, alive, strict=True)]
+        searches = [
+            replace(search, alive=tuple(replace(line, row=next(numbers)) for line in search.alive))
+            for search in searches
+        ]
+    return [_best_of(model, search, limit) for search in searches]
+
+
+def _chosen(search: _Search, lines: Sequence[_Line], beams: int, end: int) -> _Search:
+    """What goes on. An end counts only among the first `beams` lines, so that one beam is greedy."""
+    if not search.alive:
+        return search
+    ended = [line for line in lines[:beams] if line.tokens[-1] == end]
+    best = max([*ended, *filter(None, [search.best])], key=lambda line: line.score, default=None)
+    going = tuple(line for line in lines if line.tokens[-1] != end)[:beams]
+    if best is not None and (not going or best.score >= going[0].score):
+        return _Search((), best)
+    return _Search(going, best, stuck=None if going else search.alive[0])
 
 
 def _grown(
@@ -279,11 +297,11 @@ def _legal_pairs(
     return sorted(zip(legal, scores[legal].tolist(), strict=True), key=lambda pair: -pair[1])[: 2 * beams]
 
 
-def _best_of(model: Model, best: _Line | None, alive: Sequence[_Line]) -> Answer:
-    line = best or alive[0]
-    finished = bool(line.tokens) and line.tokens[-1] == model.end
-    text = model.text(line.tokens[:-1] if finished else line.tokens)
-    return Answer(text, float(torch.tensor(line.score, dtype=torch.float64).exp()), finished)
+def _best_of(model: Model, search: _Search, limit: int) -> Answer:
+    if search.best is not None:
+        return Answer(model.text(search.best.tokens[:-1]), math.exp(search.best.score), finished=True)
+    line = search.stuck or search.alive[0]
+    return Answer(model.text(line.tokens[: limit - 1]), 0.0, finished=False)
 
 
 def _chances(asks: Sequence[Ask], seed: int) -> list[Random]:

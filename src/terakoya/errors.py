@@ -86,7 +86,7 @@ class IncompatibleError(TerakoyaError):
 
 
 class Interrupted(TerakoyaError):
-    """Ctrl-C, after everything was saved. `step` is the training step that was reached (0: no training was under way)."""
+    """Ctrl-C, after everything was saved. `step` is the training step that was reached (0: none was under way)."""
 
     exit_code = 130
 

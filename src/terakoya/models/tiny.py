@@ -66,7 +66,10 @@ class TinyModel:
     def __init__(self, name: str, shape: Shape, characters: Characters) -> None:
         self.name, self.shape, self.characters = name, shape, characters
         self.longest_answer = shape.max_target
-        self.module: Net = Net(shape)
+        # Weights without a value: `begin` or the file fills them, and no generator is touched.
+        with torch.device("meta"):
+            net = Net(shape)
+        self.module: Net = net.to_empty(device="cpu")
 
     @property
     def card(self) -> Card:

@@ -1,15 +1,15 @@
 """The network of the built-in models: a small pre-norm transformer made for speed on a CPU.
 
-Sources stand flush right, so that their last characters share a column: places are counted from the end of the
-source (the last digit of a number is its ones), and answers of all rows begin in the same column. Places are
-learned, one table for the source and one for the answer; rotary ones were far worse at this size.
+Sources stand flush right, so answers of all rows begin in the same column. Places are learned (rotary ones were far
+worse at this size) and counted from both ends of the source: the last digit of a number is its ones wherever it
+stands, and without the beginning a model cannot know where a source is over.
 Shapes: B rows, S source characters, T answer tokens, H heads, D width of a head, W = H·D.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,16 @@ class Shape:
     outputs: int
 
 
+def call(module: nn.Module, x: Tensor) -> Tensor:
+    """A module asked for one tensor; torch itself promises only `Any`."""
+    found: Tensor = module(x)
+    return found
+
+
+def stack(layers: nn.ModuleList) -> list[Layer]:
+    return cast("list[Layer]", list(layers))
+
+
 class Attention(nn.Module):
     """Self-attention with one fused projection for query, key and value."""
 
@@ -51,7 +61,7 @@ class Attention(nn.Module):
 
     def mix(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        return call(self.out, mixed.transpose(1, 2).flatten(2))
 
     def forward(self, x: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         return self.mix(*self.project(x), mask, causal)
@@ -70,7 +80,7 @@ class Cross(nn.Module):
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         q = self.query(self.norm(x)).unflatten(2, (self.heads, -1)).transpose(1, 2)
         mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
-        return self.out(mixed.transpose(1, 2).flatten(2))
+        return call(self.out, mixed.transpose(1, 2).flatten(2))
 
 
 class Feed(nn.Module):
@@ -81,7 +91,7 @@ class Feed(nn.Module):
         self.outer = nn.Linear(shape.feed, shape.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.outer(F.relu(self.inner(self.norm(x))))
+        return call(self.outer, F.relu(self.inner(self.norm(x))))
 
 
 class Layer(nn.Module):
@@ -117,17 +127,23 @@ class Encoder(nn.Module):
         self.scale = shape.width**0.5
         self.rate = shape.dropout
         self.places = nn.Parameter(torch.zeros(shape.max_source, shape.width))
+        self.places_from_end = nn.Parameter(torch.zeros(shape.max_source, shape.width))
         self.layers = nn.ModuleList(Layer(shape, crossed=False) for _ in range(shape.encoder))
 
-    def enter(self, source: Tensor) -> Tensor:
-        """ids (B, S), flush right → (B, S, W); the last row of `places` is the last character's."""
-        x = self.embed(source) * self.scale + self.places[len(self.places) - source.shape[1] :]
+    def enter(self, source: Tensor, mask: Tensor | None) -> Tensor:
+        """ids (B, S), flush right → (B, S, W); the last row of `places_from_end` is the last character's."""
+        length = source.shape[1]
+        if mask is None:
+            begun = self.places[:length]
+        else:
+            begun = F.embedding((mask[:, 0, 0].cumsum(1) - 1).clamp(min=0), self.places)
+        x: Tensor = self.embed(source) * self.scale + (begun + self.places_from_end[len(self.places) - length :])
         return F.dropout(x, self.rate, self.training) if self.rate and self.training else x
 
     def forward(self, source: Tensor, mask: Tensor | None) -> Tensor:
         """mask (B, 1, 1, S), true where a character stands; None where all rows are full. Returns (B, S, W)."""
-        x = self.enter(source)
-        for layer in self.layers:
+        x = self.enter(source, mask)
+        for layer in stack(self.layers):
             x = layer(x, mask, False)
         return x
 
@@ -177,21 +193,25 @@ class Net(nn.Module):
         return [(parts[2 * number], parts[2 * number + 1]) for number in range(len(self.layers))]
 
     def answer_vectors(self, answer: Tensor, first: int = 0) -> Tensor:
-        return self.embed(answer) * self.encoder.scale + self.places[first : first + answer.shape[1]]
+        vectors: Tensor = self.embed(answer) * self.encoder.scale + self.places[first : first + answer.shape[1]]
+        return vectors
+
+    def dropped(self, x: Tensor) -> Tensor:
+        return stack(self.layers)[0].drop(x)
 
     def forward(self, source: Tensor, answer: Tensor, mask: Tensor | None) -> Tensor:
         """source (B, S) and answer (B, T) beginning with <start> → hidden vectors (B, T, W), normed."""
         if self.shape.encoder:
             sources = self.sources(self.encoder(source, mask))
-            x = self.layers[0].drop(self.answer_vectors(answer))
-            for layer, (keys, values) in zip(self.layers, sources, strict=True):
+            x = self.dropped(self.answer_vectors(answer))
+            for layer, (keys, values) in zip(stack(self.layers), sources, strict=True):
                 x = layer(x, None, True, (keys, values, mask))
-            return self.norm(x)
-        x = torch.cat((self.encoder.enter(source), self.layers[0].drop(self.answer_vectors(answer))), dim=1)
+            return call(self.norm, x)
+        x = torch.cat((self.encoder.enter(source, mask), self.dropped(self.answer_vectors(answer))), dim=1)
         full = causal_mask(mask, x.shape[1])
-        for layer in self.layers:
+        for layer in stack(self.layers):
             x = layer(x, full, full is None)
-        return self.norm(x[:, source.shape[1] :])
+        return call(self.norm, x[:, source.shape[1] :])
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores of the ids that can be answered."""

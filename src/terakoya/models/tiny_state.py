@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from terakoya.models.tiny_net import Net, causal_mask
+from terakoya.models.tiny_net import Net, call, causal_mask, stack
 
 _ROOM = 16  # places by which the cache grows
 
@@ -41,9 +41,9 @@ class TinyState:
 
     def _read(self, source: Tensor) -> None:
         """A decoder-only model reads the source once; its keys and values are the beginning of the cache."""
-        x = self.net.encoder.enter(source)
+        x = self.net.encoder.enter(source, self.mask)
         full = causal_mask(self.mask, x.shape[1])
-        for number, layer in enumerate(self.net.layers):
+        for number, layer in enumerate(stack(self.net.layers)):
             q, k, v = layer.attention.project(x)
             self._keep(number, k, v)
             x = layer.after_attention(x + layer.attention.mix(q, k, v, full, full is None), None)
@@ -52,7 +52,7 @@ class TinyState:
     def _write(self, tokens: Tensor) -> Tensor:
         x = self.net.answer_vectors(tokens[:, None], self.place)
         mask = None if self.mask is None else F.pad(self.mask, (0, self.filled + 1 - self.mask.shape[-1]), value=True)
-        for number, layer in enumerate(self.net.layers):
+        for number, layer in enumerate(stack(self.net.layers)):
             q, k, v = layer.attention.project(x)
             keys, values = self._keep(number, k, v)
             if self.sources:
@@ -62,7 +62,7 @@ class TinyState:
                 x = layer.after_attention(x + layer.attention.mix(q, keys, values, mask), None)
         self.place += 1
         self.filled += 1
-        return self.net.logits(self.net.norm(x[:, 0]))
+        return self.net.logits(call(self.net.norm, x[:, 0]))
 
     def _keep(self, number: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         end = self.filled + k.shape[2]

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
@@ -25,6 +25,7 @@ from terakoya.records import fingerprint
 from terakoya.training import numeric
 from terakoya.training.batches import Batches
 from terakoya.training.losses import loss_for, plain
+from terakoya.training.optimizer import optimizers
 from terakoya.training.schedule import rate, warmup_steps
 from terakoya.training.state import named, optimizer_tensors, restore, restore_optimizer
 
@@ -52,7 +53,9 @@ class Engine:
         model.module.train()
         self.weights = {name: weight for name, weight in model.parameters_to_train() if weight.requires_grad}
         self.parameters = list(self.weights.values())
-        self.optimizer = self._optimizer()
+        # Not wrapped by accelerate: without a gradient scaler its wrapper does nothing but look on disk, twice a step,
+        # for an optimizer package that is not there (a sixth of a tiny model's step).
+        self.optimizers = optimizers(model.module, self.weights, config)
         self.loss = loss_for(config)
         # Where the loss is the plain one there is nothing to compute twice.
         self.loss_is_plain = config.loss == "cross-entropy" and not config.label_smoothing + config.logit_adjustment
@@ -71,7 +74,8 @@ class Engine:
         targets = sum(batch.targets for batch in batches)
         tokens = sum(batch.tokens for batch in batches)
         counts = self._summed([targets, tokens, stop, late])
-        learning_rate = float(self.config.learning_rate) * rate(number, self.steps, self.config.schedule, self.warmup)
+        share = rate(number, self.steps, self.config.schedule, self.warmup)
+        learning_rate = share * float(self.config.learning_rate)
         self._begin_chance(number)
         losses = torch.zeros(2, device=self.accelerator.device)
         for batch in batches:
@@ -81,7 +85,7 @@ class Engine:
         loss, plain_loss, size = torch.cat((losses, norm.reshape(1))).tolist()
         if not (math.isfinite(loss) and math.isfinite(size)):
             self._refuse(number, batches, learning_rate)
-        self._update(number, learning_rate, norm, size)
+        self._update(number, share, norm, size)
         return Did(loss, plain_loss, size, learning_rate, int(counts[1]), bool(counts[2]), bool(counts[3]))
 
     def _batches(self, number: int) -> list[Batch]:
@@ -105,24 +109,32 @@ class Engine:
             beside = told if self.loss_is_plain else plain(outputs)
         return torch.stack((told, beside)).float() * share
 
-    def _update(self, number: int, learning_rate: float, norm: Tensor, size: float) -> None:
+    def _update(self, number: int, share: float, norm: Tensor, size: float) -> None:
         if self.config.clip and size > self.config.clip:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip, norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = share * group["peak"]
+            optimizer.step()
+        for weight in self.parameters:
+            weight.grad = None
         if self.decay:
             # Short of history the average forgets faster, or it would remember the first random weights.
             keep = min(self.decay, (1 + number) / (10 + number))
             with torch.no_grad():
-                torch._foreach_lerp_(self.average, self.parameters, 1 - keep)
+                torch._foreach_lerp_(self.average, [weight.data for weight in self.parameters], 1 - keep)
 
     def _begin_chance(self, number: int) -> None:
         """Dropout of a step is a function of seed and step, so nothing of it needs to be remembered."""
-        torch.manual_seed(
-            int(fingerprint("dropout", str(self.seed), str(number), str(self.accelerator.process_index)), 16)
-        )
+        place = str(self.accelerator.process_index)
+        drawn = int(fingerprint("dropout", str(self.seed), str(number), place), 16)
+        # torch.manual_seed would do for every device, but it takes a traceback for each device that is not there:
+        # a millisecond a step, as much as a tiny model's whole forward pass.
+        torch.default_generator.manual_seed(drawn)
+        if self.accelerator.device.type == "cuda":
+            torch.cuda.manual_seed(drawn)
+        elif self.accelerator.device.type == "mps":
+            torch.mps.manual_seed(drawn)
 
     def _summed(self, counts: Sequence[float]) -> list[float]:
         if self.accelerator.num_processes == 1:
@@ -143,21 +155,21 @@ class Engine:
             for weight, part in zip(group, flat.split([weight.numel() for weight in group]), strict=True):
                 weight.grad.copy_(part.view_as(weight))
 
-    def _refuse(self, number: int, batches: Sequence[Batch], learning_rate: float) -> None:
-        for batch in batches:
-            self._begin_chance(number)
-            what = numeric.cause(
-                self.model.module, self.weights.items(), lambda b=batch: self.loss(self.model.outputs(b))
-            )  # type: ignore[misc]
-            if what:
-                break
+    def _refuse(self, number: int, batches: Sequence[Batch], learning_rate: float) -> NoReturn:
         raise numeric.refusal(
-            what=what,
+            what=next(filter(None, (self._cause(number, batch) for batch in batches)), "the step"),
             step=number + 1,
             rows=[key for batch in batches for key in batch.keys],
             learning_rate=learning_rate,
             dtype=self.parameters[0].dtype,
         )
+
+    def _cause(self, number: int, batch: Batch) -> str:
+        def ask() -> Tensor:
+            self._begin_chance(number)
+            return self.loss(self.model.outputs(batch))
+
+        return numeric.cause(self.model.module, self.weights.items(), ask)
 
     def answer_weights(self) -> dict[str, Tensor]:
         """Copies of the weights that answer: the averages where there are some."""
@@ -192,30 +204,20 @@ class Engine:
         return figures
 
     def tensors(self) -> dict[str, Tensor]:
-        found = named("weights", self.weights) | optimizer_tensors(self.optimizer, self._names())
+        found = named("weights", self.weights)
+        for optimizer in self.optimizers:
+            found |= optimizer_tensors(optimizer, self._names())
         return found | (named("average", dict(zip(self.weights, self.average, strict=True))) if self.decay else {})
 
     def restore(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         restore("weights", self.weights, tensors)
         if self.decay:
             restore("average", dict(zip(self.weights, self.average, strict=True)), tensors)
-        if step:
-            restore_optimizer(self.optimizer, self._names(), tensors)
+        for optimizer in self.optimizers if step else ():
+            restore_optimizer(optimizer, self._names(), tensors)
 
     def _names(self) -> dict[Tensor, str]:
         return {weight: name for name, weight in self.weights.items()}
-
-    def _optimizer(self) -> Any:
-        """AdamW (Loshchilov & Hutter, 2019, arXiv:1711.05101) in one fused kernel; norms and biases do not decay."""
-        groups = [
-            {"params": [w for w in self.parameters if w.dim() >= 2], "weight_decay": float(self.config.weight_decay)},
-            {"params": [w for w in self.parameters if w.dim() < 2], "weight_decay": 0.0},
-        ]
-        rate = float(self.config.learning_rate)
-        optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=rate, betas=self.config.betas, fused=True
-        )
-        return self.accelerator.prepare(optimizer)
 
 
 def _accelerator(device: str, precision: str) -> Accelerator:

@@ -40,7 +40,7 @@ def focal(outputs: Outputs, gamma: float = 2.0) -> Tensor:
 
 
 def adjusted(outputs: Outputs, tau: float) -> Outputs:
-    """Logits with tau · log prior added, so that the model need not learn the prior (Menon et al., 2021, arXiv:2007.07314)."""
+    """Logits with tau · log prior added: the model need not learn the prior (Menon et al., 2021, arXiv:2007.07314)."""
     if outputs.prior is None:
         raise ConfigError(
             "the prior of the labels is not known to this model",

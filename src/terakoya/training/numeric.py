@@ -65,7 +65,7 @@ def refusal(*, what: str, step: int, rows: Iterable[str], learning_rate: float, 
     return NumericError(
         f"not finite: {what} (learning rate {learning_rate:.3g}, {str(dtype).removeprefix('torch.')}, rows: {shown})",
         where=f"step {step}",
-        do="Lower train.learning_rate first; then look at the rows named. In half precision try model.dtype = 'float32'.",
+        do="Lower train.learning_rate first, then look at the rows named. In half precision: model.dtype = 'float32'.",
         saved="The weights of this step were not saved; the last checkpoint is sound.",
     )
 

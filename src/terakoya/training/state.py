@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from terakoya.errors import IncompatibleError
 
@@ -25,7 +25,7 @@ class TrainState:
     facts: Mapping[str, Any]
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str]) -> dict[str, Tensor]:
+def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
     return {
         f"optimizer/{field}/{names[parameter]}": value.detach().cpu().clone()
         for parameter, fields in optimizer.state.items()
@@ -34,16 +34,15 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[nn.Parame
 
 
 def restore_optimizer(
-    optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str], tensors: Mapping[str, Tensor]
+    optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str], tensors: Mapping[str, Tensor]
 ) -> None:
-    for parameter, name in names.items():
-        found = {
-            key.split("/", 2)[1]: value.clone()
-            for key, value in tensors.items()
-            if key.startswith("optimizer/") and key.split("/", 2)[2] == name
-        }
+    for parameter in [weight for group in optimizer.param_groups for weight in group["params"]]:
         # Counters stay where AdamW's fused kernel wants them: beside the weights, as float32.
-        optimizer.state[parameter] = {field: value.to(parameter.device) for field, value in found.items()}
+        optimizer.state[parameter] = {
+            key.split("/", 2)[1]: value.to(parameter.device, copy=True)
+            for key, value in tensors.items()
+            if key.startswith("optimizer/") and key.split("/", 2)[2] == names[parameter]
+        }
 
 
 def named(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,280 @@
+"""The loop's promises: it teaches, remembers to the bit, stops where it must, and keeps nothing broken."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+import pytest
+import torch
+from backwards import bits, recipe, small_model, word, words
+
+from terakoya.codec import TextCodec
+from terakoya.config import DecodeConfig, TrainConfig
+from terakoya.decoding import answers
+from terakoya.errors import ConfigError, Interrupted, NumericError
+from terakoya.models.tiny import TinyModel
+from terakoya.records import Finding, Step
+from terakoya.training.batches import Fixed, Stream
+from terakoya.training.loop import Taught, train
+from terakoya.training.state import TrainState
+
+
+def _rows(model: TinyModel, kind: str = "fixed", steps: int = 20) -> Fixed | Stream:
+    if kind == "fixed":
+        return Fixed(words(), 8, 5, model.length)
+    return Stream(word, 8, 5, steps, model.length, curriculum=False)
+
+
+def _taught(model: TinyModel, config: TrainConfig, kind: str = "fixed", **ends: Any) -> Taught:
+    return train(model, _rows(model, kind, int(config.steps)), config, seed=11, device="cpu", **ends)
+
+
+def _exact(model: TinyModel, count: int = 60) -> float:
+    pairs = [word(Random(f"dev {number}")) for number in range(count)]
+    got = answers(model, [pair.ask for pair in pairs], TextCodec(), DecodeConfig(constrained=False), 8)
+    return sum(answer.raw == pair.written for answer, pair in zip(got, pairs, strict=True)) / count
+
+
+def test_a_small_model_learns_to_write_backwards() -> None:
+    """The whole point: from nothing to nearly all right, by generated answers."""
+    model = small_model(dropout=0.0, width=32)
+    before = _exact(model)
+    config = recipe(model, steps=300, batch_size=16, evaluate_every=150)
+    rows = Stream(word, 16, 5, 300, model.length, curriculum=False)
+    taught = train(model, rows, config, seed=11, device="cpu", evaluate=lambda step: {"exact": _exact(model)})
+    assert before < 0.2
+    assert taught.best["exact"] > 0.9
+    assert _exact(model) == taught.best["exact"], "the weights of the best step are the ones that answer"
+
+
+@pytest.mark.parametrize("kind", ["fixed", "stream"])
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_resumed_run_ends_in_the_same_bits(kind: str, average: float) -> None:
+    """With dropout, in the middle of an epoch, and with averaged weights: weights are hashed, for losses hide much."""
+    every = {"steps": 20, "evaluate_every": 3, "average": average}
+    states: list[TrainState] = []
+    steps: list[Step] = []
+    straight = small_model()
+    figures = {3: 0.1, 6: 0.5, 9: 0.2, 12: 0.2, 15: 0.5, 18: 0.4, 20: 0.3}
+
+    def evaluate(step: int) -> Mapping[str, float]:
+        return {"exact": figures[step]}
+
+    config = recipe(straight, **every)
+    whole = _taught(straight, config, kind, evaluate=evaluate, save=states.append, on_step=steps.append)
+    assert whole.best_step == 6
+    for state in (states[0], states[3], states[5]):
+        resumed = small_model()
+        told: list[Step] = []
+        again = _taught(resumed, config, kind, evaluate=evaluate, resume=_through_files(state), on_step=told.append)
+        assert bits(resumed) == bits(straight)
+        assert (again.best_step, again.tokens) == (whole.best_step, whole.tokens)
+        assert [_untimed(step) for step in told] == [_untimed(step) for step in steps[state.step :]]
+
+
+def test_last_weights_answer_where_the_config_says_so() -> None:
+    model = small_model()
+    last: list[TrainState] = []
+    config = recipe(model, select="last")
+    _taught(model, config, evaluate=lambda step: {"exact": 1 / step}, save=last.append)
+    weights = dict(model.module.named_parameters())
+    assert all(torch.equal(weights[name], last[-1].tensors[f"weights/{name}"]) for name in weights)
+
+
+def test_the_best_step_is_chosen_by_metric_or_by_loss() -> None:
+    figures = {5: (0.2, 1.0), 10: (0.6, 2.0), 15: (0.6, 1.5), 20: (0.4, 3.0)}
+
+    def best(select: str) -> int:
+        model = small_model()
+        config = recipe(model, select=select)
+        return _taught(
+            model, config, evaluate=lambda step: dict(zip(("exact", "loss"), figures[step], strict=True))
+        ).best_step
+
+    assert best("metric") == 15, "a tie on the metric goes to the lower loss"
+    assert best("loss") == 5
+
+
+def test_solved_three_times_in_a_row_ends_early() -> None:
+    """One evaluation with everything right is luck with few items."""
+    model = small_model()
+    solved = {5: 1.0, 10: 0.9, 15: 1.0, 20: 1.0, 25: 1.0}
+    taught = _taught(model, recipe(model, steps=40), evaluate=lambda step: {"exact": solved.get(step, 0.0)})
+    assert (taught.stopped, taught.steps) == ("solved", 25)
+
+
+def test_patience_ends_a_training_that_gains_nothing() -> None:
+    model = small_model()
+    taught = _taught(model, recipe(model, steps=40, patience=2), evaluate=lambda step: {"exact": 1 / step})
+    assert (taught.stopped, taught.steps, taught.best_step) == ("patience", 15, 5)
+
+
+def test_a_bound_in_minutes_holds() -> None:
+    model = small_model()
+    states: list[TrainState] = []
+    taught = _taught(model, recipe(model, steps=100_000, minutes=0.005), save=states.append)
+    assert taught.stopped == "minutes"
+    assert 0.3 <= taught.seconds < 3
+    assert states[-1].step == taught.steps
+
+
+class _CountingGuard:
+    """Stops after so many steps, counted over interruptions."""
+
+    name = "counting"
+
+    def __init__(self, most: int) -> None:
+        self.most, self.count = most, 0
+
+    def __call__(self, step: Step) -> Sequence[Finding]:
+        self.count += 1
+        return [Finding("counting", "stop", "enough")] if self.count >= self.most else []
+
+    def state(self) -> Mapping[str, Any]:
+        return {"count": self.count}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.count = int(state["count"])
+
+
+def test_a_guard_ends_the_training_at_the_same_step_when_resumed() -> None:
+    states: list[TrainState] = []
+    found: list[Finding] = []
+    model = small_model()
+    taught = _taught(model, recipe(model), save=states.append, guards=[_CountingGuard(13)], on_finding=found.append)
+    assert (taught.stopped, taught.steps, len(found)) == ("guard", 13, 1)
+    again = small_model()
+    resumed = _taught(again, recipe(again), resume=states[0], guards=[_CountingGuard(13)])
+    assert (resumed.stopped, resumed.steps) == ("guard", 13)
+    assert bits(again) == bits(model)
+
+
+def test_accumulated_batches_give_the_gradient_of_one_large_batch() -> None:
+    """A mean of means weighs short rows more; every target must weigh the same."""
+
+    def steps(batch: int, accumulate: int) -> list[Step]:
+        model, told = small_model(dropout=0.0), list[Step]()
+        config = recipe(model, steps=3, batch_size=batch, accumulate=accumulate)
+        train(model, _InOrder(words(48), batch), config, seed=1, device="cpu", on_step=told.append)
+        return told
+
+    for small, large in zip(steps(4, 4), steps(16, 1), strict=True):
+        assert small.loss == pytest.approx(large.loss, rel=1e-4)
+        assert small.gradient_norm == pytest.approx(large.gradient_norm, rel=1e-3)
+        assert small.tokens == large.tokens
+
+
+class _InOrder:
+    def __init__(self, pairs: list[Any], size: int) -> None:
+        self.pairs, self.size = pairs, size
+
+    def at(self, step: int) -> list[Any]:
+        return self.pairs[step * self.size : (step + 1) * self.size]
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_ctrl_c_saves_whole_steps_and_the_run_goes_on_to_the_same_bits(second: bool) -> None:
+    """In the middle of a step it waits; while dev is asked it breaks in, and dev is asked again."""
+    straight = small_model()
+    _taught(straight, recipe(straight), evaluate=lambda step: {"exact": step / 100})
+    states: list[TrainState] = []
+    model = small_model()
+    calls = {"interrupted": False}
+
+    def interrupt(*_: object) -> None:
+        if not calls["interrupted"]:
+            calls["interrupted"] = True
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def evaluate(step: int) -> Mapping[str, float]:
+        if second and step == 10:
+            interrupt()
+        return {"exact": step / 100}
+
+    def on_step(step: Step) -> None:
+        if not second and step.step == 7:
+            interrupt()
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Interrupted) as caught:
+        _taught(model, recipe(model), evaluate=evaluate, on_step=on_step, save=states.append)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert caught.value.step == states[-1].step == (10 if second else 7)
+    assert caught.value.exit_code == 130
+    resumed = small_model()
+    told: list[Step] = []
+    _taught(
+        resumed, recipe(resumed), evaluate=lambda step: {"exact": step / 100}, resume=states[-1], on_step=told.append
+    )
+    assert bits(resumed) == bits(straight)
+    assert [step.step for step in told] == list(range(10 if second else 8, 21))
+
+
+def test_the_global_generator_and_the_threads_are_left_as_they_were() -> None:
+    torch.manual_seed(1)
+    before, threads = torch.get_rng_state(), torch.get_num_threads()
+    model = small_model()
+    _taught(model, recipe(model, steps=3, threads=2 if threads == 1 else 1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_config_with_auto_left_in_it_is_refused() -> None:
+    model = small_model()
+    with pytest.raises(ConfigError, match=r"not resolved: .*learning_rate"):
+        _taught(model, TrainConfig(steps=3))
+
+
+class TestNonFinite:
+    """Lesson 1: the usual trainer printed a loss of 0.0 and saved NaN."""
+
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+    def test_a_bad_weight_stops_the_step_and_is_named(self, bad: float) -> None:
+        model = small_model()
+        states: list[TrainState] = []
+
+        def poison(step: Step) -> None:
+            if step.step == 6:
+                with torch.no_grad():
+                    model.module.layers[0].feed.inner.weight[0, 0] = bad  # type: ignore[union-attr, index]
+
+        with pytest.raises(NumericError) as caught:
+            _taught(model, recipe(model), on_step=poison, save=states.append)
+        assert "layers.0.feed.inner.weight" in str(caught.value)
+        assert "step 7" in str(caught.value)
+        assert "row " in str(caught.value)
+        assert "float32" in str(caught.value)
+        assert all(torch.isfinite(tensor).all() for state in states for tensor in state.tensors.values())
+
+    def test_an_overflow_names_the_first_module_that_gave_it(self) -> None:
+        model = small_model()
+        with torch.no_grad():
+            model.module.layers[0].feed.outer.weight.fill_(3e38)  # type: ignore[union-attr, operator]
+        with pytest.raises(NumericError, match=r"output of module layers\.0\.feed\.outer"):
+            _taught(model, recipe(model))
+
+    def test_a_learning_rate_that_explodes_stops_within_a_step_and_saves_nothing_broken(self) -> None:
+        model = small_model(dropout=0.0)
+        states: list[TrainState] = []
+        config = recipe(model, steps=50, learning_rate=1e30, schedule="constant", warmup=0, evaluate_every=1)
+        with pytest.raises(NumericError, match="learning rate 1e\\+30"):
+            _taught(model, config, save=states.append)
+        assert all(torch.isfinite(tensor).all() for state in states for tensor in state.tensors.values())
+
+
+def _through_files(state: TrainState) -> TrainState:
+    """As a checkpoint does: tensors through safetensors, facts through JSON."""
+    import json
+
+    from safetensors.torch import load, save
+
+    return TrainState(state.step, load(save(dict(state.tensors))), json.loads(json.dumps(state.facts)))
+
+
+def _untimed(step: Step) -> Step:
+    return replace(step, seconds=0.0)

@@ -1,0 +1,38 @@
+"""What `auto` comes to."""
+
+from __future__ import annotations
+
+import pytest
+
+from terakoya.config import TrainConfig
+from terakoya.models.model import Card
+from terakoya.training.recipe import resolve
+
+TINY = Card("small", "encoder-decoder", 240_000, 240_000, 60)
+FULL = Card("google/gemma-3-270m-it", "decoder", 270_000_000, 270_000_000, 262_144)
+LORA = Card("google/gemma-3-270m-it", "decoder", 270_000_000, 3_000_000, 262_144)
+
+
+@pytest.mark.parametrize("card", [TINY, FULL, LORA])
+@pytest.mark.parametrize("drawn", [False, True])
+def test_nothing_is_left_on_auto(card: Card, drawn: bool) -> None:
+    resolved = resolve(TrainConfig(), card, 160, drawn=drawn)
+    assert "auto" not in resolved.model_dump().values()
+    assert resolve(resolved, card, 160, drawn=drawn) == resolved
+
+
+def test_what_was_said_stays() -> None:
+    said = TrainConfig(steps=7, learning_rate=0.5, batch_size=3, average=0.1, threads=1)
+    resolved = resolve(said, TINY, 160)
+    assert (resolved.steps, resolved.learning_rate, resolved.batch_size, resolved.average) == (7, 0.5, 3, 0.1)
+
+
+def test_epochs_decide_the_steps() -> None:
+    assert resolve(TrainConfig(epochs=3.0, batch_size=16), TINY, 160).steps == 30
+    assert resolve(TrainConfig(epochs=3.0, batch_size=8, accumulate=2), TINY, 160).steps == 30
+    assert resolve(TrainConfig(epochs=0.5, batch_size=16), TINY, 160).steps == 5
+
+
+def test_few_weights_to_train_take_a_higher_rate() -> None:
+    full, lora = (resolve(TrainConfig(), card, 160).learning_rate for card in (FULL, LORA))
+    assert float(lora) > float(full)
