@@ -1,0 +1,96 @@
+"""Answers written fast are the same answers: batches, rows that leave, caches that grow, both families."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from checkpoints import FAMILIES
+from terakoya.codec import TextCodec
+from terakoya.config import DecodeConfig, ModelConfig
+from terakoya.decoding import answers
+from terakoya.models import hub
+from terakoya.models.hub_model import HubModel
+from terakoya.models.model import Ask, Pair
+
+Base = Callable[[str], Path]
+PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)")]
+ASKS = [Ask(text) for text in ("一", "百億三千二万五千", "二十", "冷蔵庫の奥から先月のプリン", "三千", "五")]
+PLAIN = DecodeConfig(constrained=False)
+
+
+def noisy(base: Base, family: str, vocabulary: str = "full") -> HubModel:
+    """Random weights large enough that every row answers otherwise, and some rows end early."""
+    model = hub.build(ModelConfig(base=str(base(family)), vocabulary=vocabulary), PAIRS, seed=0)  # type: ignore[arg-type]
+    chance = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for _, weight in model.parameters_to_train():
+            weight += 0.25 * torch.randn(weight.shape, generator=chance)
+    return model
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_batch_answers_as_each_row_alone(base: Base, family: str) -> None:
+    """Filling must not be seen by any row."""
+    model = noisy(base, family)
+    together = answers(model, ASKS, TextCodec(), PLAIN, max_tokens=40)
+    alone = [answers(model, [ask], TextCodec(), PLAIN, max_tokens=40)[0] for ask in ASKS]
+    assert [answer.raw for answer in together] == [answer.raw for answer in alone]
+    assert len({answer.raw for answer in together}) > 1
+    for one, other in zip(together, alone, strict=True):
+        assert one.probability == pytest.approx(other.probability, rel=1e-3, abs=1e-9)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_states_repeat_and_drop_rows(base: Base, family: str) -> None:
+    """Beams repeat rows, finished rows leave; what is left goes on as before."""
+    model = noisy(base, family)
+    with torch.inference_mode():
+        whole, other = model.start(ASKS), model.start(ASKS)
+        rows = torch.tensor([4, 1, 1])
+        for step in range(40):  # beyond the first block of the cache
+            tokens = whole.logits.argmax(-1)
+            whole.advance(tokens)
+            other.advance(tokens if step < 5 else tokens[rows])
+            if step == 4:
+                other.select(rows)
+        torch.testing.assert_close(whole.logits[rows], other.logits, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_answers_are_those_of_generate(base: Base, family: str) -> None:
+    """Token for token what the library itself decodes greedily."""
+    model = noisy(base, family)
+    for ask in ASKS[:3]:
+        ids = torch.tensor([model.question(ask)])
+        lead = len(model.tokens.lead)
+        out = model.core.generate(ids, max_new_tokens=20 + lead, do_sample=False)[0].tolist()
+        theirs = out[1 + lead :] if model.family == "encoder-decoder" else out[ids.shape[1] :]
+        ends = set(model.core.generation_config.eos_token_id)
+        theirs = theirs[: next((n for n, token in enumerate(theirs) if token in ends), len(theirs))]
+        (ours,) = answers(model, [ask], TextCodec(), PLAIN, max_tokens=20)
+        assert ours.raw == model.text(theirs)
+
+
+@pytest.mark.parametrize("family", ["gemma3", "t5"])
+def test_a_trimmed_head_answers_as_the_full_one_held_to_the_same_words(base: Base, family: str) -> None:
+    """Trimming chooses among the kept tokens and changes nothing else."""
+    full, small = noisy(base, family), noisy(base, family, "trimmed")
+    kept = torch.tensor(small.words.numbering.kept)
+    with torch.no_grad():  # the same weights in both
+        table = full.words.tables.inputs[0].weight
+        small.words.tables.inputs[0].weight.copy_(table[kept])
+        for name, weight in small.module.named_parameters():
+            if weight.shape == dict(full.module.named_parameters())[name].shape:
+                weight.copy_(dict(full.module.named_parameters())[name])
+    with torch.inference_mode():
+        ask = [pair.ask for pair in PAIRS]
+        wide, narrow = full.start(ask), small.start(ask)
+        for _ in range(10):
+            tokens = narrow.logits.argmax(-1)
+            assert torch.equal(wide.logits[:, kept].argmax(-1), tokens)
+            wide.advance(kept[tokens])
+            narrow.advance(tokens)

@@ -1,0 +1,195 @@
+"""Fast training that is the same training: loss and gradients against a plain loop with full logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from checkpoints import CAUSAL, FAMILIES
+from terakoya.config import ModelConfig, TrainConfig
+from terakoya.errors import ConfigError, DataError
+from terakoya.models import hub
+from terakoya.models.hub_model import HubModel
+from terakoya.models.model import Ask, Pair
+
+Base = Callable[[str], Path]
+PAIRS = [
+    Pair(Ask(source), written)
+    for source, written in (("一万五千", "(15000)"), ("二十", "(20)"), ("百億三千二", "(10000003002)"), ("二十", "(20)"))
+]
+
+
+def made(base: Base, family: str, **changes: object) -> HubModel:
+    model = hub.build(ModelConfig(base=str(base(family)), **changes), PAIRS, seed=0)  # type: ignore[arg-type]
+    _enlarge(model)
+    return model
+
+
+def _enlarge(model: HubModel) -> None:
+    """Random weights of 0.02 hide every mistake in their smallness."""
+    chance = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for _, weight in model.parameters_to_train():
+            weight += 0.2 * torch.randn(weight.shape, generator=chance)
+
+
+def plain_loop(model: HubModel, pairs: Sequence[Pair], *, everything: bool = False) -> Tensor:
+    """What everyone writes: padded rows, logits everywhere, -100 where there is no target."""
+    kept = torch.arange(model.words.numbering.size)
+    rows = [(model.question(pair.ask), model.answer(pair.written)) for pair in pairs]
+    if model.family == "encoder-decoder":
+        begin = model.begin  # type: ignore[attr-defined]
+        source, mask = _filled([q for q, _ in rows], model.pad)
+        decoder, _ = _filled([[*begin, *a[:-1]] for _, a in rows], model.pad)
+        labels, _ = _filled([[-100] * (len(begin) - 1) + list(a) for _, a in rows], -100)
+        logits = model.module(input_ids=source, attention_mask=mask, decoder_input_ids=decoder).logits
+        return F.cross_entropy(logits[..., kept].flatten(0, 1), labels.flatten(), ignore_index=-100)
+    ids, mask = _filled([[*q, *a] for q, a in rows], model.pad)
+    labels, _ = _filled([[*(q if everything else [-100] * len(q)), *a] for q, a in rows], -100)
+    logits = model.module(input_ids=ids, attention_mask=mask).logits
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+
+
+def _filled(rows: list[list[int]], fill: int) -> tuple[Tensor, Tensor]:
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [fill] * (width - len(row)) for row in rows])
+    return ids, torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+
+
+def gradients(model: HubModel, loss: Tensor) -> dict[str, Tensor]:
+    model.module.zero_grad()
+    loss.backward()
+    return {name: weight.grad.clone() for name, weight in model.parameters_to_train() if weight.grad is not None}
+
+
+def relative(one: Tensor, other: Tensor) -> float:
+    return abs(one.item() - other.item()) / abs(other.item())
+
+
+def our_loss(model: HubModel, pairs: Sequence[Pair]) -> Tensor:
+    outputs = model.outputs(model.collate(pairs))
+    return F.cross_entropy(outputs.logits, outputs.targets)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("vocabulary", ["full", "trimmed"])
+def test_loss_and_gradients_are_those_of_a_plain_loop(base: Base, family: str, vocabulary: str) -> None:
+    """Speed that changes the training is no speed. Relative difference at most 1e-5, every weight."""
+    model = made(base, family, vocabulary=vocabulary)
+    fast, slow = our_loss(model, PAIRS), plain_loop(model, PAIRS)
+    assert relative(fast, slow) < 1e-5
+    ours, theirs = gradients(model, fast), gradients(model, slow)
+    assert ours.keys() == theirs.keys() and len(ours) == len(list(model.parameters_to_train()))
+    total = sum(float(g.double().square().sum()) for g in theirs.values()) ** 0.5
+    apart = sum(float((ours[n] - theirs[n]).double().square().sum()) for n in ours) ** 0.5
+    assert apart / total < 1e-5
+
+
+@pytest.mark.parametrize("family", CAUSAL)
+def test_loss_on_everything_is_what_the_logs_trained_on(base: Base, family: str) -> None:
+    """Kept as a setting, so that their runs can be repeated."""
+    model = made(base, family)
+    model.settle(TrainConfig(loss_on="all"))
+    fast, slow = our_loss(model, PAIRS), plain_loop(model, PAIRS, everything=True)
+    assert relative(fast, slow) < 1e-5
+
+
+def test_only_answers_are_scored(base: Base) -> None:
+    """A quarter of a million logits for a prompt that nobody learns is most of the cost."""
+    for family in FAMILIES:
+        model = made(base, family)
+        batch = model.collate(PAIRS)
+        assert len(model.outputs(batch).logits) == batch.targets == sum(len(model.answer(p.written)) for p in PAIRS)
+
+
+def test_the_shared_prefix_is_computed_once(base: Base) -> None:
+    """13 of 30 tokens are the same in every row of the numerals log."""
+    model = made(base, "gemma3")
+    rows = [[*model.question(pair.ask), *model.answer(pair.written)] for pair in PAIRS]
+    shared = next(n for n, column in enumerate(zip(*rows, strict=False)) if len(set(column)) > 1)
+    batch = model.collate(PAIRS)
+    assert shared >= 7
+    assert batch.tensors["ids"].numel() == shared + sum(len(row) - 1 - shared for row in rows)
+    assert batch.tokens == sum(map(len, rows))
+    model.settle(TrainConfig(prefix_cache=False))
+    assert model.collate(PAIRS).tensors["ids"].numel() == sum(len(row) - 1 for row in rows)
+
+
+def test_models_with_a_state_along_the_sequence_are_never_laid_out_as_a_tree(base: Base) -> None:
+    """LFM2's convolutions would carry one row into the next."""
+    layouts = {family: made(base, family).card.extra["layout"] for family in CAUSAL}
+    assert layouts == {"gemma3": "tree", "qwen2": "tree", "llama": "tree", "lfm2": "padded"}
+
+
+def test_a_row_longer_than_the_window_is_not_laid_out_as_a_tree(base: Base) -> None:
+    """Gemma's local layers see so far and no further; our mask would let them see everything."""
+    model = made(base, "gemma3")
+    long = Pair(Ask("一" * 80), "(1)")
+    assert "mask" in model.collate(PAIRS).tensors and "mask" not in model.collate([long]).tensors
+    slow = plain_loop(model, [long])
+    assert relative(our_loss(model, [long]), slow) < 1e-5
+
+
+def test_trimmed_models_read_words_they_did_not_keep(base: Base) -> None:
+    """What is asked later holds words that no training row held; they are read from the checkpoint."""
+    strange = Ask("冷蔵庫の奥から先月のプリン")
+    for family in FAMILIES:
+        config = ModelConfig(base=str(base(family)))
+        full = hub.build(config, PAIRS, seed=0)
+        small = hub.build(config.model_copy(update={"vocabulary": "trimmed"}), PAIRS, seed=0)
+        assert small.card.vocabulary < full.card.vocabulary / 3
+        with torch.inference_mode():
+            wide, narrow = full.start([strange]).logits, small.start([strange]).logits
+        kept = torch.tensor(small.words.numbering.kept)
+        torch.testing.assert_close(wide[:, kept], narrow)
+
+
+def test_a_target_outside_the_trimmed_vocabulary_is_refused(base: Base) -> None:
+    """It could not be answered, so it must not look taught."""
+    model = made(base, "gemma3", vocabulary="trimmed")
+    with pytest.raises(DataError, match="trimmed vocabulary") as caught:
+        model.collate([Pair(Ask("一"), "冷蔵庫", "row 9")])
+    assert caught.value.where == "row 9"
+
+
+def test_gradient_checkpointing_changes_no_gradient(base: Base) -> None:
+    """Memory for time, and nothing else."""
+    model = made(base, "qwen2")
+    plain = gradients(model, our_loss(model, PAIRS))
+    model.settle(TrainConfig(checkpointing=True))
+    model.module.train()
+    again = gradients(model, our_loss(model, PAIRS))
+    assert all(torch.allclose(plain[name], again[name], atol=1e-6) for name in plain)
+
+
+def test_settings_without_effect_are_refused(base: Base) -> None:
+    """A setting that does nothing is a promise that is not kept."""
+    with pytest.raises(ConfigError):
+        made(base, "t5").settle(TrainConfig(loss_on="all"))
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError):
+            made(base, "t5", dtype="float16")
+
+
+def test_a_tiny_model_learns_to_answer(base: Base) -> None:
+    """Through the house's own loop: two families, forty steps of the numerals log's kind."""
+    from terakoya.codec import TextCodec
+    from terakoya.config import DecodeConfig
+    from terakoya.decoding import answers
+    from terakoya.training.batches import Fixed
+    from terakoya.training.loop import train
+    from terakoya.training.recipe import resolve
+
+    rows = [*PAIRS[:3], Pair(Ask("三千"), "(3000)")]
+    for family in ("gemma3", "t5"):
+        model = hub.build(ModelConfig(base=str(base(family)), vocabulary="trimmed"), rows, seed=0)
+        how = TrainConfig(steps=120, batch_size=4, learning_rate=8e-3, threads=1, select="last")
+        train(model, Fixed(rows, 4, 0, model.length), resolve(how, model.card, len(rows)), seed=0, device="cpu")
+        plain = DecodeConfig(constrained=False)
+        found = answers(model, [row.ask for row in rows], TextCodec(), plain, max_tokens=16)
+        assert [answer.raw for answer in found] == [row.written for row in rows]

@@ -1,0 +1,100 @@
+"""New words with a meaning from the start; only those that are needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from checkpoints import FAMILIES
+from terakoya.config import ModelConfig
+from terakoya.models import hub
+from terakoya.models.model import Ask, Pair
+from terakoya.models.vocabulary import Numbering, first_rows, meaning
+
+Base = Callable[[str], Path]
+PAIRS = [Pair(Ask("楽しい日"), "✨ 📚"), Pair(Ask("雨の日"), "🌧️"), Pair(Ask("家族の日"), "👨‍👩‍👧"), Pair(Ask("数"), "(15)")]
+LABELS = ("✨", "📚", "🌧️", "👨‍👩‍👧", "日")
+
+
+def test_numbers_go_in_and_out() -> None:
+    """Kept tokens come first; the others can still be read."""
+    numbering = Numbering(10, [2, 5, 9])
+    assert numbering.inward([5, 9, 0, 2]) == [1, 2, 3, 0]
+    assert numbering.outward(numbering.inward(range(10))) == list(range(10))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_only_what_the_data_needs_is_added(base: Base, family: str) -> None:
+    """The emoji log added 5,222 tokens where 296 occur."""
+    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, LABELS, seed=0)
+    assert set(model.about.new_tokens) == {"✨", "📚", "🌧️", "👨‍👩‍👧"}
+    assert [len(model.answer(pair.written)) for pair in PAIRS[1:3]] == [2, 2]
+    none = hub.build(ModelConfig(base=str(base(family)), new_tokens="none"), PAIRS[3:], seed=0)
+    assert none.about.new_tokens == ()
+
+
+def test_without_labels_a_tokenizer_that_falls_back_on_bytes_needs_nothing(base: Base) -> None:
+    """Bytes carry every text; a new token would have to be learnt for nothing."""
+    assert hub.build(ModelConfig(base=str(base("qwen2"))), PAIRS, seed=0).about.new_tokens == ()
+    assert len(hub.build(ModelConfig(base=str(base("t5"))), PAIRS, seed=0).about.new_tokens) == 4
+
+
+@pytest.mark.parametrize(("token", "word"), [("✨", "きらきら"), ("📚", "本"), ("１", "1"), ("ｱ", "ア"), ("☃", "雪")])
+def test_a_token_means_its_name(token: str, word: str) -> None:
+    """In Japanese where the name is known."""
+    assert word in meaning(token, {}) or meaning(token, {}) == word
+
+
+def test_given_names_come_first() -> None:
+    """A task knows best what its labels mean."""
+    assert meaning("✨", {"✨": ("輝き", "魔法")}) == "輝き 魔法"
+
+
+@pytest.mark.parametrize("how", ["meaning", "mean", "random"])
+def test_new_rows_have_the_usual_length(how: str) -> None:
+    """The mean of many rows is short; at that length a token is hardly ever chosen, or its norm explodes later."""
+    table = torch.randn(500, 64, generator=torch.Generator().manual_seed(0)) * 3
+    rows = first_rows(table, [[1, 2, 3], [], [4]], how, seed=0)
+    usual = float(table.norm(dim=1).median())
+    assert all(abs(float(length) / usual - 1) < 0.05 for length in rows.norm(dim=1))
+    assert torch.equal(rows, first_rows(table, [[1, 2, 3], [], [4]], how, seed=0))
+
+
+def test_a_meaning_is_near_its_words() -> None:
+    """The row of ✨ starts beside the rows of its name."""
+    table = torch.randn(500, 64, generator=torch.Generator().manual_seed(0))
+    (row,) = first_rows(table, [[7, 8]], "meaning", seed=0)
+    near = F.cosine_similarity(row[None], table)
+    assert set(near.topk(2).indices.tolist()) == {7, 8}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_lora_trains_new_rows_and_no_others(base: Base, family: str) -> None:
+    """Frozen rows stay bit for bit; new ones move, in embeddings and head."""
+    config = ModelConfig(base=str(base(family)), adaptation="lora")
+    model = hub.build(config, PAIRS, LABELS, seed=0)
+    before, head_before = (table.clone() for table in model.words.full())
+    optimizer = torch.optim.SGD([weight for _, weight in model.parameters_to_train()], lr=0.5)
+    outputs = model.outputs(model.collate(PAIRS))
+    F.cross_entropy(outputs.logits, outputs.targets).backward()
+    optimizer.step()
+    after, head_after = model.words.full()
+    new = [model.tokens.learnt[token] for token in model.about.new_tokens]
+    old = [row for row in range(len(before)) if row not in new]
+    for one, other in ((before, after), (head_before, head_after)):
+        assert torch.equal(one[old], other[old])
+        assert not torch.equal(one[new], other[new])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_first_loss_is_not_above_an_even_guess(base: Base, family: str) -> None:
+    """15.8 was the log's first loss, ln 37,350 = 10.5 an even guess: its embeddings were broken at step 0."""
+    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, LABELS, seed=0)
+    outputs = model.outputs(model.collate(PAIRS))
+    loss = float(F.cross_entropy(outputs.logits, outputs.targets).detach())
+    assert loss < math.log(outputs.logits.shape[1]) * 1.05
