@@ -21,7 +21,7 @@ from terakoya.errors import ConfigError, DataError, TerakoyaError
 from terakoya.listener import Listener, Silent
 from terakoya.records import Finding, Split, set_fingerprint
 from terakoya.report.statistics import dataset_statistics
-from terakoya.result import Result, read_result
+from terakoya.result import Result, read_result, unexamined
 from terakoya.runs import Index, Run, git_commit, is_sealed, seal
 from terakoya.task import Task
 
@@ -52,18 +52,32 @@ def run(
     overrides: Sequence[str] = (),
     run_dir: Path = RUNS,
     anyway: bool = False,
+    exam: bool = True,
     listener: Listener | None = None,
 ) -> Result:
-    """Examples, audit, split, preflight, train, exam, record. A run folder goes on where it stopped."""
+    """Examples, audit, split, preflight, train, exam, record. A run folder goes on where it stopped.
+
+    `anyway` goes on in spite of findings of level stop; without `exam` the run ends taught, its exam unopened
+    (a series chooses on dev first), and goes on from there when it is asked to.
+    """
     tell = listener or Silent()
+    how = _How(anyway, exam, tell)
     if (Path(experiment) / "manifest.json").is_file():
-        return _gone_on(Path(experiment), overrides, anyway, tell)
+        return _gone_on(Path(experiment), overrides, how)
     found = catalog.find_experiment(experiment, overrides)
     with Run.create(run_dir, found.name, seed=found.config.seed, git=git_commit(found.folder)) as opened:
-        return _to_the_end(opened, found, anyway, tell)
+        return _to_the_end(opened, found, how)
 
 
-def _story(opened: Run, experiment: Experiment, anyway: bool, tell: Listener) -> Result:
+@dataclass(frozen=True)
+class _How:
+    anyway: bool
+    exam: bool
+    tell: Listener
+
+
+def _story(opened: Run, experiment: Experiment, how: _How) -> Result:
+    anyway, tell = how.anyway, how.tell
     tell.stage("examples", experiment.name)
     plan = planned(experiment)
     _remember(opened, plan)
@@ -77,6 +91,9 @@ def _story(opened: Run, experiment: Experiment, anyway: bool, tell: Listener) ->
     if not is_sealed(opened.path / "model"):
         _teach(opened, lesson, model, max_tokens, anyway, tell)
 
+    if not how.exam:
+        opened.finish("stopped", reason="taught; the exam was not opened")
+        return unexamined(opened.path)
     tell.stage("exam", f"{len(plan.split.exam)} questions")
     _examine(opened, lesson)
 
@@ -158,7 +175,7 @@ def _examine(opened: Run, lesson: Lesson) -> None:
     write_exam(opened, examined, lesson.task, lesson.config)
 
 
-def _gone_on(path: Path, overrides: Sequence[str], anyway: bool, tell: Listener) -> Result:
+def _gone_on(path: Path, overrides: Sequence[str], how: _How) -> Result:
     """An interrupted run, to the same bits; a finished one is shown again."""
     if overrides:
         raise ConfigError(
@@ -171,13 +188,13 @@ def _gone_on(path: Path, overrides: Sequence[str], anyway: bool, tell: Listener)
     with Run.resume(path) as opened:
         opened.go_on()
         config = read_config(path / "config.toml")
-        return _to_the_end(opened, Experiment(config.name, config, path), anyway, tell)
+        return _to_the_end(opened, Experiment(config.name, config, path), how)
 
 
-def _to_the_end(opened: Run, experiment: Experiment, anyway: bool, tell: Listener) -> Result:
+def _to_the_end(opened: Run, experiment: Experiment, how: _How) -> Result:
     """The story, with its end written into the manifest however it ends."""
     try:
-        return _story(opened, experiment, anyway, tell)
+        return _story(opened, experiment, how)
     except KeyboardInterrupt as stop:
         opened.finish("interrupted")
         raise KeyboardInterrupt(f"{stop}\nStopped. Go on with: terakoya run {opened.path}".strip()) from stop

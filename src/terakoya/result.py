@@ -69,6 +69,13 @@ def read_result(folder: Path) -> Result:
     )
 
 
+def unexamined(folder: Path) -> Result:
+    """A run that is taught and whose exam is closed."""
+    findings = tuple(_finding(values) for values in read_lines(folder / "findings.jsonl"))
+    words = {"en": "Taught; the exam was not opened.", "ja": "学習済み。試験はまだ開いていない。"}
+    return Result(folder, (), findings, "not examined", words, (), (), None)
+
+
 def _score(values: Mapping[str, Any]) -> Score:
     return Score(**{**values, "signature": Signature(**values["signature"])})
 

@@ -179,6 +179,22 @@ def report(
 
 
 @app.command()
+def sweep(
+    series: Annotated[Path, typer.Argument(help="a TOML file that describes a series of runs")],
+    run_dir: RunDir = Path("runs"),
+    lang: Lang = "",
+    json: Json = False,
+) -> int:
+    """A series of runs over config keys and seeds, chosen on dev, examined once."""
+    from terakoya import series as room
+    from terakoya.cli import show
+
+    with show.listening(json=json, lang=lang) as listener:
+        done = room.sweep(series, run_dir=run_dir, lang=lang, listener=listener)
+    return show.series(done, json=json)
+
+
+@app.command()
 def new(name: Annotated[str, typer.Argument(help="the folder to make")]) -> int:
     """A folder with a task of one's own: a table and a config, ready to run."""
     from terakoya import pipeline

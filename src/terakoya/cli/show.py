@@ -245,6 +245,22 @@ def comparisons(done: Sequence[Any], *, json: bool, lang: str) -> int:
     return 0
 
 
+def series(done: Any, *, json: bool) -> int:
+    """Every trial with its dev figure, the best first; then where the page lies."""
+    if json:
+        _json(done)
+        return int(done.exit_code)
+    ranked = sorted(done.trials, key=lambda told: -1.0 if told.dev is None else told.dev, reverse=True)
+    for told in ranked:
+        figure = "        " if told.dev is None else f"{told.dev:8.4f}"
+        reason = told.reason.partition("\n")[0]
+        print(safe(f"{told.state:7} {figure}  {told.trial.name}, seed {told.trial.seed}  {reason}".rstrip()))
+    for note in done.notes:
+        print(safe(note))
+    pages(done.pages)
+    return int(done.exit_code)
+
+
 def pages(paths: Sequence[Path]) -> int:
     for path in paths:
         print(path)

@@ -1,0 +1,106 @@
+"""A series: chosen on dev, examined once, gone on with after an interruption."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from terakoya import series
+from terakoya.errors import ConfigError
+from terakoya.runs import Index, Run
+
+TABLE = "source,target\n" + "".join(
+    f"{opening}{word}{ending},{word[::-1]}\n"
+    for word in ("あか", "あお", "しろ", "くろ", "みどり", "きいろ")
+    for opening in ("", "この", "その", "あの")
+    for ending in ("", "だ", "です", "かな", "よ")
+)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "words.csv").write_text(TABLE, encoding="utf-8")
+    (tmp_path / "words.toml").write_text(
+        '[task]\ndata = "words.csv"\n[model]\nbase = "tiny"\n[train]\nsteps = 12\nthreads = 1\nevaluate_every = 6\n',
+        encoding="utf-8",
+    )
+    return tmp_path
+
+
+def plan(place: Path, text: str) -> Path:
+    path = place / "s.toml"
+    path.write_text('name = "widths"\nexperiment = "words.toml"\n' + text, encoding="utf-8")
+    return path
+
+
+def test_the_exam_is_opened_once_for_what_dev_chose(place: Path) -> None:
+    """Whoever chooses by the exam has no exam any more."""
+    path = plan(place, 'seeds = [0, 1]\nopen = "best"\n[grid]\n"model.width" = [16, 32]\n')
+    done = series.sweep(path, run_dir=place / "runs")
+    assert sorted(told.state for told in done.trials) == ["done", "done", "taught", "taught"]
+    assert {told.trial.name for told in done.trials if told.state == "done"} == {done.best}
+    for told in done.trials:
+        run = Run.open(done.folder / told.run)
+        openings = Index(run.path.parent).openings(run.manifest["exam"]) if "exam" in run.manifest else []
+        assert len(openings) == (1 if told.state == "done" else 0)
+    again = series.sweep(path, run_dir=place / "runs")
+    assert [(told.trial.key, told.run) for told in again.trials] == [(told.trial.key, told.run) for told in done.trials]
+    assert all(page.is_file() for page in again.pages)
+
+
+def test_an_interrupted_series_goes_on_and_opens_nothing_before(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A night's work that stopped at two is not lost, and the exam is still closed."""
+    path = plan(place, 'open = "all"\n[[list]]\nname = "a"\nset = ["model.width=16"]\n[[list]]\nname = "b"\n')
+    real, begun = series.pipeline.run, []
+
+    def once(*words: object, **more: object) -> object:
+        begun.append(words)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return real(*words, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(series.pipeline, "run", once)
+    with pytest.raises(KeyboardInterrupt):
+        series.sweep(path, run_dir=place / "runs")
+    states = [json.loads(file.read_text())["state"] for file in (place / "runs").glob("series-widths/trials/*.json")]
+    assert states == ["taught"]
+    done = series.sweep(path, run_dir=place / "runs")
+    assert [told.state for told in done.trials] == ["done", "done"]
+
+
+def test_a_failed_trial_is_kept_with_its_reason(place: Path) -> None:
+    """A series that dies of one bad setting has lost the others."""
+    path = plan(place, '[grid]\n"task.source" = ["source", "sauce"]\n')
+    done = series.sweep(path, run_dir=place / "runs")
+    failed = [told for told in done.trials if told.state == "failed"]
+    assert len(failed) == 1
+    assert "sauce" in failed[0].reason
+    assert done.exit_code == 1
+
+
+def test_a_search_shares_its_journal(place: Path) -> None:
+    """What was tried before is known to the next process."""
+    space = '[search]\ntrials = 3\n[search.space]\n"train.learning_rate" = { low = 1e-4, high = 1e-2, log = true }\n'
+    path = plan(place, 'open = "none"\n' + space)
+    done = series.sweep(path, run_dir=place / "runs")
+    assert len(done.trials) == 3
+    assert series.sweep(path, run_dir=place / "runs").trials == done.trials
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ('[grid]\n"model.wdth" = [16]\n', "width"),
+        ('[grid]\n"model.width" = ["wide"]\n', "width"),
+        ("", "grid, a list or a search"),
+        ('sets = ["a=1"]\n[[list]]\n', "sets"),
+        ('[search]\ntrials = 2\n[search.space]\n"train.clip" = { low = 0.1 }\n', "low and high"),
+    ],
+)
+def test_an_impossible_series_is_refused_before_its_first_trial(place: Path, text: str, word: str) -> None:
+    """A typing error in the last trial must not cost the night of the others."""
+    with pytest.raises(ConfigError, match=word):
+        series.sweep(plan(place, text), run_dir=place / "runs")
+    assert not list((place / "runs").glob("*/runs/*"))
