@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -59,7 +60,11 @@ def _default(value: ast.expr | None) -> str:
 
 
 def _kind(text: str) -> str:
-    return text.replace("Literal[", "").replace("tuple[str, ...]", "list of text").replace("]", "").replace("str", "text")
+    """Types in words: "Literal['a', 'b']" is 'a', 'b'; "int | Auto" is int or auto."""
+    text = re.sub(r"tuple\[(.*), \.\.\.\]", r"list of \1", text)
+    text = re.sub(r"Literal\[([^\]]*)\]", r"\1", text)
+    text = re.sub(r"\bstr\b", "text", text)
+    return text.replace("Auto", "'auto'").replace(" | ", " or ").replace("dict[text, Any]", "table")
 
 
 def results(runs: list[Path]) -> str:
