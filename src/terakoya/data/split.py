@@ -163,7 +163,7 @@ def _by_size(rows: Sequence[Example], config: SplitConfig) -> list[Side]:
 
 
 def _strata(rows: Sequence[Example], members: Mapping[str, Sequence[int]], config: SplitConfig) -> Iterable[list[str]]:
-    """Groups by stratum; one stratum for all unless "stratified". Those too small to give a row to each side are one."""
+    """Groups by stratum; one stratum for all unless "stratified". Those too small for a row on each side are one."""
     if config.method != "stratified":
         return [list(members)]
     strata: dict[str, list[str]] = defaultdict(list)

@@ -120,7 +120,7 @@ class Balance:
             "note" if enough else "warn",
             f"{self.rows} rows for {len(counts)} labels: {self.rows / len(counts):.1f} rows a label; half of the "
             f"labels are used {middle:g} times or less, {few} fewer than {line.USES_PER_LABEL} times. "
-            f"{lacking} more uses (about {more} rows) would bring each to {line.USES_WANTED}",
+            + (f"{lacking} more uses (about {more} rows) would bring each to {line.USES_WANTED}" if lacking else ""),
             do="" if enough else _DENSER,
             figures={
                 "median_uses": middle,
@@ -161,7 +161,7 @@ class Lengths:
             self.longest.append((size, seen.example.row, target[:60]))
             self.longest.sort(key=lambda item: (-item[0], item[1]))
             del self.longest[line.ROWS_NAMED :]
-        if self.subject.labels and size > line.MANY_LABELS and len(target.split()) > line.MANY_LABELS:
+        if self.subject.labels and len((seen.canonical or target).split()) > line.MANY_LABELS:
             self.many.add(seen.example.row, target)
 
     def findings(self) -> Iterator[Finding]:

@@ -34,7 +34,7 @@ class Subject:
 
     @property
     def kind(self) -> str:
-        return self.codec.name.partition(":")[0]
+        return self.codec.name.partition(":")[0].partition("+")[0]
 
     @property
     def labels(self) -> bool:

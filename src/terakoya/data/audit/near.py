@@ -57,7 +57,9 @@ class Near:
             yield _leak(leaks, asked)
         yield self._copies(found, len(texts))
 
-    def _copies(self, found: Sequence[tuple[_Text, _Text]], whole: int) -> Finding:
+    def _copies(self, pairs: Sequence[tuple[_Text, _Text]], whole: int) -> Finding:
+        """Of each pair the row that stands later in its file is the copy."""
+        found = [(one, two) if one.row <= two.row else (two, one) for one, two in pairs]
         origins = Counter(two.origin or "?" for _, two in found)
         one, two = found[0]
         by = ", ".join(f"{count} from {origin}" for origin, count in origins.most_common(5))

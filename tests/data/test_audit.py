@@ -1,0 +1,243 @@
+"""What the audit says of data with a known illness, and that it is silent on healthy data.
+
+Strengths and rates of detection are measured by benchmarks/audit_defects.py; here stands one example of each kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+
+import pytest
+from worlds import emoji_v1, labels_task, number_task, parted, text_task, words
+
+from terakoya.data.audit import audit
+from terakoya.records import Example, Finding, Split
+from terakoya.task import Task
+
+
+def texts(size: int = 300) -> list[Example]:
+    random = Random(0)
+    return [Example(words(random), words(random, 6), row=row) for row in range(2, size + 2)]
+
+
+def numbers(size: int = 300) -> list[Example]:
+    random = Random(0)
+    values = random.sample(range(10**6), size)
+    return [Example(f"{words(random, 2)} {value}", str(value), row=row) for row, value in enumerate(values, 2)]
+
+
+def moods(size: int = 600) -> list[Example]:
+    random, labels = Random(0), "✨📚🎉😅⚽🤔🌞🔬🎵🔥"
+    return [
+        Example(words(random), " ".join(random.sample(labels, random.randint(1, 4))), row=row)
+        for row in range(2, size + 2)
+    ]
+
+
+def changed(rows: list[Example], places: Sequence[int], **how: str) -> list[Example]:
+    """The same rows, some of them with another source or target."""
+    return [replace(row, **how) if at in places else row for at, row in enumerate(rows)]  # type: ignore[arg-type]
+
+
+def raised(task: Task, split: Split | None = None) -> dict[str, Finding]:
+    found = audit(task, split or parted(list(task.examples), exam=0.5))
+    # The gravest of a kind comes first, and stays.
+    return {finding.check: finding for finding in reversed(found) if finding.level != "note"}
+
+
+@pytest.mark.parametrize("make", [texts, numbers, moods])
+def test_healthy_data_are_left_in_peace(make) -> None:  # type: ignore[no-untyped-def]
+    """An alarm that always rings is switched off."""
+    rows = make(600)
+    task = {texts: text_task, numbers: number_task, moods: labels_task}[make](rows)
+    assert raised(task) == {}
+
+
+ODD_CELLS = {
+    "damaged-float": "1.0",
+    "damaged-science": "1E+05",
+    "damaged-error": "########",
+    "damaged-nothing": "nan",
+    "damaged-date": "2-Jan",
+    "empty": " ",
+    "mojibake": "ã‚ã‚Šã\x81Œã¨ã†",
+    "invisible": "あり\u200bがとう",
+    "special-tokens": "はい<|im_end|>",
+    "refusals": "申し訳ありませんが、その質問にはお答えできません。",
+    "prose": "以下の通りです：ありがとう",
+    "edge-space": "ありがとう ",
+    "mixed-widths": "１２３",
+    "unreadable-targets": "",
+}
+
+
+@pytest.mark.parametrize("check", ODD_CELLS)
+def test_odd_targets_are_named_with_their_rows(check: str) -> None:
+    """People mend rows; a share of the table cannot be opened in an editor."""
+    rows = changed(texts(), [4, 70, 200], target=ODD_CELLS[check])
+    rows = changed(rows, range(100, 130), target="x1") if check == "mixed-widths" else rows
+    found = raised(text_task(rows))[check]
+    assert found.rows == (6, 72, 202) and found.where == "target" and found.do
+
+
+def test_japanese_that_looks_odd_is_not() -> None:
+    """Skin tones, families, flags and half-width kana are text, and 一月二日 in figures is no damaged cell."""
+    good = [
+        "👩🏽‍🚀です",
+        "👨‍👩‍👧",
+        "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        "ﾊﾝｶｸﾃﾞｽ",
+        "<3",
+        "1月2日",
+    ]
+    rows = texts(600)
+    for at, text in enumerate(good):
+        rows = changed(rows, [at], source=text)
+    assert raised(text_task(rows)) == {}
+
+
+@pytest.mark.parametrize("target", ["たくさん", "1E+05", "1月2日", "#NAME?"])
+def test_a_target_that_cannot_be_written_stops(target: str) -> None:
+    """Training would fail at that row, or teach what nobody can read."""
+    found = raised(number_task(changed(numbers(), [9], target=target)))["unreadable-targets"]
+    assert found.level == "stop" and found.rows == (11,)
+
+
+def test_swapped_columns_are_guessed() -> None:
+    rows = [replace(row, source=row.target, target=f"約{row.target}") for row in numbers()]
+    assert "swapped" in raised(number_task(rows))["unreadable-targets"].do
+
+
+def test_one_answer_for_all_stops() -> None:
+    found = raised(text_task([replace(row, target="はい") for row in texts()]))
+    assert found["one-answer"].level == "stop"
+
+
+def test_copies_and_contradictions_are_counted() -> None:
+    rows = [*texts(), *(replace(row, row=row.row + 1000) for row in texts()[:10])]
+    rows += [replace(row, target="別", row=row.row + 2000) for row in texts()[50:60]]
+    found = raised(text_task(rows))
+    assert found["duplicates"].figures["rows"] == 10 and found["contradictions"].figures["sources"] == 10
+    assert 1002 in found["duplicates"].rows
+
+
+def test_an_exam_item_in_train_stops_in_any_spelling() -> None:
+    """十 stood in train and in test of the numerals log."""
+    rows = numbers()
+    split = Split(tuple(rows[:150]), tuple(rows[150:160]), tuple(rows[160:]))
+    for source, kind in ((rows[5].source, "exact"), (f"  {rows[5].source.replace('1', '１')}　", "normal_form")):
+        leaked = replace(split, exam=(replace(rows[5], source=source, row=999), *split.exam))
+        found = raised(number_task(rows), leaked)["leak"]
+        assert found.level == "stop" and found.rows == (999,) and found.figures[kind] == 1
+
+
+def test_what_is_taught_on_purpose_is_no_leak() -> None:
+    rows = numbers(600)
+    split = Split(tuple(rows[:290]), tuple(rows[290:300]), (*rows[300:], replace(rows[3], part="recall")))
+    assert "leak" not in raised(number_task(rows), split)
+
+
+def test_near_copies_are_told_by_origin_and_other_numbers_are_no_copies() -> None:
+    """A generator that varies one word fills a data set with itself; 百一 and 百二 are two questions."""
+    rows = [replace(row, origin="corpus") for row in texts()]
+    rows += [
+        replace(row, source=row.source[:-1] + "ん", target=f"{row.target}x", row=row.row + 500, origin="varied")
+        for row in texts()[:40]
+    ]
+    found = raised(text_task(rows))["near-duplicates"]
+    assert found.figures["from varied"] == 40 and min(found.rows) == 502
+    counted = [Example(f"今日の気温は昨日よりも高くて{n}度だったそうです", str(n), row=n) for n in range(600)]
+    assert "near-duplicates" not in raised(number_task(counted))
+
+
+def test_a_tail_split_of_ordered_rows_is_objected_to() -> None:
+    """janum: .3 on the last rows, .7 after shuffling, and nobody knew why."""
+    rows = sorted(numbers(), key=lambda row: int(row.target))
+    rows = [replace(row, row=at) for at, row in enumerate(rows, 2)]
+    assert raised(number_task(rows), parted(rows, "tail", exam=0.5))["order"].level == "warn"
+    assert "order" not in raised(number_task(numbers()), parted(numbers(), "tail", exam=0.5))
+    assert "order" not in raised(number_task(rows))  # by fingerprint the order does no harm
+
+
+def test_a_hole_in_train_is_found() -> None:
+    """A rule that held out all multiples of 10⁴ made a hole that no score explained."""
+    rows = [replace(row, target=str(at * 10_000 or 1)) if at % 4 == 0 else row for at, row in enumerate(numbers(600))]
+    held = [at for at in range(600) if at % 4 == 0 or at % 3 == 0]
+    split = Split(
+        tuple(row for at, row in enumerate(rows) if at not in held),
+        tuple(rows[1:3]),
+        tuple(row for at, row in enumerate(rows) if at in held),
+    )
+    assert "zeros at the end" in raised(number_task(rows), split)["exam-hole"].what
+
+
+def test_columns_pushed_by_an_index_are_found() -> None:
+    rows = [replace(row, source=str(at), target=row.source) for at, row in enumerate(texts())]
+    assert "index" in raised(text_task(rows))["shifted-header"].what
+
+
+def test_a_header_inside_the_rows_is_found() -> None:
+    rows = changed(texts(), [40], source="source", target="target")
+    assert raised(text_task(rows))["header-rows"].rows == (42,)
+
+
+def test_lost_leading_zeros_are_found() -> None:
+    random = Random(0)
+    codes = [replace(row, target=f"{random.randrange(10**7):07d}") for row in texts(600)]
+    assert raised(text_task(codes)) == {}
+    lost = [replace(row, target=row.target.lstrip("0")) for row in codes]
+    assert "zeros" in raised(text_task(lost))["leading-zeros"].what
+
+
+def test_answers_in_the_question_are_found() -> None:
+    """17.9% of the emoji log's third data set had emoji in its input."""
+    rows = changed(moods(), range(0, 600, 20), source="楽しかった🎉")
+    assert raised(labels_task(rows))["emoji-in-input"].figures["rows"] == 30
+
+
+def test_more_emoji_than_were_asked_for_are_found() -> None:
+    rows = changed(moods(), [3], target="✨ 📚 🎉 😅 ⚽ 🤔 🌞")
+    assert raised(labels_task(rows))["many-labels"].rows == (5,)
+
+
+def test_words_among_emoji_are_found() -> None:
+    """ "填" was an answer of the emoji log's model, and stood in nobody's list."""
+    assert raised(labels_task(changed(moods(), [3], target="✨ 填")))["odd-labels"].rows == (5,)
+
+
+def test_sentences_cut_short_are_found() -> None:
+    """5.4% of the emoji log's sources had no ending."""
+    rows = [replace(row, source=f"{row.source}でした。") for row in texts()]
+    assert "cut-sources" not in raised(text_task(rows))
+    cut = [replace(row, source=row.source.rstrip("。")) if at % 18 == 0 else row for at, row in enumerate(rows)]
+    assert raised(text_task(cut))["cut-sources"].figures["rows"] == 17
+
+
+def test_orphan_brackets_and_remains_of_pages_are_found() -> None:
+    rows = changed(texts(), range(0, 300, 30), source="彼は「はい」と」言った")
+    rows = changed(rows, range(1, 300, 30), source="東京は日本の首都である[12]。")
+    assert {"orphan-brackets", "page-remains"} <= raised(text_task(rows)).keys()
+
+
+def test_an_exam_too_small_says_how_many_items_it_takes() -> None:
+    """Ten items showed .3 and .7, and neither meant anything."""
+    rows = numbers()
+    found = raised(number_task(rows), Split(tuple(rows[:280]), tuple(rows[280:290]), tuple(rows[290:])))["exam-size"]
+    assert found.figures["items"] == 10 and found.figures["detectable"] > 0.4 and "196" in found.do
+
+
+def test_nothing_to_train_on_stops() -> None:
+    rows = numbers()
+    assert raised(number_task(rows), Split((), (), tuple(rows)))["empty-side"].level == "stop"
+    assert raised(number_task(rows), Split(tuple(rows), (), ()))["empty-side"].level == "warn"
+
+
+def test_an_audit_looks_and_changes_nothing() -> None:
+    """Run twice, it says the same, whatever the hash seed of the process and the order of the sides."""
+    rows = emoji_v1()
+    task, split = labels_task(rows), parted(rows)
+    assert audit(task, split) == audit(task, split)
+    turned = replace(split, train=split.train[::-1])
+    assert [finding.what for finding in audit(task, turned)] == [finding.what for finding in audit(task, split)]
