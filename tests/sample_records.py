@@ -121,7 +121,13 @@ def _examples(chance: Random, n: int) -> tuple[Example, ...]:
 def _step(number: int, chance: Random, floor: float = 0.02) -> Step:
     loss = floor + 5.3 * math.exp(-number / 220) + chance.random() * 0.08
     share = 1 / (1 + math.exp(-(number - 700) / 160)) if floor < 1 else 0.18
-    dev = {"exact": min(share, 0.99), "jaccard": share, "top_share": 1 - share * 0.9, "distinct_share": share * 0.97}
+    dev = {
+        "exact": min(share, 0.99),
+        "jaccard": share,
+        "top_share": 1 - share * 0.9,
+        "distinct_share": share * 0.97,
+        "loss": loss + 0.1,
+    }
     return Step(number, loss, loss, 1e-3, 0.8, 4096, number * 0.11, dev if number % 200 == 0 else None)
 
 

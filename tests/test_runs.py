@@ -202,6 +202,20 @@ def test_records_come_back_as_they_were_written(run: Run) -> None:
     assert finding["rows"] == [1, 2]
 
 
+def test_an_appended_file_begun_anew_is_the_old_one_or_the_new_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The step log is cut back to the checkpoint on a resume; a full disk at that moment loses nothing."""
+    for step in range(5):
+        run.append("steps.jsonl", {"step": step})
+    with monkeypatch.context() as patch:
+        _failing(patch, "fsync", errno.ENOSPC, 1)
+        with pytest.raises(DiskError):
+            run.restart("steps.jsonl", [{"step": 0}])
+        assert len(run.read_lines("steps.jsonl")) == 5
+    run.restart("steps.jsonl", [{"step": 0}, {"step": 1}])
+    run.append("steps.jsonl", {"step": 2})
+    assert [line["step"] for line in run.read_lines("steps.jsonl")] == [0, 1, 2]
+
+
 def test_a_path_outside_the_run_is_never_written(run: Run) -> None:
     """A task's name or a split's cannot carry a file out of its folder."""
     for name in ("../evil.txt", "/tmp/evil.txt", "a/../../evil.txt"):

@@ -55,12 +55,13 @@ def _loss(record: Record, lang: str) -> Any:
 
     if len(record.steps) < 2:
         return None
-    plain, trained = say(lang, "plain"), say(lang, "trained loss")
+    plain, trained, held = say(lang, "plain"), say(lang, "trained loss"), say(lang, "dev loss")
     steps = thinned(record.steps)
     values = [{"step": step.step, "loss": step.plain, "line": plain} for step in steps]
     if any(abs(step.loss - step.plain) > 1e-6 for step in steps):
         values += [{"step": step.step, "loss": step.loss, "line": trained} for step in steps]
-    colour = colours({plain: MODEL, trained: FAINT}, values)
+    values += [{"step": step.step, "loss": step.dev["loss"], "line": held} for step in _with_dev_loss(record)]
+    colour = colours({plain: MODEL, held: DATA, trained: FAINT}, values)
     layers: list[Any] = [
         plot(values)
         .mark_line(strokeWidth=1.6)
@@ -70,10 +71,13 @@ def _loss(record: Record, lang: str) -> Any:
             color=colour,
         )
     ]
-    known_figures = record.manifest.get("figures") or {}
-    marks = [(say(lang, name.replace("_", " ")), known_figures.get(name)) for name in ("even_guess", "prior_entropy")]
-    layers += marked([(name, float(at)) for name, at in marks if at is not None], steps[-1].step)
+    marks = [(say(lang, name.replace("_", " ")), record.figure(name)) for name in ("even_guess", "prior_entropy")]
+    layers += marked([(name, at) for name, at in marks if at is not None], steps[-1].step)
     return alt.layer(*layers).properties(width=WIDTH, height=190)
+
+
+def _with_dev_loss(record: Record) -> list[Any]:
+    return thinned([step for step in record.steps if step.dev and "loss" in step.dev])
 
 
 def _dev(record: Record, lang: str) -> Any:

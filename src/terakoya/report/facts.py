@@ -139,8 +139,8 @@ def _where(finding: Finding) -> str:
 
 def _settings(record: Record) -> tuple[tuple[str, str], ...]:
     """What decides a run most, with `auto` resolved."""
-    resolved = dict(flat(record.manifest.get("resolved") or {}))
-    told = dict(flat(record.config)) | resolved
+    resolved = flat(record.manifest.get("resolved") or {}, "train.")
+    told = dict(flat(record.config)) | dict(resolved)
     return tuple((key, str(told[key])) for key in _DECIDING if told.get(key) not in (None, ""))
 
 
@@ -157,7 +157,7 @@ def _results(record: Record, lang: str) -> Facts | None:
     last = record.steps[-1]
     rows = [
         (say(lang, "steps"), f"{last.step:,}"),
-        (say(lang, "tokens"), f"{sum(step.tokens for step in record.steps):,}"),
+        (say(lang, "tokens"), f"{last.tokens:,}"),
         (say(lang, "last loss"), f"{last.plain:.4f}"),
     ]
     main = record.main

@@ -75,7 +75,7 @@ def colours(tones: Mapping[str, str], values: Sequence[Mapping[str, Any]]) -> al
 
 def thinned(steps: Sequence[Any]) -> list[Any]:
     every = max(1, -(-len(steps) // _POINTS))
-    return [*steps[:-1][::every], steps[-1]]
+    return [*steps[:-1][::every], *steps[-1:]]
 
 
 def _finite(values: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -46,6 +46,12 @@ class Record:
         own = [score for score in self.scores if score.who == "model"]
         return next((score for score in own if not score.part), own[0] if own else None)
 
+    def figure(self, name: str) -> float | None:
+        """A figure that preflight or a guard measured: from the manifest, else from the finding that holds it."""
+        known = self.manifest.get("figures") or {}
+        held = [known, *(finding.figures for finding in self.findings)]
+        return next((float(figures[name]) for figures in held if name in figures), None)
+
     @property
     def openings(self) -> int | None:
         """How often the exam had been opened when this run was scored."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from terakoya.records import Score
 from terakoya.report import figures
 from terakoya.report.blocks import Block, Bullets, Charts, Heading, Table, Text, figure, heads
 from terakoya.report.record import Record
@@ -39,25 +40,31 @@ def _example_row(item: Mapping[str, Any], lang: str) -> tuple[str, ...]:
 
 
 def metrics(record: Record, lang: str) -> list[Block]:
-    if not record.scores:
+    main = record.main
+    if main is None:
         return []
-    head = heads(lang, ("who", "part", "metric", "score", "interval", "items"))
-    rows = tuple(
-        (
-            known(lang, score.who),
-            score.part or say(lang, "main part"),
-            score.metric,
-            figure(score.value),
-            f"{figure(score.low)} – {figure(score.high)}",
-            f"{score.n:,}",
-        )
-        for score in sorted(record.scores, key=lambda score: (score.part, score.metric, score.who != "model"))
-    )
-    blocks: list[Block] = [Charts(("scores",)), Table(head, rows, frozenset({3, 4, 5}))]
-    if main := record.main:
-        made = main.signature
-        blocks.append(Text(say(lang, "signature", exam=made.exam, metric=made.metric, decoding=made.decoding)))
-    return blocks
+    made = main.signature
+    blocks: list[Block] = [Charts(("scores",)), _score_table(record, main.metric, lang, folded="")]
+    blocks.append(Text(say(lang, "signature", exam=made.exam, metric=made.metric, decoding=made.decoding)))
+    others = dict.fromkeys(score.metric for score in record.scores if score.metric != main.metric)
+    titles = {name: f"{say(lang, 'metric')}: {name}" for name in others}
+    return [*blocks, *(_score_table(record, name, lang, folded=title) for name, title in titles.items())]
+
+
+def _score_table(record: Record, metric: str, lang: str, folded: str) -> Table:
+    """Who in the rows, parts of the exam in the columns."""
+    scores = {(score.who, score.part): score for score in record.scores if score.metric == metric}
+    parts = sorted({part for _, part in scores})
+    names = sorted(dict.fromkeys(who for who, _ in scores), key=lambda who: who != "model")
+    items = {part: max(score.n for (_, place), score in scores.items() if place == part) for part in parts}
+    head = [f"{part or say(lang, 'main part')} (n = {items[part]:,})" for part in parts]
+    rows = tuple((known(lang, who), *(_with_doubt(scores.get((who, part))) for part in parts)) for who in names)
+    numbers = frozenset(range(1, len(parts) + 1))
+    return Table((f"{metric} [{say(lang, 'interval')}]", *head), rows, numbers, folded)
+
+
+def _with_doubt(score: Score | None) -> str:
+    return f"{figure(score.value)} [{figure(score.low)}, {figure(score.high)}]" if score else "–"
 
 
 def analysis(record: Record, lang: str) -> list[Block]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 
 from terakoya.errors import CorruptError
 from terakoya.runs import about, checkpoints, disk
-from terakoya.runs.journal import Journal, read_lines
+from terakoya.runs.journal import Journal, read_lines, record_line
 from terakoya.runs.lock import Lock
 from terakoya.runs.opening import FORMAT, MANIFEST, check, new_folder, remove_temporary
 from terakoya.runs.secrets import without_secrets
@@ -126,12 +126,12 @@ class Run:
             self._journals[name] = Journal(path)
         self._journals[name].append(without_secrets(disk.plain(record)), durable=durable)
 
-    def restart(self, name: str) -> None:
-        """Begin an appended file anew (predictions are made again after a resume)."""
+    def restart(self, name: str, records: Iterable[Any] = ()) -> None:
+        """Begin an appended file anew with these records, in one step: a kill leaves the old file or the new one."""
         path = self._writable(name)
         if journal := self._journals.pop(name, None):
             journal.close()
-        disk.write_bytes(path, b"")
+        disk.write_bytes(path, b"".join(record_line(without_secrets(disk.plain(record))) for record in records))
 
     def has(self, name: str) -> bool:
         return (self.path / name).exists()

@@ -187,9 +187,7 @@ def noticed(run: Run, listener: Listener, finding: Finding) -> None:
 def cut_steps(run: Run, step: int) -> None:
     """Lines of the step log beyond the checkpoint are made again; they must not stand there twice."""
     kept = [line for line in run.read_lines("steps.jsonl") if int(line["step"]) <= step]
-    run.restart("steps.jsonl")
-    for line in kept:
-        run.append("steps.jsonl", line)
+    run.restart("steps.jsonl", kept)
 
 
 def write_state(state: TrainState, folder: Path) -> None:
