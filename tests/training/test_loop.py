@@ -53,10 +53,10 @@ def test_a_small_model_learns_to_write_backwards() -> None:
 
 
 @pytest.mark.parametrize("kind", ["fixed", "stream"])
-@pytest.mark.parametrize("average", [0.0, 0.9])
-def test_a_resumed_run_ends_in_the_same_bits(kind: str, average: float) -> None:
+@pytest.mark.parametrize(("average", "optimizer"), [(0.0, "muon"), (0.9, "adamw")])
+def test_a_resumed_run_ends_in_the_same_bits(kind: str, average: float, optimizer: str) -> None:
     """With dropout, in the middle of an epoch, and with averaged weights: weights are hashed, for losses hide much."""
-    every = {"steps": 20, "evaluate_every": 3, "average": average}
+    every = {"steps": 20, "evaluate_every": 3, "average": average, "optimizer": optimizer}
     states: list[TrainState] = []
     steps: list[Step] = []
     straight = small_model()

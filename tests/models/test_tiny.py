@@ -1,0 +1,247 @@
+"""Built-in models: their sizes, their folders, what they refuse, and that a batch changes nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from terakoya.codec import TextCodec
+from terakoya.config import DecodeConfig, ModelConfig
+from terakoya.decoding import answers
+from terakoya.errors import ConfigError, CorruptError, DataError, IncompatibleError
+from terakoya.models.model import Ask, Pair
+from terakoya.models.tiny import SIZES, TinyModel, build, load
+from terakoya.models.tiny_net import Shape
+from terakoya.models.tiny_text import END, Characters
+from terakoya.records import Turn
+from terakoya.training.losses import plain
+
+PAIRS = [Pair(Ask("一万二千"), "(0001,2000)", "row 1"), Pair(Ask("三"), "(0003)", "row 2"), Pair(Ask("九十"), "(0090)")]
+FAMILIES = ["encoder-decoder", "decoder"]
+
+
+def _model(family: str = "encoder-decoder", base: str = "tiny", seed: int = 1, **more: object) -> TinyModel:
+    return build(ModelConfig(base=base, family=family, **more), PAIRS, seed=seed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("base", "low", "high"), [("tiny", 55e3, 110e3), ("small", 200e3, 450e3), ("base", 4e6, 10e6)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_named_sizes_span_about_60_thousand_to_10_million_weights(
+    base: str, low: float, high: float, family: str
+) -> None:
+    card = _model(family, base).card
+    assert low <= card.weights <= high
+    assert card.family == family
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
+    one, same, other = (dict(_model(seed=seed).module.named_parameters()) for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["embed.weight"], other["embed.weight"])
+
+
+def test_building_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(4)
+    before = torch.get_rng_state()
+    _model()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("base", list(SIZES))
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_first_loss_is_near_an_even_guess(family: str, base: str) -> None:
+    """A first loss above the logarithm of the vocabulary means broken embeddings (15.8 instead of 10.5 in a log)."""
+    model = _model(family, base)
+    model.module.eval()
+    loss = plain(model.outputs(model.collate(PAIRS))).item()
+    assert loss < math.log(model.characters.outputs) + 0.5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_row_loses_nothing_by_its_neighbours(family: str) -> None:
+    """Filling must not be seen: scores of a row alone and in a batch of other lengths are equal."""
+    model = _model(family)
+    model.module.eval()
+    together = model.outputs(model.collate(PAIRS))
+    alone = [model.outputs(model.collate([pair])) for pair in PAIRS]
+    torch.testing.assert_close(together.logits, torch.cat([out.logits for out in alone]), rtol=1e-4, atol=1e-5)
+    assert torch.equal(together.targets, torch.cat([out.targets for out in alone]))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_later_answer_tokens_are_not_seen(family: str) -> None:
+    """A model that sees the answer learns to copy it and scores nothing at use."""
+    model = _model(family)
+    model.module.eval()
+    first, second = (
+        model.outputs(model.collate([Pair(Ask("三"), written)])).logits for written in ("(0003)", "(0029)")
+    )
+    same = 4  # "(00" is shared: scores for its three tokens and the one after it must agree
+    torch.testing.assert_close(first[: same - 1], second[: same - 1])
+    assert not torch.allclose(first[same:], second[same:], atol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_writing_with_a_cache_gives_the_scores_of_the_whole_pass(family: str) -> None:
+    model = _model(family)
+    model.module.eval()
+    batch = model.collate(PAIRS)
+    whole = model.module(batch.tensors["source"], batch.tensors["answer"], batch.tensors.get("mask"))
+    with torch.inference_mode():
+        state = model.start([pair.ask for pair in PAIRS])
+        for place in range(batch.tensors["answer"].shape[1]):
+            if place:
+                state.advance(batch.tensors["answer"][:, place])
+            torch.testing.assert_close(state.logits, model.module.logits(whole[:, place]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_rows_of_a_state_can_leave_and_be_repeated(family: str) -> None:
+    model = _model(family)
+    asks = [pair.ask for pair in PAIRS]
+    with torch.inference_mode():
+        state = model.start(asks)
+        state.advance(torch.tensor([1, 2, 3]))
+        state.select(torch.tensor([2, 0, 2]))
+        state.advance(torch.tensor([4, 5, 6]))
+        alone = model.start([asks[0]])
+        alone.advance(torch.tensor([1]))
+        alone.advance(torch.tensor([5]))
+    torch.testing.assert_close(state.logits[1:2], alone.logits, rtol=1e-4, atol=1e-4)
+    assert len(state.logits) == 3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_folder_loads_by_itself_and_answers_the_same(family: str, tmp_path: Path) -> None:
+    model = _model(family)
+    model.save(tmp_path / "model")
+    assert sorted(file.name for file in (tmp_path / "model").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "vocabulary.json",
+    ]
+    again = load(tmp_path / "model")
+    assert again.card == model.card
+    asks = [pair.ask for pair in PAIRS]
+    free = DecodeConfig(constrained=False)
+    assert answers(again, asks, TextCodec(), free, 9) == answers(model, asks, TextCodec(), free, 9)
+
+
+class TestFolders:
+    """What is torn, changed or from elsewhere is refused by name, and nothing in a folder can run."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        _model().save(tmp_path)
+        return tmp_path
+
+    @pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "model.safetensors"])
+    @pytest.mark.parametrize("harm", ["missing", "empty", "half"])
+    def test_a_harmed_file_is_named(self, folder: Path, name: str, harm: str) -> None:
+        file = folder / name
+        data = file.read_bytes()
+        file.unlink() if harm == "missing" else file.write_bytes(data[: len(data) // 2] if harm == "half" else b"")
+        with pytest.raises(CorruptError) as caught:
+            load(folder)
+        assert name in str(caught.value)
+
+    def test_another_models_weights_are_refused(self, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+        other = tmp_path_factory.mktemp("other")
+        _model(width=24).save(other)
+        (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+        with pytest.raises(CorruptError, match="belong to another model"):
+            load(folder)
+
+    def test_another_models_characters_are_refused(self, folder: Path) -> None:
+        (folder / "vocabulary.json").write_text(json.dumps({"answered": "abc", "asked": "def"}))
+        with pytest.raises(CorruptError, match="do not belong together"):
+            load(folder)
+
+    def test_a_newer_format_is_refused_with_what_to_do(self, folder: Path) -> None:
+        self._change(folder, format=99)
+        with pytest.raises(IncompatibleError, match="format 99"):
+            load(folder)
+
+    @pytest.mark.parametrize("shape", [{"width": 10**9}, {"width": -1}, {"heads": 7}, {"decoder": 0}, {"width": "48"}])
+    def test_a_shape_without_sense_is_refused_before_memory_is_taken(self, folder: Path, shape: dict[str, int]) -> None:
+        about = json.loads((folder / "config.json").read_text())
+        self._change(folder, shape=about["shape"] | shape)
+        with pytest.raises(CorruptError):
+            load(folder)
+
+    def test_a_folder_of_another_kind_is_refused(self, folder: Path) -> None:
+        (folder / "config.json").write_text('{"model_type": "t5"}')
+        with pytest.raises(CorruptError, match="no built-in model"):
+            load(folder)
+
+    def _change(self, folder: Path, **values: object) -> None:
+        about = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(about | values))
+
+
+class TestRefusals:
+    def test_a_source_or_target_that_does_not_fit_is_named_and_never_cut(self) -> None:
+        model = _model(max_source=4, max_target=11)
+        with pytest.raises(DataError, match=r"(?s)row 7.*source has 5 characters"):
+            model.collate([PAIRS[0], Pair(Ask("一二三四五"), "(0003)", "row 7")])
+        with pytest.raises(DataError, match=r"(?s)row 8.*target has 12 characters"):
+            model.collate([Pair(Ask("一"), "(0001,20000)", "row 8")])
+        assert not model.fits(Ask("一二三四五"))
+        assert model.fits(Ask("一二三四"))
+
+    def test_an_answer_with_a_strange_character_is_named(self) -> None:
+        with pytest.raises(DataError, match=r"(?s)row 9.*'x'"):
+            _model().collate([PAIRS[0], Pair(Ask("三"), "(00x3)", "row 9")])
+
+    def test_an_empty_source_and_no_rows_are_refused(self) -> None:
+        with pytest.raises(DataError, match="empty source"):
+            _model().collate([Pair(Ask(""), "(0003)")])
+        with pytest.raises(DataError, match="no row"):
+            build(ModelConfig(), [], seed=1)
+
+    def test_an_unknown_size_offers_the_nearest(self) -> None:
+        with pytest.raises(ConfigError) as caught:
+            build(ModelConfig(base="smal"), PAIRS, seed=1)
+        assert "small" in str(caught.value)
+
+    def test_heads_must_part_the_width(self) -> None:
+        with pytest.raises(ConfigError, match="parted among 5 heads"):
+            _model(width=32, attention_heads=5)
+
+
+def test_a_character_never_seen_is_read_as_unknown_and_answered() -> None:
+    """At use anything may be asked; a lone surrogate must not crash either."""
+    model = _model()
+    got = answers(model, [Ask("一𠮷☃"), Ask("\ud800"), Ask("\x00")], TextCodec(), DecodeConfig(constrained=False), 6)
+    assert len(got) == 3
+    assert model.characters.ids(["☃"], 1, left=True)[0, 0] == model.characters.unknown
+
+
+def test_characters_come_back_as_they_were() -> None:
+    characters = Characters("(0123,)", "一二三0")
+    ids = characters.ids(["(012,", "3)"], 5, left=False)
+    assert "".join(characters.pieces()[number] for number in ids[0]) == "(012,"
+    assert list(ids[1, 2:]) == [characters.pad] * 3
+    assert characters.pieces()[END] == ""
+    assert Characters.from_json(characters.to_json(), "").answered == characters.answered
+
+
+def test_only_what_was_answered_in_training_can_be_answered() -> None:
+    model = _model()
+    assert set(model.pieces()) == {"", *"(0123,9)"}
+    assert model.module.logits(torch.zeros(1, 48)).shape == (1, len(model.pieces()))
+
+
+def test_a_conversation_is_read_with_its_turns() -> None:
+    turns = (Turn("user", "一"), Turn("assistant", "二"))
+    model = build(ModelConfig(base="tiny"), [Pair(Ask("三", turns), "(3)")], seed=1)
+    assert model.length(Pair(Ask("三", turns), "(3)")) == len("一\n二\n三") + 3
+
+
+def test_a_shape_says_everything_about_the_weights() -> None:
+    model = _model()
+    assert Shape(**model.card.extra) == model.shape
