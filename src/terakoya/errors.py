@@ -68,9 +68,15 @@ class LockedError(TerakoyaError):
 
 
 class NumericError(TerakoyaError):
-    """A number stopped being finite."""
+    """A number stopped being finite, at training step `step`. `cause` is the likely one (training/diagnosis.py)."""
 
     exit_code = 8
+
+    def __init__(
+        self, what: str, *, where: str = "", do: str = "", saved: str = "", cause: str = "", step: int = 0
+    ) -> None:
+        super().__init__(what, where=where, do=do, saved=saved)
+        self.cause, self.step = cause, step
 
 
 class CorruptError(TerakoyaError):

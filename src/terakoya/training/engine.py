@@ -22,8 +22,9 @@ from torch import Tensor
 from terakoya.config import TrainConfig
 from terakoya.models.model import Batch, Model, Pair
 from terakoya.records import fingerprint
-from terakoya.training import numeric
+from terakoya.training import numeric, oom
 from terakoya.training.batches import Batches
+from terakoya.training.diagnosis import Scene, largest, likely
 from terakoya.training.losses import loss_for, plain
 from terakoya.training.optimizer import optimizers
 from terakoya.training.schedule import rate, warmup_steps
@@ -63,36 +64,75 @@ class Engine:
         self.warmup = warmup_steps(config, self.steps)
         self.decay = float(config.average)
         self.average = [weight.detach().clone() for weight in self.parameters] if self.decay else []
+        self.parts = 1  # of every batch, where memory was short
+        self.began = largest(self.weights)
+        self._last: tuple[int, float] = (0, 0.0)  # number and learning rate of the step done last
 
     @property
     def main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
     def step(self, number: int, *, stop: bool = False, late: bool = False) -> Did:
-        """Step `number`, counted from 0. Raises NumericError before a weight is touched."""
-        batches = self._batches(number)
-        targets = sum(batch.targets for batch in batches)
-        tokens = sum(batch.tokens for batch in batches)
-        counts = self._summed([targets, tokens, stop, late])
+        """Step `number`, counted from 0. Raises NumericError before a weight is touched, ConfigError out of memory."""
         share = rate(number, self.steps, self.config.schedule, self.warmup)
         learning_rate = share * float(self.config.learning_rate)
-        self._begin_chance(number)
-        losses = torch.zeros(2, device=self.accelerator.device)
-        for batch in batches:
-            losses += self._backward(batch, batch.targets / counts[0])
-        self._share_gradients(losses)
+        while (made := self._attempt(number, stop, late)) is None:
+            self._make_do(number)
+        losses, counts = made
         norm = torch.nn.utils.get_total_norm([w.grad for w in self.parameters if w.grad is not None])
         loss, plain_loss, size = torch.cat((losses, norm.reshape(1))).tolist()
         if not (math.isfinite(loss) and math.isfinite(size)):
-            self._refuse(number, batches, learning_rate)
+            self._refuse(number, learning_rate)
         self._update(number, share, norm, size)
+        self._last = (number, learning_rate)
         return Did(loss, plain_loss, size, learning_rate, int(counts[1]), bool(counts[2]), bool(counts[3]))
 
-    def _batches(self, number: int) -> list[Batch]:
-        """This process's share of the step's rows, ready on the device."""
+    def _attempt(self, number: int, stop: bool, late: bool) -> tuple[Tensor, list[float]] | None:
+        """Losses and counts, with the gradients in place; None where memory ran out."""
+        try:
+            return self._gradients(number, stop, late)
+        except (RuntimeError, MemoryError) as error:
+            if not oom.is_oom(error):
+                raise
+            return None
+
+    def _gradients(self, number: int, stop: bool, late: bool) -> tuple[Tensor, list[float]]:
+        batches = [self._ready(rows) for rows in self._rows(number)]
+        targets = sum(batch.targets for batch in batches)
+        tokens = sum(batch.tokens for batch in batches)
+        counts = self._summed([targets, tokens, stop, late])
+        self._begin_chance(number)
+        losses = torch.zeros(2, device=self.accelerator.device)
+        for batch in batches:
+            losses += self._backward(batch, batch.targets / counts[0] if counts[0] else 1.0)
+        self._share_gradients(losses)
+        return losses, counts
+
+    def _make_do(self, number: int) -> None:
+        """Work on smaller parts of the batch from now on where that is wanted and possible; else refuse."""
+        for weight in self.parameters:
+            weight.grad = None
+        oom.released()
+        rows = max(self._rows(number), key=len)
+        # Other processes wait for this one's gradients, and would wait for ever.
+        if self.config.on_oom == "halve" and len(rows) > 1 and self.accelerator.num_processes == 1:
+            self.parts *= 2
+            return
+
+        def attempt(some: Sequence[Pair]) -> None:
+            batch = self._ready(some)
+            self._backward(batch, 1.0)
+            for weight in self.parameters:
+                weight.grad = None
+
+        fits = oom.largest_that_fits(sorted(rows, key=self.model.length, reverse=True), attempt)
+        raise oom.refusal(number + 1, len(rows), self.config.accumulate * self.parts, fits)
+
+    def _rows(self, number: int) -> list[Sequence[Pair]]:
+        """This process's share of the step's rows, in the parts that are worked on at once."""
         world, place, parts = self.accelerator.num_processes, self.accelerator.process_index, self.config.accumulate
         shares = [self.batches.at(number * parts + part)[place::world] for part in range(parts)]
-        return [self._ready(rows) for rows in shares if rows]
+        return [part for rows in shares for part in oom.parted(rows, self.parts)]
 
     def _ready(self, rows: Sequence[Pair]) -> Batch:
         batch = self.model.collate(rows)
@@ -155,21 +195,38 @@ class Engine:
             for weight, part in zip(group, flat.split([weight.numel() for weight in group]), strict=True):
                 weight.grad.copy_(part.view_as(weight))
 
-    def _refuse(self, number: int, batches: Sequence[Batch], learning_rate: float) -> NoReturn:
+    def sound(self) -> None:
+        """Raises NumericError where the last update left a weight that is not finite: nothing of it may be kept."""
+        if not all(map(math.isfinite, largest(self.weights).values())):
+            self._refuse(*self._last)
+
+    def _refuse(self, number: int, learning_rate: float) -> NoReturn:
+        rows = [row for part in self._rows(number) for row in part]
+        names = [row.key or row.ask.source for row in rows]
+
+        def ask(places: Sequence[int], plainly: bool) -> Tensor:
+            self._begin_chance(number)
+            outputs = self.model.outputs(self._ready([rows[place] for place in places]))
+            return plain(outputs) if plainly else self.loss(outputs)
+
+        everything = range(len(rows))
         raise numeric.refusal(
-            what=next(filter(None, (self._cause(number, batch) for batch in batches)), "the step"),
+            what=numeric.cause(self.model.module, self.weights.items(), lambda: ask(everything, False)),
             step=number + 1,
-            rows=[key for batch in batches for key in batch.keys],
+            rows=names,
             learning_rate=learning_rate,
             dtype=self.parameters[0].dtype,
-        )
+            cause=likely(
+                Scene(
+                    self.model.module, self.weights, self.began, names, ask,
+                    self._ready(rows).targets, self.config, learning_rate, self._spelt,
+                )
+            ),
+        )  # fmt: skip
 
-    def _cause(self, number: int, batch: Batch) -> str:
-        def ask() -> Tensor:
-            self._begin_chance(number)
-            return self.loss(self.model.outputs(batch))
-
-        return numeric.cause(self.model.module, self.weights.items(), ask)
+    def _spelt(self, token: int) -> str:
+        pieces = self.model.pieces() if self.model.head == "sequence" else ()
+        return pieces[token] if token < len(pieces) else ""
 
     def answer_weights(self) -> dict[str, Tensor]:
         """Copies of the weights that answer: the averages where there are some."""

@@ -33,6 +33,7 @@ from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError, Interrupted
 from terakoya.models.model import Model
 from terakoya.records import Finding, Step
+from terakoya.training import oom
 from terakoya.training.batches import Batches
 from terakoya.training.engine import Engine
 from terakoya.training.interrupt import Shield
@@ -138,8 +139,11 @@ class _Training:
     def _one_step(self) -> None:
         started = time.monotonic()
         late = bool(self.config.minutes) and self.seconds >= 60 * self.config.minutes
+        parts = self.engine.parts
         did = self.engine.step(self.step, stop=self.shield.asked, late=late)
         self.step += 1
+        if self.engine.parts > parts:
+            self._notice(oom.halved(self.step, self.engine.parts, self.config.accumulate))
         self.seconds += time.monotonic() - started
         self.tokens += did.tokens
         # Seconds and tokens are totals: a line of the log says how far the training had come.
@@ -160,6 +164,7 @@ class _Training:
     def _look(self) -> None:
         """Ask dev, remember the best, decide whether to end, save."""
         started = time.monotonic()
+        self.engine.sound()
         if self.callbacks.evaluate is not None:
             try:
                 with self.shield.open(), self.engine.answering():
@@ -201,10 +206,13 @@ class _Training:
             self.callbacks.on_step(step)
         for guard in self.callbacks.guards if self.config.guards else ():
             for finding in guard(step):
-                if self.callbacks.on_finding is not None and self.engine.main:
-                    self.callbacks.on_finding(finding)
+                self._notice(finding)
                 if finding.level == "stop":
                     self.why = "guard"
+
+    def _notice(self, finding: Finding) -> None:
+        if self.callbacks.on_finding is not None and self.engine.main:
+            self.callbacks.on_finding(finding)
 
     def _finish(self) -> None:
         """Put the weights in place that shall answer."""
@@ -239,6 +247,7 @@ class _Training:
             "waited": self.waited,
             "solved": self.solved,
             "why": self.why,
+            "parts": self.engine.parts,
             "pending": asdict(self.pending) if self.pending else None,
             "guards": {guard.name: dict(guard.state()) for guard in self.callbacks.guards},
         }
@@ -252,6 +261,7 @@ class _Training:
         )  # fmt: skip
         self.best_step, self.best = int(facts["best_step"]), dict(facts["best"])
         self.waited, self.solved, self.why = int(facts["waited"]), int(facts["solved"]), facts["why"]
+        self.engine.parts = int(facts.get("parts", 1))
         self.pending = Step(**facts["pending"]) if facts["pending"] else None
         if any(name.startswith("best/") for name in state.tensors):
             self.best_weights = {name: torch.empty_like(weight) for name, weight in self.engine.weights.items()}

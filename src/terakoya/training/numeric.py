@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from terakoya.errors import NumericError
+from terakoya.training.diagnosis import Cause
 
 
 def finite(tensors: Iterable[Tensor]) -> bool:
@@ -59,14 +60,20 @@ def cause(module: nn.Module, named: Iterable[tuple[str, nn.Parameter]], ask: Cal
     return "the norm of all gradients (each gradient is finite)"
 
 
-def refusal(*, what: str, step: int, rows: Iterable[str], learning_rate: float, dtype: torch.dtype) -> NumericError:
-    listed = list(rows)
+def refusal(
+    *, what: str, step: int, rows: Iterable[str], learning_rate: float, dtype: torch.dtype, cause: Cause
+) -> NumericError:
+    """`what` is the place where it shows, `cause` what most likely brought it there."""
+    listed = list(cause.rows or rows)
     shown = ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
     return NumericError(
-        f"not finite: {what} (learning rate {learning_rate:.3g}, {str(dtype).removeprefix('torch.')}, rows: {shown})",
+        f"not finite: {what} (learning rate {learning_rate:.3g}, {str(dtype).removeprefix('torch.')}, "
+        f"{'bad rows' if cause.rows else 'rows'}: {shown})\nLikely cause: {cause.kind}: {cause.why}",
         where=f"step {step}",
-        do="Lower train.learning_rate first, then look at the rows named. In half precision: model.dtype = 'float32'.",
+        do=cause.do,
         saved="The weights of this step were not saved; the last checkpoint is sound.",
+        cause=cause.kind,
+        step=step,
     )
 
 

@@ -1,0 +1,81 @@
+"""Out of memory: recognised whoever says it, answered with the setting that fits or with smaller parts."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+
+from terakoya.errors import ConfigError
+from terakoya.records import Finding
+
+_SAID = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+Row = TypeVar("Row")
+
+
+def is_oom(error: BaseException) -> bool:
+    """Whether this is memory that could not be had: torch on a GPU, torch on a processor, Python."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _SAID)
+
+
+def released() -> None:
+    """Give back what the failed attempt left behind."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def parted(rows: Sequence[Row], parts: int) -> list[Sequence[Row]]:
+    """Rows in `parts` parts of equal size, the last one perhaps smaller; fewer parts where there are fewer rows."""
+    each = -(-len(rows) // parts)
+    return [rows[place : place + each] for place in range(0, len(rows), each)] if rows else []
+
+
+def largest_that_fits(rows: Sequence[Row], attempt: Callable[[Sequence[Row]], None]) -> int:
+    """How many of these rows (half, a quarter …) can be worked on at once, found by trying; 0: not even one."""
+    count = len(rows) // 2
+    while count:
+        try:
+            attempt(rows[:count])
+            return count
+        except (RuntimeError, MemoryError) as error:
+            if not is_oom(error):
+                raise
+        released()
+        count //= 2
+    return 0
+
+
+def refusal(step: int, rows: int, accumulate: int, fits: int) -> ConfigError:
+    """`rows` at once were too many, `fits` are not."""
+    if fits:
+        more = -(-rows // fits)
+        do = (
+            f"{fits} rows at once fit: set train.batch_size = {fits} and train.accumulate = {accumulate * more} (the "
+            "same steps), or train.on_oom = 'halve'."
+        )
+    else:
+        do = (
+            "Not even one row fits: take a smaller model, model.adaptation = 'lora', model.vocabulary = 'trimmed' or "
+            "train.checkpointing = true, or leave out the longest rows."
+        )
+    return ConfigError(f"out of memory with {rows} rows at once", where=f"step {step}", do=do, saved=KEPT)
+
+
+KEPT = "Nothing of this step was kept; the last checkpoint is sound."
+
+
+def halved(step: int, parts: int, accumulate: int) -> Finding:
+    """What is recorded when the batch was parted."""
+    return Finding(
+        "out-of-memory",
+        "warn",
+        f"out of memory at step {step}: from here on every batch is worked on in {parts} parts. Rows, gradients and "
+        "updates of a step stay the same; dropout is drawn otherwise",
+        do=f"To spare the attempt: train.batch_size divided by {parts} and train.accumulate = {accumulate * parts}.",
+        figures={"step": float(step), "parts": float(parts)},
+    )
