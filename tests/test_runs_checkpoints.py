@@ -172,16 +172,17 @@ def test_a_hundred_random_kills_never_strand_a_run(tmp_path: Path) -> None:
     run.save_checkpoint(1, writer(1))
     run.close()
     chance = random.Random(7)
-    known = 1
+    known, torn = 1, 0
     for _ in range(100):
-        in_child(lambda: _save_for_ever(path), kill_after=chance.uniform(0.002, 0.03))
+        in_child(lambda: _save_for_ever(path), kill_after=chance.uniform(0.003, 0.03))
+        torn += any((path / "checkpoints").glob(".tmp-*"))
         with Run.resume(path) as again:
             found = again.latest_checkpoint()
         assert not found.findings
         assert whole(found.path, found.step)
         assert found.step >= known
         known = found.step
-    assert known > 50
+    assert torn >= 10, "too few of the kills fell inside a save for this test to say anything"
 
 
 def _save_for_ever(path: Path) -> None:
