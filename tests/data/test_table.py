@@ -56,7 +56,7 @@ def test_a_list_is_a_set_of_labels_and_nothing_else(tmp_path: Path) -> None:
     assert made(tmp_path, lines, "x.jsonl", codec="labels").examples[0].target == "✨ 📚"
     with pytest.raises(DataError, match=r"x\.jsonl, line 1"):
         made(tmp_path, lines, "x.jsonl")
-    with pytest.raises(DataError, match="a source is|holds a list"):
+    with pytest.raises(DataError, match="holds a list"):
         made(tmp_path, '{"source": ["a"], "target": "b"}', "y.jsonl")
 
 

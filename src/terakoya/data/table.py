@@ -101,8 +101,11 @@ def _example(row: Row, wanted: TaskConfig, file: str, tags: tuple[str, ...]) -> 
 
 def _tags(row: Row) -> tuple[tuple[str, str], ...]:
     """An object of texts in the column `tags`; anything else there is the user's own affair."""
+    text = row.cells.get("tags", "")
+    if not text:
+        return ()
     try:
-        found = json.loads(row.cells.get("tags", ""))
+        found = json.loads(text)
     except ValueError:
         return ()
     if not isinstance(found, dict):

@@ -14,7 +14,7 @@ from terakoya.data.audit.answers import Answers, Sentences
 from terakoya.data.audit.balance import Balance, Lengths
 from terakoya.data.audit.characters import Characters
 from terakoya.data.audit.damage import Damage
-from terakoya.data.audit.look import Check, Seen, Subject, canonical_of, form_of
+from terakoya.data.audit.look import Check, Seen, Subject, canonical_of, form_of, number_of
 from terakoya.data.audit.near import Near
 from terakoya.data.audit.order import Order
 from terakoya.data.audit.repeats import Repeats
@@ -53,7 +53,8 @@ def _looked(subject: Subject, rows: Iterable[tuple[Example, Side]], tokenizer: T
     canonical = canonical_of(subject.codec)
     sees = [check.see for check in checks]
     for place, (example, side) in enumerate(rows):
-        seen = Seen(example, side, place, form_of(example), canonical(example.target))
+        form = form_of(example)
+        seen = Seen(example, side, place, form, number_of(form), canonical(example.target))
         for see in sees:
             see(seen)
     for check in checks:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from statistics import median
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import Fair, Seen, Subject, Tally, bars, number_of, percent, share, shown
+from terakoya.data.audit.look import Fair, Seen, Subject, Tally, bars, percent, share, shown
 from terakoya.records import Example, Finding, Level
 from terakoya.scoring.baselines import best_constant
 
@@ -23,7 +23,6 @@ class Balance:
         self.rare = 0  # uses of labels that came after LABELS_KEPT others
         self.rows = 0
         self.sample: Fair[Example] = Fair(1000)
-        self.holders: Counter[str] = Counter()  # rows that hold the label
 
     def see(self, seen: Seen) -> None:
         target = seen.canonical if seen.canonical is not None else seen.example.target
@@ -33,8 +32,8 @@ class Balance:
                 self.counts[label] += 1
             else:
                 self.rare += 1
-        if seen.canonical is not None:
-            self.sample.add(number_of(f"{seen.form}\n{target}"), replace(seen.example, target=target, accepted=()))
+        if seen.canonical is not None and self.sample.wants(seen.key):
+            self.sample.add(seen.key, replace(seen.example, target=target, accepted=()))
 
     @property
     def alike(self) -> bool:

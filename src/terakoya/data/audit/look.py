@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Generic, Protocol, TypeVar
 
 from terakoya.codec import Codec
@@ -32,23 +32,28 @@ class Subject:
     method: str = "hash"
     drawn: bool = False
 
-    @property
+    @cached_property
     def kind(self) -> str:
         return self.codec.name.partition(":")[0].partition("+")[0]
 
-    @property
+    @cached_property
     def labels(self) -> bool:
         return self.kind == "labels"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One row as every check sees it: `form` is the normal form of the source, `canonical` None for no legal target."""
+    """One row as every check sees it.
+
+    form       normal form of the source, and `key`, 64 bits that stand for it
+    canonical  the target as its codec writes it; None for no legal target
+    """
 
     example: Example
     side: Side
     place: int  # in the order of the file, counted from 0
     form: str
+    key: int
     canonical: str | None
 
 
@@ -91,11 +96,14 @@ class Fair(Generic[T]):
     """At most so many items of a stream, chosen by what they are: equal items stay or go together."""
 
     def __init__(self, most: int) -> None:
-        self.most, self.mask, self.seen = most, 0, 0
+        self.most, self.mask = most, 0
         self.items: list[tuple[int, T]] = []
 
+    def wants(self, number: int) -> bool:
+        """Whether an item of that number would be kept, so that the others need not be made."""
+        return not number & self.mask
+
     def add(self, number: int, item: T) -> None:
-        self.seen += 1
         if number & self.mask:
             return
         self.items.append((number, item))

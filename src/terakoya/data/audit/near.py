@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import Fair, Seen, level_by, number_of, percent, share, shown
+from terakoya.data.audit.look import Fair, Seen, level_by, percent, share, shown
 from terakoya.data.split import Side
 from terakoya.records import Finding
 
@@ -42,7 +42,8 @@ class Near:
         self.exam += seen.side == "exam"
         if len(seen.form) >= line.NEAR_LENGTH and seen.example.part != "recall":
             keep = self.taught if seen.side == "train" else self.asked
-            keep.add(number_of(seen.form), _Text(seen.form, seen.side, seen.example.origin, seen.example.row))
+            if keep.wants(seen.key):
+                keep.add(seen.key, _Text(seen.form, seen.side, seen.example.origin, seen.example.row))
 
     def findings(self) -> Iterator[Finding]:
         # Exam items come last, so that each is compared with all that is taught.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import Even, Fair, Seen, Subject, number_of, percent
+from terakoya.data.audit.look import Even, Fair, Seen, Subject, percent
 from terakoya.data.split import Side
 from terakoya.records import Finding
 
@@ -46,7 +46,7 @@ class Order:
         row = _Row(seen.form, seen.canonical if seen.canonical is not None else seen.example.target, seen.side)
         self.rows.add(row)
         if seen.side != "dev":
-            (self.taught if seen.side == "train" else self.asked).add(number_of(seen.form), row)
+            (self.taught if seen.side == "train" else self.asked).add(seen.key, row)
 
     def findings(self) -> Iterator[Finding]:
         method = self.subject.method

@@ -29,7 +29,7 @@ class Repeats:
         if seen.example.part == "recall":
             return  # taught on purpose
         self.seen += 1
-        form = number_of(seen.form)
+        form = seen.key
         if form & self.mask:
             return
         example = seen.example

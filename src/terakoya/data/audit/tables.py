@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from terakoya.codec import Codec
 from terakoya.codec.choose import choose_codec
 from terakoya.config import Config, TaskConfig
+from terakoya.data.audit import thresholds as line
+from terakoya.data.audit.characters import EMOJI
 from terakoya.data.audit.look import Subject, form_of
 from terakoya.data.split import Side, side, side_of_word
 from terakoya.data.table import metrics_for, stream_examples, table_task
+from terakoya.errors import DataError
 from terakoya.records import Example, Split
 from terakoya.task import Task
 
@@ -30,9 +34,12 @@ def held(path: Path, config: Config) -> tuple[Task, Split] | None:
 def streamed(path: Path, config: Config) -> tuple[Subject, Iterator[tuple[Example, Side]]]:
     """The table row by row. Sides are known where a row alone decides them: by hash, or by the author's column."""
     wanted = _named(config, path).task
-    codec = OpenLabels(wanted.separator) if wanted.codec == "labels" else choose_codec(wanted.codec, ())
-    if wanted.codec == "number":
-        codec = choose_codec("number", (), notation=wanted.notation)
+    codec: Codec
+    if wanted.codec == "labels":
+        first = islice(stream_examples(wanted, path.name, path.parent), 1000)
+        codec = OpenLabels([example.target for example, _ in first], wanted.separator)
+    else:
+        codec = choose_codec(wanted.codec, (), notation=wanted.notation)
     metrics = metrics_for(wanted, codec)
     method = "column" if wanted.split else "hash"
     return Subject(codec, next(iter(metrics.values())), method), _sided(wanted, path, config)
@@ -54,31 +61,42 @@ def _named(config: Config, path: Path) -> Config:
     )
 
 
-@dataclass(frozen=True)
 class OpenLabels:
-    """Labels whose set is not known yet: a stream cannot be read twice, so each target is judged by its own labels."""
+    """Labels whose set is not known yet, for a stream cannot be read twice. Each piece of a target is read once.
 
-    separator: str = ""
-    name: str = "labels"
-    _known: dict[str, Codec] = field(default_factory=dict, compare=False)
+    Whether labels are emoji is seen from the first rows; a word among emoji is then a label of its own, which the
+    check of characters objects to.
+    """
 
-    def _codec(self, target: str) -> Codec:
-        found = choose_codec("labels", [target], separator=self.separator)
-        self._known.clear()
-        self._known[found.write(target)] = found
-        return found
+    name = "labels"
 
-    def write(self, target: str) -> str:
-        return self._codec(target).write(target)
+    def __init__(self, first: Sequence[str], separator: str = "") -> None:
+        self.separator = separator or None
+        emoji = [target for target in first if EMOJI.search(target)]
+        mostly = len(emoji) >= line.EMOJI_TASK * len(first)
+        self._codec = choose_codec("labels", emoji[:1] if mostly else ["a"], separator=separator)
+        self._labels = lru_cache(maxsize=65536)(self._read)
 
-    def read(self, raw: str) -> str | None:
-        return self._known[raw].read(raw) if raw in self._known else None
+    def _read(self, piece: str) -> tuple[str, ...]:
+        try:
+            return tuple(self._codec.canonical(piece).split())
+        except DataError:
+            return tuple(piece.split())
 
     def canonical(self, target: str) -> str:
-        return self._codec(target).canonical(target)
+        found = {label for piece in target.split(self.separator) for label in self._labels(piece)}
+        if not found:
+            raise DataError("an empty set of labels cannot be taught", do="Remove the row or fill in its target.")
+        return " ".join(sorted(found))
+
+    def write(self, target: str) -> str:
+        return self.canonical(target)
+
+    def read(self, raw: str) -> str | None:
+        return raw or None
 
     def viable(self, prefix: str) -> bool:
-        return any(codec.viable(prefix) for codec in self._known.values())
+        return True
 
     def complete(self, written: str) -> bool:
-        return any(codec.complete(written) for codec in self._known.values())
+        return bool(written)

@@ -13,9 +13,6 @@ TOP_SHARE = 0.10
 TOP_RATIO = 3.0
 # With few labels the ratio says little: a constant that is right three times in four hides a model that never listens.
 TOP_MAJORITY = 0.75
-# exp(entropy) over the number of labels: 1 is even; Zipf's law over 300 labels gives about 0.35, the log's data 0.26.
-# It is told, and warned of only beside a leading label.
-FEW_EFFECTIVE = 0.30
 # Uses per label below which a small model cannot tell label from noise (the log had 9.1 uses and 3.4 samples a label
 # and learnt nothing; our set head learns from a median of 30). Counted as the median label, rare ones being many.
 USES_PER_LABEL = 10
@@ -58,7 +55,6 @@ LEAST_CODES = 20  # fewer say nothing
 INDEX_SHARE = 0.90
 # Rows whose source the codec can read as a target and whose target it cannot: the columns may be swapped.
 SWAPPED = 0.50
-EMPTY = 0.0  # an empty cell teaches silence: the first one counts
 
 # -- characters ------------------------------------------------------------------------------------------------
 # One mojibake, zero-width or template mark is told; from this share on it is a warning, and in targets always.
@@ -70,7 +66,6 @@ EMOJI_INPUT = 0.01
 EMOJI_TASK = 0.90  # share of labels that are emoji, from which on a task is an emoji task
 
 # -- answers ---------------------------------------------------------------------------------------------------
-REFUSALS = 0.0  # a refusal stored as an answer teaches to refuse: the first one counts
 PROSE = 0.002
 # An answer this many times longer than the median one (and than the 99th percentile), as "seven emoji" was.
 LONG_ANSWER = 4.0
