@@ -41,7 +41,7 @@ def _slices(table: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def read_hub(name: str, wanted: Sequence[str]) -> Iterator[Row]:
-    """Rows of "owner/name" or "owner/name:split" (train unless said) on the Hugging Face Hub.
+    """Rows of "owner/name", "owner/name/subset" or either with ":split" (train unless said) on the Hugging Face Hub.
 
     The `datasets` package guesses types: in a CSV `007` becomes 7 and `NA` nothing. So a CSV is opened a second time
     with every column declared a text; a column of another kind of file that is a float is refused.
@@ -65,14 +65,16 @@ def read_hub(name: str, wanted: Sequence[str]) -> Iterator[Row]:
 
 
 def _as_text(library: Any, repository: str, part: str) -> Any:
-    rows = library.load_dataset(repository, split=part, streaming=True)
-    builder = library.load_dataset_builder(repository)
+    named = repository.split("/")
+    place = ("/".join(named[:2]), *named[2:])  # a third part names one of several tables in one repository
+    rows = library.load_dataset(*place, split=part, streaming=True)
+    builder = library.load_dataset_builder(*place)
     if type(builder.config).__name__ != "CsvConfig":
         return rows
     names = rows.column_names or list(next(iter(rows), {}))
     texts = library.Features({column: library.Value("string") for column in names})
     return library.load_dataset(
-        repository, split=part, streaming=True, features=texts, keep_default_na=False, na_filter=False
+        *place, split=part, streaming=True, features=texts, keep_default_na=False, na_filter=False
     )
 
 
