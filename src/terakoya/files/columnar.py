@@ -66,7 +66,8 @@ def read_hub(name: str, wanted: Sequence[str]) -> Iterator[Row]:
 
 def _as_text(library: Any, repository: str, part: str) -> Any:
     named = repository.split("/")
-    place = ("/".join(named[:2]), *named[2:])  # a third part names one of several tables in one repository
+    # A third part names one of several tables in one repository; a folder goes the same way, and is no such name.
+    place = (repository,) if Path(repository).is_dir() else ("/".join(named[:2]), *named[2:])
     rows = library.load_dataset(*place, split=part, streaming=True)
     builder = library.load_dataset_builder(*place)
     if type(builder.config).__name__ != "CsvConfig":
