@@ -25,6 +25,7 @@ from terakoya.records import Example, Finding, Split, Step
 from terakoya.runs import Run
 from terakoya.scoring.baselines import evenly
 from terakoya.scoring.exam import judged
+from terakoya.scoring.health import health
 from terakoya.task import Task
 from terakoya.training.batches import Batches, Fixed, Stream
 from terakoya.training.loop import Guard, Taught, train
@@ -116,11 +117,14 @@ def dev_figures(lesson: Lesson, model: Model, max_tokens: int) -> Callable[[int]
         )
         sheet = judged("model", examples, found, lesson.task.codec, first)
         values = sheet.values(lesson.task.metric)
-        unreadable = sum(prediction.text is None for prediction in found)
+        seen = health([prediction.text for prediction in found])
         return {
             lesson.task.metric: sum(values) / len(values),
             "loss": plain_loss(model, pairs),
-            "unreadable": unreadable / len(found),
+            "unreadable": seen.unreadable,
+            # The collapse meter of the record: one answer for everything shows here long before the loss tells.
+            "top_share": seen.top_share,
+            "distinct_share": seen.distinct / len(found),
         }
 
     return figures
