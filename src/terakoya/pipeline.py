@@ -27,6 +27,7 @@ from terakoya.task import Task
 
 if TYPE_CHECKING:
     from terakoya.compare import Comparison
+    from terakoya.data.generate import Generated
     from terakoya.models.model import Model
     from terakoya.training.teach import Lesson
 
@@ -283,6 +284,36 @@ def split(experiment: str, output: Path, *, overrides: Sequence[str] = ()) -> di
         write_examples(output / f"{name}.jsonl", getattr(plan.split, name))
     sizes: dict[str, str | int] = {name: len(getattr(plan.split, name)) for name in ("train", "dev", "exam")}
     return {**sizes, "exam fingerprint": plan.split.exam_fingerprint, "method": plan.split.method}
+
+
+def generate(
+    experiment: str,
+    *,
+    output: Path | None = None,
+    overrides: Sequence[str] = (),
+    estimate: bool = False,
+    i_have_the_right: bool = False,
+    listener: Listener | None = None,
+) -> Generated:
+    """Let a teacher make the table that an experiment names in task.data, or go on making it; nothing is paid twice.
+
+    The generation folder (journal, index, what was rejected) lies beside the table and bears its name.
+    """
+    from terakoya.data import generate as room
+
+    found = catalog.find_experiment(experiment, overrides)
+    if output is None and not found.config.task.data:
+        raise ConfigError("where to?", do="Name the table with --output FILE, or in the config: [task] data = …")
+    table = output or found.folder / found.config.task.data
+    return room.generate(
+        found.config,
+        table.with_suffix(".generation"),
+        table,
+        estimate=estimate,
+        i_have_the_right=i_have_the_right,
+        listener=listener,
+        home=found.folder,
+    )
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,33 @@ def evaluate(
 
 
 @app.command()
+def generate(
+    experiment: Annotated[str, typer.Argument(help="an experiment with a [teacher], shipped or a TOML file")],
+    output: Annotated[Path | None, typer.Option("--output", help="the table to make; task.data unless said")] = None,
+    overrides: Overrides = None,
+    estimate: Annotated[bool, typer.Option("--estimate", help="say what it would cost, and send nothing")] = False,
+    i_have_the_right: Annotated[
+        bool, typer.Option("--i-have-the-right", help="train on this teacher's output without a licence in the config")
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Let a teacher make a data set; paid once, kept whatever happens, balanced while it is made."""
+    from terakoya import pipeline
+    from terakoya.cli import show
+
+    with show.listening(json=json) as listener:
+        made = pipeline.generate(
+            experiment,
+            output=output,
+            overrides=overrides or [],
+            estimate=estimate,
+            i_have_the_right=i_have_the_right,
+            listener=listener,
+        )
+    return show.generated(made, json=json)
+
+
+@app.command()
 def audit(
     subject: Annotated[str, typer.Argument(help="a table, a TOML file or a shipped experiment")],
     overrides: Overrides = None,

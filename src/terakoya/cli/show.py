@@ -227,6 +227,29 @@ def _chosen(answer: Mapping[str, Any], top: int, threshold: float) -> dict[str, 
     return chosen
 
 
+def generated(made: Any, *, json: bool) -> int:
+    """How many rows, at what cost, what was turned away and why, and which labels lead."""
+    if json:
+        _json({**asdict(made), "top_share": made.top_share})
+        return int(not made.complete and made.estimate is None)
+    if made.estimate is not None:
+        told = made.estimate
+        print(safe(f"{told.requests} requests, {told.likely:.4f} {made.currency} likely, {told.worst:.4f} at worst"))
+        print(safe(told.basis))
+        return 0
+    print(f"{made.rows} of {made.wanted} rows in {made.output}")
+    asked = f"{made.requests} requests ({made.reused} answers reused)"
+    print(f"{asked}, {made.cost:.4f} {made.currency}; ledger: {made.ledger}")
+    for reason, count in sorted(made.rejected.items(), key=lambda item: -item[1]):
+        print(safe(f"  rejected {count:5}  {reason}"))
+    if made.labels:
+        top = "  ".join(f"{label} {count}" for label, count in made.labels[:10])
+        print(safe(f"{made.kinds} labels, the first one {made.top_share:.1%}: ") + top)
+    for note in made.notes:
+        print(safe(note))
+    return int(not made.complete)
+
+
 def counts(sizes: Mapping[str, Any], *, json: bool) -> int:
     if json:
         _json(sizes)
