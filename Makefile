@@ -3,7 +3,8 @@
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup setup-dev run test lint check clean
+.PHONY: help setup setup-dev run test lint check clean bench-numerals bench-emoji bench-training bench-hub \
+	bench-teacher torture-teacher bench-audit bench-comparison bench-guards bench-startup
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -25,6 +26,38 @@ lint: setup-dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench-numerals: setup-dev ## kanji numerals from nothing: three seeds, 20,000 fresh numbers, the log's 160 rows
+	$(BIN)/python benchmarks/numerals.py
+
+bench-emoji: setup-dev ## sets without collapse: all seeds, baselines, ablations
+	$(BIN)/python benchmarks/emoji.py
+
+bench-training: setup-dev ## training the built-in model against transformers' Trainer
+	$(BIN)/python benchmarks/training_speed.py
+
+bench-hub: setup-dev ## fine-tuning and decoding at real sizes against the usual tools
+	$(BIN)/python benchmarks/hub_training.py
+	$(BIN)/python benchmarks/hub_decoding.py
+
+bench-teacher: setup-dev ## throughput of the teacher client
+	$(BIN)/python benchmarks/teacher_throughput.py
+
+torture-teacher: setup-dev ## a thousand kills while answers are paid for
+	$(BIN)/python benchmarks/teacher_torture.py
+
+bench-audit: setup-dev ## planted defects found, clean data left alone; five million rows
+	$(BIN)/python benchmarks/audit_defects.py
+	$(BIN)/python benchmarks/audit_speed.py
+
+bench-comparison: setup-dev ## false alarms, power and coverage of compare
+	$(BIN)/python benchmarks/comparison.py
+
+bench-guards: setup-dev ## faults planted in training, stopped and named; healthy runs left alone
+	$(BIN)/python benchmarks/guards.py
+
+bench-startup: setup-dev ## `terakoya --help` beside a bare import of typer
+	$(BIN)/python benchmarks/startup.py
 
 check: lint test ## what CI runs
 
