@@ -5,6 +5,7 @@ Strengths and rates of detection are measured by benchmarks/audit_defects.py; he
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
@@ -236,8 +237,37 @@ def test_nothing_to_train_on_stops() -> None:
 
 def test_an_audit_looks_and_changes_nothing() -> None:
     """Run twice, it says the same, whatever the hash seed of the process and the order of the sides."""
-    rows = emoji_v1()
+    rows = emoji_v1()[:300]
     task, split = labels_task(rows), parted(rows)
     assert audit(task, split) == audit(task, split)
     turned = replace(split, train=split.train[::-1])
     assert [finding.what for finding in audit(task, turned)] == [finding.what for finding in audit(task, split)]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "縺",
+        "Ã",
+        "､",
+        "\u201a",
+        "<|",
+        "[",
+        "「",
+        "?",
+        "AI",
+        "すみません、",
+        "#",
+        "1",
+        "９",
+        "\u200d",
+        "\U000e0041",
+        "あ ",
+    ],
+)
+def test_no_cell_costs_more_than_its_length(piece: str) -> None:
+    """A pattern that tries every way to fail would hang on one row of five million."""
+    rows = changed(texts(50), [3], source=piece * 20_000, target=piece * 20_000)
+    begun = time.process_time()
+    audit(text_task(rows), parted(rows, exam=0.5))
+    assert time.process_time() - begun < 5

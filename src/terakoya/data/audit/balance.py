@@ -9,7 +9,7 @@ from dataclasses import replace
 from statistics import median
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import Fair, Seen, Subject, Tally, bars, percent, share, shown
+from terakoya.data.audit.look import Fair, Seen, Subject, Tally, bars, number_of, percent, share, shown
 from terakoya.records import Example, Finding, Level
 from terakoya.scoring.baselines import best_constant
 
@@ -27,7 +27,7 @@ class Balance:
     def see(self, seen: Seen) -> None:
         target = seen.canonical if seen.canonical is not None else seen.example.target
         self.rows += 1
-        for label in target.split() if self.subject.labels else (target,):
+        for label in target.split() if self.subject.labels else (_name(target),):
             if label in self.counts or len(self.counts) < line.LABELS_KEPT:
                 self.counts[label] += 1
             else:
@@ -139,6 +139,11 @@ _DENSER = (
     "Decide the label set before generating (teacher.labels) and stop at a density (teacher.density); or leave rare "
     "labels out."
 )
+
+
+def _name(target: str) -> str:
+    """A target as its own name; a long one by its beginning and what stands for the rest."""
+    return target if len(target) <= line.LONG_TEXT else f"{target[:100]}… {number_of(target):x}"
 
 
 class Lengths:

@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from typing import Generic, Protocol, TypeVar
 
 from terakoya.codec import Codec
-from terakoya.data.audit.thresholds import ROWS_NAMED
+from terakoya.data.audit.thresholds import LONG_TEXT, ROWS_NAMED
 from terakoya.data.split import Side
 from terakoya.errors import DataError
 from terakoya.records import Example, Finding, Level
@@ -133,7 +133,6 @@ class Even(Generic[T]):
 def canonical_of(codec: Codec) -> Callable[[str], str | None]:
     """The canonical form of targets, None where the codec cannot write one or does not read back what it wrote."""
 
-    @lru_cache(maxsize=65536)
     def canonical(target: str) -> str | None:
         try:
             form = codec.canonical(target)
@@ -141,7 +140,8 @@ def canonical_of(codec: Codec) -> Callable[[str], str | None]:
         except DataError:
             return None
 
-    return canonical
+    cached = lru_cache(maxsize=65536)(canonical)
+    return lambda target: cached(target) if len(target) <= LONG_TEXT else canonical(target)
 
 
 def form_of(example: Example) -> str:

@@ -43,7 +43,9 @@ class Near:
         if len(seen.form) >= line.NEAR_LENGTH and seen.example.part != "recall":
             keep = self.taught if seen.side == "train" else self.asked
             if keep.wants(seen.key):
-                keep.add(seen.key, _Text(seen.form, seen.side, seen.example.origin, seen.example.row))
+                keep.add(
+                    seen.key, _Text(seen.form[: 4 * line.LONG_TEXT], seen.side, seen.example.origin, seen.example.row)
+                )
 
     def findings(self) -> Iterator[Finding]:
         # Exam items come last, so that each is compared with all that is taught.

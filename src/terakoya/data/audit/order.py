@@ -43,7 +43,8 @@ class Order:
     def see(self, seen: Seen) -> None:
         if seen.example.part == "recall":
             return
-        row = _Row(seen.form, seen.canonical if seen.canonical is not None else seen.example.target, seen.side)
+        target = seen.canonical if seen.canonical is not None else seen.example.target
+        row = _Row(seen.form[: line.LONG_TEXT], target[: line.LONG_TEXT], seen.side)
         self.rows.add(row)
         if seen.side != "dev":
             (self.taught if seen.side == "train" else self.asked).add(seen.key, row)

@@ -95,4 +95,5 @@ ROWS_NAMED = 20  # rows a finding names
 NEAR_ROWS = 20_000  # rows that near copies are looked for among, a side
 LABELS_KEPT = 100_000  # different labels counted; beyond, rare ones are counted together
 FINGERPRINTS_KEPT = 4_000_000  # rows remembered for repeats; beyond, a fair sample of the sources is kept
+LONG_TEXT = 500  # characters of a text that are kept where many texts are
 SAMPLE = 20_000  # rows of a stream that are kept whole, for checks that need a set
