@@ -135,7 +135,8 @@ def test_full_larger_units_are_written_as_such_where_that_is_wanted() -> None:
     codec = quantity_codec(promote=True)
     for target, promoted in (
         ("塩 小さじ<1*3>", "塩 大さじ1"), ("塩 小さじ<2*2>", "塩 小さじ4"), ("肉 <500*3>g", "肉 1.5kg"),
-        ("水 <250*4>ml", "水 1L"), ("酒 小さじ<1*6>〜<2*6>", "酒 大さじ2〜4"), ("塩 小さじ<1*3>〜<2*2>", "塩 小さじ3〜4"),
+        ("水 <250*4>ml", "水 1L"), ("酒 小さじ<1*6>〜<2*6>", "酒 大さじ2〜4"),
+        ("塩 小さじ<1*3>〜<2*2>", "塩 小さじ3〜4"),
     ):  # fmt: skip
         assert codec.canonical(target) == promoted == codec.read(codec.write(target))
         assert codec.canonical(promoted) == promoted

@@ -4,9 +4,9 @@ A target may hold products in angle brackets, and so may an answer:
 
     大根 <5/4*5/2>本（約<300*5/2>g）   reads as   大根 25/8本（約750g）
 
-Digit by digit a small model scales .12 of unseen pairs of quantity and factor, with products .94 (docs/lessons.md). Both
-sides of the sign are numbers as recipes write them: 250, ２５０, 1.5, 3/4, ½, 1と1/2, 1・1/2, 1½, 1,000, 半. Values are
-exact fractions. A `<` that opens no product is text; it is written twice.
+Digit by digit a small model scales .12 of unseen pairs of quantity and factor, with products .94 (docs/lessons.md).
+Both sides of the sign are numbers as recipes write them: 250, ２５０, 1.5, 3/4, ½, 1と1/2, 1・1/2, 1½, 1,000, 半.
+Values are exact fractions. A `<` that opens no product is text; it is written twice.
 
 Canonical form: equal value, equal text. A whole number is written as one. Beside a metric unit (g kg ml cc L cm …) a
 value that ends within three decimals is a decimal; everywhere else it is a reduced fraction, improper where it is one
@@ -30,14 +30,15 @@ VULGAR = {
     "⅚": Fraction(5, 6), "⅛": Fraction(1, 8), "⅜": Fraction(3, 8), "⅝": Fraction(5, 8), "⅞": Fraction(7, 8),
 }  # fmt: skip
 METRIC = (
-    "kg", "g", "mg", "ml", "mL", "dl", "dL", "cc", "L", "l", "cm", "ｋｇ", "ｇ", "ｍｌ", "ｍＬ", "ｃｃ", "Ｌ", "ｃｍ", "㎏", "㎖",
-    "㎝", "㏄", "グラム", "キロ", "リットル", "センチ",
+    "kg", "g", "mg", "ml", "mL", "dl", "dL", "cc", "L", "l", "cm", "ｋｇ", "ｇ", "ｍｌ", "ｍＬ", "ｃｃ", "Ｌ",
+    "ｃｍ", "㎏", "㎖", "㎝", "㏄", "グラム", "キロ", "リットル", "センチ",
 )  # fmt: skip
 COUNTERS = (
-    "カップ", "合", "個", "コ", "ケ", "本", "枚", "片", "かけ", "丁", "束", "切れ", "缶", "袋", "玉", "株", "房", "滴", "つまみ",
-    "つかみ", "杯", "パック", "枝", "節", "尾", "匹", "羽", "粒", "箱", "瓶", "びん", "膳", "人分", "人前", "皿", "ネット", "塊",
-    "かたまり", "山", "さや", "腹", "斤", "升", "巻", "把", "食", "ふり", "振り", "絞り", "包", "プッシュ", "茎", "柵", "さく",
-    "台", "セット", "串", "ブロック", "シート", "ロール", "ポーション", "カット", "はい", "ぱい", "つ",
+    "カップ", "合", "個", "コ", "ケ", "本", "枚", "片", "かけ", "丁", "束", "切れ", "缶", "袋", "玉", "株", "房",
+    "滴", "つまみ", "つかみ", "杯", "パック", "枝", "節", "尾", "匹", "羽", "粒", "箱", "瓶", "びん", "膳", "人分",
+    "人前", "皿", "ネット", "塊", "かたまり", "山", "さや", "腹", "斤", "升", "巻", "把", "食", "ふり", "振り",
+    "絞り", "包", "プッシュ", "茎", "柵", "さく", "台", "セット", "串", "ブロック", "シート", "ロール",
+    "ポーション", "カット", "はい", "ぱい", "つ",
 )  # fmt: skip
 SPOONS = ("大さじ", "小さじ", "大匙", "小匙", "おおさじ", "こさじ", "カップ")
 RANGE = "〜～~\\-－–"  # between the ends of a range, as a class of characters
@@ -53,8 +54,8 @@ NUMBER = (
     rf"|{_WHOLE}[.．]{_D}{{1,4}}|{_WHOLE}|{_VULGAR}|半)"
 )
 _PRODUCT = rf"<{NUMBER}\*{NUMBER}>"
-_OUTSIDE = rf"(?<![0-9０-９.．/／,])"
-_AFTER = rf"(?![0-9０-９.．/／,]*[0-9０-９])"
+_OUTSIDE = r"(?<![0-9０-９.．/／,])"
+_AFTER = r"(?![0-9０-９.．/／,]*[0-9０-９])"
 _PLAIN = rf"{_OUTSIDE}(?!半){NUMBER}{_AFTER}"
 _UNITS = "|".join(sorted({*METRIC, *COUNTERS}, key=len, reverse=True))
 
@@ -65,7 +66,8 @@ _ESCAPED = re.compile(rf"({_PRODUCT})|<")
 _NUMBER = re.compile(rf"{_PRODUCT}|{_PLAIN}")
 # A run of numbers (a range has two) with the spoon before it or the unit after it.
 _QUANTITY = re.compile(
-    rf"(?P<spoon>(?:{'|'.join(SPOONS)})[ 　約]{{0,2}})?(?P<numbers>(?:{_PRODUCT}|{_PLAIN})(?:[{RANGE}](?:{_PRODUCT}|{_PLAIN}))?)"
+    rf"(?P<spoon>(?:{'|'.join(SPOONS)})[ 　約]{{0,2}})?"
+    rf"(?P<numbers>(?:{_PRODUCT}|{_PLAIN})(?:[{RANGE}](?:{_PRODUCT}|{_PLAIN}))?)"
     rf"(?:(?P<unit>{_UNITS})(?!{NO_QUANTITY}))?"
 )
 # Larger units that amounts may be promoted to: how many of the smaller make one, and which amounts are worth it.

@@ -1,0 +1,74 @@
+"""Scales ingredient lines, exactly and by rule: the oracle of the task, and a helper for whole lists.
+
+scale("しょうゆ 大さじ1/2", Fraction(3))              # しょうゆ 大さじ3/2
+scale_list(recipe, "2人分→5人分")                      # line by line; lines without quantities stay
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from terakoya.codec.quantity import METRIC, read_number, spell
+from terakoya.errors import DataError
+from terakoya.tasks.quantities.parse import amounts, read_factor, read_question
+
+
+def scale(line: str, factor: Fraction) -> str:
+    """The line with every quantity multiplied, in the form that the exam's README calls canonical."""
+    return _replaced(line, lambda text, after: _product(text, after, factor))
+
+
+def with_products(line: str, factor: str) -> str:
+    """The line as a model shall answer it: `大さじ<1/2*3>`."""
+    return _replaced(line, lambda text, after: f"<{text}*{factor}>")
+
+
+def answer(source: str) -> str | None:
+    """The rule: the scaled line of a question, None where it is no question."""
+    question = read_question(source)
+    return None if question is None else scale(question.line, question.factor)
+
+
+def questions(recipe: str, factor: str) -> list[str]:
+    """A whole ingredient list as questions for the model or the rule, one a line; empty lines are left out."""
+    if read_factor(factor) is None:
+        raise DataError(f"'{factor}' is no factor", do="Write it as 3倍, 1/2倍, 1.5倍, 半分 or 2人分→5人分.")
+    return [f"{line.rstrip()} を{factor}" for line in recipe.splitlines() if line.strip()]
+
+
+def scale_list(recipe: str, factor: str, ask: Callable[[str], str | None] = answer) -> str:
+    """A whole ingredient list scaled line by line; empty lines stay where they were.
+
+    ask  answers one question: the rule, or a taught model. A line that it cannot answer is refused (DataError).
+    """
+    asked = iter(questions(recipe, factor))
+    return "\n".join(_answered(next(asked), ask) if line.strip() else line for line in recipe.splitlines())
+
+
+def _answered(question: str, ask: Callable[[str], str | None]) -> str:
+    found = ask(question)
+    if found is None:
+        raise DataError("there is no answer to this line", where=question, do="Scale it by hand.")
+    return found
+
+
+def _replaced(line: str, new: Callable[[str, str], str]) -> str:
+    pieces, last = [], 0
+    for begin, end in amounts(line):
+        pieces += [line[last:begin], new(line[begin:end], line[end:])]
+        last = end
+    return "".join((*pieces, line[last:]))
+
+
+def _product(text: str, after: str, factor: Fraction) -> str:
+    """Decimal as it was written, or where whole grams and the like no longer are; else a fraction."""
+    decimal = "." in text or "．" in text
+    whole = text.isdecimal() and _measured(after)
+    return spell(read_number(text) * factor, decimal=decimal or whole)
+
+
+def _measured(after: str) -> bool:
+    """Whether a metric unit follows, behind the other end of a range too."""
+    rest = after.lstrip("0123456789０１２３４５６７８９〜～~-－–.．/／と・")
+    return rest.startswith(METRIC)

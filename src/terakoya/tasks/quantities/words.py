@@ -1,0 +1,65 @@
+"""What ingredient lines are made of: our own hand-written lists, and strings that mean nothing.
+
+Half of the names that are taught are random strings: only so does a small model learn to copy names that it has never
+seen, instead of knowing the ones that it has.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from random import Random
+
+from terakoya.codec.quantity import VULGAR
+
+HIRAGANA = "".join(chr(code) for code in range(0x3041, 0x3094))
+KATAKANA = "".join(chr(code) for code in range(0x30A1, 0x30F7)) + "ー"
+# Kanji of recipes beyond the 2,965 of JIS level 1.
+_RARE = (
+    "椒炒茹醂蒟蒻餃飩檸檬蠣鰆鱚鮪鰊鰹鱧鯵饂飥餡饅餉檬柚橘蕨薊茗荷蕗芹蓮萵苣菠薐筍椎榎蒡蔥韮葱薑蒜棗胡桃杏"
+    "榛栗酢鹸麩麴麹糀醤醬醪醢羹粽糯稗粟黍蕎穂莢豌豆腸餅饂鱈鰯鯖鯛鰤鱒鮎鮑鮨鯉鰻蛤蜆蟹海老烏賊蛸昆鱗鰭鍋釜"
+    "匙皿碗"
+)
+
+
+@cache
+def kanji() -> str:
+    """The kanji of JIS X 0208 level 1, in its order, and some of recipes beyond it."""
+    rows = range(16, 48)
+    codes = (bytes((0xA0 + row, 0xA0 + cell)) for row in rows for cell in range(1, 95))
+    return "".join(dict.fromkeys("".join(code.decode("euc_jp", "ignore") for code in codes) + _RARE))
+
+
+@cache
+def words() -> Mapping[str, tuple[str, ...]]:
+    """The lists of words.toml by name."""
+    text = (resources.files(__package__) / "words.toml").read_text(encoding="utf-8")
+    return {name: tuple(dict.fromkeys(words.split())) for name, words in tomllib.loads(text).items()}
+
+
+@cache
+def alphabet() -> str:
+    """Every character of a name: syllables, kanji, Latin letters, and what stands in our lists."""
+    signs = "".join(VULGAR)
+    latin = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZＡＢＣＤＥＦＧ&'!?~"
+    listed = "".join("".join(group) for group in words().values())
+    return "".join(dict.fromkeys(signs + HIRAGANA + KATAKANA + latin + kanji() + listed))
+
+
+def nonsense(random: Random) -> str:
+    """A name that means nothing: syllables, kanji or a mixture, one to nine characters."""
+    length = 1 + int(9 * random.random() ** 1.4)
+    kind = random.random()
+    if kind < 0.25:
+        return _string(random, HIRAGANA, length)
+    if kind < 0.5:
+        return _string(random, KATAKANA, length)
+    if kind < 0.65:
+        return _string(random, kanji(), min(length, 5))
+    return "".join(_string(random, random.choice((HIRAGANA, KATAKANA, kanji(), kanji())), 1) for _ in range(length))
+
+
+def _string(random: Random, characters: str, length: int) -> str:
+    return "".join(characters[int(random.random() * len(characters))] for _ in range(length))
