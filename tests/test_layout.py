@@ -29,6 +29,8 @@ SHELVES = {
 SAME_SHELF = {
     ("records", "errors"): "values refuse in the house's words",
     ("text", "errors"): "text refuses in the house's words",
+    ("sets", "decoding"): "a model is asked with dropout off, whatever its head",
+    ("sets", "set_decoding"): "sets asks, set_decoding computes",
     ("report", "runs"): "a run folder is read in one place only: the record is remade from it",
     ("asking", "decoding"): "asking withholds what decoding wrote",
     ("skill", "catalog"): "a saved skill finds its task and its model by name",

@@ -79,7 +79,7 @@ class ModelConfig(Section):
     vocabulary: Literal["full", "trimmed"] = "full"
     new_tokens: Literal["needed", "none"] = "needed"
     new_token_init: Literal["meaning", "mean", "random"] = "meaning"
-    label_init: Literal["random", "names"] = "random"
+    label_init: Literal["auto", "random", "names"] = "auto"  # auto: from names where labels have some
     template: Literal["auto", "chat", "plain"] = "auto"
     instruction: str = ""  # put before every source; the task's own where ""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -134,6 +134,7 @@ class DecodeConfig(Section):
     constrained: bool = True  # held to the codec's written language
     objective: Literal["auto", "probability", "jaccard", "f1"] = "auto"  # what best-expected maximises
     logit_adjustment: float = Field(default=0.0, ge=0)  # tau of the label prior at decoding
+    share_cap: float = Field(default=1.3, ge=0)  # set answers: a label's largest share, × its share in training; 0: none
     max_tokens: int = Field(default=0, ge=0)  # 0: from the longest target
     batch_size: int = Field(default=64, ge=1)
     abstain_below: float = Field(default=0.0, ge=0, le=1)

@@ -65,6 +65,7 @@ class Outputs:
     targets: Tensor
     sizes: Tensor | None = None
     prior: Tensor | None = None  # (V,) or (L,) log share of each token or label in the training data, where known
+    counts: Tensor | None = None  # (V,) or (L,) how often each stands in the training data, where known
 
 
 class State(Protocol):
@@ -84,12 +85,26 @@ class State(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Toll:
+    """What a label costs in an answer, so that it takes no more than its share; `label` is its number.
+
+    price  in units of the metric: a set that holds the label must be worth that much more
+    share  of all labels answered, that the label may take; each label answered earns `price * share`
+    """
+
+    label: int
+    price: float
+    share: float
+
+
 @dataclass(frozen=True)
 class SetScores:
     """A set head's answer before decoding: label logits (B, L) and size logits (B, S), sizes 1..S."""
 
     labels: Tensor
     sizes: Tensor
+    tolls: tuple[Toll, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@
 A source longer than `max_source` is never cut: training refuses it by name (DataError), and at use `fits` says
 no, upon which decoding gives an unfinished answer that nobody can mistake for one. Characters never seen in
 training are read as <unknown>. `tiny_net` holds the network, `tiny_state` the writing of answers, `tiny_text` the
-characters; a head for sets stands on `Net.encoder` and shares `TinyBase` with the sequence head below.
+characters; `tiny_set` is the model for sets of labels.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,14 +19,15 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, CorruptError, DataError, IncompatibleError, nearest
 from terakoya.models.model import Ask, Batch, Card, Outputs, Pair, SetScores
+from terakoya.models.tiny_files import fill, read_json, source_text, write_json
 from terakoya.models.tiny_net import Net, Shape
+from terakoya.models.tiny_set import TinySetModel, build_set, load_set
 from terakoya.models.tiny_state import TinyState
 from terakoya.models.tiny_text import END, Characters
 
@@ -143,9 +143,9 @@ class TinyModel:
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: weight.detach().cpu().contiguous() for name, weight in self.module.named_parameters()}
         save_file(weights, folder / "model.safetensors")
-        _write(folder / "vocabulary.json", self.characters.to_json())
+        write_json(folder / "vocabulary.json", self.characters.to_json())
         about = {"format": FORMAT, "kind": "terakoya", "head": self.head, "name": self.name}
-        _write(folder / "config.json", about | {"shape": asdict(self.shape)})
+        write_json(folder / "config.json", about | {"shape": asdict(self.shape)})
 
     def _asked(self, sources: Sequence[str]) -> dict[str, Tensor]:
         """Ids (B, S) flush right; the mask (B, 1, 1, S) only where the rows differ in length."""
@@ -182,19 +182,23 @@ class TinyModel:
             )
 
 
-def source_text(ask: Ask) -> str:
-    """What a built-in model reads: the turns of a conversation on lines of their own, the source last."""
-    return "\n".join([*(turn.content for turn in ask.turns), ask.source]) if ask.turns else ask.source
-
-
 def build(
-    config: ModelConfig, pairs: Iterable[Pair], labels: tuple[str, ...] = (), *, seed: int, dropout: float | None = None
-) -> TinyModel:
+    config: ModelConfig,
+    pairs: Iterable[Pair],
+    labels: tuple[str, ...] = (),
+    *,
+    seed: int,
+    dropout: float | None = None,
+    label_names: Mapping[str, Sequence[str]] | None = None,
+) -> TinyModel | TinySetModel:
     """A fresh model for these pairs: their characters are its vocabulary, their lengths and a quarter more its limits.
 
     Where rows are drawn without end, hand in a sample large enough to hold every character and the longest row.
-    `labels` are for a head for sets. The same seed gives the same weights on every machine.
+    `labels` call for a head for sets unless the config asks for a sequence; `label_names` are words that tell of them.
+    The same seed gives the same weights on every machine.
     """
+    if config.head == "set" or (labels and config.head == "auto"):
+        return build_set(config, pairs, labels, seed=seed, label_names=label_names)
     size = SIZES.get(config.base)
     if size is None:
         raise ConfigError(f"'{config.base}' is no built-in size", where="model.base", do=nearest(config.base, SIZES))
@@ -216,21 +220,23 @@ def build(
     return model
 
 
-def load(folder: Path) -> TinyModel:
+def load(folder: Path) -> TinyModel | TinySetModel:
     """The model in a folder that `save` wrote. Reads numbers and text only: nothing in the folder can run."""
-    about = _read(folder / "config.json")
+    about = read_json(folder / "config.json")
     if not isinstance(about, dict) or about.get("kind") != "terakoya":
         raise CorruptError("this is no built-in model", where=str(folder / "config.json"))
+    if about.get("head") == "set":
+        return load_set(folder)
     if about.get("format") != FORMAT:
         raise IncompatibleError(
             f"this model has format {about.get('format')} and this version reads {FORMAT}",
             where=str(folder),
             do="Open it with the version of terakoya that made it.",
         )
-    characters = Characters.from_json(_read(folder / "vocabulary.json"), str(folder / "vocabulary.json"))
+    characters = Characters.from_json(read_json(folder / "vocabulary.json"), str(folder / "vocabulary.json"))
     shape = _read_shape(about, characters, folder)
     model = TinyModel(str(about.get("name")), shape, characters)
-    _fill(model.module, folder / "model.safetensors")
+    fill(model.module, folder / "model.safetensors")
     return model
 
 
@@ -283,31 +289,3 @@ def _read_shape(about: Mapping[str, Any], characters: Characters, folder: Path) 
     if (shape.vocabulary, shape.outputs) != (characters.size, characters.outputs):
         raise CorruptError("vocabulary and weights do not belong together", where=str(folder))
     return shape
-
-
-def _fill(module: Net, file: Path) -> None:
-    wanted = dict(module.named_parameters())
-    try:
-        weights = load_file(file)
-    except FileNotFoundError as error:
-        raise CorruptError("the weights are missing", where=str(file)) from error
-    except (SafetensorError, OSError) as error:
-        raise CorruptError(f"the weights cannot be read ({error})", where=str(file)) from error
-    if {name: weight.shape for name, weight in weights.items()} != {name: w.shape for name, w in wanted.items()}:
-        raise CorruptError("these weights belong to another model", where=str(file))
-    with torch.no_grad():
-        for name, weight in wanted.items():
-            weight.copy_(weights[name])
-
-
-def _write(file: Path, value: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(value, ensure_ascii=True, indent=1) + "\n", encoding="utf-8")
-
-
-def _read(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CorruptError("a file of the model is missing", where=str(file)) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise CorruptError(f"a file of the model cannot be read ({error})", where=str(file)) from error

@@ -1,0 +1,110 @@
+"""Asking a model that scores sets: each answer is the set whose expected metric is largest.
+
+    settle(model, dev_asks, config.decode)                       # once the weights stand
+    predictions(model, asks, config.decode) -> list[Prediction]  # in the order of `asks`
+
+An answer holds legal labels only, each once; a text in which nothing is known gets the set that suits the data best,
+a text without a visible character gets no answer. How answers were asked for: `described(decode)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from terakoya.config import DecodeConfig
+from terakoya.decoding import asking
+from terakoya.models.model import Ask, Model, SetScores, Toll
+from terakoya.records import Prediction
+from terakoya.set_decoding import Found, Objective, Rows
+
+_SHOWN = 20  # labels told with their probabilities, beyond those answered
+_WATCHED = 0.03  # share of all labels in training from which a label's share among the answers is watched
+_FEWEST = 50  # asks from which shares can be told
+_ROUNDS = 10  # halvings of the interval in which a price lies
+_DEAREST = 0.5
+
+
+def objective(decode: DecodeConfig) -> Objective:
+    return "f1" if decode.objective == "f1" else "jaccard"
+
+
+def predictions(model: Model, asks: Sequence[Ask], decode: DecodeConfig) -> list[Prediction]:
+    """One prediction for each ask: the set, how probable exactly this set is, and the labels' own probabilities."""
+    found: list[Prediction] = []
+    for first in range(0, len(asks), decode.batch_size):
+        batch = asks[first : first + decode.batch_size]
+        known = [ask for ask in batch if model.fits(ask)]
+        answers = iter(_rows(model, known, decode).found(objective(decode)) if known else ())
+        for ask in batch:
+            fits = model.fits(ask)
+            found.append(_told(ask, next(answers), model.labels) if fits else Prediction(ask.source, "", None))
+    return found
+
+
+def settle(model: Model, asks: Sequence[Ask], decode: DecodeConfig) -> None:
+    """No frequent label may take more than `decode.share_cap` times its share in the training data: find its price.
+
+    Where one label stands in half of the data, the set with the best expectation holds it nearly always, because
+    it is the safest guess. A price on it (a Lagrange multiplier: in units of the metric) is paid for every answer that
+    holds it, and answers are those of largest expectation less price; the smallest price that keeps the share is
+    found on these asks, of which the targets are not looked at. Watched are labels of at least 3% of the training
+    data: shares of rarer ones cannot be told from a few hundred answers. The prices travel with the model.
+    """
+    model.tolls = ()  # type: ignore[attr-defined]
+    known = [ask for ask in asks if model.fits(ask)]
+    if not decode.share_cap or len(known) < _FEWEST:
+        return
+    counts = np.asarray(model.counts, dtype=np.float64)  # type: ignore[attr-defined]
+    model.tolls = _prices(_rows(model, known, decode), counts / counts.sum(), decode)  # type: ignore[attr-defined]
+
+
+def _prices(rows: Rows, share: np.ndarray[tuple[int], np.dtype[np.float64]], decode: DecodeConfig) -> tuple[Toll, ...]:
+    watched = [int(label) for label in np.flatnonzero(share >= _WATCHED)]
+    tolls: tuple[Toll, ...] = ()
+    while len(tolls) < 3:  # each label with a price doubles the sets to be tried
+        taken = _shares(rows, tolls, decode, len(share))
+        free = [label for label in watched if label not in {toll.label for toll in tolls}]
+        over = [label for label in free if taken[label] > decode.share_cap * share[label]]
+        if not over:
+            break
+        label = max(over, key=lambda one: taken[one] / share[one])
+        low, high, limit = 0.0, _DEAREST, decode.share_cap * share[label]
+        for _ in range(_ROUNDS):
+            middle = (low + high) / 2
+            trial = (*tolls, Toll(label, middle, float(limit)))
+            low, high = (low, middle) if _shares(rows, trial, decode, len(share))[label] <= limit else (middle, high)
+        tolls = (*tolls, Toll(label, high, float(limit)))
+    return tolls
+
+
+def _shares(
+    rows: Rows, tolls: tuple[Toll, ...], decode: DecodeConfig, labels: int
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    answered = [label for members, _ in rows.best(objective(decode), tolls) for label in members]
+    return np.bincount(answered, minlength=labels) / max(1, len(answered))
+
+
+def described(decode: DecodeConfig) -> str:
+    """How sets are asked for, as it stands in a score's signature."""
+    parts = ["best-expected", f"objective={objective(decode)}"]
+    parts += [f"share_cap={decode.share_cap:g}"] if decode.share_cap else []
+    parts += [f"logit_adjustment={decode.logit_adjustment:g}"] if decode.logit_adjustment else []
+    return " ".join(parts)
+
+
+def _rows(model: Model, asks: Sequence[Ask], decode: DecodeConfig) -> Rows:
+    with asking(model):
+        scores: SetScores = model.set_scores(asks)
+    prior = model.log_prior if decode.logit_adjustment else None  # type: ignore[attr-defined]
+    return Rows(scores, tau=decode.logit_adjustment, prior=prior)
+
+
+def _told(ask: Ask, found: Found, labels: Sequence[str]) -> Prediction:
+    order = np.argsort(-found.chances, kind="stable")[: max(_SHOWN, len(found.labels))].tolist()
+    shown = list(dict.fromkeys([*order, *found.labels]))
+    told = tuple((labels[one], float(found.chances[one])) for one in sorted(shown, key=lambda n: -found.chances[n]))
+    raw = " ".join(labels[one] for one in found.labels)
+    text = " ".join(sorted(labels[one] for one in found.labels))
+    return Prediction(ask.source, raw, text, found.probability, told)
