@@ -37,7 +37,7 @@ from terakoya.training.batches import Fixed
 from terakoya.training.loop import train
 from terakoya.training.losses import plain
 from terakoya.training.recipe import resolve
-from terakoya.training.teach import drawer
+from terakoya.training.lesson import drawer
 
 PROMISE = 1.5
 WARM = 20  # steps that are not counted

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from terakoya import decoding
+from terakoya import consensus, decoding, sets
 from terakoya.config import DecodeConfig
+from terakoya.errors import DataError
 from terakoya.models.model import Ask, Model, Pair
 from terakoya.records import Example, Prediction
 from terakoya.task import Task
@@ -17,13 +18,16 @@ SLACK = 8  # tokens more than the longest answer known, so that a slightly longe
 def predictions(
     model: Model, asks: Sequence[Ask], task: Task, decode: DecodeConfig, *, max_tokens: int, seed: int = 0
 ) -> list[Prediction]:
-    """One prediction for each ask, in order."""
-    found = [
-        Prediction(ask.source, answer.raw, decoding.read(answer, task.codec), answer.probability)
-        for ask, answer in zip(
-            asks, decoding.answers(model, asks, task.codec, decode, max_tokens=max_tokens, seed=seed), strict=True
-        )
-    ]
+    """One prediction for each ask, in order. A model with a set head answers with sets, whatever the method."""
+    if model.head == "set":
+        found = sets.predictions(model, asks, decode)
+    else:
+        ask_all = consensus.agreed if decode.method == "best-expected" else decoding.answers
+        answers = ask_all(model, asks, task.codec, decode, max_tokens=max_tokens, seed=seed)
+        found = [
+            Prediction(ask.source, answer.raw, decoding.read(answer, task.codec), answer.probability)
+            for ask, answer in zip(asks, answers, strict=True)
+        ]
     return [withheld(prediction, task, decode) for prediction in found]
 
 
@@ -46,12 +50,20 @@ def longest_answer(model: Model, pairs: Sequence[Pair]) -> int:
     """Tokens of the longest answer among these pairs, with room for a slightly longer one."""
     if model.head == "set":
         return 0
-    lengths = (model.length(row) - model.length(Pair(row.ask, "")) for row in pairs)
-    return max(lengths, default=0) + SLACK
+    return max((_length(model, row) for row in pairs), default=0) + SLACK
 
 
-def described(decode: DecodeConfig, *, verify: bool = True) -> str:
+def _length(model: Model, row: Pair) -> int:
+    try:
+        return model.length(row) - model.length(Pair(row.ask, ""))
+    except DataError:  # a row that cannot be taught; preflight names all of them together
+        return 0
+
+
+def described(decode: DecodeConfig, *, verify: bool = True, head: str = "sequence") -> str:
     """How answers were asked for, as it stands in a score's signature: only what may change an answer."""
+    if head == "set":
+        return sets.described(decode)
     parts: list[str] = [decode.method]
     if decode.method == "beam":
         parts.append(f"beams={decode.beams}")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from terakoya.compare import Comparison
     from terakoya.data.generate import Generated
     from terakoya.models.model import Model
-    from terakoya.training.teach import Lesson
+    from terakoya.training.lesson import Lesson
 
 RUNS = Path("runs")
 
@@ -130,9 +130,9 @@ def _with_recall(task: Task, split: Split) -> Split:
 def _prepared(plan: Plan, opened: Run) -> tuple[Lesson, Model, int]:
     """The model, made for this data; every `auto` resolved and the whole config written down."""
     from terakoya.skill import moved
-    from terakoya.training import teach
+    from terakoya.training.lesson import prepared
 
-    lesson, model, max_tokens = teach.prepared(
+    lesson, model, max_tokens = prepared(
         plan.task, plan.split, plan.config, catalog.find_model_maker(plan.config.model.base)
     )
     opened.write_text("config.toml", write_config(moved(lesson.config, plan.folder, opened.path)))
@@ -145,7 +145,7 @@ def _teach(opened: Run, lesson: Lesson, model: Model, max_tokens: int, anyway: b
     from terakoya.training import preflight, teach
 
     tell.stage("preflight")
-    _heed(opened, preflight.preflight(lesson, model), tell, anyway)
+    _heed(opened, preflight.preflight(lesson, model, opened.path), tell, anyway)
     tell.stage("train", f"{lesson.config.train.steps} steps of {lesson.config.train.batch_size} rows")
     taught = teach.teach(lesson, model, opened, tell, max_tokens=max_tokens)
     opened.note(training=taught)
@@ -326,12 +326,13 @@ class Examination:
 
 def doctor(experiment: str, *, overrides: Sequence[str] = (), show_tokens: bool = False) -> Examination:
     """Audit and preflight, without training."""
-    from terakoya.training import preflight, teach
+    from terakoya.training import preflight
+    from terakoya.training.lesson import prepared
 
     plan = planned(catalog.find_experiment(experiment, overrides))
     maker = catalog.find_model_maker(plan.config.model.base)
-    lesson, model, _ = teach.prepared(plan.task, plan.split, plan.config, maker)
-    found = (*audited(plan), *preflight.preflight(lesson, model))
+    lesson, model, _ = prepared(plan.task, plan.split, plan.config, maker)
+    found = (*audited(plan), *preflight.preflight(lesson, model, RUNS))
     return Examination(found, preflight.shown_tokens(lesson, model) if show_tokens else "")
 
 

@@ -239,7 +239,7 @@ def _embedding(scene: Scene, name: str, rows: Sequence[int], how: str) -> Cause:
     bad = _bad_rows(scene)
     return Cause(
         "broken embedding",
-        f"{'row' if len(rows) == 1 else 'rows'} {', '.join(told)}{more} of {name} {'is' if len(rows) == 1 else 'are'} {how}",
+        f"{len(rows)} of the rows of {name} ({len(scene.weights[name]):,}) {how}: {', '.join(told)}{more}",
         "For new tokens set model.new_token_init = 'meaning'; else load the checkpoint again from its source.",
         bad if len(bad) < len(scene.rows) else (),
     )

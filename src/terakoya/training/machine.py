@@ -17,7 +17,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 def memory_left(device: torch.device | None = None) -> int | None:
     """Bytes that may still be taken: of the device, of the machine, of the control groups; None where nobody tells."""
     if device is not None and device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        # What torch holds and does not use is as good as free.
+        spare = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + spare
     known = [left for left in (_machine(), _groups(), _address_space()) if left is not None]
     return max(0, min(known)) if known else None
 

@@ -1,0 +1,96 @@
+"""The course of the loss: whether it runs away, and whether anything is learnt at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from terakoya.records import Finding, Step
+
+_SMOOTH = 0.9  # of ten steps or so
+_SLOW = 0.98  # of fifty
+
+
+class Divergence:
+    """A loss far above where it began: at once when it leaps, after some steps when it climbs.
+
+    even  nats of an even guess (0: not known); no model that guesses badly is called diverging below it
+    """
+
+    name = "divergence"
+
+    def __init__(self, even: float) -> None:
+        self.even = even
+        self.first = self.smooth = 0.0
+        self.seen = 0
+        self.told = False
+
+    def __call__(self, step: Step) -> Sequence[Finding]:
+        self.seen += 1
+        if self.seen == 1:
+            self.first = self.smooth = step.plain
+        self.smooth += (1 - _SMOOTH) * (step.plain - self.smooth)
+        usual = max(self.first, self.even)
+        leapt = step.plain > 5 * usual + 5
+        climbed = self.seen > 20 and self.smooth > 1.25 * usual + 1
+        if self.told or not (leapt or climbed):
+            return ()
+        self.told = True
+        return [
+            Finding(
+                "divergence",
+                "stop",
+                f"the loss {'leapt' if leapt else 'climbed'} to {step.plain:.3g} at step {step.step}; it began at "
+                f"{self.first:.2f}. The steps are too long (learning rate {step.learning_rate:.2g}, gradient norm "
+                f"{step.gradient_norm:.2g})",
+                where=f"step {step.step}",
+                do="Lower train.learning_rate to a tenth, keep train.clip = 1 and a warm-up.",
+                figures={"loss": step.plain, "first": self.first, "step": float(step.step)},
+            )
+        ]
+
+    def state(self) -> Mapping[str, Any]:
+        return {"first": self.first, "smooth": self.smooth, "seen": self.seen, "told": self.told}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.first, self.smooth = float(state["first"]), float(state["smooth"])
+        self.seen, self.told = int(state["seen"]), bool(state["told"])
+
+
+class NoLearning:
+    """A third of the training is over, and the loss is no lower than knowing how frequent tokens are.
+
+    prior  nats per token of that knowledge alone; a warning, for some tasks are learnt in one leap after a long rest
+    """
+
+    name = "no-learning"
+
+    def __init__(self, prior: float, steps: int) -> None:
+        self.prior, self.due = prior, max(100, steps // 3)
+        self.smooth = 0.0
+        self.seen = 0
+        self.told = False
+
+    def __call__(self, step: Step) -> Sequence[Finding]:
+        self.seen += 1
+        self.smooth = step.plain if self.seen == 1 else self.smooth + (1 - _SLOW) * (step.plain - self.smooth)
+        if self.told or step.step < self.due or self.smooth < 0.98 * self.prior:
+            return ()
+        self.told = True
+        return [
+            Finding(
+                "no-learning",
+                "warn",
+                f"after {step.step} steps the loss is {self.smooth:.2f}; knowing nothing but how frequent tokens are "
+                f"gives {self.prior:.2f}",
+                where=f"step {step.step}",
+                do="Is the learning rate far too small, are sources and targets matched? See terakoya doctor.",
+                figures={"loss": self.smooth, "prior": self.prior, "step": float(step.step)},
+            )
+        ]
+
+    def state(self) -> Mapping[str, Any]:
+        return {"smooth": self.smooth, "seen": self.seen, "told": self.told}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.smooth, self.seen, self.told = float(state["smooth"]), int(state["seen"]), bool(state["told"])

@@ -1,0 +1,98 @@
+"""One lesson, made ready: what is taught, the model made for it, and the rows of every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+import torch
+
+from terakoya.asking import asked, longest_answer
+from terakoya.config import Config, ModelConfig
+from terakoya.data.split import group_of
+from terakoya.errors import DataError
+from terakoya.models.model import Model, Pair
+from terakoya.records import Example, Split
+from terakoya.task import Task
+from terakoya.training.batches import Batches, Fixed, Stream
+from terakoya.training.recipe import resolve
+
+TRIES = 1000  # draws in a row on the held-out side before a task's `draw` is called broken
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is taught, of what, and how; every `auto` of the config is resolved."""
+
+    task: Task
+    split: Split
+    config: Config
+
+
+def prepared(task: Task, split: Split, config: Config, make: Callable[..., Model]) -> tuple[Lesson, Model, int]:
+    """The lesson with every `auto` resolved, a fresh model made for its data, the tokens that an answer may take."""
+    torch.set_num_threads(config.train.threads or torch.get_num_threads())
+    pairs = sample_pairs(task, split, config.seed)
+    told = possible(config.model).model_copy(update={"instruction": config.model.instruction or task.instruction})
+    # Only labels have names, and only makers that know labels are told of them.
+    named = {"label_names": task.label_names} if task.label_names else {}
+    model = make(told, pairs, tuple(getattr(task.codec, "labels", ())), seed=config.seed, **named)
+    how = resolve(config.train, model.card, len(split.train), drawn=task.draw is not None)
+    torch.set_num_threads(how.threads)
+    if hasattr(model, "settle"):  # pretrained models: where the loss is taken, shared prefixes, checkpointing
+        model.settle(how)
+    asked_for = config.decode.max_tokens or longest_answer(model, pairs)
+    return Lesson(task, split, config.model_copy(update={"train": how})), model, asked_for
+
+
+def possible(model: ModelConfig) -> ModelConfig:
+    """The same with a precision that this machine can train in. The wish stays in the lesson: preflight answers it."""
+    if model.dtype == "float16" and not torch.cuda.is_available():
+        return model.model_copy(update={"dtype": "float32"})
+    return model
+
+
+def pair(task: Task, example: Example) -> Pair:
+    name = f"{example.origin}, row {example.row}" if example.row else example.source
+    return Pair(asked(example), task.codec.write(example.target), name)
+
+
+def drawer(task: Task, split: Split) -> Callable[[Random, float], Pair]:
+    """Draws of the task that fall on no held-out group: what the exam asks is never taught, in any form."""
+    draw = task.draw
+    assert draw is not None
+    held = {group_of(example) for side in (split.dev, split.exam) for example in side if example.part != "recall"}
+
+    def drawn(chance: Random, progress: float) -> Pair:
+        for _ in range(TRIES):
+            example = draw(chance, progress)
+            if group_of(example) not in held:
+                return pair(task, example)
+        raise DataError(
+            f"{TRIES} examples drawn in a row belong to the exam or dev",
+            where=f"task '{task.name}'",
+            do="Its `draw` must reach beyond what is held out.",
+        )
+
+    return drawn
+
+
+def sample_pairs(task: Task, split: Split, seed: int, count: int = 4000) -> list[Pair]:
+    """Pairs from which a model is sized and its characters are known: all of a fixed set, a sample of a drawn one."""
+    fixed = [pair(task, example) for example in split.train]
+    if task.draw is None:
+        return fixed
+    draw = drawer(task, split)
+    return fixed + [draw(Random(f"{seed}/sample/{number}"), 1.0) for number in range(count)]
+
+
+def rows(lesson: Lesson, model: Model) -> Batches:
+    """The rows of every step, as the config says."""
+    config, how = lesson.config, lesson.config.train
+    length = model.length if how.bucket else None
+    size = int(how.batch_size)
+    if lesson.task.draw is not None:
+        draw = drawer(lesson.task, lesson.split)
+        return Stream(draw, size, config.seed, int(how.steps), length, curriculum=bool(how.curriculum))
+    return Fixed([pair(lesson.task, example) for example in lesson.split.train], size, config.seed, length)

@@ -1,0 +1,92 @@
+"""Pass-through to TensorBoard, MLflow, W&B and trackio; off by default, and the run folder stays the record.
+
+Through accelerate's trackers. What one of them cannot take (it is not installed, its server is away) is told before
+the first step, never in the middle of the night.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from accelerate.state import PartialState
+
+from terakoya.config import Config
+from terakoya.errors import ConfigError, need
+from terakoya.records import Step
+
+PROJECT = "terakoya"
+
+
+class Trackers:
+    """Those that `train.trackers` names, open while a training runs."""
+
+    def __init__(self, config: Config, name: str, folder: Path) -> None:
+        self.config, self.name, self.folder = config, name, folder
+        self.open: list[Any] = []
+
+    def __enter__(self) -> Trackers:
+        for kind in self.config.train.trackers:
+            need(kind, extra=kind)
+            PartialState(cpu=self.config.device == "cpu")  # accelerate's trackers ask it which process may write
+            try:
+                tracker = _made(kind, self.name, self.folder)
+                tracker.store_init_configuration(flat(self.config))
+            except Exception as error:  # foreign code: whatever it raises, the message is for the user
+                raise ConfigError(
+                    f"the tracker '{kind}' cannot be opened ({type(error).__name__}: {str(error)[:200]})",
+                    where="train.trackers",
+                    do="Mend its own settings, or leave it out: the run folder holds everything.",
+                ) from error
+            self.open.append(tracker)
+        return self
+
+    def step(self, step: Step) -> None:
+        values = {
+            "train/loss": step.loss,
+            "train/plain": step.plain,
+            "train/learning_rate": step.learning_rate,
+            "train/gradient_norm": step.gradient_norm,
+            "train/tokens": step.tokens,
+            **{f"dev/{name}": value for name, value in (step.dev or {}).items()},
+        }
+        for tracker in self.open:
+            tracker.log(values, step=step.step)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for tracker in self.open:
+            tracker.finish()
+        self.open = []
+
+
+def _made(kind: str, name: str, folder: Path) -> Any:
+    from accelerate import tracking
+
+    if kind == "tensorboard":
+        return _started(tracking.TensorBoardTracker(run_name="tensorboard", logging_dir=folder))
+    if kind == "mlflow":
+        return _started(tracking.MLflowTracker(experiment_name=PROJECT, run_name=name))
+    if kind == "wandb":
+        return _started(tracking.WandBTracker(PROJECT, name=name, dir=str(folder)))
+    return _started(tracking.TrackioTracker(PROJECT, name=name))
+
+
+def _started(tracker: Any) -> Any:
+    """Newer versions of accelerate open a tracker in a step of its own."""
+    if hasattr(tracker, "start"):
+        tracker.start()
+    return tracker
+
+
+def flat(config: Config) -> dict[str, str | float | int | bool]:
+    """The config in one level, "train.steps" → 100; what is no number is text."""
+    found: dict[str, str | float | int | bool] = {}
+    for key, value in config.model_dump().items():
+        inner = value.items() if isinstance(value, dict) else [("", value)]
+        for name, item in inner:
+            path = f"{key}.{name}" if name else key
+            found[path] = item if isinstance(item, (int, float, bool)) else str(item)
+    return found
