@@ -114,7 +114,7 @@ async def _put_away(run: Generation, ledger: Ledger | None, folder: Path) -> tup
     notes = []
     if ledger is not None:
         try:
-            ledger.close()
+            await ledger.close()
             update_index(ledger.path, folder / INDEX)
             (folder / INDEX).chmod(0o600)
         except (sqlite3.Error, TerakoyaError) as error:

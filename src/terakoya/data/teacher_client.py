@@ -10,6 +10,7 @@ import asyncio
 import time
 import zlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from terakoya.data.teacher import Ask, Lost, Reply
@@ -126,7 +127,13 @@ def _bounded(httpx: Any, limits: Any) -> Any:
                 response.status_code, headers=headers, content=_unpacked(bytes(raw), packed), request=request
             )
 
-    return Bounded(limits=limits)
+    return Bounded(limits=limits, verify=_trusted(httpx))
+
+
+@cache
+def _trusted(httpx: Any) -> Any:
+    """The certificates that httpx trusts, read once: that costs more than the rest of a start."""
+    return httpx.create_ssl_context()
 
 
 def _unpacked(raw: bytes, packed: str) -> bytes:
