@@ -17,7 +17,7 @@ SHELVES = {
     "config": 2, "codec": 2, "files": 2, "listener": 2,
     "scoring": 3,
     "report": 4, "task": 4, "models": 4, "runs": 4,
-    "data": 5, "decoding": 5, "asking": 5, "outcomes": 5,
+    "data": 5, "decoding": 5, "set_decoding": 5, "sets": 5, "consensus": 5, "asking": 5, "outcomes": 5,
     "training": 6, "compare": 6, "catalog": 6, "export": 6, "skill": 6, "result": 6, "outcomes": 5, "examination": 6, "predicting": 6,
     "recording": 6, "starter": 6,
     "pipeline": 7, "tasks": 7,
@@ -29,6 +29,9 @@ SHELVES = {
 SAME_SHELF = {
     ("records", "errors"): "values refuse in the house's words",
     ("text", "errors"): "text refuses in the house's words",
+    ("asking", "sets"): "a model with a set head is asked for sets",
+    ("asking", "consensus"): "the best of many samples is one more way of asking",
+    ("consensus", "decoding"): "candidates are sampled answers",
     ("sets", "decoding"): "a model is asked with dropout off, whatever its head",
     ("sets", "set_decoding"): "sets asks, set_decoding computes",
     ("report", "runs"): "a run folder is read in one place only: the record is remade from it",

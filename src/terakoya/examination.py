@@ -37,6 +37,7 @@ class Examined:
     sheets: tuple[Sheet, ...]
     verdict: Verdict | None
     exam: tuple[Example, ...]
+    head: str = "sequence"  # of the model: sets and sequences are asked for in different ways
 
 
 def examine(
@@ -57,7 +58,7 @@ def examine(
     rivals = _baselines(task, train, dev)
     sheets += [_handed_in(baseline, task, exam) for baseline in rivals]
     sheets += _hybrid(task, exam, found)
-    return Examined(tuple(sheets), _verdict(sheets, task, config), tuple(exam))
+    return Examined(tuple(sheets), _verdict(sheets, task, config), tuple(exam), model.head)
 
 
 def write_exam(run: Run, examined: Examined, task: Task, config: Config, *, where: str = "") -> None:
@@ -71,7 +72,7 @@ def write_exam(run: Run, examined: Examined, task: Task, config: Config, *, wher
         for score in scores(
             sheet,
             task.metrics,
-            _signer(examined.exam, task, config),
+            _signer(examined.exam, task, config, examined.head),
             seed=config.seed,
             resamples=config.score.resamples,
         )
@@ -79,8 +80,8 @@ def write_exam(run: Run, examined: Examined, task: Task, config: Config, *, wher
     run.write_json(f"{where}scores.json", {"scores": told, "verdict": _verdict_values(examined.verdict)})
 
 
-def _signer(exam: Sequence[Example], task: Task, config: Config) -> Any:
-    decoding = asking.described(config.decode)
+def _signer(exam: Sequence[Example], task: Task, config: Config, head: str) -> Any:
+    decoding = asking.described(config.decode, head=head)
     labels = getattr(task.codec, "labels", ())
 
     def made(metric: Metric) -> Signature:

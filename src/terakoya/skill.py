@@ -40,6 +40,7 @@ def write_skill(folder: Path, model: Model, task: Task, config: Config, max_toke
     model.save(folder)
     labels = list(getattr(task.codec, "labels", ()))
     about = {"format": FORMAT, "config": write_config(config), "labels": labels, "max_tokens": max_tokens}
+    about["most"] = int(getattr(task.codec, "most", 0))
     write_text(folder / FILE, json.dumps(about, ensure_ascii=False, indent=1))
 
 
@@ -83,7 +84,9 @@ def skill_task(config: Config, about: Mapping[str, Any], folder: Path) -> Task:
     if config.task.use:
         return catalog.find_task(config, folder)
     wanted = config.task
-    codec = choose_codec(wanted.codec, about["labels"], notation=wanted.notation, separator=wanted.separator)
+    most = int(about.get("most", 0))
+    # The labels stand there in canonical form, one by one, so no separator is needed to read them.
+    codec = choose_codec(wanted.codec, about["labels"], notation=wanted.notation, most=most)
     return Task(name=config.name, codec=codec, metrics=metrics_for(wanted, codec))
 
 

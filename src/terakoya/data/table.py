@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from terakoya.codec.base import Codec
 from terakoya.codec.choose import choose_codec
+from terakoya.codec.labels import names_of
 from terakoya.config import Config, TaskConfig
 from terakoya.data.split import split
 from terakoya.errors import DataError
@@ -43,6 +44,7 @@ def table_task(config: Config, folder: Path) -> Task:
         codec=codec,
         metrics=metrics_for(wanted, codec),
         split=parted,
+        label_names=names_of(codec),
         teaches=f"the table {wanted.data}",
     )
 

@@ -6,7 +6,8 @@ never compared; `plain` is the one that is logged beside all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from torch import Tensor
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError
 from terakoya.models.model import Outputs
+from terakoya.training import set_losses
 
 Loss = Callable[[Outputs], Tensor]
 
@@ -23,9 +25,7 @@ def plain(outputs: Outputs) -> Tensor:
     """Cross entropy as it is: of the target token, or of every label's yes or no and of the set's size."""
     if outputs.sizes is None:
         return F.cross_entropy(outputs.logits, outputs.targets)
-    labels = F.binary_cross_entropy_with_logits(outputs.logits, outputs.targets, reduction="none").sum(1).mean()
-    count = outputs.targets.sum(1).long().clamp(1, outputs.sizes.shape[1]) - 1
-    return labels + F.cross_entropy(outputs.sizes, count)
+    return set_losses.independent(outputs)
 
 
 def cross_entropy(outputs: Outputs, smoothing: float = 0.0) -> Tensor:
@@ -47,20 +47,52 @@ def adjusted(outputs: Outputs, tau: float) -> Outputs:
             where="train.logit_adjustment",
             do="Set train.logit_adjustment = 0, or take a model that counts its labels.",
         )
-    return Outputs(outputs.logits + tau * outputs.prior, outputs.targets, outputs.sizes, outputs.prior)
+    return replace(outputs, logits=outputs.logits + tau * outputs.prior)
+
+
+def class_balanced(outputs: Outputs, beta: float = 0.999) -> Tensor:
+    """Rare tokens count more, by the effective number of sightings: (1 - β) / (1 - β^n) (Cui et al., 2019,
+    arXiv:1901.05555), scaled to a mean of 1 over the batch."""
+    losses = F.cross_entropy(outputs.logits, outputs.targets, reduction="none")
+    weights = rarity(outputs, beta)[outputs.targets]
+    return (weights * losses).sum() / weights.sum()
+
+
+def rarity(outputs: Outputs, beta: float) -> Tensor:
+    """The weight (1 - β) / (1 - β^n) of every token or label; one never seen weighs as much as one seen once."""
+    if outputs.counts is None:
+        raise ConfigError(
+            "this model does not count its labels",
+            where="train.loss",
+            do="Take another loss than class-balanced, or a model with a set head.",
+        )
+    return (1 - beta) / (1 - beta ** outputs.counts.clamp(min=1.0))
 
 
 def loss_for(train: TrainConfig) -> Loss:
     """The loss a config names."""
     smoothing, gamma, tau = train.label_smoothing, train.focal_gamma, train.logit_adjustment
-    if train.loss in ("auto", "cross-entropy"):
-        # For a set the same name means the plain loss of a set; smoothing is for tokens.
-        def base(outputs: Outputs) -> Tensor:
-            return plain(outputs) if outputs.sizes is not None else cross_entropy(outputs, smoothing)
-    elif train.loss == "focal":
+    tokens: Mapping[str, Loss] = {
+        "cross-entropy": lambda outputs: cross_entropy(outputs, smoothing),
+        "focal": lambda outputs: focal(outputs, gamma),
+        "class-balanced": lambda outputs: class_balanced(outputs, train.class_balance_beta),
+    }
+    labels: Mapping[str, Loss] = {
+        "cross-entropy": lambda outputs: set_losses.independent(outputs, smoothing),
+        "focal": lambda outputs: set_losses.focal(outputs, gamma),
+        "class-balanced": lambda outputs: set_losses.class_balanced(outputs, rarity(outputs, train.class_balance_beta)),
+        "order-invariant": set_losses.likelihood,
+    }
+    name = "cross-entropy" if train.loss == "auto" else train.loss
 
-        def base(outputs: Outputs) -> Tensor:
-            return focal(outputs, gamma)
-    else:
-        raise ConfigError(f"the loss '{train.loss}' is not for this kind of model", where="train.loss")
-    return (lambda outputs: base(adjusted(outputs, tau))) if tau else base
+    def loss(outputs: Outputs) -> Tensor:
+        known = tokens if outputs.sizes is None else labels
+        if name not in known:
+            raise ConfigError(
+                f"the loss '{name}' is for sets, and this model writes its answers one after the other",
+                where="train.loss",
+                do="Set model.head = 'set', or train.label_order = 'shuffled' for a sequence.",
+            )
+        return known[name](adjusted(outputs, tau) if tau else outputs)
+
+    return loss
