@@ -271,3 +271,12 @@ def test_no_cell_costs_more_than_its_length(piece: str) -> None:
     begun = time.process_time()
     audit(text_task(rows), parted(rows, exam=0.5))
     assert time.process_time() - begun < 5
+
+
+def test_an_item_in_two_parts_of_an_exam_is_no_copy() -> None:
+    """An exam may ask 二十 among the drawn ones and again in the fixed two hundred."""
+    rows = numbers(600)
+    again = tuple(replace(row, part="fixed") for row in rows[300:340])
+    assert "duplicates" not in raised(
+        number_task(rows), Split(tuple(rows[:290]), tuple(rows[290:300]), (*rows[300:], *again))
+    )

@@ -67,7 +67,7 @@ def _checks(subject: Subject, tokenizer: Tokenizer | None) -> list[Check]:
         Balance(subject),
         Answers(subject),
         Damage(subject),
-        Repeats(),
+        Repeats(subject),
         Near(),
         Order(subject),
         Characters(subject),

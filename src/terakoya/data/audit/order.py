@@ -45,7 +45,8 @@ class Order:
             return
         target = seen.canonical if seen.canonical is not None else seen.example.target
         row = _Row(seen.form[: line.LONG_TEXT], target[: line.LONG_TEXT], seen.side)
-        self.rows.add(row)
+        if seen.example.row:  # made by rule, an example stands nowhere
+            self.rows.add(row)
         if seen.side != "dev":
             (self.taught if seen.side == "train" else self.asked).add(seen.key, row)
 

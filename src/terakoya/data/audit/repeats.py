@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import Seen, level_by, number_of, percent, share
+from terakoya.data.audit.look import Seen, Subject, level_by, number_of, percent, share
 from terakoya.data.split import SIDES, Side
 from terakoya.records import Finding
 
@@ -20,15 +20,16 @@ _SIDE = {side: number for number, side in enumerate(SIDES)}
 class Repeats:
     """Remembers 29 bytes a row. Beyond FINGERPRINTS_KEPT rows, a fair sample of the sources."""
 
-    def __init__(self) -> None:
+    def __init__(self, subject: Subject) -> None:
+        self.drawn = subject.drawn  # what is made by rule without end comes again by chance
         self.forms, self.raws, self.targets = array("Q"), array("Q"), array("Q")
         self.rows, self.sides = array("L"), array("B")
-        self.mask, self.seen = 0, 0
+        self.parts: dict[str, int] = {"": 0}
+        self.mask = 0
 
     def see(self, seen: Seen) -> None:
         if seen.example.part == "recall":
             return  # taught on purpose
-        self.seen += 1
         form = seen.key
         if form & self.mask:
             return
@@ -37,7 +38,8 @@ class Repeats:
         self.raws.append(number_of(example.source))
         self.targets.append(number_of(seen.canonical if seen.canonical is not None else example.target))
         self.rows.append(example.row)
-        self.sides.append(_SIDE[seen.side])
+        part = self.parts.setdefault(example.part, min(len(self.parts), 84))
+        self.sides.append(_SIDE[seen.side] + 3 * part)
         if len(self.forms) > line.FINGERPRINTS_KEPT:
             self._thin()
 
@@ -60,14 +62,16 @@ class Repeats:
             np.frombuffer(part, dtype=_dtype(part))
             for part in (self.forms, self.raws, self.targets, self.rows, self.sides)
         )
-        order = np.lexsort((targets, forms))
+        order = np.lexsort((sides, targets, forms))
         again = np.flatnonzero(forms[order][1:] == forms[order][:-1]) + 1  # places whose source was there just before
         if not len(again):
             return
         same = targets[order][again] == targets[order][again - 1]
-        yield from self._duplicates(rows[order][again[same]])
+        # On two sides it is a leak, in two parts of an exam no harm: a copy stands beside its original.
+        beside = sides[order][again] == sides[order][again - 1]
+        yield from self._duplicates(rows[order][again[same & beside]])
         yield from self._contradictions(forms[order], again[~same], rows[order])
-        yield from _leaks(forms[order], raws[order], rows[order], sides[order], again)
+        yield from _leaks(forms[order], raws[order], rows[order], sides[order] % 3, again)
 
     def _of(self) -> str:
         return f" (in a sample of 1 in {self.mask + 1} sources)" if self.mask else ""
@@ -77,7 +81,7 @@ class Repeats:
         if count:
             yield Finding(
                 "duplicates",
-                level_by(count, whole, line.DUPLICATES),
+                "note" if self.drawn else level_by(count, whole, line.DUPLICATES),
                 f"{count} rows ({percent(share(count, whole))}) repeat an earlier source and target{self._of()}",
                 do="Keep one of each: copies weigh twice, and a resumed generation may have paid twice.",
                 rows=_named(rows),
