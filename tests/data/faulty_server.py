@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -208,11 +209,16 @@ async def hang(server: Server, request: dict[str, Any], writer: asyncio.StreamWr
 async def large(server: Server, request: dict[str, Any], writer: asyncio.StreamWriter, told: str) -> bool:
     data = b'{"x": "' + b"a" * (3 << 20) + b'"}'
     if told == "gzip":
-        packed = gzip.compress(b"a" * (64 << 20))
-        await server.send(writer, 200, packed, extra="Content-Encoding: gzip\r\n")
+        await server.send(writer, 200, _bomb(), extra="Content-Encoding: gzip\r\n")
     else:
         await server.send(writer, 200, data)
     return True
+
+
+@cache
+def _bomb() -> bytes:
+    """64 MiB in 64 KiB."""
+    return gzip.compress(b"a" * (64 << 20), 1)
 
 
 async def changed(server: Server, request: dict[str, Any], writer: asyncio.StreamWriter, told: str) -> bool:

@@ -236,7 +236,7 @@ class Generation:
         for task in self._pending:
             if task.cancelled() or task.exception() is not None:
                 break
-            with suppress(TerakoyaError):  # the first reason to end has been told
+            with suppress(Stopped):  # the first reason to end has been told
                 self._judge(task.result())
 
     def _on_signals(self):  # type: ignore[no-untyped-def]

@@ -78,11 +78,11 @@ class Asking:
         """Return when nothing more will be sent."""
         await self._stop.wait()
 
-    def end(self, error: TerakoyaError) -> TerakoyaError:
-        """The first reason to end is the one that is told; from now on nothing is sent."""
+    def end(self, error: TerakoyaError) -> Stopped:
+        """From now on nothing is sent; the first reason to end is the one that is told (`fatal`)."""
         self.fatal = self.fatal or error
         self._stop.set()
-        return self.fatal
+        return Stopped()
 
     @property
     def cost(self) -> float:
@@ -90,7 +90,7 @@ class Asking:
         return self._ledger.committed / NANO if self._ledger is not None else 0.0
 
     async def ask(self, ask: Ask) -> Answer:
-        """The answer, bought or remembered. Raises GaveUp, Stopped, or the error that ends the generation."""
+        """The answer, bought or remembered. Raises GaveUp, or Stopped once the generation ends (`fatal` says why)."""
         if not self.teacher.paid:
             return self._whole(read_reply(await self.teacher.send(ask)))
         assert self._ledger is not None
@@ -228,8 +228,6 @@ class Asking:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _check(self) -> None:
-        if self.fatal is not None:
-            raise self.fatal
         if self._stop.is_set():
             raise Stopped
 

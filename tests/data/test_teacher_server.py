@@ -1,0 +1,292 @@
+"""The teacher against a server of ours that stalls, cuts, lies and counts: money and rows come out right."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faulty_server import PRICE, Plan, Running, running, usual_answer
+
+from terakoya.config import Config, make_config
+from terakoya.data.generate import DATA, REJECTED, Generated, generate
+from terakoya.data.generation_rows import read_generated
+from terakoya.data.ledger import JOURNAL
+from terakoya.data.teacher import Ask, Lost
+from terakoya.data.teacher_client import ApiTeacher
+from terakoya.data.teacher_limits import Patience
+from terakoya.errors import BudgetError, Interrupted, ProviderError
+from terakoya.records import Turn
+from terakoya.runs import read_lines
+
+HASTY = Patience(base=0.01, longest=0.05, drain=2.0)
+CANARY = "sk-or-v1-canary-4f1d9c0a7b"
+
+
+def config_for(server: Running, **teacher: Any) -> Config:
+    usual = {
+        "kind": "api", "base_url": server.url, "model": "stub", "licence": "ours", "recipe": "emoji-v1", "samples": 12,
+        "budget": 10.0, "price_in": 1.0, "price_out": 5.0, "key_variable": "", "max_concurrent": 8, "deadline": 8.0,
+    }  # fmt: skip
+    return make_config({"teacher": usual | teacher})
+
+
+def make(server: Running, place: Path, patience: Patience = HASTY, **teacher: Any) -> Generated:
+    return generate(config_for(server, **teacher), place / "work", place / "data.jsonl", patience=patience)
+
+
+def journal(place: Path, event: str) -> list[dict[str, Any]]:
+    return [record for record in read_lines(place / "work" / JOURNAL) if record["event"] == event]
+
+
+def now_and_then(fault: str) -> Callable[[int, dict[str, Any]], str]:
+    return lambda number, request: fault if number % 5 == 2 else ""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The data set when nothing goes wrong."""
+    place = tmp_path_factory.mktemp("undisturbed")
+    with running(Plan()) as server:
+        make(server, place)
+    return (place / "data.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "status:429", "status:429:0", "status:429:soon", "status:500", "status:502", "status:503:0", "status:408",
+        "html", 'body:{"error": {"message": "upstream", "code": 502}}', 'body:{"choices": null}', 'body:{"choices": [',
+        "cut:before", "cut:headers", "cut:middle", "large", "large:gzip",
+    ],
+)  # fmt: skip
+def test_a_fault_now_and_then_changes_no_row(fault: str, undisturbed: bytes, tmp_path: Path) -> None:
+    """Providers fail all day long; the data set must not show it."""
+    with running(Plan(script=now_and_then(fault))) as server:
+        generated = make(server, tmp_path)
+        assert generated.requests == server.requests() > 24
+    assert (tmp_path / "data.jsonl").read_bytes() == undisturbed
+    charged_perhaps = not fault.startswith(("status:429", "status:408"))
+    assert (generated.cost > 24 * PRICE / 1e9) == (charged_perhaps or fault == "status:408")
+
+
+@pytest.mark.parametrize("fault", ["slow", "hang"])
+def test_a_call_ends_at_its_deadline_however_slowly_bytes_drip(fault: str) -> None:
+    """P7: a time-out for each read never fires while one byte comes now and then."""
+
+    async def go(url: str) -> tuple[float, Lost]:
+        teacher = ApiTeacher("m", url, "key", deadline=0.5)
+        start = time.monotonic()
+        try:
+            await teacher.send(Ask("s", "", "", (Turn("user", "x"),), "m", 5, 0.0, 0))
+        except Lost as lost:
+            return time.monotonic() - start, lost
+        finally:
+            await teacher.close()
+        raise AssertionError("an answer")
+
+    with running(Plan(script=lambda number, request: fault)) as server:
+        seconds, lost = asyncio.run(go(server.url))
+    assert 0.5 <= seconds < 1.5
+    assert lost.sent
+
+
+def test_answers_out_of_order_make_the_same_data_set(undisturbed: bytes, tmp_path: Path) -> None:
+    """Order of arrival is chance; the data set is not."""
+    with running(Plan(delay=(0.0, 0.06), seed=5)) as server:
+        make(server, tmp_path)
+    assert (tmp_path / "data.jsonl").read_bytes() == undisturbed
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [("401", "the key was refused"), ("402", "no credit"), ("403", "may not"), ("404", "not know")]
+)
+def test_hopeless_errors_stop_at_once(code: str, told: str, tmp_path: Path) -> None:
+    """The log's generator tried a key without credit three times for every sentence and never stopped."""
+    start = time.monotonic()
+    with running(Plan(script=lambda number, request: f"status:{code}")) as server:
+        with pytest.raises(ProviderError, match=told) as refusal:
+            make(server, tmp_path, samples=200)
+        assert server.requests() <= 8
+    assert time.monotonic() - start < 5
+    assert "spent 0.000000" in refusal.value.saved
+
+
+def test_the_key_is_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P22: a provider quotes the key in its refusal, and refusals are kept."""
+    monkeypatch.setenv("TEACHER_KEY", CANARY)
+    quoted = json.dumps({"error": {"message": f"bad key {CANARY}", "code": 401}})
+    answers = iter(range(10**6))
+
+    def script(number: int, request: dict[str, Any]) -> str:
+        return f"answer:鍵は{CANARY}です。" if next(answers) < 8 else f"body:{quoted}"
+
+    with running(Plan(script=script)) as server, pytest.raises(ProviderError) as refusal:
+        make(server, tmp_path, key_variable="TEACHER_KEY")
+    assert CANARY not in str(refusal.value)
+    assert "[TEACHER_KEY]" in (tmp_path / "work" / JOURNAL).read_text()
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or CANARY.encode() not in path.read_bytes(), path
+    assert (tmp_path / "work" / JOURNAL).stat().st_mode & 0o077 == 0
+
+
+def test_moderation_costs_one_row_and_not_the_generation(tmp_path: Path) -> None:
+    """A 403 can mean the key or the sentence; only the body says which."""
+
+    def script(number: int, request: dict[str, Any]) -> str:
+        return "status:403::flagged by moderation" if number == 3 else ""
+
+    with running(Plan(script=script)) as server:
+        generated = make(server, tmp_path)
+    assert generated.complete
+    assert dict(generated.rejected) == {"unanswered": 1}
+
+
+def test_retry_after_is_honoured(tmp_path: Path) -> None:
+    """Who asks again too early is banned."""
+    begun = time.monotonic()
+    with running(Plan(script=lambda number, request: "status:429:1" if number == 0 else "")) as server:
+        assert make(server, tmp_path, samples=2, max_concurrent=1).complete
+    assert time.monotonic() - begun >= 1.0
+
+
+@pytest.mark.parametrize("fault", ["status:429", "status:500"])
+def test_a_provider_that_never_recovers_is_left(fault: str, tmp_path: Path) -> None:
+    """A storm must end in a sentence, not in a bill or a hang."""
+    with running(Plan(script=lambda number, request: fault)) as server:
+        with pytest.raises(ProviderError, match=r"again and again|rejected"):
+            make(server, tmp_path, samples=300, attempts=3)
+        assert server.requests() <= 3 * 60
+    if fault == "status:429":
+        assert not sum(record["cost"] for record in journal(tmp_path, "reply"))
+
+
+def test_no_network_costs_nothing_and_says_so(tmp_path: Path) -> None:
+    """A cable that is out is the commonest fault of all."""
+    nowhere = Running("http://127.0.0.1:9/v1", 9, None)
+    with pytest.raises(ProviderError, match="no connection") as refusal:
+        make(nowhere, tmp_path, samples=100, attempts=2)
+    assert "spent 0.000000" in refusal.value.saved
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ('changed:{"finish_reason": "length"}', "cut by the length limit"),
+        ('changed:{"message": {"content": null}}', "no text in the answer"),
+        ("answer:<think>うーん</think>🍎", "thinking left inside"),
+        ("answer:申し訳ありませんが、お手伝いできません。", "断りや謝りの文である"),
+        ("answer:Here is your post about the weather today!", "前置きや記号がある"),
+        ("answer:今日はいい天気だったから散歩した🍎。", "文の中に絵文字がある(🍎)"),
+        ("answer:今日は「いい天気だった。", "括弧が閉じていない"),
+        ("answer:今日はいい天気で、", "文が途中で終わっている"),
+    ],
+)
+def test_what_is_no_post_is_asked_once_more_and_then_set_aside(change: str, reason: str, tmp_path: Path) -> None:
+    """Refusals, prose and half sentences were stored as data in the log; here they are kept as what they are."""
+    def script(number: int, request: dict[str, Any]) -> str:
+        return change if "書き換え" in request["messages"][0]["content"] else ""
+
+    with running(Plan(script=script)) as server, pytest.raises(ProviderError, match="rejected"):
+        make(server, tmp_path, samples=60)
+    rejected = [json.loads(line) for line in (tmp_path / "work" / REJECTED).read_text().splitlines()]
+    assert {row["reason"] for row in rejected} == {reason}
+    assert all(len(row["raw"]) == 2 for row in rejected)
+    assert not (tmp_path / "work" / DATA).read_text()
+
+
+@pytest.mark.parametrize(
+    "answer", ["🍎🍊🍋🍌🍉🍇🍓", "🍎 りんご", "🍎 🍎", "りんご", "apple 🍎", "🍎\n理由: りんごだから", "1 2 3"]
+)
+def test_what_is_no_set_of_one_to_five_emoji_is_no_target(answer: str, tmp_path: Path) -> None:
+    """Seven emoji, emoji with prose, one emoji three times."""
+
+    def script(number: int, request: dict[str, Any]) -> str:
+        return "" if "書き換え" in request["messages"][0]["content"] else f"answer:{answer}"
+
+    with running(Plan(script=script)) as server, pytest.raises(ProviderError, match="labels"):
+        make(server, tmp_path, samples=60)
+    assert not (tmp_path / "work" / DATA).read_text()
+
+
+def test_emoji_of_several_code_points_stay_whole(tmp_path: Path) -> None:
+    """👩‍🚀 is one emoji, 👍🏽 is 👍 in a colour, ❤ is ❤️ without its selector."""
+
+    def answer(request: dict[str, Any]) -> str:
+        return usual_answer(request) if "書き換え" in request["messages"][0]["content"] else "👩‍🚀、👍🏽 ❤ 🇯🇵"
+
+    with running(Plan(answer=answer)) as server:
+        make(server, tmp_path, samples=3)
+    assert {example.target for example in read_generated(tmp_path / "data.jsonl")} == {"👩‍🚀 👍 ❤️ 🇯🇵"}
+
+
+def test_the_second_try_names_the_reason(tmp_path: Path) -> None:
+    """A teacher that is told what was wrong usually mends it; the row is then good."""
+
+    def answer(request: dict[str, Any]) -> str:
+        if "書き換え" in request["messages"][0]["content"]:
+            return usual_answer(request)
+        last = request["messages"][-1]["content"]
+        return "🍎 🍊" if "7個ある(1個から5個まで)" in last else "🍎🍊🍋🍌🍉🍇🍓"
+
+    with running(Plan(answer=answer)) as server:
+        generated = make(server, tmp_path)
+    assert (generated.rows, generated.requests) == (12, 36)
+
+
+def test_duplicate_answers_make_one_row(tmp_path: Path) -> None:
+    """A teacher that says the same for every sentence sells nothing new."""
+
+    def answer(request: dict[str, Any]) -> str:
+        return "今日はいい日だった。" if "書き換え" in request["messages"][0]["content"] else "🍎"
+
+    with running(Plan(answer=answer)) as server, pytest.raises(BudgetError):
+        make(server, tmp_path, samples=5, requests=40)
+    rejected = (tmp_path / "work" / REJECTED).read_text().splitlines()
+    assert len((tmp_path / "work" / DATA).read_text().splitlines()) == 1
+    assert {json.loads(row)["check"] for row in rejected} == {"duplicate"}
+
+
+def test_a_slow_answer_is_hedged_only_when_asked(tmp_path: Path) -> None:
+    """Off, nothing is sent twice; on, the second request is booked like the first."""
+
+    def script(number: int, request: dict[str, Any]) -> str:
+        return "hang" if number == 50 else ""
+
+    requests = []
+    for hedge in (False, True):
+        with running(Plan(script=script, delay=(0.01, 0.02))) as server:
+            begun = time.monotonic()
+            generated = make(server, tmp_path / str(hedge), samples=40, hedge=hedge, deadline=3.0, max_concurrent=4)
+            requests.append((generated.requests, time.monotonic() - begun))
+    assert requests[0][0] == 81
+    assert requests[0][1] >= 3.0 > requests[1][1]
+
+
+def test_ctrl_c_takes_in_what_is_under_way(tmp_path: Path) -> None:
+    """Answers that are paid for and half way here are not thrown away."""
+    with running(Plan(delay=(0.25, 0.3))) as server:
+        timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
+        with pytest.raises(Interrupted) as end:
+            make(server, tmp_path, samples=400, deadline=5.0)
+        timer.join()
+        assert server.requests() == len(journal(tmp_path, "intent")) == len(journal(tmp_path, "reply")) > 0
+        assert end.value.exit_code == 130
+        assert "answers are kept" in end.value.saved
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_requests_a_minute_are_obeyed(tmp_path: Path) -> None:
+    """600 a minute is one every tenth of a second, however many could be in flight."""
+    begun = time.monotonic()
+    with running(Plan()) as server:
+        make(server, tmp_path, samples=5, requests_per_minute=600)
+    assert time.monotonic() - begun >= 0.9
