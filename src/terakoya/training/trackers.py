@@ -13,7 +13,7 @@ from typing import Any
 from accelerate.state import PartialState
 
 from terakoya.config import Config
-from terakoya.errors import ConfigError, need
+from terakoya.errors import ConfigError, TerakoyaError, need
 from terakoya.records import Step
 
 PROJECT = "terakoya"
@@ -28,11 +28,12 @@ class Trackers:
 
     def __enter__(self) -> Trackers:
         for kind in self.config.train.trackers:
-            need(kind, extra=kind)
             PartialState(cpu=self.config.device == "cpu")  # accelerate's trackers ask it which process may write
             try:
                 tracker = _made(kind, self.name, self.folder)
                 tracker.store_init_configuration(flat(self.config))
+            except TerakoyaError:
+                raise
             except Exception as error:  # foreign code: whatever it raises, the message is for the user
                 raise ConfigError(
                     f"the tracker '{kind}' cannot be opened ({type(error).__name__}: {str(error)[:200]})",
@@ -66,11 +67,15 @@ def _made(kind: str, name: str, folder: Path) -> Any:
     from accelerate import tracking
 
     if kind == "tensorboard":
+        need("tensorboard", extra="tensorboard")
         return _started(tracking.TensorBoardTracker(run_name="tensorboard", logging_dir=folder))
     if kind == "mlflow":
+        need("mlflow", extra="mlflow")
         return _started(tracking.MLflowTracker(experiment_name=PROJECT, run_name=name))
     if kind == "wandb":
+        need("wandb", extra="wandb")
         return _started(tracking.WandBTracker(PROJECT, name=name, dir=str(folder)))
+    need("trackio", extra="trackio")
     return _started(tracking.TrackioTracker(PROJECT, name=name))
 
 
