@@ -99,15 +99,13 @@ def grams(text: str) -> frozenset[str]:
 
 def near_pairs(forms: Sequence[str]) -> Iterator[tuple[int, int]]:
     """(earlier, later) for every later text that is nearly an earlier one; one pair each. Equal texts are no pair."""
-    sets = [grams(form) for form in forms]
-    uses = Counter(gram for found in sets for gram in found)
+    sets = _ranked([grams(form) for form in forms])
     numbers = ["".join(_NUMERALS.findall(form)) for form in forms]
-    index: dict[str, list[int]] = defaultdict(list)
+    index: dict[int, list[int]] = defaultdict(list)
     for later, found in enumerate(sets):
         if not found:
             continue
-        rarest = sorted(found, key=lambda gram: (uses[gram], gram))
-        prefix = rarest[: len(found) - math.ceil(line.NEAR * len(found)) + 1]
+        prefix = sorted(found)[: len(found) - math.ceil(line.NEAR * len(found)) + 1]
         tried: set[int] = set()
         match = -1
         for gram in prefix:
@@ -125,6 +123,13 @@ def near_pairs(forms: Sequence[str]) -> Iterator[tuple[int, int]]:
             yield match, later
 
 
-def _near(one: frozenset[str], two: frozenset[str]) -> bool:
+def _ranked(sets: Sequence[frozenset[str]]) -> list[frozenset[int]]:
+    """Grams as numbers, the rarest first."""
+    uses = Counter(gram for found in sets for gram in found)
+    rank = {gram: place for place, gram in enumerate(sorted(uses, key=lambda gram: (uses[gram], gram)))}
+    return [frozenset(rank[gram] for gram in found) for found in sets]
+
+
+def _near(one: frozenset[int], two: frozenset[int]) -> bool:
     shared = len(one & two)
     return shared >= line.NEAR * (len(one) + len(two) - shared)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -153,10 +153,11 @@ def difference(rows: Sequence[_Row], apart: Sequence[bool], labels: bool, *, see
     some = int(part.sum())
     if len(rows) < _FEWEST or some < 3 or len(rows) - some < 3:
         return None
-    names, table = _features(rows, labels)
-    spread = table.std(axis=0)
-    names = [name for name, wide in zip(names, spread, strict=True) if wide > 0]
-    table = (table[:, spread > 0] - table[:, spread > 0].mean(axis=0)) / spread[spread > 0]
+    names, raw = _features(rows, labels)
+    varied = raw.std(axis=0) > 0
+    names = [name for name, varies in zip(names, varied, strict=True) if varies]
+    raw = raw[:, varied]
+    table = (raw - raw.mean(axis=0)) / raw.std(axis=0)
     if not names:
         return None
     seen = table[part].mean(axis=0)
@@ -169,7 +170,14 @@ def difference(rows: Sequence[_Row], apart: Sequence[bool], labels: bool, *, see
         np.put_along_axis(chosen, picks, scale, axis=1)
         larger += int((((chosen @ table.astype(np.float32)) ** 2).sum(axis=1) >= (seen**2).sum() - 1e-9).sum())
     p = (larger + 1) / (line.ORDER_SHUFFLES + 1)
-    return Difference(p, _says(rows, part, names, seen))
+    return Difference(p, _says(raw, part, names, seen))
+
+
+_MEASURES: Mapping[str, Callable[[_Row], float]] = {
+    "source length": lambda row: float(len(row.form)),
+    "target length": lambda row: float(len(row.target)),
+    "target value (log)": lambda row: _log(row.target),
+}
 
 
 def _blocks(whole: int, size: int) -> Iterator[int]:
@@ -177,18 +185,15 @@ def _blocks(whole: int, size: int) -> Iterator[int]:
         yield min(size, whole - at)
 
 
-def _says(rows: Sequence[_Row], part: np.ndarray[Any, Any], names: list[str], seen: np.ndarray[Any, Any]) -> str:
+def _says(table: np.ndarray[Any, Any], part: np.ndarray[Any, Any], names: list[str], seen: np.ndarray[Any, Any]) -> str:
     """The three traits that differ most, with their frequency or mean on both sides."""
     strongest = sorted(range(len(names)), key=lambda at: -abs(seen[at]))[:3]
-    return ", ".join(_both(rows, part, names[at]) for at in strongest)
+    return ", ".join(_both(names[at], table[:, at], part) for at in strongest)
 
 
-def _both(rows: Sequence[_Row], part: np.ndarray[Any, Any], name: str) -> str:
-    values = [_value(row, name) for row in rows]
-    here = [value for value, chosen in zip(values, part, strict=True) if chosen]
-    there = [value for value, chosen in zip(values, part, strict=True) if not chosen]
-    one, two = sum(here) / len(here), sum(there) / len(there)
-    if name.startswith(("source ", "target ")):
+def _both(name: str, values: np.ndarray[Any, Any], part: np.ndarray[Any, Any]) -> str:
+    one, two = float(values[part].mean()), float(values[~part].mean())
+    if name in _MEASURES:
         return f"{name} {one:.1f} there, {two:.1f} elsewhere"
     return f"{name} in {percent(one)} there, {percent(two)} elsewhere"
 
@@ -198,23 +203,22 @@ def _features(rows: Sequence[_Row], labels: bool) -> tuple[list[str], np.ndarray
 
     characters = Counter(char for row in rows for char in set(row.form) if char != " ")
     answers = Counter(label for row in rows for label in (row.target.split() if labels else [row.target]))
-    names = ["source length", "target length", "target value (log)"]
-    names += [f"{char!r}" for char, count in characters.most_common(_CHARACTERS) if count > 1]
-    names += [f"the answer {label!r}" for label, count in answers.most_common(_LABELS) if count > 1]
-    return names, np.array([[_value(row, name) for name in names] for row in rows], dtype=np.float64)
+    shown = [char for char, count in characters.most_common(_CHARACTERS) if count > 1]
+    given = [answer for answer, count in answers.most_common(_LABELS) if count > 1]
+    names = [*_MEASURES, *map(repr, shown), *(f"the answer {answer!r}" for answer in given)]
+    table = [
+        [
+            *(measure(row) for measure in _MEASURES.values()),
+            *(char in row.form for char in shown),
+            *_holds(row.target.split() if labels else [row.target], given),
+        ]
+        for row in rows
+    ]
+    return names, np.array(table, dtype=np.float64)
 
 
-def _value(row: _Row, name: str) -> float:
-    if name == "source length":
-        return float(len(row.form))
-    if name == "target length":
-        return float(len(row.target))
-    if name == "target value (log)":
-        return _log(row.target)
-    if name.startswith("the answer "):
-        answer = name.removeprefix("the answer ")
-        return float(repr(row.target) == answer or any(repr(label) == answer for label in row.target.split()))
-    return float(name[1:-1] in row.form)
+def _holds(answers: Sequence[str], given: Sequence[str]) -> list[bool]:
+    return [answer in answers for answer in given]
 
 
 def _log(target: str) -> float:

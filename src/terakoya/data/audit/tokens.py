@@ -18,9 +18,14 @@ class Tokenizer(Protocol):
     max_source, max_target   tokens that fit, special ones not counted (0: no limit)
     """
 
-    unknown: int | None
-    max_source: int
-    max_target: int
+    @property
+    def unknown(self) -> int | None: ...
+
+    @property
+    def max_source(self) -> int: ...
+
+    @property
+    def max_target(self) -> int: ...
 
     def encode(self, text: str) -> Sequence[int]: ...
 
