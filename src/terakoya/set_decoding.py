@@ -56,6 +56,16 @@ def _softmax(logits: Floats) -> Floats:
     return found
 
 
+@dataclass(frozen=True)
+class _Option:
+    """For every row a set of `size` labels: those that pay a toll, and the best free ones (B, size - paying)."""
+
+    paying: tuple[int, ...]
+    size: int
+    expected: Floats
+    free: Numbers
+
+
 class Rows:
     """The scores of some rows, ready for sums over sets. Shapes: B rows, L labels, S the largest size.
 
@@ -69,6 +79,7 @@ class Rows:
             logits = logits - tau * (np.asarray(prior) - np.median(prior))
         sizes = _softmax(scores.sizes.double().cpu().numpy())
         self.tolls = scores.tolls
+        self._known: dict[tuple[Objective, tuple[int, ...]], list[_Option]] = {}
         self.most = most = min(sizes.shape[1], logits.shape[1])
         sizes = sizes[:, :most] / np.maximum(sizes[:, :most].sum(axis=1, keepdims=True), _TINY)
         clipped = np.clip(logits, -_RANGE, _RANGE)
@@ -119,20 +130,27 @@ class Rows:
 
     def best(self, objective: Objective, tolls: Sequence[Toll]) -> list[Best]:
         """Without tolls the best of the S top sets; with tolls the same for each choice of the labels that pay one."""
-        payers = [toll.label for toll in tolls]
-        value = np.full(len(self.odds), -np.inf)
-        answers: list[Best] = [((), 0.0)] * len(value)
-        for chosen in chain.from_iterable(combinations(range(len(tolls)), n) for n in range(len(tolls) + 1)):
-            fixed = [payers[number] for number in chosen]
-            charge = sum(tolls[number].price for number in chosen)
-            refund = sum(toll.price * toll.share for toll in tolls)
-            for size, expected, order in self._growing(fixed, payers, objective):
-                gain = expected - charge + refund * size
-                for row in np.flatnonzero(gain > value + 1e-12):
-                    value[row] = gain[row]
-                    members = sorted((*fixed, *order[row].tolist()), key=lambda one: -self.odds[row, one])
-                    answers[row] = (tuple(members), float(expected[row]))
+        price = {toll.label: toll.price for toll in tolls}
+        refund = sum(toll.price * toll.share for toll in tolls)
+        options = self._options(objective, tuple(price))
+        gains = np.stack([one.expected - sum(price[n] for n in one.paying) + refund * one.size for one in options])
+        answers = []
+        for row, winner in enumerate(gains.argmax(axis=0)):
+            one = options[winner]
+            members = sorted((*one.paying, *one.free[row].tolist()), key=lambda n: -self.odds[row, n])
+            answers.append((tuple(members), float(one.expected[row])))
         return answers
+
+    def _options(self, objective: Objective, payers: tuple[int, ...]) -> list[_Option]:
+        """Every set that may be best, with its expectation: what labels cost changes the choice, not the options."""
+        if (objective, payers) not in self._known:
+            choices = chain.from_iterable(combinations(payers, n) for n in range(len(payers) + 1))
+            self._known[objective, payers] = [
+                _Option(fixed, size, expected, free)
+                for fixed in choices
+                for size, expected, free in self._growing(fixed, payers, objective)
+            ]
+        return self._known[objective, payers]
 
     def _growing(
         self, fixed: Sequence[int], payers: Sequence[int], objective: Objective

@@ -25,7 +25,7 @@ def resolve(train: TrainConfig, card: Card, examples: int, *, drawn: bool = Fals
     merged = values | given
     steps = int(merged["steps"])
     merged["epochs"] = given.get("epochs", round(steps * batch / max(1, examples), 3) if not drawn else 0.0)
-    merged["evaluate_every"] = given.get("evaluate_every", max(1, steps // 20))
+    merged["evaluate_every"] = given.get("evaluate_every", values.get("evaluate_every", max(1, steps // 20)))
     merged["threads"] = train.threads or (min(2, os.cpu_count() or 1) if card.name in BUILT_IN else os.cpu_count() or 1)
     return TrainConfig(**merged)
 
@@ -55,7 +55,7 @@ def _from_nothing(card: Card, examples: int, drawn: bool) -> dict[str, float | i
 def _evidence(examples: int) -> dict[str, float | int | str | bool]:
     """A table of evidence: many rows that few steps touch, so the rate is high and falls to nothing."""
     batch = 32 if examples < 2000 else 64
-    epochs = 20 if examples < 2000 else 15
+    epochs = 20 if examples < 2000 else 25
     return {
         "batch_size": batch,
         "steps": max(150, epochs * math.ceil(examples / batch)),
@@ -68,6 +68,7 @@ def _evidence(examples: int) -> dict[str, float | int | str | bool]:
         "average": 0.0,
         "curriculum": False,
         "prefix_cache": False,
+        "evaluate_every": max(1, epochs * math.ceil(examples / batch) // 10),
     }
 
 
