@@ -38,7 +38,8 @@ class Balance:
     @property
     def alike(self) -> bool:
         """Whether targets are labels at all: a codec of labels, or few texts that come again and again."""
-        return self.subject.labels or len(self.counts) + self.rare <= self.rows / 5
+        few = len(self.counts) + self.rare <= self.rows / 5
+        return self.subject.labels or (few and self.subject.kind == "text")  # numbers are read, not chosen
 
     def findings(self) -> Iterator[Finding]:
         if self.rows < 2 or not self.counts:
