@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from checkpoints import FAMILIES
+
 from terakoya.codec import TextCodec
 from terakoya.config import DecodeConfig, ModelConfig
 from terakoya.decoding import answers

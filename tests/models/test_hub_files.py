@@ -89,7 +89,14 @@ def test_torn_and_foreign_files_are_refused(copy: Path) -> None:
         (copy / "model.safetensors").write_bytes(torn)
         assert isinstance(refused(copy), CorruptError)
     (copy / "model.safetensors").write_bytes(weights)
-    for config in ("", "{", "[]", "[" * 100_000, '{"model_type": 3}', '{"model_type": "gemma3_text", "hidden_size": -1}'):
+    for config in (
+        "",
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"model_type": 3}',
+        '{"model_type": "gemma3_text", "hidden_size": -1}',
+    ):
         shutil.copy(copy / "config.json", copy / "config.bak")
         (copy / "config.json").write_text(config)
         refused(copy)
@@ -124,7 +131,9 @@ def test_a_model_that_writes_no_text_is_refused(tmp_path: Path, base: Base) -> N
 
     folder = Path(shutil.copytree(base("gemma3"), tmp_path / "bert"))
     (folder / "model.safetensors").unlink()
-    BertModel(BertConfig(vocab_size=2000, hidden_size=16, num_hidden_layers=1, num_attention_heads=1)).save_pretrained(folder)
+    BertModel(BertConfig(vocab_size=2000, hidden_size=16, num_hidden_layers=1, num_attention_heads=1)).save_pretrained(
+        folder
+    )
     assert isinstance(refused(folder), (IncompatibleError, CorruptError))
 
 

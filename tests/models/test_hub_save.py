@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from checkpoints import FAMILIES
 from safetensors.torch import load_file
 
-from checkpoints import FAMILIES
 from terakoya.codec import TextCodec
 from terakoya.config import DecodeConfig, ModelConfig, TrainConfig
 from terakoya.decoding import answers
@@ -134,7 +134,9 @@ def test_trimming_is_undone_to_the_bit(base: Base, tmp_path: Path, family: str, 
         assert len(untouched) > 500
         assert torch.equal(old[name][untouched], new[name][untouched])
         if adaptation == "full":
-            assert not torch.equal(old[name][sorted(kept & set(range(len(old[name]))))], new[name][sorted(kept)][: len(kept) - 2])
+            assert not torch.equal(
+                old[name][sorted(kept & set(range(len(old[name]))))], new[name][sorted(kept)][: len(kept) - 2]
+            )
     again = hub.load(tmp_path / "out")
     assert again.card.vocabulary == model.card.vocabulary and asked(again) == before
 
@@ -185,7 +187,9 @@ def test_a_checkpoint_made_elsewhere_can_be_asked(base: Base) -> None:
 
 def test_the_folder_says_what_it_is(base: Base, tmp_path: Path) -> None:
     """Base, revision, prompt and trimming: all that is needed to ask it as it was taught."""
-    hub.build(ModelConfig(base=str(base("gemma3")), instruction="数字で"), PAIRS, ("✨", "📚"), seed=0).save(tmp_path / "out")
+    hub.build(ModelConfig(base=str(base("gemma3")), instruction="数字で"), PAIRS, ("✨", "📚"), seed=0).save(
+        tmp_path / "out"
+    )
     about = json.loads((tmp_path / "out" / "terakoya-model.json").read_text())
     assert about["template"] == "chat" and about["instruction"] == "数字で" and about["new_tokens"] == ["✨", "📚"]
     assert hub.load(tmp_path / "out").prompt.instruction == "数字で"

@@ -7,8 +7,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-
 from checkpoints import CAUSAL, FAMILIES
+
 from terakoya.config import ModelConfig, TrainConfig
 from terakoya.errors import DataError, IncompatibleError
 from terakoya.models import hub
@@ -130,7 +130,11 @@ def test_a_target_that_cannot_be_carried_is_refused_by_name(base: Base) -> None:
 def test_rows_that_do_not_fit_are_refused_and_never_cut(base: Base) -> None:
     """A label that lost its end teaches never to end."""
     model = hub.build(ModelConfig(base=str(base("llama")), max_source=30, max_target=6), PAIRS[:1], seed=0)
-    for pair in (Pair(Ask("長" * 40), "(1)", "row 3"), Pair(Ask("一"), "(123456789)", "row 3"), Pair(Ask("一"), "", "row 3")):
+    for pair in (
+        Pair(Ask("長" * 40), "(1)", "row 3"),
+        Pair(Ask("一"), "(123456789)", "row 3"),
+        Pair(Ask("一"), "", "row 3"),
+    ):
         with pytest.raises(DataError) as caught:
             model.collate([pair])
         assert caught.value.where == "row 3"

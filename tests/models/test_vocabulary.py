@@ -9,15 +9,20 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-
 from checkpoints import FAMILIES
+
 from terakoya.config import ModelConfig
 from terakoya.models import hub
 from terakoya.models.model import Ask, Pair
 from terakoya.models.vocabulary import Numbering, first_rows, meaning
 
 Base = Callable[[str], Path]
-PAIRS = [Pair(Ask("楽しい日"), "✨ 📚"), Pair(Ask("雨の日"), "🌧️"), Pair(Ask("家族の日"), "👨‍👩‍👧"), Pair(Ask("数"), "(15)")]
+PAIRS = [
+    Pair(Ask("楽しい日"), "✨ 📚"),
+    Pair(Ask("雨の日"), "🌧️"),
+    Pair(Ask("家族の日"), "👨‍👩‍👧"),
+    Pair(Ask("数"), "(15)"),
+]
 LABELS = ("✨", "📚", "🌧️", "👨‍👩‍👧", "日")
 
 

@@ -260,4 +260,3 @@ def _unknown(lost: Sequence[Pair], count: int) -> list[Finding]:
             figures={"rows": float(len(lost)), "share": len(lost) / count},
         )
     ]
-

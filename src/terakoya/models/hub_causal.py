@@ -1,8 +1,9 @@
 """Causal models: many rows as one sequence, the common beginning once, logits where there is a target.
 
-A batch is laid out as a tree: the prefix that all prompts share, then each row's own tokens, with the positions they
-would have had alone and a mask that lets them see the prefix and themselves. One forward pass, no padding, and loss
-and gradients are those of the rows one by one. Models that carry a state along the sequence (LFM2's convolutions)
+A batch is laid out as a tree: what rows share from their beginning on stands there once (the prompt's opening in all
+of them, the first characters of a source in some), then each row's own tokens, with the positions they would have had
+alone and a mask that lets them see their own row. One forward pass, no padding, and loss and gradients are those of
+the rows one by one. Models that carry a state along the sequence (LFM2's convolutions)
 cannot be laid out so; their rows are padded on the right. Which of the two is exact is tried out, not looked up.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,30 +31,49 @@ class Row:
 
 
 def tree(rows: Sequence[Row], *, share: bool) -> dict[str, Tensor]:
-    """One sequence (1, T) with positions, mask (1, 1, T, T), places of logits (N,) and targets (N,)."""
-    shared = common(rows) if share else 0
-    ids, positions, owner = list(rows[0].ids[:shared]), list(range(shared)), [-1] * shared
+    """One sequence (1, T) with positions, mask (1, 1, T, T), places of logits (N,) and targets (N,).
+
+    Whatever rows have in common from their beginning on stands there once: the prompt's opening in all of them, the
+    first characters of a source in some. A token sees itself and those before it in its rows.
+    """
+    ids: list[int] = []
+    positions: list[int] = []
+    before: list[int] = []  # the place of the token before, -1 at the beginning
     places: list[int] = []
     targets: list[int] = []
-    for number, row in enumerate(rows):
-        start = len(ids) - shared  # where this row's token 0 would stand, if its prefix stood before it
-        for place in range(max(1, row.begin), len(row.ids)):
-            before = place - 1
-            places.append(before if before < shared else start + before)
-            targets.append(row.ids[place])
-        ids += row.ids[shared:-1]
-        positions += range(shared, len(row.ids) - 1)
-        owner += [number] * (len(row.ids) - 1 - shared)
-    owners, order = torch.tensor(owner), torch.arange(len(ids))
-    mask = (owners[:, None] == owners[None, :]) | (owners[None, :] == -1)
-    mask &= order[:, None] >= order[None, :]
+    known: dict[tuple[int, int], int] = {}  # (place before, token) → its place
+    for row in rows:
+        last = -1
+        for depth, token in enumerate(row.ids[:-1]):
+            place = known.get((last, token)) if share else None
+            if place is None:
+                place = len(ids)
+                ids.append(token)
+                positions.append(depth)
+                before.append(last)
+                known[last, token] = place
+            if depth + 1 >= row.begin:
+                places.append(place)
+                targets.append(row.ids[depth + 1])
+            last = place
     return {
         "ids": torch.tensor([ids]),
         "positions": torch.tensor([positions]),
-        "mask": mask[None, None],
+        "mask": _sight(before)[None, None],
         "places": torch.tensor(places),
         "targets": torch.tensor(targets),
     }
+
+
+def _sight(before: Sequence[int]) -> Tensor:
+    """(T, T): which tokens each token sees. A token sees what the one before it sees, and itself."""
+    size = len(before)
+    seen = np.zeros((size, size), dtype=bool)
+    for place, last in enumerate(before):
+        if last >= 0:
+            seen[place] = seen[last]
+        seen[place, place] = True
+    return torch.from_numpy(seen)
 
 
 def padded(rows: Sequence[Row], pad: int) -> dict[str, Tensor]:
@@ -70,16 +91,6 @@ def padded(rows: Sequence[Row], pad: int) -> dict[str, Tensor]:
             places.append(number * width + place - 1)
             targets.append(row.ids[place])
     return {"ids": ids, "padding": mask, "places": torch.tensor(places), "targets": torch.tensor(targets)}
-
-
-def common(rows: Sequence[Row]) -> int:
-    """How many ids all rows begin with, none of them a target, one token less than the shortest row at most."""
-    most = min(min(len(row.ids) - 1, row.begin) for row in rows)
-    first = rows[0].ids
-    for place in range(most):
-        if any(row.ids[place] != first[place] for row in rows):
-            return place
-    return most
 
 
 def logits(module: Any, head: Any, tensors: dict[str, Tensor]) -> Tensor:
@@ -100,8 +111,10 @@ def tree_is_exact(module: Any, head: Any, ids: Sequence[int]) -> bool:
     Two questions: are the logits those of the rows alone (positions and mask are heeded), and is the derivative of one
     row by the other's tokens exactly zero (nothing leaks beside attention, however faintly)?
     """
-    words = [*ids[:1], *(ids[place % len(ids)] for place in range(1, 12))]
-    rows = [Row((*words[:4], *words[4:8]), 5), Row((*words[:4], *words[8:12][::-1]), 5)]
+    words = list(dict.fromkeys(ids))  # different ones, so that the rows part after the fourth
+    rows = [Row((*words[:4], *words[4:8]), 5), Row((*words[:4], *words[4:8][::-1]), 5)]
+    if len(words) < 8:
+        return False
     was = module.training
     module.eval()
     try:
@@ -130,8 +143,8 @@ def _nothing_leaks(module: Any, head: Any, rows: Sequence[Row]) -> bool:
             inputs_embeds=vectors, position_ids=laid["positions"], attention_mask=laid["mask"], use_cache=False
         ).logits
     (slope,) = torch.autograd.grad(found.float().square().sum(), vectors)
-    shared = common(rows)
-    others = slope[0, shared : shared + len(rows[0].ids) - 1 - shared]
+    shared = 4  # of both rows' seven; the first row's own three follow
+    others = slope[0, shared : shared + 3]
     return not bool(others.any()) and bool(slope.any())
 
 

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -153,7 +152,9 @@ def _findings(said: list[str], name: str) -> Iterator[Finding]:
         elif any(word in line.lower() for word in ("tokeniz", "special token", "truncat")):
             yield Finding("tokenizer", "warn", line[:400], name, "Look at the tokens: terakoya doctor --show-tokens.")
         else:
-            yield Finding("checkpoint", "note", line[:400], name, "Nothing, unless the first loss is above an even guess.")
+            yield Finding(
+                "checkpoint", "note", line[:400], name, "Nothing, unless the first loss is above an even guess."
+            )
 
 
 def _code_findings(checkpoint: Checkpoint) -> Iterator[Finding]:
@@ -171,6 +172,4 @@ def _short(error: Exception) -> str:
 def check_device_dtype(dtype: str) -> None:
     """Half precision does not train on a processor; say so rather than ignore the wish."""
     if dtype == "float16" and not torch.cuda.is_available():
-        raise ConfigError(
-            "float16 needs a GPU", where="model.dtype", do="Set model.dtype = 'auto' or 'bfloat16'."
-        )
+        raise ConfigError("float16 needs a GPU", where="model.dtype", do="Set model.dtype = 'auto' or 'bfloat16'.")

@@ -1,8 +1,8 @@
 """Pretrained models behind the house's one face: causal and encoder-decoder differ in three methods.
 
-    model.collate(pairs) → model.outputs(batch)        training: loss on the answer, or on everything
-    model.start(asks) → State                          use: the very same prompts
-    model.save(folder)                                 opens with plain from_pretrained, or `hub.load`
+model.collate(pairs) → model.outputs(batch)        training: loss on the answer, or on everything
+model.start(asks) → State                          use: the very same prompts
+model.save(folder)                                 opens with plain from_pretrained, or `hub.load`
 """
 
 from __future__ import annotations

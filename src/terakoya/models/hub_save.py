@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,14 +31,24 @@ FORMAT = 1
 ADAPTER, NEW_ROWS = "adapter_model.safetensors", "new_rows.safetensors"
 # transformers 5 writes no copy of these, yet other tools (llama.cpp, CTranslate2) ask for them.
 _VOCABULARY_FILES = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
-_PATH_KEYS = ("name_or_path", "_name_or_path", "tokenizer_file", "vocab_file", "special_tokens_map_file", "local_files_only", "is_local")
+_PATH_KEYS = (
+    "name_or_path",
+    "_name_or_path",
+    "tokenizer_file",
+    "vocab_file",
+    "special_tokens_map_file",
+    "local_files_only",
+    "is_local",
+)
 
 
 def save(model: HubModel, folder: Path) -> None:
     """Write the folder. Raises ConfigError where it is the very folder that the model was opened from."""
     about = model.about
     if about.folder and folder.exists() and folder.resolve() == Path(about.folder).resolve():
-        raise ConfigError("a taught model is not written over its own base", where=str(folder), do="Name another folder.")
+        raise ConfigError(
+            "a taught model is not written over its own base", where=str(folder), do="Name another folder."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     if about.lora is None or about.merge:
         _save_whole(model, folder)

@@ -112,7 +112,11 @@ def _run(template: str, tokens: tuple[tuple[str, str], ...], asked: list[Any]) -
     order = json.dumps({"template": template, "tokens": dict(tokens), "asked": asked})
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-c", _CHILD], input=order.encode(), capture_output=True, timeout=20 * _SECONDS, check=False
+            [sys.executable, "-I", "-c", _CHILD],
+            input=order.encode(),
+            capture_output=True,
+            timeout=20 * _SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         done = None
