@@ -7,6 +7,7 @@ codec's.
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 from terakoya.codec.quantity import QuantityCodec, quantity_codec
@@ -21,7 +22,9 @@ from terakoya.tasks.quantities.scale import answer, questions, scale, scale_list
 __all__ = ["answer", "questions", "scale", "scale_list", "task"]
 
 _ITEMS = 2000
-ERROR_KINDS = ("unreadable", "not scaled", "wrongly scaled", "wrong amount", "text changed")
+ERROR_KINDS = ("unreadable", "text changed", "not scaled", "wrong amount")
+_NUMBERS = re.compile("[0-9][0-9./]*|半(?=[丁個束玉本株袋枚缶パカ])")
+_FACTOR = re.compile("[ 　]?を[^を]*$")
 
 
 def task(*, items: int = 0, exam_seed: int = 0, promote: bool = False, split: SplitConfig | None = None) -> Task:
@@ -73,7 +76,17 @@ def reverse(codec: QuantityCodec, source: str, target: str) -> bool:
 
 
 def error_kind(example: Example, prediction: Prediction) -> str:
-    """What is wrong with a wrong line: the words around the numbers, or the numbers."""
+    """What is wrong with a wrong line.
+
+    text changed  words around the numbers were miscopied, lost or added
+    not scaled    a number that scales stayed as it was
+    wrong amount  another number: a wrong factor or quantity, or one was scaled that stays
+    """
     if prediction.text is None:
         return "unreadable"
-    return "text changed"
+    wanted, given = quantity_codec().canonical(example.target), prediction.text
+    if _NUMBERS.sub("#", wanted) != _NUMBERS.sub("#", given):
+        return "text changed"
+    unscaled = quantity_codec().canonical(_FACTOR.sub("", example.source))
+    pairs = zip(*(_NUMBERS.findall(text) for text in (wanted, given, unscaled)), strict=False)
+    return "not scaled" if any(right != found == before for right, found, before in pairs) else "wrong amount"

@@ -85,7 +85,7 @@ def _quantity(random: Random, line: Line) -> None:
     """What separates it, and the amount. 半 and digits need a separator, or they would belong to the name."""
     kind = random.random()
     separator = random.choice(_SEPARATORS)
-    if not separator and (0.09 <= kind < 0.12 or line.source[-1][-1:] in "0123456789"):
+    if not separator and (0.09 <= kind < 0.12 or line.source[-1][-1:].isdigit()):
         separator = " "
     line.add(separator)
     if kind < 0.09:
@@ -145,7 +145,8 @@ def _several(random: Random, line: Line, name: NameDrawer) -> None:
     inside = random.random() < 0.3
     line.add(random.choice(words()["groups"]) + ("（" if inside else random.choice(("：", ":", "…", " "))))
     for place in range(2 + (random.random() < 0.3)):
-        line.add((random.choice(("、", "、", " ")) if place else "") + name(random) + random.choice((" ", "", " ")))
+        item = (random.choice(("、", "、", " ")) if place else "") + name(random)
+        line.add(item + (" " if item[-1].isdigit() else random.choice((" ", "", " "))))
         _spoon(random, line) if random.random() < 0.7 else _measured(random, line)
     if inside:
         line.add("）" + random.choice(("", " 全量", " 適量")))

@@ -23,9 +23,11 @@ _RUN = rf"{_NUM}(?:[{RANGE}]{_NUM})?"
 _SIZE = rf"(?:程度|くらい|ほど)?(?:{NO_QUANTITY}|サイズ|の(?:長さ|大きさ|幅|角)|に切)"
 _AMOUNT = re.compile(
     rf"(?P<spoon>{_SPOON})[ 　約]{{0,2}}(?P<after>{_RUN})"
-    rf"|(?<!直径)(?<!長さ)(?<!厚さ)(?<!幅)(?<![×xX])(?<!No\.){_BEFORE}(?P<before>{_RUN})(?P<unit>{_UNIT})(?!{_SIZE})"
+    rf"|(?<!No\.){_BEFORE}(?P<before>{_RUN})(?P<unit>{_UNIT})(?!{_SIZE})"
     rf"|(?<![一-鿿])(?P<half>半)(?:{'|'.join(COUNTERS)})"
 )
+_LENGTHS = ("cm", "ｃｍ", "㎝", "センチ")
+_LONG = ("直径", "長さ", "厚さ", "幅", "×", "x", "X")  # before a length: a size
 _EACH = re.compile(rf"\s*1(?:{_UNIT})(?:約|あたり約?|につき約?|は|が|＝|=)?{_NUM}(?:{_UNIT})")
 _PARENTHESIS = re.compile(r"[（(][^（()）]*[）)]")
 _RANGE_END = re.compile(rf"{_NUM}")
@@ -71,6 +73,8 @@ def amounts(line: str) -> Iterator[tuple[int, int]]:
     fixed = [found.span() for found in _PARENTHESIS.finditer(line) if _EACH.match(found[0][1:-1])]
     for found in _AMOUNT.finditer(line):
         if any(start <= found.start() < end for start, end in fixed):
+            continue
+        if found["unit"] in _LENGTHS and line.endswith(_LONG, 0, found.start()):
             continue
         name = next(name for name in ("after", "before", "half") if found[name])
         begin, end = found.span(name)
