@@ -65,6 +65,7 @@ ODD_CELLS = {
     "empty": " ",
     "mojibake": "ã‚ã‚Šã\x81Œã¨ã†",
     "invisible": "あり\u200bがとう",
+    "loose-marks": "か\u3099くせい",
     "special-tokens": "はい<|im_end|>",
     "refusals": "申し訳ありませんが、その質問にはお答えできません。",
     "prose": "以下の通りです：ありがとう",

@@ -21,7 +21,7 @@ EMOJI = re.compile(
 # The one look that most rows get: no character of these, nothing strange.
 _ODD = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f<\\[\x7f-\xff\u0152-\u017e\u0192\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180e"
-    "\u200b-\u200f\u201a\u202a-\u202e\u2060-\u206f\u3164\u7e3a\u7e67\u7e5d\u8b41\ue000-\uf8ff"
+    "\u200b-\u200f\u201a\u202a-\u202e\u2060-\u206f\u3099\u309a\u3164\u7e3a\u7e67\u7e5d\u8b41\ue000-\uf8ff"
     "\ufeff\uff61-\uff9f\uffa0\ufff9-\ufffd\U000e0000-\U000e007f]|\\?{4}"
 )
 # UTF-8 read as Latin 1 or CP1252, UTF-8 as CP932, EUC-JP as CP932, CP932 as Latin 1 or CP1252, and what is lost.
@@ -47,6 +47,7 @@ class _Column:
     mojibake: Tally = field(default_factory=Tally)
     invisible: Tally = field(default_factory=Tally)
     special: Tally = field(default_factory=Tally)
+    loose: Tally = field(default_factory=Tally)
     edges: Tally = field(default_factory=Tally)
     full: Tally = field(default_factory=Tally)
     half: int = 0
@@ -67,6 +68,8 @@ class _Column:
             self.invisible.add(row, f"U+{ord(found[0]):04X}")
         if found := _SPECIAL.search(text):
             self.special.add(row, found[0])
+        if "\u3099" in text or "\u309a" in text:
+            self.loose.add(row, text)
 
 
 class Characters:
@@ -108,6 +111,7 @@ class Characters:
                 "Read the original again (--encoding).",
             ),
             ("invisible", column.invisible, "hold invisible or control characters", "Take them out of the table."),
+            ("loose-marks", column.loose, "hold kana and sound mark apart (か+゛)", "Compose them (NFC)."),
             ("special-tokens", column.special, "hold marks that templates use", "Take them out of the table."),
         ):
             if tally.count:
