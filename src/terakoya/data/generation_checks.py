@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
 from types import MappingProxyType
 
 import regex
 
 from terakoya.data.generation_recipe import RecipeStep
 from terakoya.errors import ConfigError, nearest
-from terakoya.text import graphemes
+from terakoya.text import emoji_form, emoji_in, graphemes
 
 Check = Callable[[str, RecipeStep], str]
 
@@ -31,19 +30,12 @@ _PREAMBLE = regex.compile(
 _JAPANESE = regex.compile(r"[\p{Hiragana}\p{Katakana}\p{Han}ー々〆]")
 _LETTER = regex.compile(r"\p{L}")
 _SEPARATORS = re.compile(r"[\s、,，・]+")
-_MODIFIERS = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
 _PAIRS = {"「": "」", "『": "』", "（": "）", "(": ")", "【": "】", "［": "］", "〈": "〉", "《": "》"}
 
 
 def parse_labels(answer: str) -> list[str] | None:
-    """The emoji of an answer in one form each (no skin tones, fully qualified), or None when anything else is there."""
-    known, found = _emoji_forms(), []
-    for piece in graphemes(_SEPARATORS.sub("", answer)):
-        form = known.get(_MODIFIERS.sub("", piece))
-        if form is None:
-            return None
-        found.append(form)
-    return found
+    """The emoji of an answer in normal form, or None when anything but emoji and separators is there."""
+    return emoji_in(_SEPARATORS.sub(" ", answer))
 
 
 def labels(answer: str, step: RecipeStep) -> str:
@@ -56,9 +48,8 @@ def labels(answer: str, step: RecipeStep) -> str:
 
 
 def no_emoji(answer: str, step: RecipeStep) -> str:
-    known = _emoji_forms()
-    # Digits and © are emoji only with a selector; as plain characters they are text.
-    inside = [piece for piece in graphemes(answer) if _MODIFIERS.sub("", piece) in known and ord(piece[0]) > 0xFF]
+    # © and ® are plain characters unless a selector says otherwise.
+    inside = [piece for piece in graphemes(answer) if (len(piece) > 1 or ord(piece) > 0xFF) and emoji_form(piece)]
     return f"文の中に絵文字がある({' '.join(inside[:3])})" if inside else ""
 
 
@@ -121,19 +112,3 @@ def objection(answer: str, step: RecipeStep) -> tuple[str, str]:
         if reason := CHECKS[name](answer, step):
             return name, reason
     return "", ""
-
-
-@cache
-def _emoji_forms() -> Mapping[str, str]:
-    """Bare form (no selectors, no skin tone) → fully qualified emoji without a skin tone."""
-    import emoji
-
-    qualified, components = emoji.STATUS["fully_qualified"], emoji.STATUS["component"]
-    forms: dict[str, str] = {}
-    for written, facts in emoji.EMOJI_DATA.items():
-        toned = re.search("[\U0001f3fb-\U0001f3ff]", written)
-        if facts["status"] == qualified and not toned:
-            forms[_MODIFIERS.sub("", written)] = written
-        elif facts["status"] != components and toned:
-            forms.setdefault(_MODIFIERS.sub("", written), _MODIFIERS.sub("", written))
-    return forms

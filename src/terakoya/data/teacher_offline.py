@@ -5,7 +5,6 @@ They have the same face as the paid one and pass the same checks. The same reque
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -17,6 +16,7 @@ from terakoya.data.generation_recipe import Recipe, RecipeStep
 from terakoya.data.sentences import hand_written, lexicon, phrases
 from terakoya.data.teacher import Ask, Reply, reply_with
 from terakoya.errors import ConfigError
+from terakoya.text import all_emoji, emoji_name
 
 _SECONDS = 1.0  # for one rule on one text; a pattern that runs longer names itself
 _KANJI, _KATAKANA, _HIRAGANA = (regex.compile(rf"\p{{{name}}}") for name in ("Han", "Katakana", "Hiragana"))
@@ -136,7 +136,8 @@ def _cues() -> Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]:
             words[word].append(label)
             if len(word) > 2 and _KANJI.search(word[0]) and word[-1] in "いうくすつぬむぐぶる":
                 words[word[:-1]].append(label)  # 微笑む also as 微笑んだ
-    for label, name in japanese_names().items():
+    for label in all_emoji():
+        name = emoji_name(label).replace(" ", "")
         if len(name) > 1 and label not in words[name]:
             words[name].append(label)
     tree: dict[str, list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
@@ -144,21 +145,6 @@ def _cues() -> Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]:
         if word and called:
             tree[word[0]].append((word, tuple(dict.fromkeys(called))))
     return {first: tuple(sorted(items, key=lambda item: -len(item[0]))) for first, items in tree.items()}
-
-
-@cache
-def japanese_names() -> Mapping[str, str]:
-    """Emoji → its Japanese name, skin tones left out (from the emoji package's CLDR table)."""
-    import emoji
-
-    emoji.config.load_language("ja")
-    names: dict[str, str] = {}
-    for label, facts in emoji.EMOJI_DATA.items():
-        if facts["status"] == emoji.STATUS["fully_qualified"] and not re.search("[\U0001f3fb-\U0001f3ff]", label):
-            name = str(facts.get("ja", "")).strip(":").replace("_", "")
-            if name:
-                names[label] = name
-    return names
 
 
 def _stands_free(text: str, start: int, end: int) -> bool:
