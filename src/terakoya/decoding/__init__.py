@@ -1,0 +1,52 @@
+"""Asking a taught model: greedy, beam and sampled answers, held to the codec's written language where wanted.
+
+    answers(model, asks, codec, config.decode, max_tokens=40, seed=0) -> list[Answer]      # in the order of `asks`
+    read(answer, codec) -> str | None                                                      # None: unreadable
+
+Asks are sorted by length and answered in batches; rows that have ended leave. `max_tokens` counts the tokens of an
+answer without its end. An answer that did not come to its end within them, or whose source the model cannot take,
+has `finished=False` and reads as unreadable, even where the piece that was written happens to look like an answer.
+With `decode.constrained` no illegal answer is ever finished: the most probable legal token is taken at each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from terakoya.codec import Codec
+from terakoya.codec.language import Language
+from terakoya.config import DecodeConfig
+from terakoya.decoding.answer import Answer, asking, read
+from terakoya.decoding.beam import beam
+from terakoya.decoding.choosing import Greedy, Sampler, chances_for
+from terakoya.decoding.writing import write
+from terakoya.errors import ConfigError
+from terakoya.models.model import Ask, Model, Pair
+
+__all__ = ["Answer", "answers", "asking", "read"]
+
+
+def answers(
+    model: Model, asks: Sequence[Ask], codec: Codec, decode: DecodeConfig, max_tokens: int, seed: int = 0
+) -> list[Answer]:
+    """One answer for each ask, in order. A sampled answer depends on seed, source and how often it was asked before."""
+    if decode.method == "best-expected":
+        raise ConfigError("this model writes sequences and scores no sets", where="decode.method", do="Take greedy.")
+    out = [Answer("", 0.0, finished=False)] * len(asks)
+    lengths = {place: model.length(Pair(ask, "")) for place, ask in enumerate(asks) if model.fits(ask)}
+    order = sorted(lengths, key=lengths.__getitem__)
+    language = Language(codec, model.pieces(), model.end) if decode.constrained else None
+    limit = min(max_tokens + 1, model.longest_answer)
+    chances = chances_for(asks, seed) if decode.method == "sample" else []
+    with asking(model):
+        for first in range(0, len(order), decode.batch_size):
+            places = order[first : first + decode.batch_size]
+            batch = [asks[place] for place in places]
+            if decode.method == "beam":
+                found = beam(model, batch, language, limit, decode.beams)
+            else:
+                chooser = Sampler(decode, [chances[p] for p in places]) if chances else Greedy()
+                found = write(model, batch, language, limit, chooser)
+            for place, answer in zip(places, found, strict=True):
+                out[place] = answer
+    return out

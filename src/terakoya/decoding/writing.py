@@ -1,0 +1,79 @@
+"""Answers written token by token, all rows of a batch at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from terakoya.codec.language import Language
+from terakoya.decoding.answer import Answer
+from terakoya.decoding.choosing import Greedy, Sampler
+from terakoya.models.model import Ask, Model
+
+
+def write(
+    model: Model, asks: Sequence[Ask], language: Language | None, limit: int, chooser: Greedy | Sampler
+) -> list[Answer]:
+    """One token a turn for all rows that are left. Unconstrained rows cost no Python of their own until the end."""
+    state = model.start(asks)
+    rows = torch.arange(len(asks))
+    prefixes = [""] * len(asks)
+    turns: list[tuple[Tensor, Tensor, Tensor]] = []
+    stuck: set[int] = set()
+    for turn in range(limit):
+        logits = state.logits
+        tokens = chooser.tokens(logits)
+        going = tokens != model.end
+        if language is not None:
+            dead = _hold(language, chooser, logits, tokens, prefixes)
+            going = tokens != model.end
+            going[dead] = False
+            stuck.update(rows[dead].tolist())
+        gained = (logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(dim=-1)).double()
+        turns.append((rows, tokens.cpu(), gained.cpu()))
+        kept = going.nonzero()[:, 0]
+        if not len(kept) or turn + 1 == limit:
+            break
+        if language is not None:
+            listed = tokens.tolist()
+            prefixes = [prefixes[row] + language.pieces[listed[row]] for row in kept.tolist()]
+        chooser.keep(kept, tokens)
+        if len(kept) < len(tokens):
+            state.select(kept)
+            rows = rows[kept.cpu()]
+        state.advance(tokens[kept])
+    return _told(model, len(asks), turns, stuck)
+
+
+def _hold(
+    language: Language, chooser: Greedy | Sampler, logits: Tensor, tokens: Tensor, prefixes: Sequence[str]
+) -> list[int]:
+    """Replace illegal tokens in place; gives the rows for which no token is legal (this tokenizer cannot go on)."""
+    dead: list[int] = []
+    for row, token in enumerate(tokens.tolist()):
+        if language.allows(prefixes[row], token):
+            continue
+        legal = language.legal(prefixes[row])
+        if legal:
+            tokens[row] = chooser.among(row, logits[row], torch.tensor(legal, device=logits.device))
+        else:
+            dead.append(row)
+    return dead
+
+
+def _told(model: Model, count: int, turns: Sequence[tuple[Tensor, Tensor, Tensor]], stuck: set[int]) -> list[Answer]:
+    lines: list[list[int]] = [[] for _ in range(count)]
+    scores = torch.zeros(count, dtype=torch.float64)
+    for rows, tokens, gained in turns:
+        scores[rows] += gained
+        for row, token in zip(rows.tolist(), tokens.tolist(), strict=True):
+            lines[row].append(token)
+    told: list[Answer] = []
+    for row, (line, score) in enumerate(zip(lines, scores.exp().tolist(), strict=True)):
+        if line[-1] == model.end and row not in stuck:
+            told.append(Answer(model.text(line[:-1]), score, finished=True))
+        else:  # the last token is one too many, or the illegal one of a row that could not go on
+            told.append(Answer(model.text(line[:-1]), 0.0, finished=False))
+    return told
