@@ -138,8 +138,8 @@ def _loss_itself(scene: Scene) -> Cause | None:
 
 def _decays_too_fast(scene: Scene) -> Cause | None:
     decay = float(scene.config.weight_decay)
-    if not scene.learning_rate * decay > 2:
-        return None
+    if not (decay > 1 and scene.learning_rate * decay > 2):
+        return None  # with an ordinary decay it is the rate that is too high
     return Cause(
         "weight decay",
         f"train.weight_decay = {decay:g} times the learning rate is {scene.learning_rate * decay:.3g}: above 2, every "

@@ -76,6 +76,8 @@ class Engine:
         """Step `number`, counted from 0. Raises NumericError before a weight is touched, ConfigError out of memory."""
         share = rate(number, self.steps, self.config.schedule, self.warmup)
         learning_rate = share * float(self.config.learning_rate)
+        if not all(map(math.isfinite, self.began.values())):  # it may be long until a row asks for that weight
+            self._refuse(number, learning_rate)
         while (made := self._attempt(number, stop, late)) is None:
             self._make_do(number)
         losses, counts = made

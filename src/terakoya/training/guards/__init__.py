@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from pathlib import Path
 
+from terakoya.errors import DataError
 from terakoya.models.model import Model
 from terakoya.training.collapse import Collapse
 from terakoya.training.guards.answers import OneAnswer, Unreadable
@@ -31,7 +32,9 @@ def guards_for(lesson: Lesson, model: Model, folder: Path) -> list[Guard]:
     steps = int(how.steps)
     one = checkpoint_bytes(model, how)
     guards: list[Guard] = [
-        Divergence(math.log(max(2, model.card.vocabulary)) if model.head == "sequence" else 0.0),
+        Divergence(
+            math.log(max(2, model.card.vocabulary)) if model.head == "sequence" else 0.0, float(how.weight_decay)
+        ),
         Unreadable(steps),
         OneAnswer(steps, _usual_answer(lesson)),
         Memory(one),
@@ -44,11 +47,14 @@ def guards_for(lesson: Lesson, model: Model, folder: Path) -> list[Guard]:
 
 
 def prior_entropy(lesson: Lesson, model: Model) -> float | None:
-    """Nats per token that a model pays that knows only how frequent tokens are; None for a head for sets."""
+    """Nats per token that a model pays that knows only how frequent tokens are; None where it is not known."""
     if model.head != "sequence":
         return None
     pairs = sample_pairs(lesson.task, lesson.split, lesson.config.seed, count=_ROWS)[:_ROWS]
-    targets = model.collate(pairs).tensors.get("targets")
+    try:
+        targets = model.collate(pairs).tensors.get("targets")
+    except DataError:
+        return None  # the row is refused by name when its turn comes
     if targets is None:
         return None
     counts = Counter(targets.tolist())

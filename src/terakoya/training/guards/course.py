@@ -14,13 +14,14 @@ _SLOW = 0.98  # of fifty
 class Divergence:
     """A loss far above where it began: at once when it leaps, after some steps when it climbs.
 
-    even  nats of an even guess (0: not known); no model that guesses badly is called diverging below it
+    even   nats of an even guess (0: not known); no model that guesses badly is called diverging below it
+    decay  the weight decay, which can be what drives it
     """
 
     name = "divergence"
 
-    def __init__(self, even: float) -> None:
-        self.even = even
+    def __init__(self, even: float, decay: float = 0.0) -> None:
+        self.even, self.decay = even, decay
         self.first = self.smooth = 0.0
         self.seen = 0
         self.told = False
@@ -41,13 +42,17 @@ class Divergence:
                 "divergence",
                 "stop",
                 f"the loss {'leapt' if leapt else 'climbed'} to {step.plain:.3g} at step {step.step}; it began at "
-                f"{self.first:.2f}. The steps are too long (learning rate {step.learning_rate:.2g}, gradient norm "
-                f"{step.gradient_norm:.2g})",
+                f"{self.first:.2f}. Likely cause: {self._cause(step)}",
                 where=f"step {step.step}",
-                do="Lower train.learning_rate to a tenth, keep train.clip = 1 and a warm-up.",
+                do="Lower it to a tenth or less; keep train.clip = 1 and a warm-up.",
                 figures={"loss": step.plain, "first": self.first, "step": float(step.step)},
             )
         ]
+
+    def _cause(self, step: Step) -> str:
+        if self.decay > 1 and self.decay * step.learning_rate > 1:
+            return f"weight decay: {self.decay:.3g} times the learning rate {step.learning_rate:.2g} is more than 1"
+        return f"learning rate: {step.learning_rate:.2g}, at a gradient norm of {step.gradient_norm:.2g}"
 
     def state(self) -> Mapping[str, Any]:
         return {"first": self.first, "smooth": self.smooth, "seen": self.seen, "told": self.told}
