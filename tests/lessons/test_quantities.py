@@ -28,7 +28,7 @@ def test_the_model_points_and_the_codec_computes() -> None:
     for item in (lesson.draw(random, 1.0) for _ in range(300)):
         written = lesson.codec.write(item.target)
         assert written == item.target and lesson.codec.read(written) == lesson.codec.canonical(str(answer(item.source)))
-        assert written.count("*") == int(item.tag("quantities"))
+        assert written.count("<") == int(item.tag("quantities"))
 
 
 def test_half_of_the_taught_names_are_random_strings() -> None:
