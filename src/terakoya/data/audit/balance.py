@@ -174,7 +174,7 @@ class Lengths:
             return
         for name, counts in (("source", self.sources), ("target", self.targets)):
             yield _lengths(name, counts)
-        if self.many.count and share(self.many.count, self.targets.total()) < 0.2:
+        if self.many.count and share(self.many.count, self.targets.total()) < line.MANY_LABELS_USUAL:
             yield self.many.finding(
                 "many-labels",
                 "warn",

@@ -72,6 +72,7 @@ LONG_ANSWER = 4.0
 LONG_ANSWER_CHARACTERS = 12  # shorter ones are never called long
 # The log's asked for 1 to 5 labels; a set beyond this many labels was no answer to that.
 MANY_LABELS = 6
+MANY_LABELS_USUAL = 0.2  # where so many rows have more, large sets are what was asked for
 # Sources cut short: where at least this share of the long ones ends like a sentence, the rest was cut (log: 5.4%).
 ENDS_LIKE_SENTENCE = 0.80
 CUT_SHORT = 0.02
