@@ -21,9 +21,10 @@ import torch
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, IncompatibleError, need
 from terakoya.models import hub_save, vocabulary
+from terakoya.models.hub_about import About
 from terakoya.models.hub_files import Checkpoint, find_checkpoint, read_json, vetted, weight_files
 from terakoya.models.hub_load import Opened, opened
-from terakoya.models.hub_model import About, HubModel, kind_of
+from terakoya.models.hub_model import HubModel, kind_of
 from terakoya.models.hub_prompt import Prompt, prompt_for
 from terakoya.models.hub_tokens import Tokens
 from terakoya.models.model import Pair
@@ -256,7 +257,7 @@ def _unknown(lost: Sequence[Pair], count: int) -> list[Finding]:
             "warn",
             f"{len(lost)} of {count} sources hold characters that the tokenizer does not know",
             shown,
-            "The model cannot see them: take a base whose tokenizer falls back on bytes, or write the sources otherwise.",
+            "The model cannot see them: take a base whose tokenizer falls back on bytes, or respell the sources.",
             figures={"rows": float(len(lost)), "share": len(lost) / count},
         )
     ]

@@ -20,8 +20,9 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _LARGEST_JSON = 200_000_000  # bytes; the largest tokenizer.json in use has 33 million
 _CONVERT = (
     "Pickled weights can run code when they are opened, so they never are. Convert them once, where you trust them: "
-    "python -c \"from transformers import AutoModelForCausalLM as M; M.from_pretrained('FOLDER').save_pretrained('NEW')\" "
-    "(AutoModelForSeq2SeqLM for T5), copy the tokenizer files beside them, and use NEW."
+    'python -c "from transformers import AutoModelForCausalLM as M; '
+    "M.from_pretrained('FOLDER').save_pretrained('NEW')\" (AutoModelForSeq2SeqLM for T5), "
+    "copy the tokenizer files beside them, and use NEW."
 )
 
 

@@ -153,7 +153,7 @@ def _findings(said: list[str], name: str) -> Iterator[Finding]:
             yield Finding("tokenizer", "warn", line[:400], name, "Look at the tokens: terakoya doctor --show-tokens.")
         else:
             yield Finding(
-                "checkpoint", "note", line[:400], name, "Nothing, unless the first loss is above an even guess."
+                "checkpoint", "note", line[:400], name, "Look at the first loss: it should not be above an even guess."
             )
 
 

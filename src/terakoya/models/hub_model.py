@@ -8,7 +8,6 @@ model.save(folder)                                 opens with plain from_pretrai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from torch import nn
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError, DataError
 from terakoya.models import hub_causal, hub_seq2seq
+from terakoya.models.hub_about import About
 from terakoya.models.hub_causal import Row
 from terakoya.models.hub_prompt import Prompt
 from terakoya.models.hub_state import CausalState, Seq2SeqState
@@ -27,31 +27,6 @@ from terakoya.models.vocabulary import Words
 from terakoya.records import Finding
 
 _REMEMBERED = 200_000  # rows whose ids are kept, so that sorting by length tokenizes nothing twice
-
-
-@dataclass(frozen=True)
-class About:
-    """What a hub model is besides its weights; with the weights, all of a saved folder.
-
-    base, revision  where it came from; `folder` the files it was opened from
-    template        "chat" or "plain", as it was settled
-    kept            full ids of a trimmed vocabulary, in working order (None: full)
-    new_tokens      tokens that were added
-    lora            peft's settings (None: full training); `merge` folds them into the weights on saving
-    """
-
-    base: str
-    revision: str = ""
-    folder: str = ""
-    template: str = "auto"
-    instruction: str = ""
-    kept: tuple[int, ...] | None = None
-    new_tokens: tuple[str, ...] = ()
-    lora: dict[str, Any] | None = None
-    merge: bool = True
-    max_source: int = 0
-    max_target: int = 0
-    findings: tuple[Finding, ...] = field(default=(), compare=False)
 
 
 class HubModel:
@@ -71,6 +46,7 @@ class HubModel:
         self.pad = words.numbering.inward([pad if pad is not None else prompt.end])[0]
         self.loss_on: Literal["answer", "all"] = "answer"
         self.share_prefix = True
+        self.longest_answer = about.max_target or min(self._positions, 4096)
         self._ids: dict[tuple[Ask, str], tuple[tuple[int, ...], tuple[int, ...]]] = {}
 
     def settle(self, train: TrainConfig) -> None:
@@ -122,10 +98,6 @@ class HubModel:
     @property
     def device(self) -> torch.device:
         return next(self.module.parameters()).device
-
-    @property
-    def longest_answer(self) -> int:
-        return self.about.max_target or min(self._positions, 4096)
 
     def length(self, pair: Pair) -> int:
         question, answer = self._row(pair)
@@ -242,7 +214,7 @@ class HubModel:
                 raise DataError(
                     f"its {kind} has {size} tokens and the model takes {most}",
                     where=where,
-                    do="Shorten the row, or raise the limit (model.max_source, model.max_target). Nothing is cut silently.",
+                    do="Shorten the row, or raise model.max_source or model.max_target. Nothing is cut silently.",
                 )
         return question, answer
 
@@ -297,7 +269,3 @@ class HubSeq2Seq(HubModel):
 
 def kind_of(causal: bool) -> type[HubModel]:
     return HubCausal if causal else HubSeq2Seq
-
-
-def with_findings(about: About, findings: Sequence[Finding]) -> About:
-    return replace(about, findings=(*about.findings, *findings))

@@ -149,7 +149,7 @@ def _between(tokens: Tokens) -> str:
 
 
 def _stop(tokens: Tokens, template: str, names: tuple[tuple[str, str], ...]) -> int:
-    """The first control token that the template writes after an assistant's message; end-of-text where there is none."""
+    """The first control token that the template writes after an assistant's message, else end-of-text."""
     parts = skeleton(template, names, ("user", "assistant"), begin=False)
     tail = parts[parts.index(1) + 1 :]
     ids = tokens.asked([(part, False) for part in tail if isinstance(part, str)]) if tail else []

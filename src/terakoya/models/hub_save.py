@@ -32,23 +32,16 @@ ADAPTER, NEW_ROWS = "adapter_model.safetensors", "new_rows.safetensors"
 # transformers 5 writes no copy of these, yet other tools (llama.cpp, CTranslate2) ask for them.
 _VOCABULARY_FILES = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 _PATH_KEYS = (
-    "name_or_path",
-    "_name_or_path",
-    "tokenizer_file",
-    "vocab_file",
-    "special_tokens_map_file",
-    "local_files_only",
+    "name_or_path", "_name_or_path", "tokenizer_file", "vocab_file", "special_tokens_map_file", "local_files_only",
     "is_local",
-)
+)  # fmt: skip
 
 
 def save(model: HubModel, folder: Path) -> None:
     """Write the folder. Raises ConfigError where it is the very folder that the model was opened from."""
     about = model.about
     if about.folder and folder.exists() and folder.resolve() == Path(about.folder).resolve():
-        raise ConfigError(
-            "a taught model is not written over its own base", where=str(folder), do="Name another folder."
-        )
+        raise ConfigError("a taught model is not written over its base", where=str(folder), do="Name another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     if about.lora is None or about.merge:
         _save_whole(model, folder)
@@ -124,10 +117,7 @@ def _save_adapter(model: HubModel, folder: Path) -> None:
     settings.inference_mode = True
     settings.save_pretrained(folder)
     if model.words.fresh:
-        tables = model.words.tables
-        rows = {"embeddings": tables.inputs[0].fresh.detach().cpu().contiguous()}  # type: ignore[union-attr]
-        if not tables.tied:
-            rows["head"] = tables.head.fresh.detach().cpu().contiguous()  # type: ignore[union-attr]
+        rows = {name: own.detach().cpu().contiguous() for name, own in model.words.fresh_rows().items()}
         save_file(rows, folder / NEW_ROWS)
 
 
@@ -142,10 +132,9 @@ def read_adapter(model: HubModel, folder: Path) -> None:
                     raise CorruptError(f"the adapter does not fit its base ({name})", where=str(folder))
                 weight.copy_(found)
         if model.words.fresh:
-            rows, tables = load_file(folder / NEW_ROWS), model.words.tables
-            tables.inputs[0].fresh.copy_(rows["embeddings"])  # type: ignore[union-attr, operator]
-            if not tables.tied:
-                tables.head.fresh.copy_(rows["head"])  # type: ignore[union-attr, operator]
+            rows = load_file(folder / NEW_ROWS)
+            for name, own in model.words.fresh_rows().items():
+                own.copy_(rows[name])
 
 
 def _save_tokenizer(model: HubModel, folder: Path) -> None:

@@ -25,8 +25,9 @@ _CHILD = r"""
 import json, sys
 try:
     import resource
-    resource.setrlimit(resource.RLIMIT_CPU, (%(seconds)d, %(seconds)d))
-    resource.setrlimit(resource.RLIMIT_AS, (%(bytes)d, %(bytes)d))
+    seconds, most = map(int, sys.argv[1:])
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 except ImportError:
     pass
 import jinja2
@@ -60,12 +61,13 @@ template = home.from_string(asked["template"])
 out = []
 for messages, begin in asked["asked"]:
     try:
-        text = template.render(messages=messages, tools=None, documents=None, add_generation_prompt=begin, **asked["tokens"])
+        known = asked["tokens"]
+        text = template.render(messages=messages, tools=None, documents=None, add_generation_prompt=begin, **known)
         out.append({"text": text})
     except (jinja2.exceptions.TemplateError, TypeError, AttributeError, KeyError, IndexError, ValueError) as error:
         out.append({"error": str(error)[:500]})
 json.dump(out, sys.stdout)
-""" % {"seconds": _SECONDS, "bytes": _BYTES}
+"""
 
 Skeleton = tuple[str | int, ...]  # the template's own text, and the numbers of the messages between
 
@@ -112,7 +114,7 @@ def _run(template: str, tokens: tuple[tuple[str, str], ...], asked: list[Any]) -
     order = json.dumps({"template": template, "tokens": dict(tokens), "asked": asked})
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-c", _CHILD],
+            [sys.executable, "-I", "-c", _CHILD, str(_SECONDS), str(_BYTES)],
             input=order.encode(),
             capture_output=True,
             timeout=20 * _SECONDS,

@@ -74,7 +74,7 @@ class Tokens:
 
     @cached_property
     def lead(self) -> tuple[int, ...]:
-        """What the decoder of an encoder-decoder is given before every answer: the ▁ that opens a text, as a token of its own.
+        """What the decoder of an encoder-decoder is given before every answer: the ▁ that opens a text, by itself.
 
         Were it part of the first word, the same token would mean "(" at the beginning and " (" further on.
         """

@@ -76,7 +76,7 @@ def needed(
     carries: Callable[[str], bool],
     spelt_in_bytes: Callable[[str], bool],
 ) -> list[str]:
-    """Tokens to be added: labels that exist only as bytes or not at all, and characters of targets that would be lost."""
+    """Tokens to be added: labels that exist only as bytes or not at all, characters of targets that would be lost."""
     wanted = {label for label in labels if not carries(label) or spelt_in_bytes(label)}
     characters = {char for text in written for char in graphemes(text)} - {" "}
     wanted |= {char for char in characters if char not in wanted and not carries(char)}
@@ -84,7 +84,7 @@ def needed(
 
 
 def meaning(token: str, names: Mapping[str, Sequence[str]]) -> str:
-    """Words that say what a token means: given names, the Japanese name of an emoji, a plainer form, its Unicode name."""
+    """What a token means in words: given names, the Japanese name of an emoji, a plainer form, its Unicode name."""
     if names.get(token):
         return " ".join(names[token])
     import emoji
@@ -110,12 +110,14 @@ def first_rows(table: Tensor, spellings: Sequence[Sequence[int]], how: str, seed
     noise = torch.randn(len(spellings), table.shape[1], generator=chance)
     noise = noise / noise.norm(dim=1, keepdim=True)
     if how == "random":
-        return (noise * length).to(table.dtype)
+        chosen: Tensor = noise * length
+        return chosen.to(table.dtype)
     middle = sample.mean(0)
     rows = [table[list(ids)].float().mean(0) if how == "meaning" and ids else middle for ids in spellings]
     start = torch.stack(rows)
     start = start / start.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    return ((start + 0.02 * noise) * length).to(table.dtype)
+    near: Tensor = (start + 0.02 * noise) * length
+    return near.to(table.dtype)
 
 
 @torch.no_grad()
@@ -148,7 +150,7 @@ class Words:
         """Take the rows that are not kept from these tables (of a file) and let go of the copy in memory."""
         self.rest = (embeddings, head)
         for table in self.tables.inputs:
-            table.rest = embeddings  # type: ignore[assignment]
+            table.rest = embeddings
 
     @torch.no_grad()
     def _trim(self, kept: Tensor) -> None:
@@ -163,7 +165,7 @@ class Words:
         small = nn.Parameter(old.data[kept].clone(), requires_grad=old.requires_grad)
         for table in self.tables.inputs:
             _turn(table, _Rows)
-            table.rest = self.rest[0]  # type: ignore[assignment]
+            table.rest = self.rest[0]
             table.weight, table.num_embeddings = small, len(kept)
             pad = table.padding_idx
             table.padding_idx = None if pad is None or pad not in self._places(kept) else self._places(kept)[pad]
@@ -185,15 +187,21 @@ class Words:
         head.first = first  # type: ignore[assignment]
         head.fresh = own if self.tables.tied else nn.Parameter(head.weight.data[first : first + count].clone())
 
+    def fresh_rows(self) -> dict[str, nn.Parameter]:
+        """The rows that `free_rows` set free, by the table they belong to."""
+        parts: dict[str, Any] = {"embeddings": self.tables.inputs[0]}
+        parts |= {} if self.tables.tied else {"head": self.tables.head}
+        return {name: part.fresh for name, part in parts.items()}
+
     def full(self) -> tuple[Tensor, Tensor]:
-        """The full tables (embeddings, head), rows taught in their places. The same tensor twice where they are tied."""
+        """The full tables (embeddings, head), taught rows in their places; one tensor twice where they are tied."""
         table, head = self.tables.inputs[0], self.tables.head
         first = self._full(table, 0)
         return first, first if self.tables.tied else self._full(head, 1)
 
     @torch.no_grad()
     def _full(self, part: Any, which: int) -> Tensor:
-        weight = part.weight.detach().cpu()
+        weight: Tensor = part.weight.detach().cpu()
         if self.fresh:
             start, count = self.fresh
             weight = torch.cat((weight[:start], part.fresh.detach().cpu(), weight[start + count :]))
@@ -201,7 +209,7 @@ class Words:
             return weight
         assert self.numbering.kept is not None
         rest = self.rest[which]
-        whole = weight.new_empty(self.numbering.rows, weight.shape[1])
+        whole: Tensor = weight.new_empty(self.numbering.rows, weight.shape[1])
         whole[: len(rest)] = rest  # a file holds no rows for new tokens; those are always kept
         whole[torch.tensor(self.numbering.kept)] = weight
         return whole
@@ -235,7 +243,7 @@ class _Rows:
         size, trained = own.weight.shape[0], own._parameters.get("fresh")
         if trained is None and (own.rest is None or not bool((ids >= size).any())):
             return super().forward(ids)  # type: ignore[misc,no-any-return]
-        found, places = ids.unique(return_inverse=True)
+        found, places = torch.unique(ids, return_inverse=True)
         rows = own.weight[found.clamp(max=size - 1)]
         if own.rest is not None:
             others = (found - size).clamp(min=0).to(own.rest.device)
