@@ -53,7 +53,7 @@ def draw_line(random: Random, factor: str, name: NameDrawer) -> Line:
     line = Line(factor)
     if random.random() < 0.14:
         line.add(random.choice(words()["labels"]) + random.choice(("", "", " ", "　")))
-    if random.random() < 0.05:
+    if random.random() < 0.07:
         _several(random, line, name)
         return line
     _names(random, line, name)
@@ -61,13 +61,13 @@ def draw_line(random: Random, factor: str, name: NameDrawer) -> Line:
         _parenthesis(random, line, _note)
     _quantity(random, line)
     tail = random.random()
-    if tail < 0.22:
+    if tail < 0.2:
         line.add(random.choice(("", " ", "")))
         _parenthesis(random, line, _note)
-    elif tail < 0.37:
+    elif tail < 0.44:
         _parenthesis(random, line, _measure)
         line.kinds.append("two quantities")
-    elif tail < 0.42:
+    elif tail < 0.49:
         _parenthesis(random, line, _content)
     return line
 
@@ -144,10 +144,16 @@ def _several(random: Random, line: Line, name: NameDrawer) -> None:
     line.kinds.append("two quantities")
     inside = random.random() < 0.3
     line.add(random.choice(words()["groups"]) + ("（" if inside else random.choice(("：", ":", "…", " "))))
+    between = ("、", "、", " ")
     for place in range(2 + (random.random() < 0.3)):
-        item = (random.choice(("、", "、", " ")) if place else "") + name(random)
+        item = (random.choice(between) if place else "") + name(random)
         line.add(item + (" " if item[-1].isdigit() else random.choice((" ", "", " "))))
-        _spoon(random, line) if random.random() < 0.7 else _measured(random, line)
+        if random.random() < 0.7:
+            _spoon(random, line)
+        else:
+            _measured(random, line)
+        # After a number without a unit a slash would make a fraction.
+        between = ("、", "、", " ", "／", "+") if not line.source[-1][-1].isnumeric() else ("、", "、", " ")
     if inside:
         line.add("）" + random.choice(("", " 全量", " 適量")))
 

@@ -30,21 +30,27 @@ class Sampler:
         return self.question(random, "train")
 
     def question(self, random: Random, where: Side, name: str = "") -> Example:
-        """A question of that side, about `name` where one is given. On dev and exam every pair of quantity and factor
-        is new, and so are listed names."""
+        """A question of that side, about `name` where one is given. On dev and exam the first pair of quantity and
+        factor is new, and so are listed names."""
         while True:
             asked, factor = numbers.factor(random)
             line = draw_line(random, factor, lambda chance: name or self._name(chance, where))
             text = "".join(line.source)
             question = text + random.choice(_JOINTS) + asked
-            if len(question) <= LONGEST and text == text.strip() and self._allowed(line, where):
+            if len(question) <= LONGEST and text == text.strip() and self._allowed(random, line, where):
                 return _example(question, line)
 
     def side_of(self, *parts: str) -> Side:
         return side("×".join(parts), salt=self.parting.salt, dev=self.parting.dev, exam=self.parting.exam)
 
-    def _allowed(self, line: Line, where: Side) -> bool:
-        return all(self.side_of(number, line.factor) == where for number in line.scaled)
+    def _allowed(self, random: Random, line: Line, where: Side) -> bool:
+        """Taught lines hold no pair of another side. On dev and exam the first pair is new; lines without quantities
+        are as frequent there as the share of new pairs lets the others be."""
+        sides = [self.side_of(number, line.factor) for number in line.scaled]
+        if where == "train":
+            return all(found == "train" for found in sides)
+        share = self.parting.dev if where == "dev" else self.parting.exam
+        return sides[0] == where if sides else random.random() < share
 
     def _name(self, random: Random, where: Side) -> str:
         if random.random() < _RANDOM_NAMES:

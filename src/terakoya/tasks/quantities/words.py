@@ -52,12 +52,12 @@ def nonsense(random: Random) -> str:
     """A name that means nothing: syllables, kanji or a mixture, one to nine characters."""
     length = 1 + int(9 * random.random() ** 1.4)
     kind = random.random()
-    if kind < 0.25:
+    if kind < 0.2:
         return _string(random, HIRAGANA, length)
-    if kind < 0.5:
+    if kind < 0.4:
         return _string(random, KATAKANA, length)
-    if kind < 0.65:
-        return _string(random, kanji(), min(length, 5))
+    if kind < 0.7:
+        return _string(random, kanji(), min(length, 6))
     return "".join(_string(random, random.choice((HIRAGANA, KATAKANA, kanji(), kanji())), 1) for _ in range(length))
 
 
