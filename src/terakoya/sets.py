@@ -62,21 +62,33 @@ def settle(model: Model, asks: Sequence[Ask], decode: DecodeConfig) -> None:
 
 def _prices(rows: Rows, share: np.ndarray[tuple[int], np.dtype[np.float64]], decode: DecodeConfig) -> tuple[Toll, ...]:
     watched = [int(label) for label in np.flatnonzero(share >= _WATCHED)]
-    tolls: tuple[Toll, ...] = ()
-    while len(tolls) < 3:  # each label with a price doubles the sets to be tried
-        taken = _shares(rows, tolls, decode, len(share))
-        free = [label for label in watched if label not in {toll.label for toll in tolls}]
-        over = [label for label in free if taken[label] > decode.share_cap * share[label]]
+    prices: dict[int, float] = {}
+    limits = {label: float(decode.share_cap * share[label]) for label in watched}
+    while len(prices) < 3:  # each label with a price doubles the sets to be tried
+        taken = _shares(rows, _tolls(prices, limits), decode, len(share))
+        over = [label for label in watched if label not in prices and taken[label] > limits[label]]
         if not over:
             break
-        label = max(over, key=lambda one: taken[one] / share[one])
-        low, high, limit = 0.0, _DEAREST, decode.share_cap * share[label]
-        for _ in range(_ROUNDS):
-            middle = (low + high) / 2
-            trial = (*tolls, Toll(label, middle, float(limit)))
-            low, high = (low, middle) if _shares(rows, trial, decode, len(share))[label] <= limit else (middle, high)
-        tolls = (*tolls, Toll(label, high, float(limit)))
-    return tolls
+        prices[max(over, key=lambda one: taken[one] / share[one])] = 0.0
+        for label in prices:  # a new price moves the share of those that had one
+            prices[label] = _cheapest(rows, label, prices, limits, decode)
+    return _tolls(prices, limits)
+
+
+def _cheapest(
+    rows: Rows, label: int, prices: dict[int, float], limits: dict[int, float], decode: DecodeConfig
+) -> float:
+    """The smallest price at which the label keeps to its limit, the other prices being what they are."""
+    low, high = 0.0, _DEAREST
+    for _ in range(_ROUNDS):
+        middle = (low + high) / 2
+        taken = _shares(rows, _tolls(prices | {label: middle}, limits), decode, rows.odds.shape[1])
+        low, high = (low, middle) if taken[label] <= limits[label] else (middle, high)
+    return high
+
+
+def _tolls(prices: dict[int, float], limits: dict[int, float]) -> tuple[Toll, ...]:
+    return tuple(Toll(label, price, limits[label]) for label, price in prices.items())
 
 
 def _shares(

@@ -1,4 +1,4 @@
-"""How the features of a text become scores of labels: three small members that learn apart and answer together.
+"""How the features of a text become scores of labels: a few small members that learn apart and answer together.
 
 Every feature has shares over all labels (what it speaks for, if it speaks) and a worth (whether it speaks). The odds
 that it gives a label are added up over the features of a text, with the label's own odds and those of its names: a
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from terakoya.models.set_features import NAME_KINDS
 from terakoya.models.set_head import Sizes
 
-MEMBERS = (0, 64, 64)  # width of the vectors; 0 keeps a table
+MEMBERS = (0, 64, 64, 64)  # width of the vectors; 0 keeps a table
 _DROPPED = 0.2  # share of a row's features that a member with vectors does not see while training
 _WORTH = -1.5  # log odds, shared among all labels, that a feature gives before anything is learnt
 _SPREAD = 0.3

@@ -26,6 +26,7 @@ from terakoya.models.set_evidence import Evidence, weights_of_feature
 from terakoya.models.set_features import Features, features_of
 from terakoya.models.set_head import log_odds, membership, shares
 from terakoya.models.tiny_files import fill, read_json, source_text, write_json
+from terakoya.text import source_form
 
 FORMAT = 1
 # Weights by named size: how many features are known follows from them.
@@ -60,8 +61,8 @@ class TinySetModel:
         return torch.log((self.counts + 0.5) / (self.rows + 1.0))
 
     def fits(self, ask: Ask) -> bool:
-        """Every text fits: what is not known says nothing, and order has no say."""
-        return True
+        """Every text with a visible character: what is not known says nothing, and no length is too long."""
+        return bool(source_form(source_text(ask)))
 
     def length(self, pair: Pair) -> int:
         return len(source_text(pair.ask))

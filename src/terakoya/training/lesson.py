@@ -9,6 +9,7 @@ from random import Random
 import torch
 
 from terakoya.asking import asked, longest_answer
+from terakoya.codec.labels import LabelsCodec
 from terakoya.config import Config, ModelConfig
 from terakoya.data.split import group_of
 from terakoya.errors import DataError
@@ -18,6 +19,7 @@ from terakoya.task import Task
 from terakoya.training.batches import Batches, Fixed, Stream
 from terakoya.training.recipe import resolve
 
+_ORDERS = 8  # of each row where the order of labels is shuffled
 TRIES = 1000  # draws in a row on the held-out side before a task's `draw` is called broken
 
 
@@ -95,4 +97,19 @@ def rows(lesson: Lesson, model: Model) -> Batches:
     if lesson.task.draw is not None:
         draw = drawer(lesson.task, lesson.split)
         return Stream(draw, size, config.seed, int(how.steps), length, curriculum=bool(how.curriculum))
-    return Fixed([pair(lesson.task, example) for example in lesson.split.train], size, config.seed, length)
+    taught = [row for example in lesson.split.train for row in in_orders(lesson, pair(lesson.task, example))]
+    return Fixed(taught, size, config.seed, length)
+
+
+def in_orders(lesson: Lesson, row: Pair) -> list[Pair]:
+    """The row with its labels in the order that the config wants: canonical, or eight orders drawn by seed and row.
+
+    For sequences of labels only: a set head knows no order, and other codecs have none to change.
+    """
+    codec, order = lesson.task.codec, lesson.config.train.label_order
+    if order == "as-given" or not isinstance(codec, LabelsCodec):
+        return [row]
+    target = codec.read(row.written) or row.written
+    chance = Random(f"{lesson.config.seed}/{row.ask.source}/{target}")
+    written = [codec.ordered(target, order, chance) for _ in range(_ORDERS if order == "shuffled" else 1)]
+    return [Pair(row.ask, one, row.key) for one in written]

@@ -35,8 +35,8 @@ def _from_nothing(card: Card, examples: int, drawn: bool) -> dict[str, float | i
     if card.family == "set":
         return _evidence(examples)
     rate = 3e-3 if card.weights < 1_000_000 else 6e-4
-    batch = 32 if drawn or examples >= 1000 else 16
-    steps = 12_000 if drawn else min(20_000, max(1500, math.ceil(40 * examples / batch)))
+    batch = 64 if drawn else 32 if examples >= 1000 else 16
+    steps = 8000 if drawn else min(20_000, max(1500, math.ceil(40 * examples / batch)))
     return {
         "batch_size": batch,
         "steps": steps,
@@ -59,7 +59,7 @@ def _evidence(examples: int) -> dict[str, float | int | str | bool]:
     return {
         "batch_size": batch,
         "steps": max(150, epochs * math.ceil(examples / batch)),
-        "learning_rate": 0.03,
+        "learning_rate": 0.05,
         "optimizer": "adamw",
         "schedule": "linear",
         "warmup": 0.0,
