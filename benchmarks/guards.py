@@ -1,6 +1,6 @@
 """How guards end a training: faults by kind and seed, and as many healthy runs.
 
-    python benchmarks/guards.py [--seeds 5]
+    python benchmarks/guards.py [--seeds 10]
 
 writes benchmarks/results/guards.md and guards.json. Faults (tests/training/faults.py) enter through config, data or
 weights alone. A plain loop beside each run, which knows nothing of ours, says at which step the fault first shows.
@@ -27,14 +27,21 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seeds", type=int, default=5)
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument(
+        "--first", type=int, default=100, help="the first seed; those below 10 were used while building"
+    )
+    asked = parser.parse_args()
+    seeds = asked.seeds
     torch.set_num_threads(1)
     started = time.monotonic()
     with TemporaryDirectory() as folder:
-        faults = [[outcome(fault, seed, Path(folder)) for seed in range(seeds)] for fault in FAULTS]
+        faults = [
+            [outcome(fault, seed, Path(folder)) for seed in range(asked.first, asked.first + seeds)] for fault in FAULTS
+        ]
         stopped = [
-            [bool(healthy(number, seed, Path(folder))) for seed in range(seeds)] for number in range(len(HEALTHY))
+            [bool(healthy(number, seed, Path(folder))) for seed in range(asked.first, asked.first + seeds)]
+            for number in range(len(HEALTHY))
         ]
     rows = [
         {
