@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from terakoya.config import Config, TeacherConfig, make_config, parse_config
+from terakoya.data import generation_run
 from terakoya.data.generate import DATA, Generated, generate, read_generated
 from terakoya.data.generation_balance import Feeder, Meter, Rules
 from terakoya.data.generation_checks import objection
@@ -259,6 +260,16 @@ def test_it_is_done_when_every_label_is_dense_enough(tmp_path: Path) -> None:
     assert generated.rows < 500
     assert set(counts) == set(wanted)
     assert min(counts.values()) >= 4
+
+
+def test_a_balance_that_cannot_be_reached_ends_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sentences without end and a quota that takes none of them would run for ever."""
+    with pytest.raises(ConfigError, match="do not make a whole"):
+        make(offline(recipe="emoji-v2", labels=["🐱", "⚽"], quota=0.3), tmp_path / "a")
+    monkeypatch.setattr(generation_run, "_IN_VAIN", 200)
+    config = offline(recipe="emoji-v2", labels=["🐱", "🪬"], quota=0.5, samples=30, max_rejected=1.0, sources="phrases")
+    with pytest.raises(DataError, match="brought no row"):
+        make(config, tmp_path / "b")
 
 
 # -- recipes and checks -------------------------------------------------------------------------------------------

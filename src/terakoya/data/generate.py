@@ -13,7 +13,6 @@ import time
 from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from terakoya.config import Config, TeacherConfig
@@ -152,7 +151,7 @@ def _told(
         complete=False,
         output=None,
         ledger=folder / JOURNAL,
-        rejected=MappingProxyType(dict(run.reasons)),
+        rejected=dict(run.reasons),
         cost=ledger.committed / NANO if ledger else 0.0,
         unknown=ledger.lost / NANO if ledger else 0.0,
         currency=teacher.currency,

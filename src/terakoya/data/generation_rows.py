@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from terakoya.errors import DataError
 from terakoya.files import columns, read_rows
@@ -65,7 +64,7 @@ class Generated:
     complete: bool
     output: Path | None
     ledger: Path
-    rejected: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    rejected: Mapping[str, int] = field(default_factory=dict)
     cost: float = 0.0
     unknown: float = 0.0
     currency: str = "USD"

@@ -12,9 +12,10 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from terakoya.data.generation_balance import Feeder, Meter, Rules
 from terakoya.data.generation_checks import objection, parse_labels
@@ -25,7 +26,7 @@ from terakoya.data.teacher import Ask
 from terakoya.data.teacher_asking import Asking, GaveUp, Stopped
 from terakoya.data.teacher_limits import PATIENCE, Patience
 from terakoya.data.teacher_offline import called_for
-from terakoya.errors import Interrupted, ProviderError, TerakoyaError
+from terakoya.errors import DataError, Interrupted, ProviderError, TerakoyaError
 from terakoya.listener import Listener, Silent
 from terakoya.records import Turn, fingerprint
 from terakoya.text import source_form
@@ -34,6 +35,7 @@ WINDOW = 512  # sentences planned beyond the last judged row; fixed, because the
 _EVERY = 5.0  # seconds between two lines of progress
 _AFTER_FATAL = 3.0  # seconds that answers under way are waited for when the generation must end
 _SEEN = 40  # rows judged before the share of rejected ones is believed
+_IN_VAIN, _IN_VAIN_PAID = 2000, 200  # sentences in a row without a row, for a free and for a paid teacher
 _OURS = frozenset({"quota", "duplicate"})  # rejections that say nothing against the teacher
 
 
@@ -79,11 +81,12 @@ class Generation:
         self._seen: set[str] = set()
         self._pending: deque[asyncio.Task[Made | Rejected]] = deque()
         self._interrupted = False
+        self._in_vain = 0
         self._start = self._told = time.monotonic()
 
     async def run(self) -> None:
         """Until done or out of sentences. Raises what ended it early, after answers under way were taken in."""
-        stop = asyncio.ensure_future(self.asking.stopped())
+        stop = asyncio.create_task(self.asking.stopped())
         restore = self._on_signals()
         try:
             await self._until_done(stop)
@@ -98,14 +101,15 @@ class Generation:
             stop.cancel()
             await self._drain()
 
-    async def _until_done(self, stop: asyncio.Future[None]) -> None:
+    async def _until_done(self, stop: asyncio.Task[None]) -> None:
         while True:
             self._plan()
             if not self._pending:
                 return
             head = self._pending[0]
             if not head.done():
-                await asyncio.wait({head, stop}, return_when=asyncio.FIRST_COMPLETED)
+                both: set[asyncio.Task[Any]] = {head, stop}
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
             if not head.done():
                 raise Stopped
             self._pending.popleft()
@@ -127,9 +131,12 @@ class Generation:
             self._seen.add(source_form(made.source))
             self.meter.add(made.labels)
             self.rows.append(made)
+            self._in_vain = 0
         else:
             self.rejected.append(made)
             self.reasons[made.check] += 1
+            self._in_vain += 1
+            self._refuse_to_go_on_in_vain()
             self._refuse_a_bad_teacher()
         self._tell()
 
@@ -157,7 +164,8 @@ class Generation:
 
     async def _step(self, planned: Planned, step: RecipeStep, text: str) -> str | Rejected:
         """Ask; once more with the reason where the answer fails a check; then give the row up, raw answers kept."""
-        sentence, raw, check, reason = planned.sentence, [], "", ""
+        sentence, check, reason = planned.sentence, "", ""
+        raw: list[str] = []
         banned = tuple(sorted(self.meter.rules.banned))
         turns = step.turns(text, banned, planned.avoid)
         for again in (0, 1):
@@ -186,6 +194,17 @@ class Generation:
 
     def _hints(self, sentence: Sentence) -> tuple[str, ...]:
         return sentence.emoji or tuple(called_for(sentence.text))
+
+    def _refuse_to_go_on_in_vain(self) -> None:
+        """A quota or density that cannot be reached would draw sentences for ever."""
+        if self._in_vain >= (_IN_VAIN_PAID if self.asking.teacher.paid else _IN_VAIN):
+            told = ", ".join(f"{check} {count}" for check, count in self.reasons.most_common(4))
+            raise self.asking.end(
+                DataError(
+                    f"the last {self._in_vain:,} sentences brought no row ({told})",
+                    do="Raise teacher.quota, lower teacher.density, or bring sentences that call for other labels.",
+                )
+            )
 
     def _refuse_a_bad_teacher(self) -> None:
         judged = len(self.rows) + len(self.rejected)
@@ -239,7 +258,7 @@ class Generation:
             with suppress(Stopped):  # the first reason to end has been told
                 self._judge(task.result())
 
-    def _on_signals(self):  # type: ignore[no-untyped-def]
+    def _on_signals(self) -> Callable[[], None]:
         """Ctrl-C (and a polite kill) once: no new request, answers under way are taken in. Twice: at once."""
         if threading.current_thread() is not threading.main_thread():
             return lambda: None

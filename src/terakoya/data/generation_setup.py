@@ -47,6 +47,12 @@ def rules_of(config: Config, recipe: Recipe) -> Rules:
             where="[teacher]",
             do='Name the labels: labels = ["🍎", …].',
         )
+    if teacher.quota and allowed and teacher.quota * len(allowed) < 1:
+        raise ConfigError(
+            f"{len(allowed)} labels with at most {teacher.quota:.1%} each do not make a whole",
+            where="[teacher]",
+            do=f"Raise quota to {1 / len(allowed):.3f} at least, or name more labels.",
+        )
     return Rules(teacher.samples, frozenset(teacher.banned), allowed, teacher.quota, teacher.density)
 
 
