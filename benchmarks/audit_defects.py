@@ -1,6 +1,6 @@
 """What the audit finds: defects planted into clean data, by kind and strength, over several seeds.
 
-    python benchmarks/audit_defects.py [--seeds 5] [--clean-seeds 20]
+    python benchmarks/audit_defects.py [--seeds 5] [--clean-seeds 20] [--only "emoji in"]
 
 writes benchmarks/results/audit_defects.json and the table between the marks in docs/audit.md. The lines that the audit
 draws (data/audit/thresholds.py) were committed before this was run for the first time.
@@ -104,22 +104,24 @@ def main() -> None:
     asked.add_argument("--seeds", type=int, default=5)
     asked.add_argument("--clean-seeds", type=int, default=20)
     asked.add_argument("--exams", type=Path, default=HERE / "exams")
-    asked.add_argument("--only", default="")
+    asked.add_argument("--only", default="", help="measure these kinds again, with the same number of seeds")
     asked.add_argument("--page", type=Path, default=HERE.parent / "docs" / "audit.md")
     args = asked.parse_args()
     begun = time.perf_counter()
     chosen = [defect for defect in DEFECTS if args.only in defect.name]
+    kept = HERE / "results" / "audit_defects.json"
+    before = json.loads(kept.read_text(encoding="utf-8")) if args.only else {"defects": []}
+    curves = {one["name"]: one for one in before["defects"]}
+    curves |= {defect.name: curve(defect, args.seeds, args.exams) for defect in chosen}
     result = {
         "seeds": args.seeds,
-        "clean": {} if args.only else clean_run(args.clean_seeds, args.exams),
-        "defects": [curve(defect, args.seeds, args.exams) for defect in chosen],
+        "seconds": round(time.perf_counter() - begun),
+        "clean": before["clean"] if args.only else clean_run(args.clean_seeds, args.exams),
+        "defects": [curves[defect.name] for defect in DEFECTS],
     }
-    result["seconds"] = round(time.perf_counter() - begun)
-    if not args.only:
-        (HERE / "results").mkdir(exist_ok=True)
-        text = json.dumps(result, ensure_ascii=False, indent=1)
-        (HERE / "results" / "audit_defects.json").write_text(text + "\n", encoding="utf-8")
-        written(args.page, table(result))
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    written(args.page, table(result))
 
 
 if __name__ == "__main__":

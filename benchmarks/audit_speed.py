@@ -67,6 +67,7 @@ def main() -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
     figures = {"rows": args.rows, "mebibytes": round(size / 2**20), "codec": args.codec} | json.loads(done.stdout)
     figures["rows_per_second"] = round(args.rows / figures["seconds"])
+    figures["rows_per_cpu_second"] = round(args.rows / figures["cpu_seconds"])
     print(json.dumps(figures, indent=1))
     (HERE / "results").mkdir(exist_ok=True)
     text = json.dumps(figures, indent=1)
