@@ -31,7 +31,7 @@ from terakoya.scoring.certainty import wilson
 WORK = Path(__file__).parent / "work" / "numerals"
 NOTATIONS = ("plain", "bracketed", "groups", "pds", "exponent", "reversed")
 LOG = {"plain": ".575 (digits, bracketed)", "bracketed": ".575", "pds": ".40", "exponent": ".50"}
-LONGER = ("train.steps=24000",)
+LONGER = ("train.steps=16000",)
 
 
 def teach(kind: str, experiment: str, settings: Sequence[str]) -> None:

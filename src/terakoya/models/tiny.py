@@ -32,12 +32,17 @@ from terakoya.models.tiny_state import TinyState
 from terakoya.models.tiny_text import END, Characters
 
 FORMAT = 1
+# Few rows are soon known by heart; with fewer than these a fifth of every contribution is dropped.
+FEW_ROWS, FEW_ROWS_DROPOUT = 1000, 0.2
 _LARGEST = 64_000_000  # weights; a config that asks for more is torn or hostile
 
 
 @dataclass(frozen=True)
 class Size:
-    """A named size: encoder and decoder layers, heads, and the inner width of the feed-forward part (× width)."""
+    """A named size: encoder and decoder layers, heads, and the inner width of the feed-forward part (× width).
+
+    The feed-forward part of "small" is half as wide as usual: at equal CPU time that was as good or better on numerals.
+    """
 
     width: int
     encoder: int
@@ -50,7 +55,7 @@ class Size:
 SIZES: Mapping[str, Size] = MappingProxyType(
     {
         "tiny": Size(width=48, encoder=1, decoder=1, heads=4, feed=4),
-        "small": Size(width=64, encoder=2, decoder=2, heads=4, feed=4),
+        "small": Size(width=64, encoder=2, decoder=2, heads=4, feed=2),
         "base": Size(width=256, encoder=4, decoder=4, heads=8, feed=4, dropout=0.1),
     }
 )
@@ -204,8 +209,9 @@ def build(
         raise ConfigError(f"'{config.base}' is no built-in size", where="model.base", do=nearest(config.base, SIZES))
     asked: set[str] = set()
     answered: set[str] = set()
-    longest_source = longest_target = 0
+    rows = longest_source = longest_target = 0
     for pair in pairs:
+        rows += 1
         source = source_text(pair.ask)
         asked.update(source)
         answered.update(pair.written)
@@ -214,6 +220,8 @@ def build(
     if not answered:
         raise DataError("there is no row to make a model from")
     characters = Characters(answered, asked)
+    if dropout is None and config.dropout < 0 and rows < FEW_ROWS:
+        dropout = FEW_ROWS_DROPOUT
     shape = _shape(config, size, characters, _room(longest_source), _room(longest_target), dropout)
     model = TinyModel(config.base, shape, characters)
     model.module.begin(seed, characters.unknown)

@@ -35,13 +35,15 @@ def _from_nothing(card: Card, examples: int, drawn: bool) -> dict[str, float | i
     if card.family == "set":
         return _evidence(examples)
     rate = 3e-3 if card.weights < 1_000_000 else 6e-4
-    batch = 64 if drawn else 32 if examples >= 1000 else 16
+    few = not drawn and examples < 1000
+    batch = 64 if drawn else 16 if few else 32
     steps = 8000 if drawn else min(20_000, max(1500, math.ceil(40 * examples / batch)))
     return {
         "batch_size": batch,
         "steps": steps,
         "learning_rate": rate,
-        "optimizer": "muon",
+        # Muon learns a rule from many rows far sooner, and learns few rows by heart (docs/log.md).
+        "optimizer": "adamw" if few else "muon",
         "schedule": "one-cycle",
         "warmup": 0.1,
         "weight_decay": 0.01,

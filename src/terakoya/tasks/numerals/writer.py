@@ -23,24 +23,25 @@ def _always(number: int) -> bool:
 _Form = tuple[float, Callable[[int, Random], str], Callable[[int], bool]]
 _FORMS: Mapping[str, _Form] = MappingProxyType(
     {
-        "kanji": (24, spelling.kanji, _always),
+        "kanji": (16, spelling.kanji, _always),
         "kanji-one": (6, spelling.kanji_one, lambda number: number > 0),
         "daiji-legal": (6, spelling.in_style(spelling.LEGAL, spelling.LEGAL_UNITS), _always),
-        "daiji": (10, spelling.in_style(spelling.DAIJI, spelling.DAIJI_UNITS), _always),
+        "daiji": (7, spelling.in_style(spelling.DAIJI, spelling.DAIJI_UNITS), _always),
         "daiji-old": (6, spelling.in_style(spelling.OLD, spelling.DAIJI_UNITS), _always),
-        "mixed": (12, spelling.mixed, _always),
-        "twenty": (3, spelling.twenty, spelling.has_twenty),
-        "marked": (3, spelling.marked, spelling.skips_a_place),
+        "mixed": (9, spelling.mixed, _always),
+        "twenty": (5, spelling.twenty, spelling.has_twenty),
+        "marked": (4, spelling.marked, spelling.skips_a_place),
         "positional": (7, spelling.positional, _always),
-        "kanji-groups": (4, spelling.kanji_groups, lambda number: number >= 10000),
-        "digits": (3, spelling.digits, _always),
-        "separated": (4, spelling.separated, lambda number: number >= 1000),
-        "units": (8, spelling.units, lambda number: number >= 10000 or (number > 0 and number % 100 == 0)),
-        "decimal": (4, spelling.decimal, lambda number: bool(spelling.decimal_powers(number))),
+        "kanji-groups": (6, spelling.kanji_groups, lambda number: number >= 10000),
+        "digits": (6, spelling.digits, _always),
+        "separated": (9, spelling.separated, lambda number: number >= 1000),
+        "units": (11, spelling.units, lambda number: number >= 10000 or (number > 0 and number % 100 == 0)),
+        "decimal": (9, spelling.decimal, lambda number: bool(spelling.decimal_powers(number))),
         "bare": (1, spelling.bare, BARE.__contains__),
     }
 )
-# Written form → how often it is drawn, relative to the others. "bare" (百, 万, 億) knows six numbers only.
+# Written form → how often it is drawn, relative to the others. Hard forms (commas, decimals, digits with units) weigh
+# more than they occur in texts, or they are learnt last. "bare" (百, 万, 億) knows six numbers only.
 FORMS: Mapping[str, float] = MappingProxyType({name: form[0] for name, form in _FORMS.items()})
 
 
