@@ -139,7 +139,8 @@ def paid(**teacher: Any) -> Config:
         ({"recipe": "emoji-v3"}, "no recipe 'emoji-v3'"),
         ({"recipe": ""}, "no recipe is named"),
         ({"key_variable": "NO_SUCH_KEY", "base_url": "https://api.example.org/v1"}, "NO_SUCH_KEY is not set"),
-        ({"density": 5}, "no|label set"),
+        ({"density": 5}, "label set"),
+        ({"base_url": "https://me:secret@api.example.org/v1"}, "holds a name or password"),
     ],
 )
 def test_what_would_spend_wrongly_is_refused_first(change: dict[str, Any], told: str, tmp_path: Path) -> None:

@@ -191,6 +191,7 @@ def test_no_network_costs_nothing_and_says_so(tmp_path: Path) -> None:
 )
 def test_what_is_no_post_is_asked_once_more_and_then_set_aside(change: str, reason: str, tmp_path: Path) -> None:
     """Refusals, prose and half sentences were stored as data in the log; here they are kept as what they are."""
+
     def script(number: int, request: dict[str, Any]) -> str:
         return change if "書き換え" in request["messages"][0]["content"] else ""
 
@@ -282,6 +283,23 @@ def test_ctrl_c_takes_in_what_is_under_way(tmp_path: Path) -> None:
         assert end.value.exit_code == 130
         assert "answers are kept" in end.value.saved
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_answer_that_costs_more_than_was_set_aside_stops_everything(tmp_path: Path) -> None:
+    """Prices change, models think beyond their limit: a budget counted with old figures is no budget."""
+    with running(Plan(cost=0.5)) as server:
+        with pytest.raises(ProviderError, match="cost more than"):
+            make(server, tmp_path, samples=100)
+        assert server.requests() <= 8
+    assert sum(record["cost"] for record in journal(tmp_path, "reply")) >= 500_000_000
+
+
+def test_without_a_price_the_number_of_requests_bounds_and_the_cost_is_told(tmp_path: Path) -> None:
+    """Who does not know the price may still say: at most so many; the provider's own figures are booked."""
+    with running(Plan()) as server:
+        generated = make(server, tmp_path, budget=0.0, requests=24, price_in=-1.0, price_out=-1.0)
+    assert generated.complete
+    assert generated.cost == pytest.approx(24 * PRICE / 1e9)
 
 
 def test_requests_a_minute_are_obeyed(tmp_path: Path) -> None:

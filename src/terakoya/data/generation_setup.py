@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from terakoya.config import Config, TeacherConfig
 from terakoya.data.generation_balance import Rules
@@ -64,6 +65,14 @@ def refuse(config: Config, i_have_the_right: bool) -> None:
     faults = []
     if not teacher.model:
         faults.append(ConfigError("no model is named", where="[teacher]", do='Write model = "…".'))
+    if "@" in urlsplit(teacher.base_url).netloc:
+        faults.append(
+            ConfigError(
+                "base_url holds a name or password, and configs are kept with what they made",
+                where="[teacher]",
+                do="Put the key into an environment variable and name it: key_variable = …",
+            )
+        )
     if not teacher.licence and not i_have_the_right:
         faults.append(
             ConfigError(

@@ -150,7 +150,8 @@ class Ledger:
             self._reserve.unlink(missing_ok=True)
             self._write(record)
         self.spent += cost.amount
-        self.overrun = max(self.overrun, cost.amount - ticket.worst)
+        if self._cap.money is not None:
+            self.overrun = max(self.overrun, cost.amount - ticket.worst)
         if reply.status == 200:
             self._replies[ticket.key] = reply
         self._settle(ticket)

@@ -131,6 +131,9 @@ class Asking:
             await self._pace.turn(tokens)
             self._check()
             ticket = await self._intend(ask)
+            if self._stop.is_set():  # while it waited for money that others might give back
+                self._ledger.failed(ticket, Lost("not sent", sent=False))
+                raise Stopped
             outcome = await self._send(ask, ticket)
             if isinstance(outcome, Answer):
                 self._pace.give_back(tokens - (outcome.tokens_in or tokens) - (outcome.tokens_out or 0))
