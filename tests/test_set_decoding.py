@@ -17,9 +17,7 @@ LABELS, LARGEST = 6, 4
 
 def _scores(seed: int, rows: int = 3, spread: float = 2.0) -> SetScores:
     chance = torch.Generator().manual_seed(seed)
-    return SetScores(
-        spread * torch.randn(rows, LABELS, generator=chance), torch.randn(rows, LARGEST, generator=chance)
-    )
+    return SetScores(spread * torch.randn(rows, LABELS, generator=chance), torch.randn(rows, LARGEST, generator=chance))
 
 
 def _distribution(scores: SetScores, row: int) -> dict[frozenset[int], float]:

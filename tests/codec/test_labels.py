@@ -25,7 +25,16 @@ def test_every_emoji_has_one_normal_form() -> None:
 
 @pytest.mark.parametrize(
     ("written", "form"),
-    [("❤", "❤️"), ("👍🏽", "👍"), ("1⃣", "1️⃣"), ("🇯🇵", "🇯🇵"), ("™", "™️"), ("👩🏻‍🤝‍👩🏿", "👭"), ("🫱🏻‍🫲🏿", "🤝"), ("👩🏾‍💻", "👩‍💻")],
+    [
+        ("❤", "❤️"),
+        ("👍🏽", "👍"),
+        ("1⃣", "1️⃣"),
+        ("🇯🇵", "🇯🇵"),
+        ("™", "™️"),
+        ("👩🏻‍🤝‍👩🏿", "👭"),
+        ("🫱🏻‍🫲🏿", "🤝"),
+        ("👩🏾‍💻", "👩‍💻"),
+    ],
 )
 def test_variation_tone_flag_and_keycap_come_to_one_form(written: str, form: str) -> None:
     """NFKC would turn ™️ into TM; the normal form of emoji is their own."""
@@ -86,8 +95,10 @@ def test_the_written_language_is_exact(counted: bool) -> None:
     labels = ("a", "ab", "abc", "b")
     sets = [[one] for one in labels] + [[one, two] for one in labels for two in labels if one != two]
     assert found == {codec.joined(members) for members in sets}
-    assert all(codec.read(written) == " ".join(sorted(members)) for written, members in
-               ((codec.joined(members), members) for members in sets))
+    assert all(
+        codec.read(written) == " ".join(sorted(members))
+        for written, members in ((codec.joined(members), members) for members in sets)
+    )
 
 
 def test_other_orders_are_the_same_set() -> None:
