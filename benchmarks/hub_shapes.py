@@ -66,7 +66,8 @@ def gemma(folder: Path) -> Path:
     tokenizer = _gemma_tokenizer()
     config = t.Gemma3TextConfig(
         vocab_size=GEMMA_WORDS, hidden_size=640, intermediate_size=2048, num_hidden_layers=18, num_attention_heads=4,
-        num_key_value_heads=1, head_dim=256, sliding_window=512, query_pre_attn_scalar=256, max_position_embeddings=32768,
+        num_key_value_heads=1, head_dim=256, sliding_window=512, query_pre_attn_scalar=256,
+        max_position_embeddings=32768,
         layer_types=["full_attention" if place % 6 == 5 else "sliding_attention" for place in range(18)],
         pad_token_id=0, eos_token_id=1, bos_token_id=2,
     )  # fmt: skip

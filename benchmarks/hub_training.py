@@ -88,7 +88,7 @@ def floor(work: str, home: Path) -> Iterator[dict[str, Any]]:
     """What cannot be left out: three products for every weight matrix on the tokens it sees, and the update."""
     import torch
 
-    engine, model, pairs = _engine(work, home, "trimmed")
+    engine, model, _ = _engine(work, home, "trimmed")
     seen: list[tuple[Any, int]] = []
 
     def watch(layer: Any, given: Any) -> None:
@@ -158,7 +158,8 @@ def trl(work: str, home: Path, wait: Callable[[dict[str, Any]], None]) -> None:
     args = SFTConfig(
         output_dir=str(home / "trl"), max_length=512, packing=False, per_device_train_batch_size=BATCH,
         gradient_checkpointing=False, optim="adamw_torch_fused", learning_rate=RATE, lr_scheduler_type="constant",
-        max_steps=1000, logging_steps=1, save_strategy="no", report_to="none", use_cpu=True, bf16=False, disable_tqdm=True,
+        max_steps=1000, logging_steps=1, save_strategy="no", report_to="none", use_cpu=True, bf16=False,
+        disable_tqdm=True,
     )  # fmt: skip
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(base), args=args, train_dataset=rows,

@@ -1,6 +1,6 @@
 """Teach a tiny causal model for a few steps and write its losses: run once alone and once by torchrun on two processes.
 
-    python distributed_worker.py BASE LOSSES      torchrun --nproc_per_node=2 distributed_worker.py BASE LOSSES
+python distributed_worker.py BASE LOSSES      torchrun --nproc_per_node=2 distributed_worker.py BASE LOSSES
 """
 
 from __future__ import annotations

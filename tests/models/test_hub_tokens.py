@@ -94,7 +94,7 @@ def test_data_cannot_speak_as_the_template(models: Callable[[str], HubModel], fa
     """`<end_of_turn>` in a row must be eleven characters and not the end of the turn: 400 fuzzed rows a family."""
     model = models(family)
     chance = Random(7)
-    names = list(model.tokens.names.values()) + ["<0x0A>", "＜end_of_turn＞", "<|IM_END|>", "< / s >", "▁"]
+    names = [*model.tokens.names.values(), "<0x0A>", "＜end_of_turn＞", "<|IM_END|>", "< / s >", "▁"]
     pieces = [*names, *(name[:-1] for name in names), *(name[1:] for name in names), "一", " ", "\n", "a", "<", ">"]
     own = [i for i in model.question(Ask("一")) if i in model.tokens.controls]
     for _ in range(400):
@@ -144,7 +144,7 @@ def test_rows_that_do_not_fit_are_refused_and_never_cut(base: Base) -> None:
 @pytest.mark.parametrize(
     "template",
     [
-        "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}x{% endfor %}{% endfor %}{% endfor %}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
         "{{ 'x' * 99999999999 }}",
         "{{ ''.__class__.__mro__[1].__subclasses__() }}{{ messages[0]['content'] }}",
         "{{ messages[0]['content'] }}{{ messages[0]['content'] }}",

@@ -28,7 +28,7 @@ def _model(family: str = "encoder-decoder", base: str = "tiny", seed: int = 1, *
     return build(ModelConfig(base=base, family=family, **more), PAIRS, seed=seed)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("base", "low", "high"), [("tiny", 55e3, 110e3), ("small", 200e3, 450e3), ("base", 4e6, 10e6)])
+@pytest.mark.parametrize(("base", "low", "high"), [("tiny", 55e3, 110e3), ("small", 120e3, 450e3), ("base", 4e6, 10e6)])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_named_sizes_span_about_60_thousand_to_10_million_weights(
     base: str, low: float, high: float, family: str
@@ -42,6 +42,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     one, same, other = (dict(_model(seed=seed).module.named_parameters()) for seed in (1, 1, 2))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["embed.weight"], other["embed.weight"])
+
+
+def test_few_rows_bring_dropout_unless_it_was_said() -> None:
+    """160 rows are known by heart in a minute; drawn rows never repeat."""
+    many = [Pair(Ask(f"一{number}"), "3") for number in range(1000)]
+    assert _model("encoder-decoder", "small").shape.dropout == 0.2
+    assert _model("encoder-decoder", "small", dropout=0.0).shape.dropout == 0.0
+    assert build(ModelConfig(base="small"), many, seed=1).card.extra["dropout"] == 0.0
 
 
 def test_building_leaves_the_global_generator_alone() -> None:

@@ -21,6 +21,7 @@ from terakoya.models import hub_causal, hub_seq2seq
 from terakoya.models.hub_about import About
 from terakoya.models.hub_causal import Row
 from terakoya.models.hub_prompt import Prompt
+from terakoya.models.hub_save import save
 from terakoya.models.hub_state import CausalState, Seq2SeqState
 from terakoya.models.model import Ask, Batch, Card, Outputs, Pair, SetScores, State
 from terakoya.models.vocabulary import Words
@@ -153,8 +154,6 @@ class HubModel:
         return ((name, weight) for name, weight in self.module.named_parameters() if weight.requires_grad)
 
     def save(self, folder: Path) -> None:
-        from terakoya.models.hub_save import save
-
         save(self, folder)
 
     def collate(self, pairs: Sequence[Pair]) -> Batch:

@@ -13,18 +13,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from terakoya.errors import ConfigError, CorruptError, need
+from terakoya.models.hub_about import About
 from terakoya.models.hub_files import read_json
 from terakoya.models.hub_load import heard
-
-if TYPE_CHECKING:
-    from terakoya.models.hub_model import HubModel
+from terakoya.models.hub_prompt import Prompt
+from terakoya.models.hub_tokens import Tokens
+from terakoya.models.vocabulary import Words
 
 ABOUT = "terakoya-model.json"
 FORMAT = 1
@@ -37,7 +38,17 @@ _PATH_KEYS = (
 )  # fmt: skip
 
 
-def save(model: HubModel, folder: Path) -> None:
+class Savable(Protocol):
+    """The parts of a hub model that a folder is made of."""
+
+    core: Any
+    words: Words
+    tokens: Tokens
+    prompt: Prompt
+    about: About
+
+
+def save(model: Savable, folder: Path) -> None:
     """Write the folder. Raises ConfigError where it is the very folder that the model was opened from."""
     about = model.about
     if about.folder and folder.exists() and folder.resolve() == Path(about.folder).resolve():
@@ -57,7 +68,7 @@ def save(model: HubModel, folder: Path) -> None:
     (folder / ABOUT).write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def plain_weights(model: HubModel) -> dict[str, Tensor]:
+def plain_weights(model: Savable) -> dict[str, Tensor]:
     """Weights under the architecture's own names, LoRA folded in and the full vocabulary in place."""
     tables = model.words.tables
     embeddings, head = model.words.full()
@@ -78,7 +89,7 @@ def plain_weights(model: HubModel) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _save_whole(model: HubModel, folder: Path) -> None:
+def _save_whole(model: Savable, folder: Path) -> None:
     module = model.core
     with _as_if_full(model), heard():
         module.save_pretrained(folder, state_dict=plain_weights(model))
@@ -88,7 +99,7 @@ def _save_whole(model: HubModel, folder: Path) -> None:
 
 
 @contextmanager
-def _as_if_full(model: HubModel) -> Iterator[None]:
+def _as_if_full(model: Savable) -> Iterator[None]:
     """The config says how many rows the full table has, while it is written."""
     configs = [model.core.config, model.core.config.get_text_config()]
     before = [config.vocab_size for config in configs]
@@ -102,7 +113,7 @@ def _as_if_full(model: HubModel) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _save_adapter(model: HubModel, folder: Path) -> None:
+def _save_adapter(model: Savable, folder: Path) -> None:
     """A peft adapter: its folder opens with `hub.load`, or with peft on the same base where no token was added."""
     peft = need("peft", extra="hub")
     assert model.about.lora is not None
@@ -121,7 +132,7 @@ def _save_adapter(model: HubModel, folder: Path) -> None:
         save_file(rows, folder / NEW_ROWS)
 
 
-def read_adapter(model: HubModel, folder: Path) -> None:
+def read_adapter(model: Savable, folder: Path) -> None:
     """Fill LoRA's weights and new rows from a folder that `save` wrote."""
     held = load_file(folder / ADAPTER)
     with torch.no_grad():
@@ -137,7 +148,7 @@ def read_adapter(model: HubModel, folder: Path) -> None:
                 own.copy_(rows[name])
 
 
-def _save_tokenizer(model: HubModel, folder: Path) -> None:
+def _save_tokenizer(model: Savable, folder: Path) -> None:
     with heard():
         model.tokens.tokenizer.save_pretrained(folder)
     file = folder / "tokenizer_config.json"

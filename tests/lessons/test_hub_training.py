@@ -1,0 +1,80 @@
+"""What the two logs met with pretrained models, once each (docs/lessons.md, nos. 2, 6, 7, 24, 31, 32)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from checkpoints import checkpoint
+
+from terakoya.config import ModelConfig
+from terakoya.models import hub
+from terakoya.models.hub_model import HubModel
+from terakoya.models.model import Ask, Pair
+
+PAIRS = [Pair(Ask("楽しい日だった"), "✨ 🎉"), Pair(Ask("雨"), "🌧️"), Pair(Ask("本を読んだ日の夜のこと"), "📚")]
+LABELS = ("✨", "🎉", "🌧️", "📚")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("t5"), "t5")
+
+
+def model(folder: Path, **changes: str) -> HubModel:
+    return hub.build(ModelConfig(base=str(folder), **changes), PAIRS, LABELS, seed=0)  # type: ignore[arg-type]
+
+
+def loss(taught: HubModel, pairs: list[Pair]) -> float:
+    outputs = taught.outputs(taught.collate(pairs))
+    return float(F.cross_entropy(outputs.logits, outputs.targets).detach())
+
+
+def test_filling_is_never_counted_in_the_loss(folder: Path) -> None:
+    """No. 2: a batch of unlike lengths has the loss of its rows, weighed by their targets."""
+    taught = model(folder)
+    sizes = [len(taught.answer(pair.written)) for pair in PAIRS]
+    alone = sum(loss(taught, [pair]) * size for pair, size in zip(PAIRS, sizes, strict=True)) / sum(sizes)
+    assert loss(taught, PAIRS) == pytest.approx(alone, rel=1e-5)
+
+
+def test_new_tokens_start_from_their_meaning_and_below_the_broken_loss(folder: Path) -> None:
+    """No. 6: 15.8 at the first step where an even guess is 10.5."""
+    taught = model(folder)
+    assert loss(taught, PAIRS) < 1.15 * math.log(taught.card.vocabulary)
+    table = taught.words.tables.inputs[0].weight.detach()
+    new = table[[taught.tokens.learnt[token] for token in LABELS]]
+    assert torch.allclose(new.norm(dim=1), table.norm(dim=1).median(), rtol=0.05)
+
+
+def test_only_the_emoji_that_occur_are_added(folder: Path) -> None:
+    """No. 7: 5,222 tokens were added where 296 occur."""
+    assert set(model(folder).about.new_tokens) == set(LABELS)
+
+
+def test_prompt_tokens_are_not_learnt_and_what_is_learnt_is_shown(tmp_path: Path) -> None:
+    """No. 31: the logs' scripts trained on the prompt too, and nobody saw it."""
+    taught = hub.build(ModelConfig(base=str(checkpoint(tmp_path, "gemma3"))), PAIRS, LABELS, seed=0)
+    learnt = [text for text, taught_on in taught.shown(PAIRS[0]) if taught_on]
+    assert learnt == ["✨", " ", "🎉", "<end_of_turn>"]
+    assert taught.collate(PAIRS[:1]).targets == len(learnt)
+
+
+def test_a_source_that_the_tokenizer_does_not_know_is_told(folder: Path) -> None:
+    """No. 32: an emoji in a source is <unk> to T5, and the model is blind to it."""
+    found = hub.build(ModelConfig(base=str(folder)), [Pair(Ask("楽しい🎻"), "✨", "row 7")], ("✨",), seed=0)
+    (finding,) = [one for one in found.findings if one.check == "unknown-tokens"]
+    assert finding.level == "warn" and finding.where == "row 7"
+
+
+def test_a_saved_model_decodes_greedily_by_default(folder: Path, tmp_path: Path) -> None:
+    """No. 24: 推論のたびに微妙に結果が変わる."""
+    import transformers
+
+    taught = model(folder)
+    taught.save(tmp_path / "out")
+    told = transformers.GenerationConfig.from_pretrained(tmp_path / "out")
+    assert not told.do_sample and taught.end in told.eos_token_id
