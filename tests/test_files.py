@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from terakoya.errors import DataError
 from terakoya.files import Row, columns, encoding_of, read_rows, read_table, write_rows
 
-# NUL cannot be told from a wrong encoding, lone surrogates are no characters.
-CELLS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=12)
+# NUL and the escapes of ISO-2022-JP speak of a wrong encoding and are refused; lone surrogates are no characters.
+CELLS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0\x1b"), max_size=12)
 HARD = [
     "1",
     "1.0",
