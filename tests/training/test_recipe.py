@@ -33,6 +33,13 @@ def test_epochs_decide_the_steps() -> None:
     assert resolve(TrainConfig(epochs=0.5, batch_size=16), TINY, 160).steps == 5
 
 
+def test_few_rows_and_many_are_taught_by_different_optimizers() -> None:
+    """On 160 rows Muon learnt by heart (.63 against .73 with AdamW), on drawn rows it learns far sooner."""
+    assert resolve(TrainConfig(), TINY, 160).optimizer == "adamw"
+    assert resolve(TrainConfig(), TINY, 5000).optimizer == "muon"
+    assert resolve(TrainConfig(), TINY, 160, drawn=True).optimizer == "muon"
+
+
 def test_few_weights_to_train_take_a_higher_rate() -> None:
     full, lora = (resolve(TrainConfig(), card, 160).learning_rate for card in (FULL, LORA))
     assert float(lora) > float(full)

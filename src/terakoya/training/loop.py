@@ -40,8 +40,9 @@ from terakoya.training.interrupt import Shield
 from terakoya.training.state import TrainState, named, restore
 
 Why = Literal["steps", "solved", "minutes", "patience", "guard"]
-# Evaluations in a row at `stop_when_solved`: one alone is luck with a few hundred dev items.
-SOLVED_IN_A_ROW = 3
+# Evaluations in a row at `stop_when_solved`: one alone is luck with a few hundred dev items, and the last and smallest
+# steps of a schedule still gain where dev sees nothing left to gain.
+SOLVED_IN_A_ROW = 5
 
 
 class Guard(Protocol):
