@@ -121,10 +121,7 @@ def audited(plan: Plan) -> list[Finding]:
 
 def _with_recall(task: Task, split: Split) -> Split:
     """The split with every exam item that is taught on purpose marked as recall: standing in train, it is no leak."""
-    taught = task.always_taught
-    if taught is None:
-        return split
-    return replace(split, exam=tuple(replace(item, part="recall") if taught(item) else item for item in split.exam))
+    return replace(split, exam=tuple(replace(it, part="recall") if task.is_recall(it) else it for it in split.exam))
 
 
 def _prepared(plan: Plan, opened: Run) -> tuple[Lesson, Model, int]:

@@ -60,3 +60,7 @@ class Task:
     @property
     def metric(self) -> str:
         return next(iter(self.metrics))
+
+    def is_recall(self, item: Example) -> bool:
+        """Whether this item of an exam is taught on purpose, whatever part it stands in; then it is no leak."""
+        return item.part == "recall" or (self.always_taught is not None and self.always_taught(item))

@@ -64,7 +64,7 @@ def drawer(task: Task, split: Split) -> Callable[[Random, float], Pair]:
     """Draws of the task that fall on no held-out group: what the exam asks is never taught, in any form."""
     draw = task.draw
     assert draw is not None
-    held = {group_of(example) for side in (split.dev, split.exam) for example in side if example.part != "recall"}
+    held = {group_of(item) for side in (split.dev, split.exam) for item in side if not task.is_recall(item)}
 
     def drawn(chance: Random, progress: float) -> Pair:
         for _ in range(TRIES):
