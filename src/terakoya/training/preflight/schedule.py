@@ -28,9 +28,13 @@ ADAPTED = Known(2e-5, 2e-3, "Hu et al., 2021, arXiv:2106.09685 (2e-4); ten times
 SMALL = Known(1e-4, 2e-2, "our own trials with built-in models (3e-3 below a million weights; docs/log.md)")
 LARGER = Known(3e-5, 6e-3, "our own trials with built-in models (6e-4 above a million weights; docs/log.md)")
 
+EVIDENCE = Known(5e-3, 1e-1, "our own trials with the built-in model for sets (3e-2 to 5e-2)")
+
 
 def known_rates(card: Card) -> Known:
     """What is known for a model of this family and size."""
+    if card.family == "set":
+        return EVIDENCE
     if card.name in BUILT_IN:
         return SMALL if card.weights < 1_000_000 else LARGER
     if card.trainable < 0.5 * card.weights:
