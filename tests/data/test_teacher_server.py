@@ -94,7 +94,7 @@ def test_a_call_ends_at_its_deadline_however_slowly_bytes_drip(fault: str) -> No
 
     with running(Plan(script=lambda number, request: fault)) as server:
         seconds, lost = asyncio.run(go(server.url))
-    assert 0.5 <= seconds < 1.5
+    assert 0.5 <= seconds < 2.5
     assert lost.sent
 
 
@@ -110,12 +110,12 @@ def test_answers_out_of_order_make_the_same_data_set(undisturbed: bytes, tmp_pat
 )
 def test_hopeless_errors_stop_at_once(code: str, told: str, tmp_path: Path) -> None:
     """The log's generator tried a key without credit three times for every sentence and never stopped."""
-    start = time.monotonic()
     with running(Plan(script=lambda number, request: f"status:{code}")) as server:
+        start = time.monotonic()
         with pytest.raises(ProviderError, match=told) as refusal:
             make(server, tmp_path, samples=200)
+        assert time.monotonic() - start < 5
         assert server.requests() <= 8
-    assert time.monotonic() - start < 5
     assert "spent 0.000000" in refusal.value.saved
 
 
@@ -261,14 +261,15 @@ def test_a_slow_answer_is_hedged_only_when_asked(tmp_path: Path) -> None:
     def script(number: int, request: dict[str, Any]) -> str:
         return "hang" if number == 50 else ""
 
-    requests = []
+    lost: dict[bool, list[str]] = {}
     for hedge in (False, True):
         with running(Plan(script=script, delay=(0.01, 0.02))) as server:
-            begun = time.monotonic()
-            generated = make(server, tmp_path / str(hedge), samples=40, hedge=hedge, deadline=3.0, max_concurrent=4)
-            requests.append((generated.requests, time.monotonic() - begun))
-    assert requests[0][0] == 81
-    assert requests[0][1] >= 3.0 > requests[1][1]
+            make(server, tmp_path / str(hedge), samples=40, hedge=hedge, deadline=5.0, max_concurrent=4)
+        lost[hedge] = [record["fault"] for record in journal(tmp_path / str(hedge), "lost")]
+        assert len(journal(tmp_path / str(hedge), "reply")) == 80
+        assert len(journal(tmp_path / str(hedge), "intent")) == 80 + len(lost[hedge])
+    assert lost[False] == ["no whole answer within 5 s"]
+    assert lost[True] and set(lost[True]) == {"given up while under way"}
 
 
 def test_ctrl_c_takes_in_what_is_under_way(tmp_path: Path) -> None:
