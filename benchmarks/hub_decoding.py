@@ -106,7 +106,7 @@ def main() -> None:
 def _pipeline(base: Path, asks: list[Ask]) -> tuple[Any, list[str]]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
-    tokenizer = AutoTokenizer.from_pretrained(base, padding_side="left")
+    tokenizer: Any = AutoTokenizer.from_pretrained(base, padding_side="left")
     pipe = pipeline("text-generation", model=AutoModelForCausalLM.from_pretrained(base), tokenizer=tokenizer)
     system = {"role": "system", "content": hub_shapes.INSTRUCTION}
     chats = [[system, {"role": "user", "content": ask.source}] for ask in asks]

@@ -66,8 +66,9 @@ def _engine(work: str, home: Path, vocabulary: str) -> Any:
     from terakoya.training.recipe import resolve
 
     pairs, labels, base = _data(work, home)
-    told = {"instruction": hub_shapes.INSTRUCTION} if work == "numerals" else {}
-    model = hub.build(ModelConfig(base=str(base), vocabulary=vocabulary, **told), pairs, labels, seed=0)
+    told: dict[str, Any] = {"instruction": hub_shapes.INSTRUCTION} if work == "numerals" else {}
+    config = ModelConfig(base=str(base)).model_copy(update={"vocabulary": vocabulary, **told})
+    model = hub.build(config, pairs, labels, seed=0)
     train = TrainConfig(
         steps=1000, batch_size=BATCH, learning_rate=RATE, schedule="constant", warmup=0.0,
         threads=torch.get_num_threads(),
@@ -151,7 +152,7 @@ def trl(work: str, home: Path, wait: Callable[[dict[str, Any]], None]) -> None:
     """As in the numerals log; a callback waits for its turn before every step."""
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig, SFTTrainer  # type: ignore[attr-defined]
 
     pairs, _, base = _data(work, home)
     rows = Dataset.from_list([{"messages": _messages(p.ask.source, p.written)} for p in pairs])
@@ -244,7 +245,7 @@ def measured(work: str, home: Path, rounds: int, threads: int) -> dict[str, Any]
         "text": True,
     }
     found: dict[str, list[dict[str, Any]]] = {}
-    running = {}
+    running: dict[str, Any] = {}
     try:
         for peer in PEERS[work]:
             running[peer] = subprocess.Popen([*command, peer], **pipes)
@@ -293,6 +294,11 @@ def table(work: str, peers: dict[str, Any], facts: dict[str, Any]) -> str:
         full = peers["ours-full"]
         lines += ["", f"Full vocabulary: {peers['plain']['cpu'] / full['cpu']:.2f} × the plain loop, "
                   f"{peers['trl']['cpu'] / full['cpu']:.2f} × TRL."]  # fmt: skip
+    if "trainer" in peers:
+        # The Trainer draws rows evenly, so a step of it holds the mean number of real tokens.
+        theirs = peers["trainer"]["cpu"] / (BATCH * mine["tokens"])
+        ours_per_token = statistics.mean(mine["all_cpu"]) / mine["real_tokens"]
+        lines += ["", f"Per real token: {theirs / ours_per_token:.2f} ×."]
     lines += ["", f"Distance to the floor: {mine['cpu'] / peers['floor']['cpu']:.2f} ×."]
     return "\n".join(lines) + "\n"
 
@@ -317,10 +323,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--home", type=Path, default=Path("/tmp/terakoya-hub-shapes"))
-    parser.add_argument("--peer", default="")
+    parser.add_argument("--peer", default="", help="(for the processes that this one starts)")
+    parser.add_argument("--again", action="store_true", help="write the table again from the figures on disk")
     asked = parser.parse_args()
     if asked.peer:
         return work_as(asked.peer, asked.work, asked.home, asked.threads)
+    if asked.again:
+        known = json.loads((RESULTS / f"hub_training_{asked.work}.json").read_text())
+        (RESULTS / f"hub_training_{asked.work}.md").write_text(table(asked.work, known["peers"], known["facts"]))
+        return None
     asked.home.mkdir(parents=True, exist_ok=True)
     _data(asked.work, asked.home)
     peers = measured(asked.work, asked.home, asked.rounds, asked.threads)
