@@ -31,7 +31,7 @@ bench-numerals: setup-dev ## kanji numerals from nothing: three seeds, 20,000 fr
 	$(BIN)/python benchmarks/numerals.py
 
 bench-emoji: setup-dev ## sets without collapse: all seeds, baselines, ablations
-	$(BIN)/python benchmarks/emoji.py
+	$(BIN)/python benchmarks/emoji_sets.py
 
 bench-training: setup-dev ## training the built-in model against transformers' Trainer
 	$(BIN)/python benchmarks/training_speed.py
