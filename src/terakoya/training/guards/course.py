@@ -63,7 +63,7 @@ class Divergence:
 
 
 class NoLearning:
-    """A third of the training is over, and the loss is no lower than knowing how frequent tokens are.
+    """A third of the training is over, and the loss is no lower than knowing how frequent tokens are, nor falling.
 
     prior  nats per token of that knowledge alone; a warning, for some tasks are learnt in one leap after a long rest
     """
@@ -72,14 +72,18 @@ class NoLearning:
 
     def __init__(self, prior: float, steps: int) -> None:
         self.prior, self.due = prior, max(100, steps // 3)
-        self.smooth = 0.0
+        self.smooth = self.slow = 0.0
         self.seen = 0
         self.told = False
 
     def __call__(self, step: Step) -> Sequence[Finding]:
         self.seen += 1
-        self.smooth = step.plain if self.seen == 1 else self.smooth + (1 - _SLOW) * (step.plain - self.smooth)
-        if self.told or step.step < self.due or self.smooth < 0.98 * self.prior:
+        if self.seen == 1:
+            self.smooth = self.slow = step.plain
+        self.smooth += (1 - _SMOOTH) * (step.plain - self.smooth)
+        self.slow += (1 - _SLOW) * (step.plain - self.slow)
+        falling = self.smooth < 0.97 * self.slow
+        if self.told or step.step < self.due or falling or self.smooth < 0.98 * self.prior:
             return ()
         self.told = True
         return [
@@ -95,7 +99,8 @@ class NoLearning:
         ]
 
     def state(self) -> Mapping[str, Any]:
-        return {"smooth": self.smooth, "seen": self.seen, "told": self.told}
+        return {"smooth": self.smooth, "slow": self.slow, "seen": self.seen, "told": self.told}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.smooth, self.seen, self.told = float(state["smooth"]), int(state["seen"]), bool(state["told"])
+        self.smooth, self.slow = float(state["smooth"]), float(state["slow"])
+        self.seen, self.told = int(state["seen"]), bool(state["told"])
