@@ -134,7 +134,7 @@ def few() -> str:
             each = " ".join(f"{one / 40:.3f}" for one in counts[notation])
             rows.append((notation, each, f"{right / n:.3f}", f"{low:.3f} – {high:.3f}", n, LOG.get(notation, "")))
     head = ("notation", "each seed", "mean", "95% (items pooled)", "n", "the log, Gemma-3-270M fine-tuned")
-    words = "160 rows made by rule in the log's style, 40 to test; each seed has its own rows. The log's rows were others.\n"
+    words = "160 rows made by rule in the log's style, 40 to test; each seed has its own rows, the log had others.\n"
     return f"## 160 rows\n\n{words}\n{table(head, rows)}\n"
 
 

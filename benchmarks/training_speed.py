@@ -34,10 +34,10 @@ from terakoya.config import ModelConfig, TrainConfig, parse_config
 from terakoya.models import tiny
 from terakoya.models.model import Batch, Pair
 from terakoya.training.batches import Fixed
+from terakoya.training.lesson import drawer
 from terakoya.training.loop import train
 from terakoya.training.losses import plain
 from terakoya.training.recipe import resolve
-from terakoya.training.lesson import drawer
 
 PROMISE = 1.5
 WARM = 20  # steps that are not counted
@@ -178,7 +178,9 @@ def by_us(model: tiny.TinyModel, pairs: Sequence[Pair], how: TrainConfig) -> flo
 
 
 def fresh(pairs: Sequence[Pair], size: str) -> tiny.TinyModel:
-    return tiny.build(ModelConfig(base=size), pairs, seed=0)
+    model = tiny.build(ModelConfig(base=size), pairs, seed=0)
+    assert isinstance(model, tiny.TinyModel)
+    return model
 
 
 def main() -> int:

@@ -134,7 +134,7 @@ class DecodeConfig(Section):
     constrained: bool = True  # held to the codec's written language
     objective: Literal["auto", "probability", "jaccard", "f1"] = "auto"  # what best-expected maximises
     logit_adjustment: float = Field(default=0.0, ge=0)  # tau of the label prior at decoding
-    share_cap: float = Field(default=1.4, ge=0)  # set answers: a label's largest share, × its share in training; 0: none
+    share_cap: float = Field(default=1.4, ge=0)  # of sets: a label's largest share, × its share in training; 0: off
     max_tokens: int = Field(default=0, ge=0)  # 0: from the longest target
     batch_size: int = Field(default=64, ge=1)
     abstain_below: float = Field(default=0.0, ge=0, le=1)

@@ -8,9 +8,7 @@ from terakoya.codec.base import Codec, TextCodec
 from terakoya.errors import ConfigError
 
 
-def choose_codec(
-    kind: str, targets: Sequence[str], *, notation: str = "", separator: str = "", most: int = 0
-) -> Codec:
+def choose_codec(kind: str, targets: Sequence[str], *, notation: str = "", separator: str = "", most: int = 0) -> Codec:
     """The codec of that kind. `targets` tell a codec of labels which labels there are; `most` bounds its answers."""
     if notation and kind != "number":
         raise ConfigError(

@@ -122,7 +122,9 @@ class Card:
 class Model(Protocol):
     """Anything that can be taught examples and asked for answers."""
 
-    module: nn.Module
+    @property
+    def module(self) -> nn.Module: ...
+
     head: Literal["sequence", "set"]
     end: int  # id of the token that ends an answer (sequence head)
     longest_answer: int  # tokens that an answer can have at most, its end included

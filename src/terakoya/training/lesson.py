@@ -96,7 +96,8 @@ def rows(lesson: Lesson, model: Model) -> Batches:
     size = int(how.batch_size)
     if lesson.task.draw is not None:
         draw = drawer(lesson.task, lesson.split)
-        return Stream(draw, size, config.seed, int(how.steps), length, curriculum=bool(how.curriculum))
+        draws = int(how.steps) * how.accumulate  # batches, several to a step where gradients are accumulated
+        return Stream(draw, size, config.seed, draws, length, curriculum=bool(how.curriculum))
     taught = [row for example in lesson.split.train for row in in_orders(lesson, pair(lesson.task, example))]
     return Fixed(taught, size, config.seed, length)
 

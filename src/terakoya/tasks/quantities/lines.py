@@ -144,7 +144,7 @@ def _several(random: Random, line: Line, name: NameDrawer) -> None:
     line.kinds.append("two quantities")
     inside = random.random() < 0.3
     line.add(random.choice(words()["groups"]) + ("（" if inside else random.choice(("：", ":", "…", " "))))
-    between = ("、", "、", " ")
+    between: tuple[str, ...] = ("、", "、", " ")
     for place in range(2 + (random.random() < 0.3)):
         item = (random.choice(between) if place else "") + name(random)
         line.add(item + (" " if item[-1].isdigit() else random.choice((" ", "", " "))))
@@ -153,7 +153,7 @@ def _several(random: Random, line: Line, name: NameDrawer) -> None:
         else:
             _measured(random, line)
         # After a number without a unit a slash would make a fraction.
-        between = ("、", "、", " ", "／", "+") if not line.source[-1][-1].isnumeric() else ("、", "、", " ")
+        between = ("、", "、", " ") if line.source[-1][-1].isnumeric() else ("、", "、", " ", "／", "+")
     if inside:
         line.add("）" + random.choice(("", " 全量", " 適量")))
 
