@@ -51,3 +51,11 @@ def test_every_experiment_that_ships_is_a_config() -> None:
 
     for experiment in catalog.experiments():
         assert experiment.says, f"{experiment.name} does not say in its first line what it is for"
+
+
+def test_every_lesson_names_a_test_that_is_there() -> None:
+    """A promise whose test was renamed away is no promise."""
+    named = re.findall(r"`([\w/]+\.py)::(\w+)`", (ROOT / "docs" / "lessons.md").read_text(encoding="utf-8"))
+    assert len(named) > 38
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file}::{test}"
