@@ -94,12 +94,13 @@ def torture(kills: int, minutes: float, place: Path, seed: int = 0) -> Tally:
     warm(place)
     draw, tally, begun = random.Random(seed), Tally(), time.monotonic()
     references: dict[int, tuple[bytes, float]] = {}
-    while tally.kills < kills and time.monotonic() - begun < 60 * minutes:
+    end = begun + 60 * minutes
+    while tally.kills < kills and time.monotonic() < end:
         one = tally.finished % SEEDS
         if one not in references:
             references[one] = uninterrupted(place / f"reference-{one}", one)
         reference, replay = references[one]
-        generation(place / f"generation-{tally.finished}", one, reference, 2 * replay, draw, tally)
+        generation(place / f"generation-{tally.finished}", one, reference, 2 * replay, end, draw, tally)
     tally.seconds = time.monotonic() - begun
     return tally
 
@@ -120,7 +121,9 @@ def uninterrupted(folder: Path, seed: int) -> tuple[bytes, float]:
     return made(folder), time.monotonic() - begun
 
 
-def generation(folder: Path, seed: int, reference: bytes, longest: float, draw: random.Random, tally: Tally) -> None:
+def generation(
+    folder: Path, seed: int, reference: bytes, longest: float, end: float, draw: random.Random, tally: Tally
+) -> None:
     """One generation, killed until it is through, each time after at most `longest` seconds."""
     folder.mkdir(parents=True)
     sold = folder / "sold.tsv"
@@ -130,6 +133,9 @@ def generation(folder: Path, seed: int, reference: bytes, longest: float, draw: 
         while True:
             pid = start(config, folder)
             ended, status = ends_within(pid, draw.uniform(0.01, longest))
+            if not ended and time.monotonic() > end:
+                _, status = os.waitpid(pid, 0)  # time is up: this one may go through
+                ended = True
             if not ended:
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)

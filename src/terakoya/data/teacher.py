@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from terakoya.records import Turn, fingerprint
@@ -15,7 +16,7 @@ from terakoya.records import Turn, fingerprint
 NANO = 1_000_000_000  # money is counted in whole billionths, so that a cap is met exactly
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ask:
     """One request. `text` is the material of the prompt (what offline teachers look at), `turns` the prompt itself."""
 
@@ -29,7 +30,7 @@ class Ask:
     seed: int
     again: int = 0  # 0: the first time; 1: once more, with the reason
 
-    @property
+    @cached_property
     def key(self) -> str:
         """What this request is. Equal keys are the same request, and that is bought once."""
         sampling = json.dumps([self.max_tokens, self.temperature, self.seed, self.again])
