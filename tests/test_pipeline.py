@@ -78,6 +78,7 @@ def test_a_table_becomes_a_taught_model_and_a_record(lesson: Path, tmp_path: Pat
     assert answers[0]["prediction"] == "あか"
     assert answers[1]["prediction"] is None
     assert answers[2]["prediction"] is None
+    _asked_from_files(done.folder, tmp_path)
     # the run's own config repeats the run
     again = pipeline.run(str(done.folder / "config.toml"), run_dir=tmp_path / "again")
     assert [(s.who, s.value) for s in again.scores] == [(s.who, s.value) for s in done.scores]
@@ -96,6 +97,33 @@ def test_a_table_becomes_a_taught_model_and_a_record(lesson: Path, tmp_path: Pat
     assert pipeline.run(str(done.folder)).scores == done.scores
     with pytest.raises(ConfigError, match="goes on as it began"):
         pipeline.run(str(done.folder), overrides=["train.steps=9"])
+
+
+def _asked_from_files(run: Path, folder: Path) -> None:
+    """From a text, a table or a pipe, into JSON lines or a table: always one line for each input, in order."""
+    (folder / "ask.txt").write_text("このりんごの色\n\nもしからすの色\n", encoding="utf-8")
+    lines = list(pipeline.predict(run, input=str(folder / "ask.txt")))
+    assert [line["source"] for line in lines] == ["このりんごの色", "", "もしからすの色"]
+    (folder / "ask.csv").write_text("source,target\nこのりんごの色,あか\nこのりんごの色,あお\n", encoding="utf-8")
+    out = folder / "said.csv"
+    list(pipeline.predict(run, input=str(folder / "ask.csv"), output=str(out)))
+    assert out.read_text(encoding="utf-8").splitlines() == [
+        "source,target,inference,match",
+        "このりんごの色,あか,あか,True",
+        "このりんごの色,あお,あか,False",
+    ]
+    # such a table stands for a run of others
+    unsure = list(pipeline.predict(run, ["まったく知らない文"], overrides=["decode.abstain_below=1.0"]))
+    assert unsure[0]["prediction"] is None
+    assert unsure[0]["withheld"] == "probability"
+    command = [sys.executable, "-m", "terakoya", "predict", str(run), "--input", "-"]
+    piped = subprocess.run(command, input="このりんごの色\n", capture_output=True, text=True, check=True)
+    assert json.loads(piped.stdout)["prediction"] == "あか"
+    with pytest.raises(ConfigError, match="nothing was asked"):
+        list(pipeline.predict(run))
+    with pytest.raises(DataError, match="no column 'source'"):
+        (folder / "no.csv").write_text("text\nあ\n", encoding="utf-8")
+        list(pipeline.predict(run, input=str(folder / "no.csv")))
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(lesson: Path, tmp_path: Path) -> None:
