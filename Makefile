@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .PHONY: help setup setup-dev run test lint check clean bench-numerals bench-emoji bench-training bench-hub \
-	bench-teacher torture-teacher bench-audit bench-comparison bench-guards bench-startup
+	bench-teacher torture-teacher bench-audit bench-comparison bench-guards bench-startup results
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -58,6 +58,9 @@ bench-guards: setup-dev ## faults planted in training, stopped and named; health
 
 bench-startup: setup-dev ## `terakoya --help` beside a bare import of typer
 	$(BIN)/python benchmarks/startup.py
+
+results: setup-dev ## every shipped experiment, and the table of the README from their run folders
+	$(BIN)/python benchmarks/experiments.py
 
 check: lint test ## what CI runs
 

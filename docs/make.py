@@ -83,7 +83,7 @@ def results(runs: list[Path]) -> str:
         best = max(others, key=lambda score: score.value, default=None)
         beside = f"{best.who} {best.value:.3f}" if best else ""
         rows.append(
-            f"| {run.name.rsplit('-', 2)[0]} | {mine.metric} | {mine.value:.4f} | {mine.low:.4f} – {mine.high:.4f} "
+            f"| `{run.name.rsplit('-', 2)[0]}` | {mine.metric} | {mine.value:.4f} | {mine.low:.4f} – {mine.high:.4f} "
             f"| {beside} | {mine.n} | {found.state} |"
         )
     return "\n".join(rows) + "\n"
