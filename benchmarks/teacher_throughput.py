@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import platform
 import statistics
 import sys
@@ -130,7 +131,8 @@ def table(runs: dict[tuple[str, int], list[Measured]], rounds: int) -> str:
         "# Teacher throughput",
         "",
         f"`python benchmarks/teacher_throughput.py --write`; {platform.machine()}, Python {platform.python_version()}, "
-        f"client and stub server each on one of the cores; median of {rounds} interleaved rounds (least to most).",
+        f"{os.cpu_count()} cores for client and stub server together ({surroundings()}); "
+        f"median of {rounds} interleaved rounds (least to most).",
         "The stub answers after 200 ms; two requests a sample.",
         "",
         "| client | in flight | samples a second | of the limit | × plain loop | client CPU, ms a sample |",
@@ -145,6 +147,12 @@ def table(runs: dict[tuple[str, int], list[Measured]], rounds: int) -> str:
             f"| {statistics.median(cpu):.1f} ({min(cpu):.1f}–{max(cpu):.1f}) |"
         )
     return "\n".join(lines) + "\n"
+
+
+def surroundings() -> str:
+    """What else went on: a figure from a busy machine says so."""
+    urgent = hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER
+    return f"load average {os.getloadavg()[0]:.1f}" + (", at real-time priority" if urgent else "")
 
 
 if __name__ == "__main__":
