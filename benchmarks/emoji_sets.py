@@ -4,7 +4,8 @@
 
 Every run is the config that a user would write: a table, `codec = "labels"`, and nothing else. What is written:
 benchmarks/results/emoji.jsonl, one line for each run (a run that stands there is not done again; --fresh begins anew),
-and benchmarks/results/emoji.md. Tests are read once, with the checkpoint and the prices of labels chosen on dev.
+and benchmarks/results/emoji.md; emoji.json holds all of them with machine and versions. Tests are read once, with the
+checkpoint and the prices of labels chosen on dev.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from terakoya.data.table import table_task
 from terakoya.models.model import Ask, Pair
 from terakoya.models.tiny import build
 from terakoya.records import Example
+from terakoya.runs.about import machine, versions
 from terakoya.scoring.baselines import baselines
 from terakoya.scoring.metrics import jaccard
 from terakoya.task import Task
@@ -38,14 +41,16 @@ HERE = Path(__file__).parent
 EXAMS = HERE / "exams"
 SETS = ("sets-skewed-0", "sets-skewed-1", "sets-skewed-2", "sets-balanced-0")
 RIVALS = ("constant", "nearest neighbour", "word table", "name lexicon")
+NAMELESS = {"model": {"label_init": "random"}}
 Items = Sequence[tuple[frozenset[str], frozenset[str]]]
 
 
-def config_of(name: str, seed: int, names: bool) -> Config:
+def config_of(name: str, seed: int, differs: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> Config:
     files = {side: str(EXAMS / name / f"{file}.jsonl") for side, file in
              (("data", "train"), ("dev", "dev"), ("exam", "test"))}  # fmt: skip
-    model = {} if names else {"label_init": "random"}
-    return make_config({"seed": seed, "task": files | {"codec": "labels"}, "model": model, "train": {"threads": 1}})
+    sections = {"task": files | {"codec": "labels"}, "train": {"threads": 1}}
+    changed = {section: {**sections.get(section, {}), **values} for section, values in differs.items()}
+    return make_config({"seed": seed} | sections | changed)
 
 
 def figures(items: Items, data: Mapping[str, int], head: str) -> dict[str, float]:
@@ -66,13 +71,12 @@ def _jaccard(answer: frozenset[str], target: frozenset[str]) -> float:
     return len(answer & target) / len(answer | target)
 
 
-def taught(name: str, seed: int, names: bool) -> dict[str, Any]:
-    """One training with everything left to the defaults, and the test answered once."""
-    config = config_of(name, seed, names)
+def trained(name: str, seed: int, **differs: Mapping[str, Any]) -> tuple[Any, Task, Config]:
+    """One training with everything left to the defaults but `differs` (section=settings)."""
+    config = config_of(name, seed, differs)
     task = table_task(config, Path())
     assert task.split is not None
     pairs = [Pair(Ask(row.source), task.codec.write(row.target)) for row in task.split.train]
-    started = time.process_time()
     labels = tuple(getattr(task.codec, "labels", ()))
     model: Any = build(config.model, pairs, labels, seed=seed, label_names=names_of(task.codec))
     how = resolve(config.train, model.card, len(pairs))
@@ -84,11 +88,19 @@ def taught(name: str, seed: int, names: bool) -> dict[str, Any]:
 
     rows = Fixed(pairs, int(how.batch_size), seed, model.length)
     train(model, rows, how, seed=seed, metric="jaccard", evaluate=evaluate)
-    sets.settle(model, [Ask(row.source) for row in dev], config.decode)
+    return model, task, config
+
+
+def taught(name: str, seed: int, who: str = "set head", **differs: Mapping[str, Any]) -> dict[str, Any]:
+    """One training, and the test answered once."""
+    started = time.process_time()
+    model, task, config = trained(name, seed, **differs)
+    assert task.split is not None
+    sets.settle(model, [Ask(row.source) for row in task.split.dev], config.decode)
     answers = sets.predictions(model, [Ask(row.source) for row in task.split.exam], config.decode)
     seconds = time.process_time() - started
     told = scored(task, [answer.text for answer in answers])
-    return {"who": "set head" if names else "set head, no names", "set": name, "seed": seed, "seconds": seconds} | told
+    return {"who": who, "set": name, "seed": seed, "seconds": seconds} | told
 
 
 def _judged(model: Any, rows: Sequence[Example], config: Config) -> list[float]:
@@ -110,7 +122,7 @@ def scored(task: Task, answers: Sequence[str | None]) -> dict[str, Any]:
 
 def rivals(name: str) -> list[dict[str, Any]]:
     """The baselines that ship, on the same exam."""
-    task = table_task(config_of(name, 0, True), Path())
+    task = table_task(config_of(name, 0), Path())
     assert task.split is not None
     made = baselines(
         task.split.train, task.split.dev, metric=jaccard, canonical=task.codec.canonical, labels=True,
@@ -192,8 +204,10 @@ def main() -> None:
             for name in wanted.sets:
                 who = "set head" if names else "set head, no names"
                 if (name, who, seed) not in done:
-                    keep(taught(name, seed, names))
+                    keep(taught(name, seed, who, **({} if names else NAMELESS)))
                 wanted.results.with_suffix(".md").write_text(page(lines), encoding="utf-8")
+    held = {"runs": lines, "machine": machine(), "versions": versions()}
+    wanted.results.with_suffix(".json").write_text(json.dumps(held, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
