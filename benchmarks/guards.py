@@ -1,6 +1,6 @@
 """How guards end a training: faults by kind and seed, and as many healthy runs.
 
-    python benchmarks/guards.py [--seeds 10]
+    python benchmarks/guards.py [--seeds 5] [--first 100]
 
 writes benchmarks/results/guards.md and guards.json. Faults (tests/training/faults.py) enter through config, data or
 weights alone. A plain loop beside each run, which knows nothing of ours, says at which step the fault first shows.
@@ -27,7 +27,7 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument(
         "--first", type=int, default=100, help="the first seed; those below 10 were used while building"
     )
@@ -55,10 +55,10 @@ def main() -> None:
         for fault, ends in zip(FAULTS, faults, strict=True)
     ]
     alarms = {name: sum(found) for (name, _, _), found in zip(HEALTHY, stopped, strict=True)}
-    write(rows, alarms, seeds, time.monotonic() - started)
+    write(rows, alarms, seeds, asked.first, time.monotonic() - started)
 
 
-def write(rows: list[dict[str, object]], alarms: dict[str, int], seeds: int, seconds: float) -> None:
+def write(rows: list[dict[str, object]], alarms: dict[str, int], seeds: int, first: int, seconds: float) -> None:
     runs = len(rows) * seeds
     totals = {key: sum(int(str(row[key])) for row in rows) for key in ("in time", "right")}
     lines = [
@@ -80,7 +80,7 @@ def write(rows: list[dict[str, object]], alarms: dict[str, int], seeds: int, sec
         "|---|---|",
         *(f"| {name} | {count} / {seeds} |" for name, count in alarms.items()),
         "",
-        f"`python benchmarks/guards.py --seeds {seeds}`, {seconds:.0f} s on one thread; "
+        f"`python benchmarks/guards.py --seeds {seeds} --first {first}`, {seconds:.0f} s on one thread; "
         f"{machine()['processor']}; {', '.join(f'{name} {version}' for name, version in versions().items())}.",
     ]
     RESULTS.mkdir(exist_ok=True)
