@@ -251,7 +251,7 @@ def test_the_index_of_a_folder_that_cannot_be_written_says_so(tmp_path: Path) ->
 
 def test_a_raw_answer_is_kept_byte_for_byte(tmp_path: Path) -> None:
     """A stricter check reads it again years later: escapes, control characters and all."""
-    body = json.dumps({"x": "\u2028\x1b[31m 🍎 \\ \" \t"}, ensure_ascii=False) + "\r\n \x00\x7f"
+    body = json.dumps({"x": '\u2028\x1b[31m 🍎 \\ " \t'}, ensure_ascii=False) + "\r\n \x00\x7f"
 
     async def go() -> None:
         book = opened(tmp_path)
