@@ -31,7 +31,7 @@ def test_the_second_data_set_has_no_banned_and_no_dominating_emoji() -> None:
     """After a ban the skew moves to the next label unless it is held while generating."""
     shares, _ = _shares("v2", 600)
     assert "✨" not in dict(shares)
-    assert shares[0][1] <= 0.04
+    assert shares[0][1] <= 0.015
 
 
 def test_the_exam_is_read_whole_and_never_taught() -> None:

@@ -36,7 +36,7 @@ class Made:
 
 
 DATA: Mapping[str, Made] = MappingProxyType(
-    {"v1": Made("emoji-v1", 1000), "v2": Made("emoji-v2", 5000, banned=("✨",), quota=0.04)}
+    {"v1": Made("emoji-v1", 1000), "v2": Made("emoji-v2", 5000, banned=("✨",), quota=0.015)}
 )
 # The offline teacher waits for nothing; one loop for all its answers, for a loop is dearer than an answer.
 _LOOP = cache(asyncio.new_event_loop)
