@@ -229,6 +229,15 @@ def test_a_character_never_seen_is_read_as_unknown_and_answered() -> None:
     assert model.characters.ids(["☃"], 1, left=True)[0, 0] == model.characters.unknown
 
 
+def test_a_label_that_training_never_held_can_be_judged() -> None:
+    """One rare label on the dev side ended a training at its first evaluation."""
+    rows = [Pair(Ask("本"), "📚"), Pair(Ask("祝"), "🎉")]
+    model = build(ModelConfig(base="tiny", head="sequence"), rows, ("📚", "🎉", "🐔"), seed=1)
+    assert isinstance(model, TinyModel)
+    loss = plain(model.outputs(model.collate([Pair(Ask("鳥"), "🐔")]))).item()
+    assert 0.0 < loss < 20.0
+
+
 def test_characters_come_back_as_they_were() -> None:
     characters = Characters("(0123,)", "一二三0")
     ids = characters.ids(["(012,", "3)"], 5, left=False)

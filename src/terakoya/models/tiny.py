@@ -220,6 +220,8 @@ def build(
         longest_target = max(longest_target, len(pair.written))
     if not answered:
         raise DataError("there is no row to make a model from")
+    # A label that no row of training holds may stand in dev: its loss is dear, and no reason to end.
+    answered.update(*labels)
     characters = Characters(answered, asked)
     if dropout is None and config.dropout < 0 and rows < FEW_ROWS:
         dropout = FEW_ROWS_DROPOUT
