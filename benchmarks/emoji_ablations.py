@@ -29,7 +29,7 @@ from terakoya.training.loop import train
 from terakoya.training.teach import dev_figures
 
 DEFAULT = "set head (default)"
-SEQUENCE = {"model": {"head": "sequence", "base": "tiny"},
+SEQUENCE: dict[str, Mapping[str, Any]] = {"model": {"head": "sequence", "base": "tiny"},
             "train": {"threads": 1, "epochs": 15, "batch_size": 16, "label_order": "canonical"}}  # fmt: skip
 ROWS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     DEFAULT: {},
@@ -45,7 +45,7 @@ ROWS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "logit adjustment .5 at decoding": {"decode": {"logit_adjustment": 0.5}},
     "no names, no cap": {"model": {"label_init": "random"}, "decode": {"share_cap": 0.0}},
     "sequence": SEQUENCE,
-    "sequence, checkpoint by loss": SEQUENCE | {"train": SEQUENCE["train"] | {"select": "loss"}},
+    "sequence, checkpoint by loss": SEQUENCE | {"train": {**SEQUENCE["train"], "select": "loss"}},
 }
 
 

@@ -48,7 +48,7 @@ Items = Sequence[tuple[frozenset[str], frozenset[str]]]
 def config_of(name: str, seed: int, differs: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> Config:
     files = {side: str(EXAMS / name / f"{file}.jsonl") for side, file in
              (("data", "train"), ("dev", "dev"), ("exam", "test"))}  # fmt: skip
-    sections = {"task": files | {"codec": "labels"}, "train": {"threads": 1}}
+    sections: dict[str, Mapping[str, Any]] = {"task": files | {"codec": "labels"}, "train": {"threads": 1}}
     changed = {section: {**sections.get(section, {}), **values} for section, values in differs.items()}
     return make_config({"seed": seed} | sections | changed)
 
