@@ -273,7 +273,8 @@ def test_a_slow_answer_is_hedged_only_when_asked(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_takes_in_what_is_under_way(tmp_path: Path) -> None:
-    """Answers that are paid for and half way here are not thrown away."""
+    """Answers that are paid for and half way here are not thrown away; and Ctrl-C is as it was afterwards."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs us may have ignored it
     with running(Plan(delay=(0.25, 0.3))) as server:
         timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
@@ -283,7 +284,7 @@ def test_ctrl_c_takes_in_what_is_under_way(tmp_path: Path) -> None:
         assert server.requests() == len(journal(tmp_path, "intent")) == len(journal(tmp_path, "reply")) > 0
         assert end.value.exit_code == 130
         assert "answers are kept" in end.value.saved
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 def test_an_answer_that_costs_more_than_was_set_aside_stops_everything(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def test_filling_is_never_counted_in_the_loss(folder: Path) -> None:
 def test_new_tokens_start_from_their_meaning_and_below_the_broken_loss(folder: Path) -> None:
     """No. 6: 15.8 at the first step where an even guess is 10.5."""
     taught = model(folder)
-    assert loss(taught, PAIRS) < 1.15 * math.log(taught.card.vocabulary)
+    # Eight targets of an untrained model: ln V, half a nat for logits of unit spread, and the chance of few targets.
+    assert loss(taught, PAIRS) < 1.4 * math.log(taught.card.vocabulary) < 15.8 / 10.5 * math.log(taught.card.vocabulary)
     table = taught.words.tables.inputs[0].weight.detach()
     new = table[[taught.tokens.learnt[token] for token in LABELS]]
     assert torch.allclose(new.norm(dim=1), table.norm(dim=1).median(), rtol=0.05)
