@@ -272,11 +272,19 @@ def test_a_slow_answer_is_hedged_only_when_asked(tmp_path: Path) -> None:
     assert lost[True] and set(lost[True]) == {"given up while under way"}
 
 
+def _ctrl_c_when(begun: Callable[[], bool]) -> None:
+    """Once requests are under way, not after so many seconds: before that, Ctrl-C would end the tests themselves."""
+    deadline = time.monotonic() + 60
+    while not begun() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_ctrl_c_takes_in_what_is_under_way(tmp_path: Path) -> None:
     """Answers that are paid for and half way here are not thrown away; and Ctrl-C is as it was afterwards."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs us may have ignored it
     with running(Plan(delay=(0.25, 0.3))) as server:
-        timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT))
+        timer = threading.Thread(target=_ctrl_c_when, args=(lambda: server.requests() >= 8,))
         timer.start()
         with pytest.raises(Interrupted) as end:
             make(server, tmp_path, samples=400, deadline=5.0)
