@@ -26,7 +26,8 @@ def resolve(train: TrainConfig, card: Card, examples: int, *, drawn: bool = Fals
     steps = int(merged["steps"])
     merged["epochs"] = given.get("epochs", round(steps * batch / max(1, examples), 3) if not drawn else 0.0)
     merged["evaluate_every"] = given.get("evaluate_every", values.get("evaluate_every", max(1, steps // 20)))
-    merged["threads"] = train.threads or (min(2, os.cpu_count() or 1) if card.name in BUILT_IN else os.cpu_count() or 1)
+    # One thread for small matrices: a second one doubled CPU time and memory and saved no time (docs/log.md).
+    merged["threads"] = train.threads or (1 if card.weights < 1_000_000 else os.cpu_count() or 1)
     return TrainConfig(**merged)
 
 
