@@ -188,7 +188,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--size", default="small")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
