@@ -99,6 +99,24 @@ def test_a_table_becomes_a_taught_model_and_a_record(lesson: Path, tmp_path: Pat
         pipeline.run(str(done.folder), overrides=["train.steps=9"])
 
 
+def test_train_leaves_the_exam_closed_and_run_opens_it(lesson: Path, tmp_path: Path) -> None:
+    """Whoever tries settings looks at dev; the exam is for the one that was chosen."""
+    taught = pipeline.train(str(lesson), run_dir=tmp_path / "runs")
+    assert taught.state == "not examined"
+    assert not (taught.folder / "predictions.jsonl").exists()
+    before = (taught.folder / "model" / "model.safetensors").read_bytes()
+    done = pipeline.run(str(taught.folder))
+    assert done.folder == taught.folder
+    assert done.scores
+    assert (taught.folder / "model" / "model.safetensors").read_bytes() == before
+
+
+def test_the_folder_of_runs_shows_runs_only(lesson: Path, tmp_path: Path) -> None:
+    """`terakoya compare runs/*` is what people type."""
+    pipeline.run(str(lesson), run_dir=tmp_path / "runs", overrides=["train.steps=20"])
+    assert all(path.is_dir() for path in (tmp_path / "runs").glob("[!.]*"))
+
+
 def _asked_from_files(run: Path, folder: Path) -> None:
     """From a text, a table or a pipe, into JSON lines or a table: always one line for each input, in order."""
     (folder / "ask.txt").write_text("このりんごの色\n\nもしからすの色\n", encoding="utf-8")

@@ -333,6 +333,18 @@ def doctor(experiment: str, *, overrides: Sequence[str] = (), show_tokens: bool 
     return Examination(found, preflight.shown_tokens(lesson, model) if show_tokens else "")
 
 
+def train(
+    experiment: str,
+    *,
+    overrides: Sequence[str] = (),
+    run_dir: Path = RUNS,
+    anyway: bool = False,
+    listener: Listener | None = None,
+) -> Result:
+    """The story as far as a taught model: the exam stays closed, and `run` goes on from the folder to open it."""
+    return run(experiment, overrides=overrides, run_dir=run_dir, anyway=anyway, exam=False, listener=listener)
+
+
 def evaluate(
     run: Path,
     *,

@@ -50,6 +50,27 @@ def run(
     return show.result(done, json=json, lang=lang)
 
 
+@app.command()
+def train(
+    experiment: Annotated[str, typer.Argument(help="a shipped experiment, a TOML file, or a run folder to go on with")],
+    overrides: Overrides = None,
+    run_dir: RunDir = Path("runs"),
+    seed: Seed = None,
+    lang: Lang = "",
+    anyway: Anyway = False,
+    json: Json = False,
+) -> int:
+    """Examples, audit, split, preflight, train; the exam stays closed. `terakoya run RUN` opens it."""
+    from terakoya import pipeline
+    from terakoya.cli import show
+
+    with show.listening(json=json, lang=lang) as listener:
+        done = pipeline.train(
+            experiment, overrides=_set(overrides, seed, lang), run_dir=run_dir, anyway=anyway, listener=listener
+        )
+    return show.result(done, json=json, lang=lang)
+
+
 @app.command("list")
 def list_(json: Json = False) -> int:
     """Tasks, experiments and models."""

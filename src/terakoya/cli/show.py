@@ -123,7 +123,8 @@ def result(done: Any, *, json: bool, lang: str) -> int:
         _json(done.document())
         return int(done.exit_code)
     console = _console()
-    _scores(console, [score for score in done.scores if _told(score, done.scores[0].metric)])
+    if done.scores:
+        _scores(console, [score for score in done.scores if _told(score, done.scores[0].metric)])
     for title, items in (("right", done.right), ("wrong", done.wrong)):
         for item in items:
             written = "(unreadable) " + safe(item.raw) if item.prediction is None else safe(item.prediction)
@@ -135,6 +136,8 @@ def result(done: Any, *, json: bool, lang: str) -> int:
     console.print(done.words[language(lang)])
     if done.report:
         console.print(f"The record: {done.report}")
+    if not done.scores:
+        console.print(f"Open the exam with: terakoya run {done.folder}")
     return int(done.exit_code)
 
 

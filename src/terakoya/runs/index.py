@@ -1,7 +1,8 @@
 """What the runs of one folder share: how often each exam was opened, and by whom.
 
 An exam that was opened twenty times is no longer an exam: twenty choices were made by it. The count stands in
-every record. Events are appended to `index.jsonl` under a lock, so that several processes count right.
+every record. Events are appended to `.index.jsonl` under a lock, so that several processes count right. Its name is
+hidden so that `terakoya compare runs/*` meets runs only.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Index:
 
     def __init__(self, parent: Path) -> None:
         self.parent = parent
-        self.path = parent / "index.jsonl"
+        self.path = parent / ".index.jsonl"
 
     def open_exam(self, fingerprint: str, who: str, now: datetime | None = None) -> int:
         """Write down that `who` looks at the exam now; how often it has been opened, this time included."""
