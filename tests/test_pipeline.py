@@ -99,6 +99,17 @@ def test_a_table_becomes_a_taught_model_and_a_record(lesson: Path, tmp_path: Pat
         pipeline.run(str(done.folder), overrides=["train.steps=9"])
 
 
+def test_the_record_of_a_finished_run_calls_it_finished(lesson: Path, tmp_path: Path) -> None:
+    """A page that says "still running" for ever makes its reader wait; one that was lost is written again."""
+    done = pipeline.run(str(lesson), run_dir=tmp_path / "runs", overrides=["train.steps=20"])
+    page = done.folder / "report.md"
+    assert "still running" not in page.read_text(encoding="utf-8")
+    page.unlink()
+    (done.folder / "report.html").unlink()
+    assert pipeline.run(str(done.folder)).report is not None
+    assert page.is_file()
+
+
 def test_train_leaves_the_exam_closed_and_run_opens_it(lesson: Path, tmp_path: Path) -> None:
     """Whoever tries settings looks at dev; the exam is for the one that was chosen."""
     taught = pipeline.train(str(lesson), run_dir=tmp_path / "runs")

@@ -99,8 +99,8 @@ def _story(opened: Run, experiment: Experiment, how: _How) -> Result:
     _examine(opened, lesson)
 
     tell.stage("record")
+    opened.finish("done")  # before the record, which tells how the run ended
     report(opened.path, lang=lesson.config.lang, _run=opened)
-    opened.finish("done")
     return read_result(opened.path)
 
 
@@ -182,7 +182,10 @@ def _gone_on(path: Path, overrides: Sequence[str], how: _How) -> Result:
             do=f"Leave --set out, or begin anew: terakoya run {path / 'config.toml'} --set …",
         )
     if Run.open(path).state == "done":
-        return read_result(path)
+        done = read_result(path)
+        if not done.report:  # killed while the record was written
+            report(path, lang=read_config(path / "config.toml").lang)
+        return done if done.report else read_result(path)
     with Run.resume(path) as opened:
         opened.go_on()
         config = read_config(path / "config.toml")
