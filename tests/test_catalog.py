@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from terakoya import catalog, pipeline
+from terakoya import catalog, pipeline, series
 from terakoya.config import make_config
 from terakoya.errors import ConfigError
 
@@ -58,3 +58,10 @@ def test_everything_that_ships_can_be_found() -> None:
     for name, says in listed["experiments"]:
         assert catalog.find_experiment(name).name == name
         assert says
+    for name, says in listed["series"]:
+        assert says
+        plan = series.read_plan(catalog.find_series(name))
+        assert plan.name == name
+        series.check(plan, Path())
+    with pytest.raises(ConfigError, match="no series"):
+        catalog.find_series("notation")

@@ -63,6 +63,27 @@ def find_experiment(name: str, overrides: Sequence[str] = ()) -> Experiment:
     return _read_shipped(name, overrides)
 
 
+def series() -> Iterator[tuple[str, str]]:
+    """Every series that ships, by name, with its first comment: what it asks."""
+    for file in sorted(_shipped_series().iterdir(), key=lambda file: file.name):
+        says = file.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()
+        yield file.name.removesuffix(".toml"), says
+
+
+def find_series(name: str) -> Path:
+    """A TOML file where there is one of that name, else a series that ships."""
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_file():
+        return path
+    shipped = [found for found, _ in series()]
+    if name not in shipped:
+        raise ConfigError(
+            f"there is no series '{name}'",
+            do=f"{nearest(name, shipped)} Or name a TOML file; docs/series.md shows one.",
+        )
+    return Path(str(_shipped_series() / f"{name}.toml"))
+
+
 def find_task(config: Config, folder: Path) -> Task:
     """The task that a config names: an installed one, a .py file, or a table."""
     wanted = config.task
@@ -141,6 +162,10 @@ def _made(maker: Callable[..., Task], wanted: TaskConfig, config: Config) -> Tas
 
 def _shipped() -> Any:
     return resources.files("terakoya") / "experiments"
+
+
+def _shipped_series() -> Any:
+    return _shipped() / "series"
 
 
 def _read_shipped(name: str, overrides: Sequence[str] = ()) -> Experiment:

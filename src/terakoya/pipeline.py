@@ -415,9 +415,10 @@ def report(
 
 
 def list_() -> dict[str, list[tuple[str, str]]]:
-    """Tasks, experiments and models that can be named."""
+    """Tasks, experiments, series and models that can be named."""
     return {
         "experiments": [(found.name, found.says) for found in catalog.experiments()],
+        "series": list(catalog.series()),
         "tasks": [(name, "") for name in catalog.names(catalog.TASKS)],
         "models": [(name, "") for name in catalog.names(catalog.MODELS)],
     }

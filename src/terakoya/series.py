@@ -113,9 +113,15 @@ class Series:
         return int(any(told.state == "failed" for told in self.trials))
 
 
-def sweep(path: Path, *, run_dir: Path = Path("runs"), lang: str = "", listener: Listener | None = None) -> Series:
-    """All trials that are still open, then the exam for what was declared beforehand, then the page."""
+def sweep(
+    name: str | Path, *, run_dir: Path = Path("runs"), lang: str = "", listener: Listener | None = None
+) -> Series:
+    """All trials that are still open, then the exam for what was declared beforehand, then the page.
+
+    `name` is a TOML file, or one of the series that ship.
+    """
     tell = listener or Silent()
+    path = catalog.find_series(str(name))
     plan = read_plan(path)
     folder = run_dir / f"series-{safe_name(plan.name)}"
     _keep_plan(folder, path)

@@ -73,7 +73,7 @@ def train(
 
 @app.command("list")
 def list_(json: Json = False) -> int:
-    """Tasks, experiments and models."""
+    """Tasks, experiments, series and models."""
     from terakoya import pipeline
     from terakoya.cli import show
 
@@ -228,7 +228,7 @@ def report(
 
 @app.command()
 def sweep(
-    series: Annotated[Path, typer.Argument(help="a TOML file that describes a series of runs")],
+    series: Annotated[str, typer.Argument(help="a series that ships, or a TOML file that describes one")],
     run_dir: RunDir = Path("runs"),
     lang: Lang = "",
     json: Json = False,
