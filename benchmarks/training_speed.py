@@ -126,8 +126,8 @@ class Clock(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step == WARM:
-            self.began = time.perf_counter()
-        self.ended = time.perf_counter()
+            self.began = time.process_time()
+        self.ended = time.process_time()
 
 
 class Once(Trainer):
@@ -173,7 +173,7 @@ def by_us(model: tiny.TinyModel, pairs: Sequence[Pair], how: TrainConfig) -> flo
     """Examples per second under our loop."""
     times: list[float] = []
     batches = Fixed(pairs, int(how.batch_size), 0, model.length)
-    train(model, batches, how, seed=0, on_step=lambda step: times.append(time.perf_counter()))
+    train(model, batches, how, seed=0, on_step=lambda step: times.append(time.process_time()))
     return (len(times) - WARM) * int(how.batch_size) / (times[-1] - times[WARM - 1])
 
 

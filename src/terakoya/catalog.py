@@ -108,6 +108,15 @@ def find_model_loader(base: str) -> Callable[[Path], Any]:
     return _model_module(base).load  # type: ignore[no-any-return]
 
 
+def find_reader(base: str) -> Callable[..., Any] | None:
+    """Who can look at data with that base's tokenizer before its weights are opened; None where nothing is pretrained.
+
+    A built-in model takes its characters from the data, and `terakoya audit` does without torch for it.
+    """
+    names_of_their_own = {point.name for point in metadata.entry_points(group=MODELS)}
+    return None if base in names_of_their_own else getattr(_model_module(base), "reader", None)
+
+
 def _model_module(base: str) -> Any:
     """An entry point of `terakoya.models` names a module with `build(…)` and `load(folder)`."""
     points = {point.name: point for point in metadata.entry_points(group=MODELS)}

@@ -27,6 +27,7 @@ from terakoya.task import Task
 
 if TYPE_CHECKING:
     from terakoya.compare import Comparison
+    from terakoya.data.audit import Tokenizer
     from terakoya.data.generate import Generated
     from terakoya.models.model import Model
     from terakoya.training.lesson import Lesson
@@ -111,12 +112,12 @@ def planned(experiment: Experiment) -> Plan:
     return Plan(experiment.config, experiment.folder, task, parted)
 
 
-def audited(plan: Plan) -> list[Finding]:
+def audited(plan: Plan, tokenizer: Tokenizer | None = None) -> list[Finding]:
     """What the audit of data and split has to say, and the task's own checks."""
     from terakoya.data import audit
 
     own = [finding for check in plan.task.checks for finding in check(plan.split)]
-    return [*audit.audit(plan.task, _with_recall(plan.task, plan.split)), *own]
+    return [*audit.audit(plan.task, _with_recall(plan.task, plan.split), tokenizer), *own]
 
 
 def _with_recall(task: Task, split: Split) -> Split:
@@ -265,7 +266,19 @@ def audit(subject: str, *, overrides: Sequence[str] = ()) -> list[Finding]:
     path = Path(subject)
     if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"):
         return room.audit_table(path, config_for_table(path, overrides))
-    return audited(planned(catalog.find_experiment(subject, overrides)))
+    plan = planned(catalog.find_experiment(subject, overrides))
+    return audited(plan, _reader(plan))
+
+
+def _reader(plan: Plan) -> Tokenizer | None:
+    """The tokenizer of a pretrained base. A run leaves this to its preflight, which has the whole model at hand."""
+    maker = catalog.find_reader(plan.config.model.base)
+    if maker is None:
+        return None
+    codec = plan.task.codec
+    written = {codec.write(example.target) for example in plan.split.train}
+    found: Tokenizer = maker(plan.config.model, written, getattr(codec, "labels", ()), plan.task.instruction)
+    return found
 
 
 def config_for_table(path: Path, overrides: Sequence[str] = ()) -> Config:

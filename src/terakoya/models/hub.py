@@ -26,10 +26,13 @@ from terakoya.models.hub_files import Checkpoint, find_checkpoint, read_json, ve
 from terakoya.models.hub_load import Opened, opened
 from terakoya.models.hub_model import HubModel, kind_of
 from terakoya.models.hub_prompt import Prompt, prompt_for
+from terakoya.models.hub_reader import reader
 from terakoya.models.hub_tokens import Tokens
 from terakoya.models.model import Pair
 from terakoya.models.vocabulary import Words
 from terakoya.records import Finding
+
+__all__ = ["build", "load", "reader"]
 
 
 def build(
@@ -127,9 +130,7 @@ def _assembled(found: Opened, checkpoint: Checkpoint, prompt: Prompt, about: Abo
 def _tokens(found: Opened) -> Tokens:
     settings: Any = found.module.generation_config
     ends = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
-    template = found.tokenizer.chat_template or ""
-    text = "".join(template.values()) if isinstance(template, dict) else template
-    return Tokens(found.tokenizer, template=text, ends=[end for end in ends if end is not None], anchored=found.causal)
+    return Tokens(found.tokenizer, ends=[end for end in ends if end is not None], anchored=found.causal)
 
 
 def _learn(
@@ -146,9 +147,7 @@ def _learn(
     if not new:
         return ()
     spellings = [tokens.spelling(vocabulary.meaning(token, names)) for token in new]
-    tokenizers = need("tokenizers", extra="hub")
-    found.tokenizer.add_tokens([tokenizers.AddedToken(token, normalized=False, special=False) for token in new])
-    tokens.forget(new)
+    tokens.learn(new)
     _make_room(found.module, found.tokenizer)
     ids = [tokens.learnt[token] for token in new]
     if ids != list(range(ids[0], ids[0] + len(ids))):

@@ -36,7 +36,7 @@ def opened(checkpoint: Checkpoint, dtype: str = "auto") -> Opened:
     transformers.utils.logging.disable_progress_bar()
     with heard() as said:
         config = _config(transformers, checkpoint)
-        tokenizer = _tokenizer(transformers, checkpoint)
+        tokenizer = open_tokenizer(transformers, checkpoint)
         module, causal = _module(transformers, checkpoint, config, dtype)
     _check_fit(tokenizer, module, checkpoint)
     findings = [*_findings(said, checkpoint.name), *_code_findings(checkpoint)]
@@ -83,7 +83,8 @@ def _config(transformers: Any, checkpoint: Checkpoint) -> Any:
         raise CorruptError(f"its config makes no sense ({_short(error)})", where=checkpoint.name) from error
 
 
-def _tokenizer(transformers: Any, checkpoint: Checkpoint) -> Any:
+def open_tokenizer(transformers: Any, checkpoint: Checkpoint) -> Any:
+    """The tokenizer of a vetted checkpoint; none of its code runs."""
     names = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt")
     if not any((checkpoint.folder / name).is_file() for name in names):
         raise CorruptError(

@@ -28,12 +28,11 @@ Part = tuple[str, bool]
 class Tokens:
     """The tokenizer of a checkpoint, seen through the house's eyes.
 
-    template   text in which added tokens count as control tokens too (the chat template's source)
     ends       further ids that end something (from the generation settings)
     anchored   the answer follows other text (causal); else it begins a text of its own (encoder-decoder)
     """
 
-    def __init__(self, tokenizer: Any, *, template: str = "", ends: Iterable[int] = (), anchored: bool = True) -> None:
+    def __init__(self, tokenizer: Any, *, ends: Iterable[int] = (), anchored: bool = True) -> None:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
             raise IncompatibleError(
@@ -42,6 +41,7 @@ class Tokens:
             )
         self.tokenizer, self.backend, self.anchored = tokenizer, backend, anchored
         added = backend.get_added_tokens_decoder()
+        template = _templates(tokenizer)  # added tokens that it writes count as control tokens too
         self.controls: dict[int, str] = {
             number: token.content
             for number, token in added.items()
@@ -133,8 +133,12 @@ class Tokens:
         ids = self.backend.encode(words, add_special_tokens=False).ids
         return [i for i in ids if i not in self.names and self.pieces[i].strip()]
 
-    def forget(self, added: Sequence[str]) -> None:
-        """After tokens were added: they are learnt, and what was derived from the vocabulary is derived again."""
+    def learn(self, added: Sequence[str]) -> None:
+        """Give these tokens of their own; what was derived from the vocabulary is derived again."""
+        if not added:
+            return
+        tokenizers = need("tokenizers", extra="hub")
+        self.tokenizer.add_tokens([tokenizers.AddedToken(one, normalized=False, special=False) for one in added])
         self.learnt |= {token: self.backend.token_to_id(token) for token in added}
         for name in ("_bytes", "pieces", "_sealed", "_model", "_learnt_pattern"):
             self.__dict__.pop(name, None)
@@ -240,6 +244,12 @@ class _Sealed:
         if not wall or not self.wall:
             return False, list(self.backend.encode(text, add_special_tokens=False).ids)
         return True, list(self.backend.encode(self.wall + text, add_special_tokens=False).ids)[1:]
+
+
+def _templates(tokenizer: Any) -> str:
+    """The source of every chat template that the tokenizer brings."""
+    template = tokenizer.chat_template or ""
+    return "".join(template.values()) if isinstance(template, dict) else template
 
 
 def _rename(model: dict[str, Any], names: dict[str, str]) -> None:

@@ -1,0 +1,79 @@
+"""The tokenizer of a pretrained base is shown to the audit before any weight is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from checkpoints import checkpoint
+
+from terakoya import pipeline
+from terakoya.config import ModelConfig
+from terakoya.models import hub
+from terakoya.models.model import Ask, Pair
+
+
+@pytest.fixture(scope="module", params=["gemma3", "t5", "qwen2"])
+def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("bases") / request.param, request.param)
+
+
+def test_the_reader_encodes_answers_as_the_model_would(base: Path) -> None:
+    """An audit with another tokenizer than the training's would find what is not there."""
+    rows = [Pair(Ask(f"三万{n}"), f"(3000{n}) 🎻", "") for n in range(4)]
+    model = hub.build(ModelConfig(base=str(base)), rows, (), seed=0)
+    reader = hub.reader(ModelConfig(base=str(base)), {row.written for row in rows})
+    for row in rows:
+        assert [*reader.encode(row.written), model.end] == model.answer(row.written)
+        assert reader.decode(reader.encode(row.written)) == row.written
+
+
+def table(folder: Path, base: Path, rows: list[tuple[str, str]], more: str = "") -> str:
+    lines = "".join(f"{source},{target}\n" for source, target in rows)
+    (folder / "rows.csv").write_text("source,target\n" + lines, encoding="utf-8")
+    text = f'[task]\ndata = "rows.csv"\n[split]\ndev = 0.2\nexam = 0.3\n[model]\nbase = "{base}"\n{more}'
+    (folder / "rows.toml").write_text(text, encoding="utf-8")
+    return str(folder / "rows.toml")
+
+
+def test_the_audit_of_a_config_says_what_its_base_cannot_carry(tmp_path: Path) -> None:
+    """An emoji that comes back as an unknown token is a label that is never learnt: said before the GPU is rented."""
+    base = checkpoint(tmp_path / "t5", "t5")
+    rows = [(f"文{n}です", "うん" if n % 2 else "いや🪭") for n in range(40)]
+    without = table(tmp_path, base, rows, 'new_tokens = "none"\n')
+    found = {(one.check, one.where): one for one in pipeline.audit(without)}
+    assert found["tokenizer-loses", "target"].level == "stop"
+    learnt = {
+        one.check for one in pipeline.audit(without, overrides=["model.new_tokens=needed"]) if one.where == "target"
+    }
+    assert "tokenizer-loses" not in learnt
+
+
+def test_the_audit_counts_what_would_be_cut(tmp_path: Path) -> None:
+    """A target that is cut teaches an answer that never ends."""
+    base = checkpoint(tmp_path / "gemma", "gemma3")
+    rows = [(f"文{n}です", "うんとながい" * 9 + str(n)) for n in range(40)]
+    found = {one.check: one for one in pipeline.audit(table(tmp_path, base, rows, "max_target = 8\n"))}
+    assert found["too-long"].level == "stop"
+    assert "40 targets" in found["too-long"].what
+
+
+def test_a_base_out_of_reach_is_said_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the network the audit refuses as a run would, and says what it could not reach."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from terakoya.errors import TerakoyaError
+
+    with pytest.raises(TerakoyaError, match="nobody/nothing"):
+        pipeline.audit(table(tmp_path, Path("nobody/nothing"), [(f"文{n}", str(n)) for n in range(20)]))
+
+
+def test_no_weights_are_opened(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at a tokenizer must not cost the memory of the model."""
+    import transformers
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("weights were opened")
+
+    for maker in (transformers.AutoModelForCausalLM, transformers.AutoModelForSeq2SeqLM):
+        monkeypatch.setattr(maker, "from_pretrained", never)
+    assert hub.reader(ModelConfig(base=str(base)), {"(1)"}).encode("(1)")
