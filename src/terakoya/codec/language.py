@@ -13,6 +13,14 @@ from terakoya.codec.base import Codec
 _KEPT = 100_000  # prefixes remembered
 
 
+def languages(codec: Codec, sources: Sequence[str], pieces: Sequence[str], end: int) -> list[Language]:
+    """The language of the answers to each source: one for all, but for a codec that is held to its source."""
+    bound = getattr(codec, "bound", None)
+    if bound is None or (sources and bound(sources[0]) is codec):
+        return [Language(codec, pieces, end)] * len(sources)
+    return [Language(bound(source), pieces, end) for source in sources]
+
+
 class Language:
     """Legal next tokens. `pieces[token]` is the text a token adds, "" where it may never stand in an answer."""
 

@@ -22,6 +22,8 @@ from fractions import Fraction
 
 import regex
 
+from terakoya.codec.base import Codec
+from terakoya.codec.copied import Copied
 from terakoya.errors import DataError
 
 VULGAR = {
@@ -101,14 +103,24 @@ def spell(value: Fraction, *, decimal: bool) -> str:
 
 @dataclass(frozen=True)
 class QuantityCodec:
-    """Products are computed, quantities have one form. With `promote`, full larger units are written as such:
-    小さじ3 is 大さじ1, 1000g is 1kg, 1500ml is 1.5L."""
+    """Products are computed, quantities have one form.
+
+    promote  full larger units are written as such: 小さじ3 is 大さじ1, 1000g is 1kg, 1500ml is 1.5L
+    tail     pattern of what a source asks after the line that its answer copies, with products in place of numbers;
+             decoding is held to that (codec/copied.py). "" where answers are no copies
+    """
 
     promote: bool = False
+    tail: str = ""
 
     @property
     def name(self) -> str:
-        return "quantity:promote" if self.promote else "quantity"
+        options = [word for word, on in (("promote", self.promote), ("copied", self.tail)) if on]
+        return ":".join(["quantity", "+".join(options)] if options else ["quantity"])
+
+    def bound(self, source: str) -> Codec:
+        """The language of answers to this source alone."""
+        return Copied(self, source, _OUTSIDE + NUMBER, self.tail) if self.tail else self
 
     def write(self, target: str) -> str:
         """The target as it stands, products kept; other `<` are doubled."""
@@ -152,9 +164,9 @@ class QuantityCodec:
         return spoon + _NUMBER.sub(lambda one: _shown(one[0], next(parts), metric, known), numbers) + unit
 
 
-def quantity_codec(*, promote: bool = False) -> QuantityCodec:
+def quantity_codec(*, promote: bool = False, tail: str = "") -> QuantityCodec:
     """The codec for lines with quantities; `promote` writes 小さじ3 as 大さじ1 and 1000g as 1kg."""
-    return QuantityCodec(promote)
+    return QuantityCodec(promote, tail)
 
 
 def has_product(text: str) -> bool:

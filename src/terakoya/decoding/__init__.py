@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from terakoya.codec import Codec
-from terakoya.codec.language import Language
+from terakoya.codec.language import languages
 from terakoya.config import DecodeConfig
 from terakoya.decoding.answer import Answer, asking, read
 from terakoya.decoding.beam import beam
@@ -35,18 +35,19 @@ def answers(
     out = [Answer("", 0.0, finished=False)] * len(asks)
     lengths = {place: model.length(Pair(ask, "")) for place, ask in enumerate(asks) if model.fits(ask)}
     order = sorted(lengths, key=lengths.__getitem__)
-    language = Language(codec, model.pieces(), model.end) if decode.constrained else None
+    spoken = languages(codec, [ask.source for ask in asks], model.pieces(), model.end) if decode.constrained else None
     limit = min(max_tokens + 1, model.longest_answer)
     chances = chances_for(asks, seed) if decode.method == "sample" else []
     with asking(model):
         for first in range(0, len(order), decode.batch_size):
             places = order[first : first + decode.batch_size]
             batch = [asks[place] for place in places]
+            held = [spoken[place] for place in places] if spoken else None
             if decode.method == "beam":
-                found = beam(model, batch, language, limit, decode.beams)
+                found = beam(model, batch, held, limit, decode.beams)
             else:
                 chooser = Sampler(decode, [chances[p] for p in places]) if chances else Greedy()
-                found = write(model, batch, language, limit, chooser)
+                found = write(model, batch, held, limit, chooser)
             for place, answer in zip(places, found, strict=True):
                 out[place] = answer
     return out

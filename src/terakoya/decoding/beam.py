@@ -34,14 +34,14 @@ class _Search:
     stuck: _Line | None = None
 
 
-def beam(model: Model, asks: Sequence[Ask], language: Language | None, limit: int, beams: int) -> list[Answer]:
+def beam(model: Model, asks: Sequence[Ask], held: Sequence[Language] | None, limit: int, beams: int) -> list[Answer]:
     """The most probable answer that `beams` lines at a time find. Scores only fall, so an ask is done as soon as its
     best finished answer beats every line that still grows. No length bonus: the answer's probability decides."""
     state = model.start(asks)
     searches = [_Search((_Line(place, (), "", 0.0),)) for place in range(len(asks))]
     for turn in range(limit):
         scores = torch.log_softmax(state.logits.float(), dim=-1)
-        grown = _grown(scores, [search.alive for search in searches], language, model, beams)
+        grown = _grown(scores, [search.alive for search in searches], held, model, beams)
         searches = [_chosen(search, lines, beams, model.end) for search, lines in zip(searches, grown, strict=True)]
         rows = [line for search in searches for line in search.alive]
         if not rows or turn + 1 == limit:
@@ -70,12 +70,13 @@ def _chosen(search: _Search, lines: Sequence[_Line], beams: int, end: int) -> _S
 
 
 def _grown(
-    scores: Tensor, alive: Sequence[Sequence[_Line]], language: Language | None, model: Model, beams: int
+    scores: Tensor, alive: Sequence[Sequence[_Line]], held: Sequence[Language] | None, model: Model, beams: int
 ) -> list[list[_Line]]:
     """For each ask the lines one token longer, best first: enough that `beams` go on even if as many end."""
     values, tokens = (found.tolist() for found in scores.topk(min(2 * beams, scores.shape[1]), dim=-1))
     grown: list[list[_Line]] = []
-    for lines in alive:
+    for place, lines in enumerate(alive):
+        language = held[place] if held is not None else None
         longer: list[_Line] = []
         for line in lines:
             pairs = list(zip(tokens[line.row], values[line.row], strict=True))

@@ -14,9 +14,12 @@ from terakoya.models.model import Ask, Model
 
 
 def write(
-    model: Model, asks: Sequence[Ask], language: Language | None, limit: int, chooser: Greedy | Sampler
+    model: Model, asks: Sequence[Ask], held: Sequence[Language] | None, limit: int, chooser: Greedy | Sampler
 ) -> list[Answer]:
-    """One token a turn for all rows that are left. Unconstrained rows cost no Python of their own until the end."""
+    """One token a turn for all rows that are left. Unconstrained rows cost no Python of their own until the end.
+
+    held  the language that each ask's answer is held to
+    """
     state = model.start(asks)
     rows = torch.arange(len(asks))
     prefixes = [""] * len(asks)
@@ -26,8 +29,8 @@ def write(
         logits = state.logits
         tokens = chooser.tokens(logits)
         going = tokens != model.end
-        if language is not None:
-            dead = _hold(language, chooser, logits, tokens, prefixes)
+        if held is not None:
+            dead = _hold(held, chooser, logits, tokens, prefixes)
             going = tokens != model.end
             going[dead] = False
             stuck.update(rows[dead].tolist())
@@ -36,9 +39,10 @@ def write(
         kept = going.nonzero()[:, 0]
         if not len(kept) or turn + 1 == limit:
             break
-        if language is not None:
-            listed = tokens.tolist()
-            prefixes = [prefixes[row] + language.pieces[listed[row]] for row in kept.tolist()]
+        if held is not None:
+            listed, left = tokens.tolist(), kept.tolist()
+            prefixes = [prefixes[row] + held[row].pieces[listed[row]] for row in left]
+            held = [held[row] for row in left]
         chooser.keep(kept, tokens)
         if len(kept) < len(tokens):
             state.select(kept)
@@ -48,11 +52,11 @@ def write(
 
 
 def _hold(
-    language: Language, chooser: Greedy | Sampler, logits: Tensor, tokens: Tensor, prefixes: Sequence[str]
+    held: Sequence[Language], chooser: Greedy | Sampler, logits: Tensor, tokens: Tensor, prefixes: Sequence[str]
 ) -> list[int]:
     """Replace illegal tokens in place; gives the rows for which no token is legal (this tokenizer cannot go on)."""
     dead: list[int] = []
-    for row, token in enumerate(tokens.tolist()):
+    for row, (token, language) in enumerate(zip(tokens.tolist(), held, strict=True)):
         if language.allows(prefixes[row], token):
             continue
         legal = language.legal(prefixes[row])

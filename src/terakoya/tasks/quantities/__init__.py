@@ -24,7 +24,8 @@ __all__ = ["answer", "questions", "scale", "scale_list", "task"]
 _ITEMS = 2000
 ERROR_KINDS = ("unreadable", "text changed", "not scaled", "wrong amount")
 _NUMBERS = re.compile("[0-9][0-9./]*|半(?=[丁個束玉本株袋枚缶パカ])")
-_FACTOR = re.compile("[ 　]?を[^を]*$")
+_TAIL = "[ 　]*を[^を]*"  # what is asked of a line
+_FACTOR = re.compile(f"{_TAIL}$")
 
 
 def task(*, items: int = 0, exam_seed: int = 0, promote: bool = False, split: SplitConfig | None = None) -> Task:
@@ -49,7 +50,7 @@ def task(*, items: int = 0, exam_seed: int = 0, promote: bool = False, split: Sp
             where="[split]",
             do='Set split.method = "hash" and split.folds = 0.',
         )
-    codec, sampler = quantity_codec(promote=promote), Sampler(parting)
+    codec, sampler = quantity_codec(promote=promote, tail=_TAIL), Sampler(parting)
     return Task(
         name="quantities",
         codec=codec,

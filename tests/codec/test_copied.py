@@ -1,0 +1,63 @@
+"""An answer that is its source with products in it is held to that source."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from terakoya.codec.quantity import quantity_codec
+from terakoya.config import SplitConfig
+from terakoya.tasks.quantities import task
+from terakoya.tasks.quantities.sampler import Sampler
+
+TAIL = "[ 　]*を[^を]*"
+SOURCE = "大根 1/2本（約300g） を3倍"
+
+
+def follows(source: str, written: str) -> bool:
+    """Whether decoding could write this answer character by character, and end there."""
+    bound = quantity_codec(tail=TAIL).bound(source)
+    return all(bound.viable(written[:end]) for end in range(1, len(written) + 1)) and bound.complete(written)
+
+
+def test_every_line_that_is_drawn_can_be_answered() -> None:
+    """A language that leaves a right answer out would forbid what it was made to help."""
+    sampler, codec = Sampler(SplitConfig()), task(items=50).codec
+    for number in range(2000):
+        drawn = sampler.draw(Random(number), 1.0)
+        assert follows(drawn.source, codec.write(drawn.target)), drawn
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("大恨 <1/2*3>本（約<300*3>g）", "a character of the name is another"),
+        ("大根 <1/2*3>本", "the line goes on"),
+        ("大根 <1/2*3>本（約<300*4>g）", "two factors in one answer"),
+        ("大根 <1*3>/2本（約<300*3>g）", "half of a number"),
+        ("大根 <1/3*3>本（約<300*3>g）", "another number"),
+        ("大根 1/2本（約3<00*3>g）", "a product in the midst of a number"),
+        ("大根 <1/2*3>本（約<300*3>g） を", "the question is no part of the line"),
+        ("<大*3>根 1/2本（約300g）", "no number"),
+    ],
+)
+def test_an_answer_that_left_its_source_is_not_written(written: str, why: str) -> None:
+    """Copying is what small models do worst; here they need not."""
+    assert not follows(SOURCE, written), why
+
+
+def test_the_right_answers_of_a_line_stay_open() -> None:
+    """Which numbers scale, and by what, is the model's to say."""
+    assert follows(SOURCE, "大根 <1/2*3>本（約<300*3>g）")
+    assert follows(SOURCE, "大根 <1/2*3>本（約300g）")
+    assert follows(SOURCE, "大根 1/2本（約300g）")
+    assert follows("a<b 2個を2倍", "a<<b <2*2>個")
+
+
+def test_without_a_tail_no_answer_is_held_to_its_source() -> None:
+    """Whose table maps quantities to other texts is not told what to write."""
+    codec = quantity_codec()
+    assert codec.bound(SOURCE) is codec
+    assert codec.name == "quantity"
+    assert quantity_codec(promote=True, tail=TAIL).name == "quantity:promote+copied"
