@@ -14,7 +14,7 @@ import pytest
 
 from terakoya import pipeline
 from terakoya.errors import ConfigError, DataError, LockedError
-from terakoya.runs import Run
+from terakoya.runs import Index, Run
 
 COLOURS = {"りんご": "あか", "ばなな": "きいろ", "そら": "あお", "くさ": "みどり", "ゆき": "しろ", "からす": "くろ"}
 ENDINGS = ("の色", "は何色", "みたいな色", "と同じ色", "を塗る色", "といえば", "のような", "色にする")
@@ -120,6 +120,18 @@ def test_train_leaves_the_exam_closed_and_run_opens_it(lesson: Path, tmp_path: P
     assert done.folder == taught.folder
     assert done.scores
     assert (taught.folder / "model" / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_sits_its_own_exam_again(lesson: Path, tmp_path: Path) -> None:
+    """Asked in another way, on the same items, with the same baselines; and the opening is counted."""
+    done = pipeline.run(str(lesson), run_dir=tmp_path / "runs", overrides=["train.steps=40"])
+    again = pipeline.evaluate(done.folder, overrides=["decode.method=beam"])
+    assert again.folder.parent.name == "evaluations"
+    assert {score.who for score in again.scores} == {score.who for score in done.scores}
+    assert {score.signature.exam for score in again.scores} == {score.signature.exam for score in done.scores}
+    assert len(Index(tmp_path / "runs").openings(done.scores[0].signature.exam)) == 2
+    with pytest.raises(ConfigError, match="which exam"):
+        pipeline.evaluate(done.folder / "model")
 
 
 def test_the_folder_of_runs_shows_runs_only(lesson: Path, tmp_path: Path) -> None:

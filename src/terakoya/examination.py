@@ -12,7 +12,8 @@ from terakoya import asking
 from terakoya.asking import asked, longest_answer
 from terakoya.config import Config
 from terakoya.data.table import read_examples
-from terakoya.errors import ConfigError, DataError
+from terakoya.decoding import placed
+from terakoya.errors import DataError
 from terakoya.listener import Listener
 from terakoya.models.model import Model, Pair
 from terakoya.records import Example, Prediction, Signature, Split, set_fingerprint
@@ -150,11 +151,9 @@ def _verdict_values(spoken: Verdict | None) -> dict[str, Any]:
 
 
 def evaluate_skill(
-    path: Path, data: Path | None, columns: tuple[str, str], overrides: tuple[str, ...], listener: Listener
+    path: Path, data: Path, columns: tuple[str, str], overrides: tuple[str, ...], listener: Listener
 ) -> Result:
     """A taught model sits another exam: the rows of a table. Kept in RUN/evaluations/, or beside the model."""
-    if data is None:
-        raise ConfigError("which exam?", do="Name a table with --data FILE, its columns with --source and --target.")
     skill = read_skill(path, overrides)
     wanted = skill.config.task.model_copy(
         update={"source": columns[0], "target": columns[1], "group": "", "split": "", "encoding": ""}
@@ -166,11 +165,21 @@ def evaluate_skill(
     return _kept(path, examined, skill.task, skill.config)
 
 
+def evaluate_again(path: Path, task: Task, split: Split, overrides: tuple[str, ...], listener: Listener) -> Result:
+    """A taught model sits its own exam once more, answering as `overrides` say. The opening is counted."""
+    skill = read_skill(path, overrides)
+    listener.stage("exam", f"{len(split.exam)} questions, its own")
+    examined = examine(
+        skill.model, task, skill.config, split.exam, max_tokens=skill.max_tokens, train=split.train, dev=split.dev
+    )
+    return _kept(path, examined, task, skill.config)
+
+
 def evaluate_foreign(path: Path, task: Task, split: Split, config: Config, make: Maker, listener: Listener) -> Result:
     """A checkpoint made elsewhere sits the exam of a task of ours, as it is."""
     settings = config.model.model_copy(update={"base": str(path)})
     pairs = [Pair(asked(example), task.codec.write(example.target)) for example in (*split.dev, *split.exam)]
-    model = make(settings, pairs, tuple(getattr(task.codec, "labels", ())), seed=config.seed)
+    model = placed(make(settings, pairs, tuple(getattr(task.codec, "labels", ())), seed=config.seed), config.device)
     listener.stage("exam", f"{len(split.exam)} questions to {path}")
     most = config.decode.max_tokens or longest_answer(model, pairs)
     examined = examine(model, task, config, split.exam, max_tokens=most, train=split.train, dev=split.dev)

@@ -371,7 +371,7 @@ def evaluate(
     overrides: Sequence[str] = (),
     listener: Listener | None = None,
 ) -> Result:
-    """Set a taught model another exam (or its own again); kept in RUN/evaluations/EXAM/."""
+    """Set a taught model another exam, or without `data` its own again; kept in RUN/evaluations/EXAM/."""
     from terakoya import examination
 
     tell = listener or Silent()
@@ -379,7 +379,18 @@ def evaluate(
         plan = planned(catalog.find_experiment(task, overrides))
         maker = catalog.find_model_maker(str(run))
         return examination.evaluate_foreign(run, plan.task, plan.split, plan.config, maker, tell)
-    return examination.evaluate_skill(run, data, (source, target), tuple(overrides), tell)
+    if data is not None:
+        return examination.evaluate_skill(run, data, (source, target), tuple(overrides), tell)
+    if not (run / "manifest.json").is_file():
+        raise ConfigError(
+            "which exam?",
+            where=str(run),
+            do="Name a run, whose own exam is known; or a table with --data FILE, its columns with --source and "
+            "--target.",
+        )
+    config = read_config(run / "config.toml")
+    plan = planned(Experiment(config.name, config, run))
+    return examination.evaluate_again(run, plan.task, plan.split, tuple(overrides), tell)
 
 
 def predict(

@@ -105,8 +105,9 @@ def moved(config: Config, here: Path, there: Path) -> Config:
 
 
 def _load(config: Config, folder: Path) -> Model:
-    loader = catalog.find_model_loader(config.model.base)
-    return loader(folder)  # type: ignore[no-any-return]
+    from terakoya.decoding import placed
+
+    return placed(catalog.find_model_loader(config.model.base)(folder), config.device)
 
 
 def _about(path: Path) -> dict[str, Any]:

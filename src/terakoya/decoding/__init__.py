@@ -16,14 +16,14 @@ from collections.abc import Sequence
 from terakoya.codec import Codec
 from terakoya.codec.language import languages
 from terakoya.config import DecodeConfig
-from terakoya.decoding.answer import Answer, asking, read
+from terakoya.decoding.answer import Answer, asking, placed, read
 from terakoya.decoding.beam import beam
 from terakoya.decoding.choosing import Greedy, Sampler, chances_for
 from terakoya.decoding.writing import write
 from terakoya.errors import ConfigError
 from terakoya.models.model import Ask, Model, Pair
 
-__all__ = ["Answer", "answers", "asking", "read"]
+__all__ = ["Answer", "answers", "asking", "placed", "read"]
 
 
 def answers(

@@ -40,3 +40,11 @@ def asking(model: Model) -> Iterator[None]:
             yield
     finally:
         model.module.train(training)
+
+
+def placed(model: Model, device: str = "auto") -> Model:
+    """The model where it shall answer: a config's device, "auto" being the first of cuda, mps and the processor."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    model.module.to(device)
+    return model

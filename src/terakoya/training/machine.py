@@ -7,11 +7,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import torch
 
+Precision = Literal["no", "bf16"]
 _UNLIMITED = 1 << 60
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+def precision(device: str, *, pretrained: bool, dtype: str) -> Precision:
+    """Mixed precision in bfloat16 for pretrained models where the GPU computes in it and the config leaves it open.
+
+    Weights and optimizer stay in float32. Built-in models are too small to gain, and keep their bits.
+    """
+    able = device in ("auto", "cuda") and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return "bf16" if able and pretrained and dtype == "auto" else "no"
 
 
 def memory_left(device: torch.device | None = None) -> int | None:

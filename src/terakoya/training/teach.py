@@ -23,11 +23,13 @@ from terakoya.runs import Run
 from terakoya.scoring.baselines import evenly
 from terakoya.scoring.exam import judged
 from terakoya.scoring.health import health
+from terakoya.training import machine
 from terakoya.training.collapse import rotated
 from terakoya.training.guards import guards_for
 from terakoya.training.lesson import Lesson, pair, rows
 from terakoya.training.loop import Guard, Taught, train
 from terakoya.training.losses import plain
+from terakoya.training.recipe import BUILT_IN
 from terakoya.training.state import TrainState
 from terakoya.training.trackers import Trackers
 
@@ -99,6 +101,8 @@ def teach(
         best = int(state.facts.get("best_step", 0))
         run.save_checkpoint(state.step, lambda folder: write_state(state, folder), keep=config.train.keep, spare={best})
 
+    precision = machine.precision(config.device, pretrained=config.model.base not in BUILT_IN, dtype=config.model.dtype)
+    run.note(precision="bf16 beside float32" if precision == "bf16" else "as the weights")
     watching = guards_for(lesson, model, run.path) if config.train.guards else []
     with Trackers(config, run.name, run.path) as trackers:
 
@@ -121,6 +125,7 @@ def teach(
                 guards=(*watching, *guards),
                 on_finding=lambda finding: noticed(run, listener, finding),
                 device=config.device,
+                precision=precision,
             )
         except NumericError as error:
             noticed(run, listener, not_finite(error))
