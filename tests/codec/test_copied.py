@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from terakoya.codec.language import languages
 from terakoya.codec.quantity import quantity_codec
 from terakoya.config import SplitConfig
 from terakoya.tasks.quantities import task
@@ -53,6 +54,20 @@ def test_the_right_answers_of_a_line_stay_open() -> None:
     assert follows(SOURCE, "大根 <1/2*3>本（約300g）")
     assert follows(SOURCE, "大根 1/2本（約300g）")
     assert follows("a<b 2個を2倍", "a<<b <2*2>個")
+
+
+def test_any_walk_through_the_language_ends_in_the_line() -> None:
+    """An untrained model is held to it too: it may multiply by nonsense, and it can neither leave the line nor stall."""
+    codec, pieces = quantity_codec(tail=TAIL), ["", *sorted(set(SOURCE) | set("<>*0123456789./x"))]
+    chance = Random(0)
+    for language in languages(codec, [SOURCE] * 20, pieces, 0):
+        written = ""
+        while 0 not in (legal := language.legal(written)):
+            assert legal, written
+            written += pieces[chance.choice(legal)]
+        assert codec.read(written) is not None
+        assert len(written) < 80
+    assert not codec.bound(SOURCE).complete("")
 
 
 def test_without_a_tail_no_answer_is_held_to_its_source() -> None:

@@ -95,7 +95,7 @@ class Copied:
         """Where that prefix leads to; None where it left the source. One step from what is known of a shorter one."""
         if prefix in self._known:
             return self._known[prefix]
-        known = len(prefix) - 1
+        known = max(0, len(prefix) - 1)
         while known and prefix[:known] not in self._known:
             known -= 1
         place = self._known[prefix[:known]] if known else _Place("outside", 0)
