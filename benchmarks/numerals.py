@@ -13,16 +13,12 @@ Every run is a process of its own, so that its time and its peak memory are its 
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import subprocess
-import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import taught
 from machine import table, told, write
 from terakoya.result import read_result
 from terakoya.runs import read_json, read_lines
@@ -35,32 +31,11 @@ LONGER = ("train.steps=16000",)
 
 
 def teach(kind: str, experiment: str, settings: Sequence[str]) -> None:
-    """One run in a process of its own; a run that is already there is not repeated."""
-    folder = WORK / kind / "_".join(settings).replace("=", "-").replace('"', "")
-    if list(folder.glob("*/scores.json")):
-        return
-    command = [sys.executable, "-m", "terakoya", "run", experiment, "--run-dir", str(folder)]
-    for setting in settings:
-        command += ["--set", setting]
-    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Exit code 1 is a verdict or a finding, and a result like any other.
-    code = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
-    if code not in (0, 1):
-        raise SystemExit(f"{' '.join(command)} ended with {code}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cost = {
-        "wall": time.monotonic() - began,
-        "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "memory_so_far": after.ru_maxrss * 1024,  # the largest child up to now
-    }
-    (folder / "cost.json").write_text(json.dumps(cost), encoding="utf-8")
-    print(kind, " ".join(settings), f"{cost['wall']:.0f} s", flush=True)
+    taught.teach(WORK / kind, experiment, settings)
 
 
 def runs(kind: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for scores in sorted((WORK / kind).glob("*/*/scores.json")):
-        cost = scores.parent.parent / "cost.json"
-        yield scores.parent, json.loads(cost.read_text(encoding="utf-8")) if cost.is_file() else {}
+    return taught.runs(WORK / kind)
 
 
 def by_form(run: Path) -> dict[str, tuple[int, int]]:
@@ -91,8 +66,7 @@ def large(kind: str, title: str) -> str:
         kannume, items, _ = figure(run, "kannume-200")
         seed = read_json(run / "manifest.json")["seed"]
         training = read_json(run / "manifest.json")["training"]
-        minutes = f"{cost['wall'] / 60:.1f} ({cost['cpu'] / 60:.1f} of CPU)" if cost else ""
-        memory = f"{cost['memory_so_far'] / 2**20:.0f} MiB" if cost else ""
+        minutes, memory = taught.spent(cost)
         steps = f"{training['steps']} steps"
         rows.append(
             (seed, f"{right}/{n}", words, f"{weakest} {share:.3%}", f"{kannume}/{items}", steps, minutes, memory)
