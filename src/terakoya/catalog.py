@@ -18,6 +18,7 @@ from terakoya.config import Config, TaskConfig, parse_config, read_config
 from terakoya.data.table import table_task
 from terakoya.errors import ConfigError, nearest
 from terakoya.task import Task
+from terakoya.tongue import both, japanese
 
 TASKS, MODELS = "terakoya.tasks", "terakoya.models"
 
@@ -57,8 +58,11 @@ def find_experiment(name: str, overrides: Sequence[str] = ()) -> Experiment:
         return Experiment(own.name, own, path.resolve().parent)
     if name not in experiment_names():
         raise ConfigError(
-            f"there is no experiment '{name}'",
-            do=f"{nearest(name, experiment_names())} Or name a TOML file; `terakoya list` shows all.",
+            both(f"there is no experiment '{name}'", f"「{name}」という実験はない"),
+            do=both(
+                f"{nearest(name, experiment_names())} Or name a TOML file; `terakoya list` shows all.",
+                f"{japanese(nearest(name, experiment_names()))}TOML ファイルを指定してもよい。一覧は `terakoya list`。",
+            ),
         )
     return _read_shipped(name, overrides)
 
@@ -78,8 +82,11 @@ def find_series(name: str) -> Path:
     shipped = [found for found, _ in series()]
     if name not in shipped:
         raise ConfigError(
-            f"there is no series '{name}'",
-            do=f"{nearest(name, shipped)} Or name a TOML file; docs/series.md shows one.",
+            both(f"there is no series '{name}'", f"「{name}」というシリーズはない"),
+            do=both(
+                f"{nearest(name, shipped)} Or name a TOML file; docs/series.md shows one.",
+                f"{japanese(nearest(name, shipped))}TOML ファイルを指定してもよい。例は docs/series.md にある。",
+            ),
         )
     return Path(str(_shipped_series() / f"{name}.toml"))
 
@@ -89,9 +96,15 @@ def find_task(config: Config, folder: Path) -> Task:
     wanted = config.task
     if bool(wanted.use) == bool(wanted.data):
         raise ConfigError(
-            "a config names either a task (task.use) or a table (task.data)",
+            both(
+                "a config names either a task (task.use) or a table (task.data)",
+                "設定はタスク（task.use）か表（task.data）のどちらか一方を指定する",
+            ),
             where="[task]",
-            do='Write for example: [task]\ndata = "moods.csv"',
+            do=both(
+                'Write for example: [task]\ndata = "moods.csv"',
+                'たとえば次のように書くこと：[task]\ndata = "moods.csv"',
+            ),
         )
     if wanted.data:
         return table_task(config, folder)
@@ -122,7 +135,9 @@ def _model_module(base: str) -> Any:
     points = {point.name: point for point in metadata.entry_points(group=MODELS)}
     point = points.get(base) or points.get("hub")
     if point is None:
-        raise ConfigError(f"there is no model '{base}'", do=nearest(base, points))
+        raise ConfigError(
+            both(f"there is no model '{base}'", f"「{base}」というモデルはない"), do=nearest(base, points)
+        )
     return point.load()
 
 
@@ -132,13 +147,20 @@ def _task_maker(use: str, folder: Path) -> Callable[..., Task]:
     for point in metadata.entry_points(group=TASKS):
         if point.name == use:
             return point.load()  # type: ignore[no-any-return]
-    raise ConfigError(f"there is no task '{use}'", where="[task]", do=nearest(use, names(TASKS)))
+    raise ConfigError(
+        both(f"there is no task '{use}'", f"「{use}」というタスクはない"), where="[task]", do=nearest(use, names(TASKS))
+    )
 
 
 def _from_file(path: Path) -> Callable[..., Task]:
     if not path.is_file():
         raise ConfigError(
-            "there is no such task file", where=str(path), do="Check task.use; it is relative to the config."
+            both("there is no such task file", "タスクのファイルがない"),
+            where=str(path),
+            do=both(
+                "Check task.use; it is relative to the config.",
+                "task.use を確かめること。設定ファイルからの相対パスである。",
+            ),
         )
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None
@@ -146,7 +168,11 @@ def _from_file(path: Path) -> Callable[..., Task]:
     spec.loader.exec_module(module)
     maker = getattr(module, "task", None)
     if not callable(maker):
-        raise ConfigError("this file defines no task", where=str(path), do="Add a function: def task() -> Task.")
+        raise ConfigError(
+            both("this file defines no task", "このファイルはタスクを定義していない"),
+            where=str(path),
+            do=both("Add a function: def task() -> Task.", "次の関数を加えること：def task() -> Task。"),
+        )
     return maker  # type: ignore[no-any-return]
 
 
@@ -155,7 +181,9 @@ def _made(maker: Callable[..., Task], wanted: TaskConfig, config: Config) -> Tas
     known = inspect.signature(maker).parameters
     for key in wanted.options:
         if key not in known:
-            raise ConfigError(f"unknown key '{key}'", where="[task.options]", do=nearest(key, known))
+            raise ConfigError(
+                both(f"unknown key '{key}'", f"知らないキー '{key}'"), where="[task.options]", do=nearest(key, known)
+            )
     # What every task may ask for without an option of its own.
     general: Mapping[str, Any] = {
         "seed": config.seed,

@@ -12,23 +12,31 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import ClassVar
 
+from terakoya.tongue import both, in_language
+
 
 class TerakoyaError(Exception):
     """A refusal in plain words.
 
     `what` happened, `where` (file, row, column, key), what to `do` now, and what is already `saved`
-    (so that nobody fears for what was made or paid for).
+    (so that nobody fears for what was made or paid for). Each may be said in Japanese too (tongue.py).
     """
 
     exit_code: ClassVar[int] = 2
+    lang: str = ""  # what the command or the config asked for, where that was known when it happened
 
     def __init__(self, what: str, *, where: str = "", do: str = "", saved: str = "") -> None:
         self.what, self.where, self.do, self.saved = what, where, do, saved
         super().__init__(what)
 
     def __str__(self) -> str:
-        head = f"{self.where}: {self.what}" if self.where else self.what
-        return "\n".join(line for line in (head, self.saved, self.do) if line)
+        return self.words("en")
+
+    def words(self, lang: str) -> str:
+        """The whole refusal, in English or Japanese ("ja")."""
+        what, where, do, saved = (in_language(said, lang) for said in (self.what, self.where, self.do, self.saved))
+        head = f"{where}: {what}" if where else what
+        return "\n".join(line for line in (head, saved, do) if line)
 
 
 class ConfigError(TerakoyaError):
@@ -106,16 +114,24 @@ def nearest(name: str, names: Iterable[str]) -> str:
     known = sorted(set(names))
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
-        return f"Did you mean '{close[0]}'?"
-    return f"Known: {', '.join(known)}." if known else ""
+        return both(f"Did you mean '{close[0]}'?", f"「{close[0]}」のことか。")
+    listed = ", ".join(known)
+    return both(f"Known: {listed}.", f"使える名前：{listed}。") if known else ""
 
 
 def need(module: str, *, extra: str) -> ModuleType:
     """Import an optional package, or say which extra brings it."""
+    package = module.split(".")[0]
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise ConfigError(
-            f"this needs the package '{module.split('.')[0]}', which is not installed ({error})",
-            do=f"Install it with: pip install 'terakoya[{extra}]'",
+            both(
+                f"this needs the package '{package}', which is not installed ({error})",
+                f"パッケージ '{package}' が必要だが、インストールされていない（{error}）",
+            ),
+            do=both(
+                f"Install it with: pip install 'terakoya[{extra}]'",
+                f"次のコマンドで入れること：pip install 'terakoya[{extra}]'",
+            ),
         ) from error

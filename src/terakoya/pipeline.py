@@ -24,6 +24,7 @@ from terakoya.report.statistics import dataset_statistics
 from terakoya.result import Result, read_result, unexamined
 from terakoya.runs import Index, Run, git_commit, is_sealed, seal
 from terakoya.task import Task
+from terakoya.tongue import both, joined
 
 if TYPE_CHECKING:
     from terakoya.compare import Comparison
@@ -89,14 +90,22 @@ def _story(opened: Run, experiment: Experiment, how: _How) -> Result:
     _heed(opened, audited(plan), tell, anyway)
 
     lesson, model, max_tokens = _prepared(plan, opened)
-    tell.stage("model", f"{model.card.name}, {model.card.weights:,} weights, {model.card.family}")
+    card = model.card
+    tell.stage(
+        "model",
+        both(
+            f"{card.name}, {card.weights:,} weights, {card.family}",
+            f"{card.name}、パラメータ数 {card.weights:,}、{card.family}",
+        ),
+    )
     if not is_sealed(opened.path / "model"):
         _teach(opened, lesson, model, max_tokens, anyway, tell)
 
     if not how.exam:
-        opened.finish("stopped", reason="taught; the exam was not opened")
+        opened.finish("stopped", reason=both("taught; the exam was not opened", "学習済み。試験は開いていない"))
         return unexamined(opened.path)
-    tell.stage("exam", f"{len(plan.split.exam)} questions")
+    questions = len(plan.split.exam)
+    tell.stage("exam", both(f"{questions} questions", f"{questions}問"))
     _examine(opened, lesson)
 
     tell.stage("record")
@@ -144,10 +153,20 @@ def _teach(opened: Run, lesson: Lesson, model: Model, max_tokens: int, anyway: b
 
     tell.stage("preflight")
     _heed(opened, preflight.preflight(lesson, model, opened.path), tell, anyway)
-    tell.stage("train", f"{lesson.config.train.steps} steps of {lesson.config.train.batch_size} rows")
+    how = lesson.config.train
+    tell.stage(
+        "train",
+        both(f"{how.steps} steps of {how.batch_size} rows", f"{how.steps}ステップ、一ステップ{how.batch_size}行"),
+    )
     taught = teach.teach(lesson, model, opened, tell, max_tokens=max_tokens)
     opened.note(training=taught)
-    tell.note(f"{taught.steps} steps in {taught.seconds:.0f} s, ended by {taught.stopped}; best at {taught.best_step}")
+    tell.note(
+        both(
+            f"{taught.steps} steps in {taught.seconds:.0f} s, ended by {taught.stopped}; best at {taught.best_step}",
+            f"{taught.steps}ステップ、{taught.seconds:.0f}秒、終了の理由：{taught.stopped}、"
+            f"最良はステップ{taught.best_step}",
+        )
+    )
     here = opened.path / "model"
     write_skill(here, model, lesson.task, moved(lesson.config, opened.path, here), max_tokens)
     seal(here)
@@ -178,9 +197,12 @@ def _gone_on(path: Path, overrides: Sequence[str], how: _How) -> Result:
     """An interrupted run, to the same bits; a finished one is shown again."""
     if overrides:
         raise ConfigError(
-            "a run goes on as it began",
+            both("a run goes on as it began", "実行は始めたときのまま続く"),
             where=str(path),
-            do=f"Leave --set out, or begin anew: terakoya run {path / 'config.toml'} --set …",
+            do=both(
+                f"Leave --set out, or begin anew: terakoya run {path / 'config.toml'} --set …",
+                f"--set を外すか、新しく始めること：terakoya run {path / 'config.toml'} --set …",
+            ),
         )
     if Run.open(path).state == "done":
         done = read_result(path)
@@ -199,12 +221,14 @@ def _to_the_end(opened: Run, experiment: Experiment, how: _How) -> Result:
         return _story(opened, experiment, how)
     except KeyboardInterrupt as stop:
         opened.finish("interrupted")
-        raise KeyboardInterrupt(f"{stop}\nStopped. Go on with: terakoya run {opened.path}".strip()) from stop
+        go_on = f"terakoya run {opened.path}"
+        stopped = both(f"Stopped. Go on with: {go_on}", f"停止した。再開：{go_on}")
+        raise KeyboardInterrupt(joined("\n", [*filter(None, stop.args), stopped])) from stop
     except TerakoyaError as error:
-        opened.finish("failed", reason=str(error))
+        opened.finish("failed", reason=both(str(error), error.words("ja")))
         raise
     except BaseException:
-        opened.finish("failed", reason="a fault of Terakoya's own")
+        opened.finish("failed", reason=both("a fault of Terakoya's own", "Terakoya 自身の不具合"))
         raise
 
 
@@ -214,9 +238,12 @@ def _remember(opened: Run, plan: Plan) -> None:
     known = opened.manifest.get("data")
     if known and known["fingerprint"] != data:
         raise DataError(
-            "the data is not what this run began with",
+            both("the data is not what this run began with", "データがこの実行を始めたときと異なる"),
             where=str(opened.path),
-            do=f"Begin anew with: terakoya run {opened.path / 'config.toml'}",
+            do=both(
+                f"Begin anew with: terakoya run {opened.path / 'config.toml'}",
+                f"新しく始めること：terakoya run {opened.path / 'config.toml'}",
+            ),
         )
     sizes = {name: len(getattr(plan.split, name)) for name in ("train", "dev", "exam")}
     drawn = plan.task.draw is not None
@@ -238,9 +265,12 @@ def _heed(opened: Run, findings: Sequence[Finding], tell: Listener, anyway: bool
     stops = [finding for finding in findings if finding.level == "stop"]
     if stops and not anyway:
         raise DataError(
-            "\n".join(f"{finding.check}: {finding.what}" for finding in stops),
+            joined("\n", (joined(": ", (finding.check, finding.what)) for finding in stops)),
             where=str(opened.path),
-            do="Mend it as said above, or go on all the same with --anyway.",
+            do=both(
+                "Mend it as said above, or go on all the same with --anyway.",
+                "上の指示に従って直すか、--anyway を付けてそのまま続けること。",
+            ),
         )
 
 
@@ -252,8 +282,11 @@ def _labels_of(task: Task) -> Callable[[str], Sequence[str]] | None:
 
 
 def _sizes(split: Split) -> str:
-    sides = f"{len(split.train):,} to train on, {len(split.dev):,} for dev, {len(split.exam):,} in the exam"
-    return f"{sides} ({split.method})"
+    train, dev, exam = (f"{len(side):,}" for side in (split.train, split.dev, split.exam))
+    return both(
+        f"{train} to train on, {dev} for dev, {exam} in the exam ({split.method})",
+        f"学習{train}件、検証{dev}件、試験{exam}件（{split.method}）",
+    )
 
 
 # ── the steps singly ────────────────────────────────────────────────────────────────────────────────
@@ -316,7 +349,13 @@ def generate(
 
     found = catalog.find_experiment(experiment, overrides)
     if output is None and not found.config.task.data:
-        raise ConfigError("where to?", do="Name the table with --output FILE, or in the config: [task] data = …")
+        raise ConfigError(
+            both("where to?", "書き出す先がない"),
+            do=both(
+                "Name the table with --output FILE, or in the config: [task] data = …",
+                "表の名前を --output FILE で指定するか、設定に書くこと：[task] data = …",
+            ),
+        )
     table = output or found.folder / found.config.task.data
     return room.generate(
         found.config,
@@ -434,8 +473,26 @@ def report(
     if all_runs:
         return recording.write_index(run_dir, lang)
     if run is None:
-        raise ConfigError("which run?", do="terakoya report RUN, or terakoya report --all")
+        raise ConfigError(
+            both("which run?", "どの実行か指定がない"),
+            do=both(
+                "terakoya report RUN, or terakoya report --all",
+                "次のように指定すること：terakoya report RUN、または terakoya report --all",
+            ),
+        )
     return recording.write_record(run, lang, _run)
+
+
+def spoken(subject: str, overrides: Sequence[str] = ()) -> str:
+    """The language that an experiment's or a run's config asks for; "" where it asks for none or cannot be read."""
+    path = Path(subject)
+    if path.is_file() and path.suffix != ".toml":  # a table asks for nothing
+        return ""
+    own = path / "config.toml"
+    try:
+        return catalog.find_experiment(str(own) if own.is_file() else subject, overrides).config.lang
+    except TerakoyaError:  # whoever asked for the experiment will hear of it
+        return ""
 
 
 def list_() -> dict[str, list[tuple[str, str]]]:

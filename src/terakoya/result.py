@@ -9,6 +9,7 @@ from typing import Any
 
 from terakoya.records import Finding, Score, Signature
 from terakoya.runs import read_json, read_lines
+from terakoya.tongue import gathered
 
 SHOWN = 5  # right and wrong answers shown at the end
 
@@ -81,7 +82,7 @@ def _score(values: Mapping[str, Any]) -> Score:
 
 
 def _finding(values: Mapping[str, Any]) -> Finding:
-    return Finding(**{**values, "rows": tuple(values.get("rows", ()))})
+    return Finding(**{**gathered(values), "rows": tuple(values.get("rows", ()))})
 
 
 def _shown(lines: Iterable[Mapping[str, Any]]) -> tuple[Shown, ...]:

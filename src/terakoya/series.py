@@ -45,6 +45,7 @@ from terakoya.listener import Listener, Silent
 from terakoya.records import fingerprint
 from terakoya.report import SeriesRecord, language, read_record, series_markdown, series_page
 from terakoya.runs import Lock, Run, read_json, safe_name, write_json, write_text
+from terakoya.tongue import both, gathered, in_language
 
 Opening = Literal["best", "all", "none"]
 
@@ -201,7 +202,7 @@ class _Work:
         path = self._file(trial)
         if not path.is_file():
             return Told(trial, "open")
-        values = read_json(path)
+        values = gathered(read_json(path))
         return Told(trial, values["state"], values["run"], values["dev"], values["reason"])
 
     def teach(self, trial: Trial, deadline: float | None) -> Told:
@@ -236,7 +237,7 @@ class _Work:
                 name = _experiment(self.plan, self.beside)
                 folder = pipeline.run(name, overrides=settings, run_dir=runs, exam=exam, listener=self.tell).folder
         except TerakoyaError as error:
-            return self._keep(Told(trial, "failed", known.run, None, str(error)))
+            return self._keep(Told(trial, "failed", known.run, None, both(str(error), error.words("ja"))))
         return self._keep(
             Told(trial, "done" if exam else "taught", str(folder.relative_to(self.folder)), dev_of(folder))
         )
@@ -333,7 +334,11 @@ def _written(work: _Work, told: Sequence[Told], best: str, lang: str) -> Series:
         runs=tuple(read_record(folder / one.run) for one in runs),
         keys=tuple(sorted({item.partition("=")[0] for one in told for item in one.trial.settings} | {"seed"})),
         notes=notes,
-        failed={f"{one.trial.name}, seed {one.trial.seed}": one.reason for one in told if one.state == "failed"},
+        failed={
+            f"{one.trial.name}, seed {one.trial.seed}": in_language(one.reason, spoken)
+            for one in told
+            if one.state == "failed"
+        },
     )
     pages = {"report.md": series_markdown(record, spoken), "report.html": series_page(record, spoken)}
     for name, text in pages.items():

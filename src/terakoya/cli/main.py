@@ -43,10 +43,10 @@ def run(
     from terakoya import pipeline
     from terakoya.cli import show
 
+    settings = _set(overrides, seed, lang)
+    lang = lang or pipeline.spoken(experiment, settings)
     with show.listening(json=json, lang=lang) as listener:
-        done = pipeline.run(
-            experiment, overrides=_set(overrides, seed, lang), run_dir=run_dir, anyway=anyway, listener=listener
-        )
+        done = pipeline.run(experiment, overrides=settings, run_dir=run_dir, anyway=anyway, listener=listener)
     return show.result(done, json=json, lang=lang)
 
 
@@ -64,10 +64,10 @@ def train(
     from terakoya import pipeline
     from terakoya.cli import show
 
+    settings = _set(overrides, seed, lang)
+    lang = lang or pipeline.spoken(experiment, settings)
     with show.listening(json=json, lang=lang) as listener:
-        done = pipeline.train(
-            experiment, overrides=_set(overrides, seed, lang), run_dir=run_dir, anyway=anyway, listener=listener
-        )
+        done = pipeline.train(experiment, overrides=settings, run_dir=run_dir, anyway=anyway, listener=listener)
     return show.result(done, json=json, lang=lang)
 
 
@@ -93,6 +93,7 @@ def predict(
         float, typer.Option("--abstain-below", help="give no answer below this probability")
     ] = 0.0,
     verify: Annotated[bool, typer.Option("--verify", help="give no answer that cannot have made its source")] = False,
+    lang: Lang = "",
 ) -> int:
     """Ask a taught model. One line out per line in, in the same order."""
     from terakoya import pipeline
@@ -100,7 +101,7 @@ def predict(
 
     settings = [*(overrides or []), f"decode.abstain_below={abstain_below}", f"decode.verify={str(verify).lower()}"]
     answers = pipeline.predict(run, texts or [], input=input, output=output, overrides=settings)
-    return show.predictions(answers, output=output, top=top, threshold=threshold)
+    return show.predictions(answers, output=output, top=top, threshold=threshold, lang=lang)
 
 
 @app.command()
@@ -118,6 +119,7 @@ def evaluate(
     from terakoya import pipeline
     from terakoya.cli import show
 
+    lang = lang or pipeline.spoken(str(run), overrides or ())
     with show.listening(json=json, lang=lang) as listener:
         done = pipeline.evaluate(
             run, data=data, source=source, target=target, task=task, overrides=overrides or [], listener=listener
@@ -134,13 +136,15 @@ def generate(
     i_have_the_right: Annotated[
         bool, typer.Option("--i-have-the-right", help="train on this teacher's output without a licence in the config")
     ] = False,
+    lang: Lang = "",
     json: Json = False,
 ) -> int:
     """Let a teacher make a data set; paid once, kept whatever happens, balanced while it is made."""
     from terakoya import pipeline
     from terakoya.cli import show
 
-    with show.listening(json=json) as listener:
+    lang = lang or pipeline.spoken(experiment, overrides or ())
+    with show.listening(json=json, lang=lang) as listener:
         made = pipeline.generate(
             experiment,
             output=output,
@@ -149,7 +153,7 @@ def generate(
             i_have_the_right=i_have_the_right,
             listener=listener,
         )
-    return show.generated(made, json=json)
+    return show.generated(made, json=json, lang=lang)
 
 
 @app.command()
@@ -163,6 +167,7 @@ def audit(
     from terakoya import pipeline
     from terakoya.cli import show
 
+    lang = lang or pipeline.spoken(subject, overrides or ())
     return show.findings(pipeline.audit(subject, overrides=overrides or []), json=json, lang=lang)
 
 
@@ -171,13 +176,15 @@ def split(
     experiment: Annotated[str, typer.Argument(help="a shipped experiment or a TOML file")],
     output: Annotated[Path, typer.Option("--output", help="a folder for train.jsonl, dev.jsonl and exam.jsonl")],
     overrides: Overrides = None,
+    lang: Lang = "",
     json: Json = False,
 ) -> int:
     """Part the examples and write the three sides."""
     from terakoya import pipeline
     from terakoya.cli import show
 
-    return show.counts(pipeline.split(experiment, output, overrides=overrides or []), json=json)
+    sizes = pipeline.split(experiment, output, overrides=_set(overrides, None, lang))
+    return show.counts(sizes, json=json)
 
 
 @app.command()
@@ -194,6 +201,7 @@ def doctor(
     from terakoya import pipeline
     from terakoya.cli import show
 
+    lang = lang or pipeline.spoken(experiment, overrides or ())
     examined = pipeline.doctor(experiment, overrides=overrides or [], show_tokens=show_tokens)
     return show.findings(examined.findings, json=json, lang=lang, text=examined.tokens)
 
@@ -239,41 +247,47 @@ def sweep(
 
     with show.listening(json=json, lang=lang) as listener:
         done = room.sweep(series, run_dir=run_dir, lang=lang, listener=listener)
-    return show.series(done, json=json)
+    return show.series(done, json=json, lang=lang)
 
 
 @app.command()
-def new(name: Annotated[str, typer.Argument(help="the folder to make")]) -> int:
+def new(name: Annotated[str, typer.Argument(help="the folder to make")], lang: Lang = "") -> int:
     """A folder with a task of one's own: a table and a config, ready to run."""
     from terakoya import pipeline
     from terakoya.cli import show
 
-    return show.made(pipeline.new(name))
+    return show.made(pipeline.new(name), lang=lang)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line. Returns the exit code; everything but 70 is one message without a traceback."""
     from terakoya.errors import TerakoyaError
 
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = app(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        code = app(args=words, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except TerakoyaError as error:
         from terakoya.cli import show
 
-        return show.refusal(error)
+        return show.refusal(error, lang=_lang(words))
     except KeyboardInterrupt as stop:
         from terakoya.cli import show
 
-        return show.interrupted(stop)
+        return show.interrupted(stop, lang=_lang(words))
     except Exception as error:
-        if hasattr(error, "format_message"):  # what typer says of wrong words
-            from terakoya.cli import show
-
-            return show.misuse(error)
         from terakoya.cli import show
 
-        return show.our_fault(error)
+        if hasattr(error, "format_message"):  # what typer says of wrong words
+            return show.misuse(error)
+        return show.our_fault(error, lang=_lang(words))
+
+
+def _lang(words: Sequence[str]) -> str:
+    """The language that the command line asks for; a refusal may come before any command has read it."""
+    said = [*words, ""]
+    asked = [word.partition("=")[2] or said[at + 1] for at, word in enumerate(words) if word.startswith("--lang")]
+    return asked[-1] if asked else ""
 
 
 def _set(overrides: Sequence[str] | None, seed: int | None, lang: str) -> list[str]:

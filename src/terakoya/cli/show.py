@@ -8,13 +8,14 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from terakoya.errors import TerakoyaError
 from terakoya.listener import Listener
 from terakoya.records import Finding, Score, Step
+from terakoya.tongue import both, in_language, language, spread
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,12 +23,23 @@ if TYPE_CHECKING:
 _MARKS = {"note": "·", "warn": "!", "stop": "✕"}
 _STYLES = {"note": "dim", "warn": "yellow", "stop": "bold red"}
 PLAIN_EVERY = 10.0  # seconds between progress lines where there is no terminal
-
-
-def language(lang: str) -> str:
-    from terakoya.report.words import language as spoken
-
-    return spoken(lang)
+_RIGHT, _WRONG = both("right", "正解"), both("wrong", "不正解")
+_SECONDS = both("s", "秒")
+_STAGES = {
+    english: both(english, japan)
+    for english, japan in (
+        ("examples", "例"),
+        ("audit", "監査"),
+        ("model", "モデル"),
+        ("preflight", "事前検査"),
+        ("train", "学習"),
+        ("exam", "試験"),
+        ("record", "記録"),
+        ("trial", "試行"),
+        ("exam of", "試験の対象"),
+        ("generate", "データ生成"),
+    )
+}
 
 
 def safe(text: str) -> str:
@@ -47,17 +59,17 @@ def _json(value: Any) -> None:
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "__dataclass_fields__"):
-        return asdict(value)
+        return spread((field.name, getattr(value, field.name)) for field in fields(value))
     if isinstance(value, Mapping):
-        return dict(value)
+        return spread(value.items())
     return str(value)
 
 
 class Telling:
     """A live line on a terminal; a plain line now and then elsewhere."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, lang: str = "en") -> None:
+        self.console, self.lang = console, lang
         self.began = time.monotonic()
         self.told = 0.0
         self.first: tuple[float, int] | None = None
@@ -67,17 +79,27 @@ class Telling:
     def stage(self, name: str, detail: str = "") -> None:
         self._end_live()
         self.first = None
-        self.console.print(f"[{time.monotonic() - self.began:6.1f} s] {name}" + (f": {detail}" if detail else ""))
+        named, more = in_language(_STAGES.get(name, name), self.lang), in_language(detail, self.lang)
+        took = f"{time.monotonic() - self.began:6.1f} {in_language(_SECONDS, self.lang)}"
+        self.console.print(f"[{took}] {named}" + (f": {more}" if more else ""))
 
     def step(self, step: Step, total: int) -> None:
         now = time.monotonic()
         if self.first is None:
             self.first = (now, step.step)
         if step.dev:
-            self.dev = "  dev " + "  ".join(f"{key} {value:.4f}" for key, value in list(step.dev.items())[:3])
+            self.dev = in_language(both("  dev ", "  検証 "), self.lang) + "  ".join(
+                f"{key} {value:.4f}" for key, value in list(step.dev.items())[:3]
+            )
         done = step.step - self.first[1]
         left = (now - self.first[0]) / done * (total - step.step) if done else 0.0
-        line = f"step {step.step}/{total}  loss {step.plain:.4f}{self.dev}  {_clock(left)} left"
+        line = in_language(
+            both(
+                f"step {step.step}/{total}  loss {step.plain:.4f}{self.dev}  {_clock(left)} left",
+                f"ステップ {step.step}/{total}  損失 {step.plain:.4f}{self.dev}  残り {_clock(left)}",
+            ),
+            self.lang,
+        )
         if self.console.is_terminal:
             self._live(line)
         elif now - self.told >= PLAIN_EVERY or step.dev or step.step == total:
@@ -86,11 +108,11 @@ class Telling:
 
     def finding(self, finding: Finding) -> None:
         self._end_live()
-        _print_finding(self.console, finding)
+        _print_finding(self.console, finding, self.lang)
 
     def note(self, text: str) -> None:
         self._end_live()
-        self.console.print("  " + safe(text))
+        self.console.print("  " + safe(in_language(text, self.lang)))
 
     def _live(self, line: str) -> None:
         if self.live is None:
@@ -110,9 +132,12 @@ class Telling:
 
 @contextmanager
 def listening(*, json: bool, lang: str = "") -> Iterator[Listener]:
-    telling = Telling(_console(stderr=json))
+    telling = Telling(_console(stderr=json), language(lang))
     try:
         yield telling
+    except TerakoyaError as error:
+        error.lang = error.lang or lang
+        raise
     finally:
         telling.close()
 
@@ -122,23 +147,27 @@ def result(done: Any, *, json: bool, lang: str) -> int:
     if json:
         _json(done.document())
         return int(done.exit_code)
-    console = _console()
+    console, spoken = _console(), language(lang)
     if done.scores:
-        _scores(console, [score for score in done.scores if _told(score, done.scores[0].metric)])
-    for title, items in (("right", done.right), ("wrong", done.wrong)):
+        _scores(console, [score for score in done.scores if _told(score, done.scores[0].metric)], spoken)
+    for title, items in ((_RIGHT, done.right), (_WRONG, done.wrong)):
         for item in items:
-            written = "(unreadable) " + safe(item.raw) if item.prediction is None else safe(item.prediction)
-            console.print(
-                f"  {title:5}  {safe(item.source)} → {written}"
-                + ("" if title == "right" else f"   ({safe(item.target)})")
-            )
+            expected = "" if title is _RIGHT else f"   ({safe(item.target)})"
+            console.print(f"  {in_language(title, spoken):5}  {_answer(item, spoken)}{expected}")
     console.print()
-    console.print(done.words[language(lang)])
+    console.print(done.words[spoken])
     if done.report:
-        console.print(f"The record: {done.report}")
+        console.print(in_language(both(f"The record: {done.report}", f"記録：{done.report}"), spoken))
     if not done.scores:
-        console.print(f"Open the exam with: terakoya run {done.folder}")
+        command = f"terakoya run {done.folder}"
+        console.print(in_language(both(f"Open the exam with: {command}", f"試験を開くには：{command}"), spoken))
     return int(done.exit_code)
+
+
+def _answer(item: Any, lang: str) -> str:
+    unreadable = in_language(both("(unreadable) ", "（判読不能）"), lang)
+    written = unreadable + safe(item.raw) if item.prediction is None else safe(item.prediction)
+    return f"{safe(item.source)} → {written}"
 
 
 def _told(score: Score, metric: str) -> bool:
@@ -146,8 +175,10 @@ def _told(score: Score, metric: str) -> bool:
     return score.who in ("model", "hybrid") or (score.part == "" and score.metric == metric)
 
 
-def _scores(console: Console, scores: Sequence[Score]) -> None:
+def _scores(console: Console, scores: Sequence[Score], lang: str) -> None:
     from rich.table import Table
+
+    from terakoya.report.words import known
 
     table = Table(box=None, pad_edge=False)
     for name, side in (
@@ -158,10 +189,11 @@ def _scores(console: Console, scores: Sequence[Score]) -> None:
         ("95%", "left"),
         ("n", "right"),
     ):
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
+        table.add_column(known(lang, name) if lang == "ja" else name, justify=side)  # type: ignore[arg-type]
     for score in scores:
         low_high = f"{score.low:.4f} – {score.high:.4f}"
-        table.add_row(score.who, score.part, score.metric, f"{score.value:.4f}", low_high, str(score.n))
+        who = known(lang, score.who) if lang == "ja" else score.who
+        table.add_row(who, score.part, score.metric, f"{score.value:.4f}", low_high, str(score.n))
     console.print(table)
 
 
@@ -169,28 +201,30 @@ def findings(found: Sequence[Finding], *, json: bool, lang: str = "", text: str 
     if json:
         _json({"findings": [_plain(finding) for finding in found], "tokens": text})
     else:
-        console = _console()
+        console, spoken = _console(), language(lang)
         if text:
             console.print(text)
         for finding in sorted(found, key=lambda finding: ("stop", "warn", "note").index(finding.level)):
-            _print_finding(console, finding)
-        counts = {level: sum(finding.level == level for finding in found) for level in ("stop", "warn", "note")}
-        console.print(
-            "Nothing found." if not found else ", ".join(f"{count} {level}" for level, count in counts.items())
-        )
+            _print_finding(console, finding, spoken)
+        console.print(in_language(_counted(found), spoken))
     return 1 if any(finding.level == "stop" for finding in found) else 0
 
 
-def _print_finding(console: Console, finding: Finding) -> None:
-    where = f" ({safe(finding.where)})" if finding.where else ""
-    rows = (
-        f" rows {', '.join(map(str, finding.rows[:8]))}{' …' if len(finding.rows) > 8 else ''}" if finding.rows else ""
-    )
-    console.print(
-        f"  {_MARKS[finding.level]} {finding.check}{where}: {safe(finding.what)}{rows}", style=_STYLES[finding.level]
-    )
-    if finding.do and finding.level != "note":
-        console.print(f"      → {safe(finding.do)}")
+def _counted(found: Sequence[Finding]) -> str:
+    if not found:
+        return both("Nothing found.", "検出された事項はない。")
+    stop, warn, note = (sum(finding.level == level for finding in found) for level in ("stop", "warn", "note"))
+    return both(f"{stop} stop, {warn} warn, {note} note", f"停止{stop}件、警告{warn}件、メモ{note}件")
+
+
+def _print_finding(console: Console, finding: Finding, lang: str) -> None:
+    what, where, do = (safe(in_language(said, lang)) for said in (finding.what, finding.where, finding.do))
+    place = f" ({where})" if where else ""
+    named = f"{', '.join(map(str, finding.rows[:8]))}{' …' if len(finding.rows) > 8 else ''}"
+    rows = in_language(both(f" rows {named}", f" 行 {named}"), lang) if finding.rows else ""
+    console.print(f"  {_MARKS[finding.level]} {finding.check}{place}: {what}{rows}", style=_STYLES[finding.level])
+    if do and finding.level != "note":
+        console.print(f"      → {do}")
 
 
 def listing(found: Mapping[str, Sequence[tuple[str, str]]], *, json: bool) -> int:
@@ -205,7 +239,9 @@ def listing(found: Mapping[str, Sequence[tuple[str, str]]], *, json: bool) -> in
     return 0
 
 
-def predictions(answers: Iterable[Mapping[str, Any]], *, output: str, top: int, threshold: float) -> int:
+def predictions(
+    answers: Iterable[Mapping[str, Any]], *, output: str, top: int, threshold: float, lang: str = ""
+) -> int:
     """One JSON line an input, as they come; where they went to a file, how many."""
     count = 0
     for answer in answers:
@@ -213,7 +249,8 @@ def predictions(answers: Iterable[Mapping[str, Any]], *, output: str, top: int, 
         if not output:
             print(json_module.dumps(_chosen(answer, top, threshold), ensure_ascii=False), flush=True)
     if output:
-        print(f"{count} lines written to {output}", file=sys.stderr)
+        said = both(f"{count} lines written to {output}", f"{count}行を {output} に書いた")
+        print(in_language(said, language(lang)), file=sys.stderr)
     return 0
 
 
@@ -230,27 +267,46 @@ def _chosen(answer: Mapping[str, Any], top: int, threshold: float) -> dict[str, 
     return chosen
 
 
-def generated(made: Any, *, json: bool) -> int:
+def generated(made: Any, *, json: bool, lang: str = "") -> int:
     """How many rows, at what cost, what was turned away and why, and which labels lead."""
     if json:
         _json({**asdict(made), "top_share": made.top_share})
         return int(not made.complete and made.estimate is None)
-    if made.estimate is not None:
-        told = made.estimate
-        print(safe(f"{told.requests} requests, {told.likely:.4f} {made.currency} likely, {told.worst:.4f} at worst"))
-        print(safe(told.basis))
-        return 0
-    print(f"{made.rows} of {made.wanted} rows in {made.output}")
-    asked = f"{made.requests} requests ({made.reused} answers reused)"
-    print(f"{asked}, {made.cost:.4f} {made.currency}; ledger: {made.ledger}")
+    spoken = language(lang)
+    for line in _costs(made) if made.estimate is not None else _made(made):
+        print(safe(in_language(line, spoken)))
+    if made.labels and made.estimate is None:  # emoji are joined by marks that safe() would show
+        print(in_language(_led(made), spoken))
+    for note in made.notes if made.estimate is None else ():
+        print(safe(in_language(note, spoken)))
+    return int(not made.complete and made.estimate is None)
+
+
+def _costs(made: Any) -> Iterator[str]:
+    told = made.estimate
+    yield both(
+        f"{told.requests} requests, {told.likely:.4f} {made.currency} likely, {told.worst:.4f} at worst",
+        f"要求{told.requests}回、見込み {told.likely:.4f} {made.currency}、最大 {told.worst:.4f}",
+    )
+    yield told.basis
+
+
+def _made(made: Any) -> Iterator[str]:
+    yield both(f"{made.rows} of {made.wanted} rows in {made.output}", f"{made.wanted}行中{made.rows}行：{made.output}")
+    cost = f"{made.cost:.4f} {made.currency}"
+    yield both(
+        f"{made.requests} requests ({made.reused} answers reused), {cost}; ledger: {made.ledger}",
+        f"要求{made.requests}回（再利用した回答{made.reused}件）、{cost}、台帳：{made.ledger}",
+    )
     for reason, count in sorted(made.rejected.items(), key=lambda item: -item[1]):
-        print(safe(f"  rejected {count:5}  {reason}"))
-    if made.labels:
-        top = "  ".join(f"{label} {count}" for label, count in made.labels[:10])
-        print(safe(f"{made.kinds} labels, the first one {made.top_share:.1%}: ") + top)
-    for note in made.notes:
-        print(safe(note))
-    return int(not made.complete)
+        yield both(f"  rejected {count:5}  {reason}", f"  不採用 {count:5}  {reason}")
+
+
+def _led(made: Any) -> str:
+    top, first = "  ".join(f"{label} {count}" for label, count in made.labels[:10]), f"{made.top_share:.1%}"
+    return both(
+        f"{made.kinds} labels, the first one {first}: {top}", f"ラベル{made.kinds}種類、最多のものが{first}：{top}"
+    )
 
 
 def counts(sizes: Mapping[str, Any], *, json: bool) -> int:
@@ -271,18 +327,23 @@ def comparisons(done: Sequence[Any], *, json: bool, lang: str) -> int:
     return 0
 
 
-def series(done: Any, *, json: bool) -> int:
+def series(done: Any, *, json: bool, lang: str = "") -> int:
     """Every trial with its dev figure, the best first; then where the page lies."""
     if json:
         _json(done)
         return int(done.exit_code)
+    from terakoya.report.words import known
+
+    spoken = language(lang)
     ranked = sorted(done.trials, key=lambda told: -1.0 if told.dev is None else told.dev, reverse=True)
     for told in ranked:
         figure = "        " if told.dev is None else f"{told.dev:8.4f}"
-        reason = told.reason.partition("\n")[0]
-        print(safe(f"{told.state:7} {figure}  {told.trial.name}, seed {told.trial.seed}  {reason}".rstrip()))
+        reason, state = in_language(told.reason, spoken).partition("\n")[0], told.state
+        named = known(spoken, state) if spoken == "ja" else state
+        seed = in_language(both(f", seed {told.trial.seed}", f"、シード{told.trial.seed}"), spoken)
+        print(safe(f"{named:7} {figure}  {told.trial.name}{seed}  {reason}".rstrip()))
     for note in done.notes:
-        print(safe(note))
+        print(safe(in_language(note, spoken)))
     pages(done.pages)
     return int(done.exit_code)
 
@@ -293,15 +354,16 @@ def pages(paths: Sequence[Path]) -> int:
     return 0
 
 
-def made(paths: Sequence[Path]) -> int:
+def made(paths: Sequence[Path], *, lang: str = "") -> int:
     for path in paths:
         print(path)
-    print(f"Now: terakoya run {next(path for path in paths if path.suffix == '.toml')}")
+    command = f"terakoya run {next(path for path in paths if path.suffix == '.toml')}"
+    print(in_language(both(f"Now: {command}", f"次は：{command}"), language(lang)))
     return 0
 
 
-def refusal(error: TerakoyaError) -> int:
-    print(safe_lines(str(error)), file=sys.stderr)
+def refusal(error: TerakoyaError, *, lang: str = "") -> int:
+    print(safe_lines(error.words(language(lang or error.lang))), file=sys.stderr)
     return error.exit_code
 
 
@@ -309,8 +371,10 @@ def safe_lines(text: str) -> str:
     return "\n".join(safe(line) for line in text.splitlines())
 
 
-def interrupted(stop: KeyboardInterrupt) -> int:
-    print(safe_lines(str(stop)) or "Stopped. Nothing was begun that could be lost.", file=sys.stderr)
+def interrupted(stop: KeyboardInterrupt, *, lang: str = "") -> int:
+    nothing = both("Stopped. Nothing was begun that could be lost.", "停止した。失われたものはない。")
+    said = stop.args[0] if stop.args and str(stop) else nothing
+    print(safe_lines(in_language(said, language(lang))), file=sys.stderr)
     return 130
 
 
@@ -319,13 +383,17 @@ def misuse(error: Any) -> int:
     return 2
 
 
-def our_fault(error: Exception) -> int:
+_OURS = both(
+    "This is a fault of Terakoya, not yours. Please report it with the lines above, the command, and "
+    "RUN/config.toml if there is a run; nothing that a run had written is lost.",
+    "これは Terakoya の不具合であり、使い方の誤りではない。上の表示、実行したコマンド、実行フォルダがあれば "
+    "RUN/config.toml を添えて報告してほしい。実行が書いたものは失われていない。",
+)
+
+
+def our_fault(error: Exception, *, lang: str = "") -> int:
     traceback.print_exception(error)
-    print(
-        "\nThis is a fault of Terakoya, not yours. Please report it with the lines above, the command, and "
-        "RUN/config.toml if there is a run; nothing that a run had written is lost.",
-        file=sys.stderr,
-    )
+    print(f"\n{in_language(_OURS, language(lang))}", file=sys.stderr)
     return 70
 
 

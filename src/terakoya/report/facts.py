@@ -11,6 +11,7 @@ from terakoya.report import figures
 from terakoya.report.blocks import Block, Bullets, Charts, Facts, Folded, Heading, Table, Text, figure, heads
 from terakoya.report.record import Record
 from terakoya.report.words import known, say
+from terakoya.tongue import in_language
 
 # The keys that decide a run most, in the order in which they are shown.
 _DECIDING = (
@@ -128,13 +129,23 @@ def trial(record: Record, lang: str) -> list[Block]:
         return [*blocks, Text(say(lang, "no findings"))]
     order = {"stop": 0, "warn": 1, "note": 2}
     found = sorted(record.findings, key=lambda item: order[item.level])
-    rows = tuple((known(lang, item.level), item.check, item.what, _where(item), item.do) for item in found)
+    rows = tuple(
+        (
+            known(lang, item.level),
+            item.check,
+            in_language(item.what, lang),
+            _where(item, lang),
+            in_language(item.do, lang),
+        )
+        for item in found
+    )
     return [*blocks, Table(heads(lang, ("level", "kind", "finding", "where", "do")), rows)]
 
 
-def _where(finding: Finding) -> str:
+def _where(finding: Finding, lang: str) -> str:
     rows = ", ".join(map(str, finding.rows[:5])) + (" …" if len(finding.rows) > 5 else "")
-    return f"{finding.where} ({rows})" if rows else finding.where
+    where = in_language(finding.where, lang)
+    return f"{where} ({rows})" if rows else where
 
 
 def _settings(record: Record) -> tuple[tuple[str, str], ...]:

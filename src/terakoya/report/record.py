@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from terakoya.errors import CorruptError
 from terakoya.records import Finding, Score, Signature, Step
 from terakoya.runs import Run
+from terakoya.tongue import gathered
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _Value = TypeVar("_Value", Finding, Step, Score, Signature)
@@ -100,6 +101,7 @@ def _config(run: Run) -> dict[str, Any]:
 
 def _value(kind: type[_Value], line: Mapping[str, Any], run: Run) -> _Value:
     """A frozen value from one line; keys of a later version are passed over, a missing one is damage."""
+    line = gathered(line)
     known = {item.name: line[item.name] for item in fields(kind) if item.name in line}
     known = {key: tuple(item) if isinstance(item, list) else item for key, item in known.items()}
     if kind is Step:

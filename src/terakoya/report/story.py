@@ -15,6 +15,7 @@ from terakoya.report.record import Record
 from terakoya.report.words import known, say
 from terakoya.scoring.power import roughly
 from terakoya.scoring.verdict import Verdict
+from terakoya.tongue import in_language
 
 
 def story(record: Record, lang: str) -> tuple[Section, ...]:
@@ -73,7 +74,9 @@ def _score_sentence(score: Score, lang: str) -> str:
 
 
 def _next(record: Record, lang: str) -> list[Block]:
-    steps = list(dict.fromkeys(item.do for item in record.findings if item.do and item.level != "note"))
+    steps = list(
+        dict.fromkeys(in_language(item.do, lang) for item in record.findings if item.do and item.level != "note")
+    )
     needed, have = record.verdict.get("needed"), record.verdict.get("n")
     if needed:
         steps.append(say(lang, "more items", n=roughly(int(needed)), have=have))

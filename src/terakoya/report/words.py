@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import Literal
-
-Lang = Literal["en", "ja"]
+from terakoya.tongue import language as language
 
 _WORDS: dict[str, tuple[str, str]] = {
     # headings, in the order in which the logs have them
@@ -223,14 +220,6 @@ _WORDS: dict[str, tuple[str, str]] = {
     "following": ("next", "次へ"),
     "of": ("of", "/"),
 }
-
-
-def language(wanted: str = "") -> Lang:
-    """`--lang`, then the config, then the locale; English for every other tongue."""
-    if wanted in ("en", "ja"):
-        return "ja" if wanted == "ja" else "en"
-    spoken = next((os.environ[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(name)), "")
-    return "ja" if spoken.lower().startswith("ja") else "en"
 
 
 def say(lang: str, key: str, **values: object) -> str:

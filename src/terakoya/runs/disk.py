@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.errors import CorruptError, DiskError
+from terakoya.tongue import spread
 
 TEMPORARY = ".tmp"
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", -1)}
@@ -125,9 +126,9 @@ def sync_folder(folder: Path) -> None:
 def plain(value: Any) -> Any:
     """A value as JSON can hold it. A figure that is not finite becomes its name, so that it stays visible."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return plain(spread((field.name, getattr(value, field.name)) for field in fields(value)))
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in spread((str(key), item) for key, item in value.items()).items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
     if isinstance(value, float) and not math.isfinite(value):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.look import Seen, Subject, Tally, canonical_of, percent, share
 from terakoya.records import Finding, Level
+from terakoya.tongue import both, japanese
 
 _REFUSAL = re.compile(
     r"(?:申し訳(?:ありません|ございません)|すみません|恐れ入ります)[がけ、。].{0,60}(?:できません|できかねます|いたしかねます|お答え|対応)"
@@ -55,19 +56,32 @@ class Answers:
             yield self.unwritable.finding(
                 "unreadable-targets",
                 "stop",
-                f"{self.unwritable.count} targets ({percent(share(self.unwritable.count, self.rows))}) cannot be "
-                f"written and read back as {self.subject.codec.name}",
-                do="Source and target columns seem to be swapped: see task.source and task.target."
+                both(
+                    f"{self.unwritable.count} targets ({percent(share(self.unwritable.count, self.rows))}) cannot be "
+                    f"written and read back as {self.subject.codec.name}",
+                    f"正解{self.unwritable.count}件（"
+                    f"{percent(share(self.unwritable.count, self.rows))}）が {self.subject.codec.name}"
+                    " として書いて読み戻すことができない",
+                ),
+                do=both(
+                    "Source and target columns seem to be swapped: see task.source and task.target.",
+                    "入力と正解の列が入れ替わっているようだ：task.source と task.target を見ること。",
+                )
                 if swapped
-                else "Mend or drop the rows, or choose another codec (task.codec).",
+                else both(
+                    "Mend or drop the rows, or choose another codec (task.codec).",
+                    "直すか行を外すか、別のコーデックを選ぶこと（task.codec）。",
+                ),
                 where="target",
             )
         if self.refusals.count:
             yield self.refusals.finding(
                 "refusals",
                 "warn",
-                f"{self.refusals.count} targets refuse to answer",
-                do="Drop the rows.",
+                both(
+                    f"{self.refusals.count} targets refuse to answer", f"正解{self.refusals.count}件が回答を拒んでいる"
+                ),
+                do=both("Drop the rows.", "その行を外すこと。"),
                 where="target",
             )
         if self.wrapped.count:
@@ -75,8 +89,11 @@ class Answers:
             yield self.wrapped.finding(
                 "prose",
                 "warn" if part >= line.PROSE else "note",
-                f"{self.wrapped.count} targets ({percent(part)}) wrap the answer in prose",
-                do="Keep the answer alone.",
+                both(
+                    f"{self.wrapped.count} targets ({percent(part)}) wrap the answer in prose",
+                    f"正解{self.wrapped.count}件（{percent(part)}）で、答えが文章に包まれている",
+                ),
+                do=both("Keep the answer alone.", "答えだけを残すこと。"),
                 where="target",
             )
         if self.copies.count:
@@ -84,8 +101,14 @@ class Answers:
             yield self.copies.finding(
                 "copies",
                 "warn" if part >= line.COPIES else "note",
-                f"{self.copies.count} targets ({percent(part)}) are their source",
-                do="Is the right column named? A model taught this learns to repeat.",
+                both(
+                    f"{self.copies.count} targets ({percent(part)}) are their source",
+                    f"正解{self.copies.count}件（{percent(part)}）が入力と同じである",
+                ),
+                do=both(
+                    "Is the right column named? A model taught this learns to repeat.",
+                    "列の指定は正しいか。これを学習したモデルは繰り返すことを覚える。",
+                ),
             )
 
 
@@ -115,19 +138,35 @@ class Sentences:
             yield self.cut.finding(
                 "cut-sources",
                 "warn",
-                f"{self.cut.count} sources ({percent(1 - ending)}) do not end as the others do",
-                do="Cut sources at whole sentences.",
+                both(
+                    f"{self.cut.count} sources ({percent(1 - ending)}) do not end as the others do",
+                    f"入力{self.cut.count}件（{percent(1 - ending)}）の終わり方が他と異なる",
+                ),
+                do=both("Cut sources at whole sentences.", "入力は文の切れ目で切ること。"),
                 where="source",
             )
         for tally, check, says in (
-            (self.orphans, "orphan-brackets", "have a bracket without its partner"),
-            (self.pages, "page-remains", "are remains of a web page (notes, headings)"),
+            (self.orphans, "orphan-brackets", both("have a bracket without its partner", "で、括弧の片方が欠けている")),
+            (
+                self.pages,
+                "page-remains",
+                both("are remains of a web page (notes, headings)", "が、ウェブページの残り（注、見出し）である"),
+            ),
         ):
             if tally.count:
                 part = share(tally.count, self.rows)
                 level: Level = "warn" if part >= line.ORPHAN_BRACKETS else "note"
-                what = f"{tally.count} sources ({percent(part)}) {says}"
-                yield tally.finding(check, level, what, do="Cut sources at whole sentences.", where="source")
+                what = both(
+                    f"{tally.count} sources ({percent(part)}) {says}",
+                    f"入力{tally.count}件（{percent(part)}）{japanese(says)}",
+                )
+                yield tally.finding(
+                    check,
+                    level,
+                    what,
+                    do=both("Cut sources at whole sentences.", "入力は文の切れ目で切ること。"),
+                    where="source",
+                )
 
 
 def _orphaned(text: str) -> bool:

@@ -9,9 +9,10 @@ from dataclasses import replace
 from statistics import median
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import Fair, Seen, Subject, Tally, bars, number_of, percent, share, shown
+from terakoya.data.audit.look import COLUMNS, Fair, Seen, Subject, Tally, bars, number_of, percent, share, shown
 from terakoya.records import Example, Finding, Level
 from terakoya.scoring.baselines import best_constant
+from terakoya.tongue import both
 
 
 class Balance:
@@ -49,8 +50,14 @@ class Balance:
             yield Finding(
                 "one-answer",
                 "stop",
-                f"all {self.rows} targets are {shown(only)}: there is nothing to learn",
-                do="Check task.target; bring rows with different targets.",
+                both(
+                    f"all {self.rows} targets are {shown(only)}: there is nothing to learn",
+                    f"正解{self.rows}件がすべて {shown(only)} である：学ぶことがない",
+                ),
+                do=both(
+                    "Check task.target; bring rows with different targets.",
+                    "task.target を確かめ、正解の異なる行を用意すること。",
+                ),
                 figures={"rows": float(self.rows)},
             )
             return
@@ -61,7 +68,10 @@ class Balance:
         if self.alike:
             yield from self._density()
             top = self.counts.most_common(12)
-            yield Finding("label-counts", "note", bars(top), figures={name: float(count) for name, count in top})
+            drawn = bars(top)
+            yield Finding(
+                "label-counts", "note", both(drawn, drawn), figures={name: float(count) for name, count in top}
+            )
 
     def _skew(self) -> tuple[Level, Mapping[str, float]]:
         total = self.counts.total() + self.rare
@@ -81,14 +91,23 @@ class Balance:
 
     def _skew_finding(self, level: Level, figures: Mapping[str, float]) -> Finding:
         (first, count), (second, _) = self.counts.most_common(2)
-        what = (
+        kind = "ラベル" if self.subject.labels else "正解"
+        what = both(
             f"{shown(first)} is {count} of {figures['uses']:.0f} {'labels' if self.subject.labels else 'targets'} "
             f"({percent(figures['top_share'])}), {figures['ratio']:.1f} times the second, {shown(second)}, and stands "
             f"in {percent(figures['top_rows'])} of the rows; {figures['labels']:.0f} labels are worth "
-            f"{figures['effective']:.0f} even ones"
+            f"{figures['effective']:.0f} even ones",
+            f"{shown(first)} が{kind}{figures['uses']:.0f}件中{count}件（"
+            f"{percent(figures['top_share'])}）で、二位の {shown(second)} の"
+            f"{figures['ratio']:.1f}倍。{percent(figures['top_rows'])}の行に現れる。"
+            f"{figures['labels']:.0f}種類の{kind}は、均等な{figures['effective']:.0f}種類分の"
+            "価値しかない",
         )
         if level == "warn":
-            what += f". A model is likely to collapse to {shown(first)} whatever it is asked"
+            what += both(
+                f". A model is likely to collapse to {shown(first)} whatever it is asked",
+                f"。何を問われても {shown(first)} と答えるように崩壊するおそれがある",
+            )
         return Finding("label-skew", level, what, do=_CURE if level == "warn" else "", figures=figures)
 
     def _constant(self, level: Level) -> Iterator[Finding]:
@@ -101,9 +120,16 @@ class Balance:
         yield Finding(
             "constant-answer",
             "warn" if level == "warn" and value >= line.CONSTANT_SCORE else "note",
-            f"always answering {shown(answer)} scores {metric.name} {value:.3f} on this data: below that, nothing "
-            "was learnt",
-            do="Hold every score against this figure; a report does so by itself.",
+            both(
+                f"always answering {shown(answer)} scores {metric.name} {value:.3f} on this data: below that, nothing "
+                "was learnt",
+                f"常に {shown(answer)} と答えるだけで、このデータでは {metric.name} {value:.3f} に"
+                "なる：これを下回るなら何も学習していない",
+            ),
+            do=both(
+                "Hold every score against this figure; a report does so by itself.",
+                "すべてのスコアをこの値と比べること。記録では自動で比べている。",
+            ),
             figures={metric.name: value},
         )
 
@@ -118,9 +144,21 @@ class Balance:
         yield Finding(
             "label-density",
             "note" if enough else "warn",
-            f"{self.rows} rows for {len(counts)} labels: {self.rows / len(counts):.1f} rows a label; half of the "
-            f"labels are used {middle:g} times or less, {few} fewer than {line.USES_PER_LABEL} times. "
-            + (f"{lacking} more uses (about {more} rows) would bring each to {line.USES_WANTED}" if lacking else ""),
+            both(
+                f"{self.rows} rows for {len(counts)} labels: {self.rows / len(counts):.1f} rows a label; half of the "
+                f"labels are used {middle:g} times or less, {few} fewer than {line.USES_PER_LABEL} times. ",
+                f"ラベル{len(counts)}種類に対して{self.rows}行：一種類あたり"
+                f"{self.rows / len(counts):.1f}行。半数のラベルは{middle:g}回以下、{few}種類は"
+                f"{line.USES_PER_LABEL}回未満しか使われていない。",
+            )
+            + (
+                both(
+                    f"{lacking} more uses (about {more} rows) would bring each to {line.USES_WANTED}",
+                    f"あと{lacking}回（約{more}行）で、それぞれ{line.USES_WANTED}回に届く",
+                )
+                if lacking
+                else ""
+            ),
             do="" if enough else _DENSER,
             figures={
                 "median_uses": middle,
@@ -132,13 +170,18 @@ class Balance:
         )
 
 
-_CURE = (
+_CURE = both(
     "Ban the label or set a quota while generating (teacher.banned, teacher.quota), and teach sets as sets "
-    '(model.head = "set"). Smoothing, focal loss, learning rate, more epochs and sampling did not help in the log.'
+    '(model.head = "set"). Smoothing, focal loss, learning rate, more epochs and sampling did not help in the log.',
+    "生成時にそのラベルを禁じるか上限を設け（teacher.banned、teacher.quota）、集合は"
+    '集合として学習すること（model.head = "set"）。平滑化、focal損失、学習率、エポッ'
+    "ク数の増加、サンプリングは、記録された実験では役に立たなかった。",
 )
-_DENSER = (
+_DENSER = both(
     "Decide the label set before generating (teacher.labels) and stop at a density (teacher.density); or leave rare "
-    "labels out."
+    "labels out.",
+    "生成の前にラベルの集合を決め（teacher.labels）、十分な密度になるまで作ること（te"
+    "acher.density）。または、まれなラベルを外すこと。",
 )
 
 
@@ -178,8 +221,14 @@ class Lengths:
             yield self.many.finding(
                 "many-labels",
                 "warn",
-                f"{self.many.count} targets hold more than {line.MANY_LABELS} labels",
-                do="Was the teacher asked for fewer? Cut or drop those rows.",
+                both(
+                    f"{self.many.count} targets hold more than {line.MANY_LABELS} labels",
+                    f"正解{self.many.count}件に{line.MANY_LABELS}個を超えるラベルがある",
+                ),
+                do=both(
+                    "Was the teacher asked for fewer? Cut or drop those rows.",
+                    "教師モデルにはもっと少なく求めていなかったか。それらの行を削るか外すこと。",
+                ),
             )
         if not self.subject.labels:
             yield from self._long()
@@ -197,9 +246,16 @@ class Lengths:
             yield found.finding(
                 "long-answers",
                 "warn" if extreme else "note",
-                f"{found.count} targets are more than {line.LONG_ANSWER:g} times as long as the median ({middle} "
-                f"characters); the longest has {self.longest[0][0]}",
-                do="Look at them: prose where an answer was asked for, or an unclosed quote.",
+                both(
+                    f"{found.count} targets are more than {line.LONG_ANSWER:g} times as long as the median ({middle} "
+                    f"characters); the longest has {self.longest[0][0]}",
+                    f"正解{found.count}件が、中央値（{middle}文字）の{line.LONG_ANSWER:g}倍より長い。"
+                    f"最長は{self.longest[0][0]}文字",
+                ),
+                do=both(
+                    "Look at them: prose where an answer was asked for, or an unclosed quote.",
+                    "見て確かめること：答えだけを求めたのに文章になっているか、引用符が閉じていない。",
+                ),
             )
 
 
@@ -222,6 +278,9 @@ def _lengths(name: str, counts: Counter[int]) -> Finding:
     return Finding(
         "lengths",
         "note",
-        f"{name}s have {middle} characters in the middle, {high} at 99%, {most} at most: {bars(named)}",
+        both(
+            f"{name}s have {middle} characters in the middle, {high} at 99%, {most} at most: {bars(named)}",
+            f"{COLUMNS[name]}の文字数は中央値{middle}、99%点{high}、最大{most}：{bars(named)}",
+        ),
         figures={"median": float(middle), "high": float(high), "most": float(most)} | dict(named),
     )

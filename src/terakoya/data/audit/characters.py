@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import Seen, Subject, Tally, percent, share
+from terakoya.data.audit.look import COLUMNS, Seen, Subject, Tally, percent, share
 from terakoya.records import Finding, Level
+from terakoya.tongue import both, japanese
 
 # Emoji that show as such by themselves (Emoji_Presentation, Unicode 16), or through the variation selector.
 EMOJI = re.compile(
@@ -93,7 +94,9 @@ class Characters:
             if emoji < len(labels):
                 self.other_labels.add(example.row, example.target)
             if found := EMOJI.search(example.source):
-                self.emoji_sources.add(example.row, f"{found[0]} in {example.source}")
+                self.emoji_sources.add(
+                    example.row, both(f"{found[0]} in {example.source}", f"{example.source} の {found[0]}")
+                )
 
     def findings(self) -> Iterator[Finding]:
         for name, column in self.columns.items():
@@ -107,25 +110,46 @@ class Characters:
             (
                 "mojibake",
                 column.mojibake,
-                "hold text read in a wrong encoding",
-                "Read the original again (--encoding).",
+                both("hold text read in a wrong encoding", "に、誤った文字コードで読まれた文字がある"),
+                both("Read the original again (--encoding).", "元のファイルを読み直すこと（--encoding）。"),
             ),
-            ("invisible", column.invisible, "hold invisible or control characters", "Take them out of the table."),
-            ("loose-marks", column.loose, "hold kana and sound mark apart (か+゛)", "Compose them (NFC)."),
-            ("special-tokens", column.special, "hold marks that templates use", "Take them out of the table."),
+            (
+                "invisible",
+                column.invisible,
+                both("hold invisible or control characters", "に、見えない文字か制御文字がある"),
+                both("Take them out of the table.", "表から取り除くこと。"),
+            ),
+            (
+                "loose-marks",
+                column.loose,
+                both("hold kana and sound mark apart (か+゛)", "で、仮名と濁点・半濁点が分かれている（か+゛）"),
+                both("Compose them (NFC).", "合成すること（NFC）。"),
+            ),
+            (
+                "special-tokens",
+                column.special,
+                both("hold marks that templates use", "に、テンプレートの制御記号がある"),
+                both("Take them out of the table.", "表から取り除くこと。"),
+            ),
         ):
             if tally.count:
                 part = share(tally.count, self.rows)
                 level: Level = "warn" if name == "target" or part >= line.STRANGE else "note"
-                what = f"{tally.count} {name}s ({percent(part)}) {says}"
+                what = both(
+                    f"{tally.count} {name}s ({percent(part)}) {says}",
+                    f"{COLUMNS[name]}{tally.count}件（{percent(part)}）{japanese(says)}",
+                )
                 yield tally.finding(check, level, what, do=do, where=name)
         if column.edges.count:
             some = name == "target" and self.subject.kind == "text" and share(column.edges.count, self.rows) < 0.5
             yield column.edges.finding(
                 "edge-space",
                 "warn" if some and share(column.edges.count, self.rows) >= line.STRANGE else "note",
-                f"{column.edges.count} {name}s begin or end with white space",
-                do="Trim them: two spellings of one answer.",
+                both(
+                    f"{column.edges.count} {name}s begin or end with white space",
+                    f"{COLUMNS[name]}{column.edges.count}件の先頭か末尾に空白がある",
+                ),
+                do=both("Trim them: two spellings of one answer.", "取り除くこと：一つの答えに二つの書き方ができる。"),
                 where=name,
             )
 
@@ -138,8 +162,11 @@ class Characters:
             yield column.full.finding(
                 "mixed-widths",
                 "warn" if matters and share(fewer, self.rows) >= line.MIXED_WIDTH else "note",
-                f"{column.full.count} {name}s hold full-width letters or digits, {column.half} half-width ones",
-                do="Write targets in one width.",
+                both(
+                    f"{column.full.count} {name}s hold full-width letters or digits, {column.half} half-width ones",
+                    f"{COLUMNS[name]}{column.full.count}件に全角の英数字があり、{column.half}件に半角がある",
+                ),
+                do=both("Write targets in one width.", "正解はどちらか一方の幅で書くこと。"),
                 where=name,
             )
 
@@ -149,16 +176,29 @@ class Characters:
             yield self.emoji_sources.finding(
                 "emoji-in-input",
                 "warn" if part >= line.EMOJI_INPUT else "note",
-                f"{self.emoji_sources.count} sources ({percent(part)}) already hold emoji: the answer stands in the "
-                "question",
-                do="Take the emoji out of the sources, or drop the rows.",
+                both(
+                    f"{self.emoji_sources.count} sources ({percent(part)}) already hold emoji: the answer "
+                    "stands in the "
+                    "question",
+                    f"入力{self.emoji_sources.count}件（{percent(part)}）にすでに絵文字がある：問いの中に答えがある",
+                ),
+                do=both(
+                    "Take the emoji out of the sources, or drop the rows.",
+                    "入力から絵文字を取り除くか、その行を外すこと。",
+                ),
                 where="source",
             )
         if self.other_labels.count:
             yield self.other_labels.finding(
                 "odd-labels",
                 "warn",
-                f"{self.other_labels.count} targets hold something other than emoji",
-                do="Mend or drop the rows: words are no labels here.",
+                both(
+                    f"{self.other_labels.count} targets hold something other than emoji",
+                    f"正解{self.other_labels.count}件に絵文字以外のものがある",
+                ),
+                do=both(
+                    "Mend or drop the rows: words are no labels here.",
+                    "直すか行を外すこと：ここでは言葉はラベルではない。",
+                ),
                 where="target",
             )

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import Seen, Subject, Tally, percent, share
+from terakoya.data.audit.look import COLUMNS, Seen, Subject, Tally, percent, share
 from terakoya.records import Finding, Level
+from terakoya.tongue import both, japanese
 
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _CELL = re.compile(
@@ -21,11 +22,38 @@ _CELL = re.compile(
     r"|(?P<japanese_date>\d\d?月\d\d?日)"
 )
 _SAYS = {
-    "float": ("end in .0", "A data frame made numbers of the column: read it as text (dtype=str) and write it again."),
-    "science": ("are in scientific notation", "A spreadsheet shortened long numbers: format the column as text."),
-    "error": ("are a spreadsheet's error marks", "The contents are lost: take them from the original."),
-    "nothing": ("are a program's word for nothing", "Were they empty, or the words themselves? Mend or drop the rows."),
-    "date": ("are dates", "A spreadsheet turns 1-2 and 1/2 into dates: format the column as text before typing."),
+    "float": (
+        both("end in .0", "末尾が .0 である"),
+        both(
+            "A data frame made numbers of the column: read it as text (dtype=str) and write it again.",
+            "データフレームが列を数値にしている：文字列として読み（dtype=str）、書き直すこと。",
+        ),
+    ),
+    "science": (
+        both("are in scientific notation", "指数表記になっている"),
+        both(
+            "A spreadsheet shortened long numbers: format the column as text.",
+            "表計算ソフトが長い数を縮めている：列を文字列の書式にすること。",
+        ),
+    ),
+    "error": (
+        both("are a spreadsheet's error marks", "表計算ソフトのエラー表示である"),
+        both("The contents are lost: take them from the original.", "内容は失われている：元のデータから取り直すこと。"),
+    ),
+    "nothing": (
+        both("are a program's word for nothing", "プログラムが空を表す語である"),
+        both(
+            "Were they empty, or the words themselves? Mend or drop the rows.",
+            "空欄だったのか、その語そのものか。直すか行を外すこと。",
+        ),
+    ),
+    "date": (
+        both("are dates", "日付である"),
+        both(
+            "A spreadsheet turns 1-2 and 1/2 into dates: format the column as text before typing.",
+            "表計算ソフトは 1-2 や 1/2 を日付に変える：入力の前に列を文字列の書式にすること。",
+        ),
+    ),
 }
 _LOST = ("error", "nothing")  # of these the contents are gone
 _SOURCES = frozenset("source input text question prompt japanese sentence".split())  # noqa: SIM905
@@ -93,8 +121,11 @@ class Damage:
             yield self.headers.finding(
                 "header-rows",
                 "warn",
-                f"{self.headers.count} rows are a header",
-                do="Two files were put together: take the second header out.",
+                both(f"{self.headers.count} rows are a header", f"{self.headers.count}行が見出し行である"),
+                do=both(
+                    "Two files were put together: take the second header out.",
+                    "二つのファイルをつないでいる：二番目の見出し行を取り除くこと。",
+                ),
             )
         yield from self._shifted()
 
@@ -103,8 +134,11 @@ class Damage:
             yield column.empty.finding(
                 "empty",
                 "warn",
-                f"{column.empty.count} {name}s are empty or white space",
-                do="Fill them in, or drop the rows.",
+                both(
+                    f"{column.empty.count} {name}s are empty or white space",
+                    f"{COLUMNS[name]}{column.empty.count}件が空か空白だけである",
+                ),
+                do=both("Fill them in, or drop the rows.", "埋めるか、その行を外すこと。"),
                 where=name,
             )
 
@@ -115,7 +149,14 @@ class Damage:
         if kind in _LOST and part >= line.RUINED:
             level = "stop"
         return tally.finding(
-            f"damaged-{kind}", level, f"{tally.count} {name}s ({percent(part)}) {says}", do=do, where=name
+            f"damaged-{kind}",
+            level,
+            both(
+                f"{tally.count} {name}s ({percent(part)}) {says}",
+                f"{COLUMNS[name]}{tally.count}件（{percent(part)}）が{japanese(says)}",
+            ),
+            do=do,
+            where=name,
         )
 
     def _codes(self, name: str, column: _Column) -> Iterator[Finding]:
@@ -129,9 +170,13 @@ class Damage:
             yield Finding(
                 "leading-zeros",
                 "warn",
-                f"{shorter} {name}s have fewer than the {width} digits of the others, and none begins with 0: "
-                "leading zeros may be lost",
-                do="Take the codes from the original, as text.",
+                both(
+                    f"{shorter} {name}s have fewer than the {width} digits of the others, and none begins with 0: "
+                    "leading zeros may be lost",
+                    f"{COLUMNS[name]}{shorter}件が、他の{width}桁より短く、0で始まるものが一つもない："
+                    "先頭のゼロが失われたおそれがある",
+                ),
+                do=both("Take the codes from the original, as text.", "元のデータから、文字列として取り直すこと。"),
                 where=name,
                 figures={"rows": float(shorter), "width": float(width)},
             )
@@ -145,8 +190,14 @@ class Damage:
             yield Finding(
                 "shifted-header",
                 "warn",
-                f"{count} sources are the number of their row: an index has pushed the columns by one",
-                do="Write the table without its index, or name the right columns (task.source, task.target).",
+                both(
+                    f"{count} sources are the number of their row: an index has pushed the columns by one",
+                    f"入力{count}件が行番号である：索引のために列が一つずれている",
+                ),
+                do=both(
+                    "Write the table without its index, or name the right columns (task.source, task.target).",
+                    "索引なしで表を書き出すか、正しい列を指定すること（task.source、task.target）。",
+                ),
                 where="source",
                 figures={"rows": float(count)},
             )

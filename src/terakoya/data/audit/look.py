@@ -15,7 +15,10 @@ from terakoya.errors import DataError
 from terakoya.records import Example, Finding, Level
 from terakoya.scoring.metrics import Metric
 from terakoya.text import source_form
+from terakoya.tongue import both, japanese
 
+COLUMNS = {"source": "入力", "target": "正解"}  # as Japanese sentences name them
+SIDES_JA = {"train": "学習", "dev": "検証", "exam": "試験"}
 T = TypeVar("T")
 
 
@@ -76,10 +79,10 @@ class Tally:
         if len(self.rows) < ROWS_NAMED and row:
             self.rows.append(row)
         if not self.first and text:
-            self.first = shown(text)
+            self.first = both(shown(text), shown(japanese(text)))
 
     def finding(self, check: str, level: Level, what: str, *, do: str = "", where: str = "") -> Finding:
-        example = f": {self.first}" if self.first else ""
+        example = both(f": {self.first}", f"：{japanese(self.first)}") if self.first else ""
         return Finding(check, level, what + example, where, do, tuple(self.rows), {"rows": float(self.count)})
 
 

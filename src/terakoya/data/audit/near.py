@@ -16,6 +16,7 @@ from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.look import Fair, Seen, level_by, percent, share, shown
 from terakoya.data.split import Side
 from terakoya.records import Finding
+from terakoya.tongue import both
 
 _NUMERALS = re.compile("[0-9〇零一二三四五六七八九十百千万億兆京壱弐参肆伍陸漆捌玖拾廿卅佰陌阡仟萬]")
 _TRIED = 50  # candidates compared for one text; templates would give thousands
@@ -66,12 +67,20 @@ class Near:
         origins = Counter(two.origin or "?" for _, two in found)
         one, two = found[0]
         by = ", ".join(f"{count} from {origin}" for origin, count in origins.most_common(5))
+        by_ja = "、".join(f"{origin} から{count}件" for origin, count in origins.most_common(5))
         return Finding(
             "near-duplicates",
             level_by(len(found), whole, line.NEAR_DUPLICATES),
-            f"{len(found)} of {whole} longer sources ({percent(share(len(found), whole))}) are nearly another one "
-            f"({by}): {shown(one.form)} and {shown(two.form)}",
-            do="Vary the sources, or give near copies one group, so that they stay on one side of the split.",
+            both(
+                f"{len(found)} of {whole} longer sources ({percent(share(len(found), whole))}) are nearly another one "
+                f"({by}): {shown(one.form)} and {shown(two.form)}",
+                f"長い入力{whole}件のうち{len(found)}件（{percent(share(len(found), whole))}）が他"
+                f"の入力とほぼ同じである（{by_ja}）：{shown(one.form)} と {shown(two.form)}",
+            ),
+            do=both(
+                "Vary the sources, or give near copies one group, so that they stay on one side of the split.",
+                "入力に変化をつけるか、ほぼ同じものを一つのグループにして、分割の同じ側に置くこと。",
+            ),
             rows=tuple(sorted(two.row for _, two in found if two.row))[: line.ROWS_NAMED],
             figures={f"from {origin}": float(count) for origin, count in origins.most_common(20)}
             | {"share": share(len(found), whole)},
@@ -83,9 +92,16 @@ def _leak(leaks: Sequence[tuple[_Text, _Text]], asked: int) -> Finding:
     return Finding(
         "near-leak",
         level_by(len(leaks), asked, line.NEAR_LEAKS),
-        f"{len(leaks)} of {asked} longer exam items ({percent(share(len(leaks), asked))}) are nearly a training "
-        f"source: {shown(two.form)} is {shown(one.form)}",
-        do="Give near copies one group (task.group), so that they stay on one side of the split.",
+        both(
+            f"{len(leaks)} of {asked} longer exam items ({percent(share(len(leaks), asked))}) are nearly a training "
+            f"source: {shown(two.form)} is {shown(one.form)}",
+            f"試験の長い入力{asked}件のうち{len(leaks)}件（{percent(share(len(leaks), asked))}"
+            f"）が学習の入力とほぼ同じである：{shown(two.form)} は {shown(one.form)}",
+        ),
+        do=both(
+            "Give near copies one group (task.group), so that they stay on one side of the split.",
+            "ほぼ同じものを一つのグループにして（task.group）、分割の同じ側に置くこと。",
+        ),
         where="exam",
         rows=tuple(sorted(two.row for _, two in leaks if two.row))[: line.ROWS_NAMED],
         figures={"rows": float(len(leaks)), "share": share(len(leaks), asked)},

@@ -16,6 +16,7 @@ from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.look import Even, Fair, Seen, Subject, percent
 from terakoya.data.split import Side
 from terakoya.records import Finding
+from terakoya.tongue import both, japanese, joined
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,8 +70,13 @@ class Order:
             yield Finding(
                 "order",
                 "note",
-                f"the rows stand in an order: the last fifth differs from the rest ({found.says}; p = {found.p:.2g}). "
-                "This split does not look at the order; a cut at the end would",
+                both(
+                    f"the rows stand in an order: the last fifth differs from the rest ({found.says}; p = "
+                    f"{found.p:.2g}). "
+                    "This split does not look at the order; a cut at the end would",
+                    f"行の並びに偏りがある：最後の五分の一が残りと異なる（{japanese(found.says)}、p = "
+                    f"{found.p:.2g}）。今の分割は並びを見ないが、末尾で切れば影響が出る",
+                ),
                 figures={"p": found.p},
             )
 
@@ -78,15 +84,27 @@ class Order:
         rows = [row for row in self.rows.items if row.side != "dev"]
         found = difference(rows, [row.side == "exam" for row in rows], self.subject.labels)
         if found is None or found.p > line.ORDER_P:
-            p = "too few rows to test" if found is None else f"no drift is seen, p = {found.p:.2g}"
-            yield Finding("order", "note", f"the exam is the last rows of the table ({p})")
+            p = (
+                both("too few rows to test", "行が少なく検定できない")
+                if found is None
+                else both(f"no drift is seen, p = {found.p:.2g}", f"偏りは見られない、p = {found.p:.2g}")
+            )
+            yield Finding(
+                "order",
+                "note",
+                both(f"the exam is the last rows of the table ({p})", f"試験は表の末尾の行である（{japanese(p)}）"),
+            )
             return
         yield Finding(
             "order",
             "warn",
-            f"the exam is the last rows of the table, and they are not like the rest ({found.says}; p = "
-            f"{found.p:.2g}): the order of the rows decides the score",
-            do='Cut by fingerprint: split.method = "hash".',
+            both(
+                f"the exam is the last rows of the table, and they are not like the rest ({found.says}; p = "
+                f"{found.p:.2g}): the order of the rows decides the score",
+                f"試験は表の末尾の行であり、残りと異なる（{japanese(found.says)}、p = "
+                f"{found.p:.2g}）：行の並びがスコアを決めてしまう",
+            ),
+            do=both('Cut by fingerprint: split.method = "hash".', '指紋で分割すること：split.method = "hash"。'),
             figures={"p": found.p},
         )
 
@@ -97,8 +115,14 @@ class Order:
             yield Finding(
                 "sides-differ",
                 "warn" if self.subject.method == "column" else "note",
-                f"exam and train were not drawn alike ({found.says}; p = {found.p:.2g})",
-                do="If that is not meant (a harder exam, another time), let Terakoya split.",
+                both(
+                    f"exam and train were not drawn alike ({found.says}; p = {found.p:.2g})",
+                    f"試験と学習は同じようには選ばれていない（{japanese(found.says)}、p = {found.p:.2g}）",
+                ),
+                do=both(
+                    "If that is not meant (a harder exam, another time), let Terakoya split.",
+                    "意図したもの（難しい試験、別の時期）でなければ、分割を Terakoya に任せること。",
+                ),
                 where="exam",
                 figures={"p": found.p},
             )
@@ -118,24 +142,39 @@ class Order:
             if trait not in known and count >= line.HOLE_ITEMS and part**count <= line.HOLE_P
         }
         if holes:
-            named = ", ".join(f"{trait} ({count} items)" for trait, count in Counter(holes).most_common(6))
+            named = joined(
+                ", ",
+                (
+                    both(f"{trait} ({count} items)", f"{japanese(trait)}（{count}問）")
+                    for trait, count in Counter(holes).most_common(6)
+                ),
+            )
             yield Finding(
                 "exam-hole",
                 "note" if "files" in self.subject.method or self.subject.method == "task" else "warn",
-                f"the exam asks what train never shows: {named}",
-                do="Was something held out by a rule? Let both sides cover the same range.",
+                both(
+                    f"the exam asks what train never shows: {named}",
+                    f"学習に一度も現れないものを試験が問う：{japanese(named)}",
+                ),
+                do=both(
+                    "Was something held out by a rule? Let both sides cover the same range.",
+                    "規則で何かを取り除いていないか。両側が同じ範囲を含むようにすること。",
+                ),
                 where="exam",
                 figures={trait: float(count) for trait, count in list(holes.items())[:20]},
             )
 
 
 def _traits(row: _Row, labels: bool) -> set[str]:
-    found = {f"the character {char!r}" for char in row.form if char != " "}
+    found: set[str] = {both(f"the character {char!r}", f"文字 {char!r}") for char in row.form if char != " "}
     if labels:
-        return found | {f"the label {label!r}" for label in row.target.split()}
+        return found | {both(f"the label {label!r}", f"ラベル {label!r}") for label in row.target.split()}
     if row.target.isdecimal():
         zeros = len(row.target) - len(row.target.rstrip("0"))
-        return found | {f"{len(row.target)} digits", f"{zeros} zeros at the end"}
+        return found | {
+            both(f"{len(row.target)} digits", f"{len(row.target)}桁"),
+            both(f"{zeros} zeros at the end", f"末尾のゼロが{zeros}個"),
+        }
     return found
 
 
@@ -174,9 +213,9 @@ def difference(rows: Sequence[_Row], apart: Sequence[bool], labels: bool, *, see
 
 
 _MEASURES: Mapping[str, Callable[[_Row], float]] = {
-    "source length": lambda row: float(len(row.form)),
-    "target length": lambda row: float(len(row.target)),
-    "target value (log)": lambda row: _log(row.target),
+    both("source length", "入力の長さ"): lambda row: float(len(row.form)),
+    both("target length", "正解の長さ"): lambda row: float(len(row.target)),
+    both("target value (log)", "正解の値（対数）"): lambda row: _log(row.target),
 }
 
 
@@ -188,14 +227,19 @@ def _blocks(whole: int, size: int) -> Iterator[int]:
 def _says(table: np.ndarray[Any, Any], part: np.ndarray[Any, Any], names: list[str], seen: np.ndarray[Any, Any]) -> str:
     """The three traits that differ most, with their frequency or mean on both sides."""
     strongest = sorted(range(len(names)), key=lambda at: -abs(seen[at]))[:3]
-    return ", ".join(_both(names[at], table[:, at], part) for at in strongest)
+    return joined(", ", (_both(names[at], table[:, at], part) for at in strongest))
 
 
 def _both(name: str, values: np.ndarray[Any, Any], part: np.ndarray[Any, Any]) -> str:
     one, two = float(values[part].mean()), float(values[~part].mean())
     if name in _MEASURES:
-        return f"{name} {one:.1f} there, {two:.1f} elsewhere"
-    return f"{name} in {percent(one)} there, {percent(two)} elsewhere"
+        return both(
+            f"{name} {one:.1f} there, {two:.1f} elsewhere", f"{japanese(name)} がそこで {one:.1f}、他で {two:.1f}"
+        )
+    return both(
+        f"{name} in {percent(one)} there, {percent(two)} elsewhere",
+        f"{japanese(name)} がそこで {percent(one)}、他で {percent(two)}",
+    )
 
 
 def _features(rows: Sequence[_Row], labels: bool) -> tuple[list[str], np.ndarray[Any, Any]]:
@@ -205,7 +249,7 @@ def _features(rows: Sequence[_Row], labels: bool) -> tuple[list[str], np.ndarray
     answers = Counter(label for row in rows for label in (row.target.split() if labels else [row.target]))
     shown = [char for char, count in characters.most_common(_CHARACTERS) if count > 1]
     given = [answer for answer, count in answers.most_common(_LABELS) if count > 1]
-    names = [*_MEASURES, *map(repr, shown), *(f"the answer {answer!r}" for answer in given)]
+    names = [*_MEASURES, *map(repr, shown), *(both(f"the answer {answer!r}", f"回答 {answer!r}") for answer in given)]
     table = [
         [
             *(measure(row) for measure in _MEASURES.values()),

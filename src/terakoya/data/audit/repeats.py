@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import Seen, Subject, level_by, number_of, percent, share
+from terakoya.data.audit.look import SIDES_JA, Seen, Subject, level_by, number_of, percent, share
 from terakoya.data.split import SIDES, Side
 from terakoya.records import Finding
+from terakoya.tongue import both, japanese
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +75,11 @@ class Repeats:
         yield from _leaks(forms[order], raws[order], rows[order], sides[order] % 3, again)
 
     def _of(self) -> str:
-        return f" (in a sample of 1 in {self.mask + 1} sources)" if self.mask else ""
+        return (
+            both(f" (in a sample of 1 in {self.mask + 1} sources)", f"（入力 1/{self.mask + 1} の標本で）")
+            if self.mask
+            else ""
+        )
 
     def _duplicates(self, rows: np.ndarray[Any, Any]) -> Iterator[Finding]:
         count, whole = len(rows), len(self.forms)
@@ -82,8 +87,15 @@ class Repeats:
             yield Finding(
                 "duplicates",
                 "note" if self.drawn else level_by(count, whole, line.DUPLICATES),
-                f"{count} rows ({percent(share(count, whole))}) repeat an earlier source and target{self._of()}",
-                do="Keep one of each: copies weigh twice, and a resumed generation may have paid twice.",
+                both(
+                    f"{count} rows ({percent(share(count, whole))}) repeat an earlier source and target{self._of()}",
+                    f"{count}行（{percent(share(count, whole))}）が、"
+                    f"前にある入力と正解の繰り返しである{japanese(self._of())}",
+                ),
+                do=both(
+                    "Keep one of each: copies weigh twice, and a resumed generation may have paid twice.",
+                    "それぞれ一行だけ残すこと：重複は二重に効き、再開した生成では二重に払っているおそれがある。",
+                ),
                 rows=_named(rows),
                 figures={"rows": float(count), "share": share(count, whole)},
             )
@@ -98,8 +110,14 @@ class Repeats:
             yield Finding(
                 "contradictions",
                 level_by(len(places), whole, line.CONTRADICTIONS),
-                f"{sources} sources have several targets{self._of()}: no model can answer all of them",
-                do="Decide for one target, or list the others in a column `accepted`.",
+                both(
+                    f"{sources} sources have several targets{self._of()}: no model can answer all of them",
+                    f"入力{sources}件に正解が複数ある{japanese(self._of())}：すべてに正しく答えられるモデルはない",
+                ),
+                do=both(
+                    "Decide for one target, or list the others in a column `accepted`.",
+                    "正解を一つに決めるか、他を `accepted` 列に並べること。",
+                ),
                 rows=_named(np.sort(np.concatenate([rows[places - 1], rows[places]]))),
                 figures={"sources": float(sources), "rows": float(len(places))},
             )
@@ -128,8 +146,15 @@ def _leaks(
             yield Finding(
                 "leak",
                 "stop" if here == "exam" and there == "train" else "warn",
-                f"{count} {here} items stand in {there} too: {exact} exactly, {count - exact} in normal form",
-                do="Take them out of one side, or let Terakoya split (by the normal form of the source).",
+                both(
+                    f"{count} {here} items stand in {there} too: {exact} exactly, {count - exact} in normal form",
+                    f"{SIDES_JA[here]}の{count}件が{SIDES_JA[there]}にもある：完全一致{exact}件、正規"
+                    f"化して一致{count - exact}件",
+                ),
+                do=both(
+                    "Take them out of one side, or let Terakoya split (by the normal form of the source).",
+                    "一方の側から外すか、分割を Terakoya に任せること（入力の正規形による）。",
+                ),
                 rows=_named(np.sort(rows[leaked])),
                 where=here,
                 figures={"exact": float(exact), "normal_form": float(count - exact)},

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.look import Seen, Subject
 from terakoya.records import Finding
+from terakoya.tongue import both
 
 _Z = 1.96 + 0.84  # two-sided 5%, power 80%
 
@@ -23,13 +24,29 @@ class Sides:
 
     def findings(self) -> Iterator[Finding]:
         if not self.counts["train"] and not self.subject.drawn:
-            yield Finding("empty-side", "stop", "there is nothing to train on", where="train", do="Bring more rows.")
+            yield Finding(
+                "empty-side",
+                "stop",
+                both("there is nothing to train on", "学習する行がない"),
+                where="train",
+                do=both("Bring more rows.", "行を増やすこと。"),
+            )
         if not self.counts["exam"]:
-            yield Finding("empty-side", "warn", "the exam is empty: nothing will be known", where="exam", do=_MORE)
+            yield Finding(
+                "empty-side",
+                "warn",
+                both("the exam is empty: nothing will be known", "試験が空である：何もわからない"),
+                where="exam",
+                do=_MORE,
+            )
             return
         if not self.counts["dev"] and not self.subject.drawn:
             yield Finding(
-                "empty-side", "warn", "dev is empty: choices would be made on the exam", where="dev", do=_MORE
+                "empty-side",
+                "warn",
+                both("dev is empty: choices would be made on the exam", "検証が空である：選択を試験で行うことになる"),
+                where="dev",
+                do=_MORE,
             )
         yield self._exam(self.counts["exam"])
 
@@ -39,9 +56,17 @@ class Sides:
         return Finding(
             "exam-size",
             "warn" if least > line.DETECTABLE else "note",
-            f"an exam of {items} items shows differences of about {least:.2f} {self.subject.metric.name} and more "
-            "(four times in five); smaller ones drown in chance",
-            do=f"About {enough} items would show a difference of {line.DETECTABLE:g}. {_MORE}"
+            both(
+                f"an exam of {items} items shows differences of about {least:.2f} {self.subject.metric.name} and more "
+                "(four times in five); smaller ones drown in chance",
+                f"試験{items}問で見分けられる差は約 {least:.2f} {self.subject.metric.name} 以上（五回に四回）。"
+                "それより小さい差は偶然に紛れる",
+            ),
+            do=both(
+                f"About {enough} items would show a difference of {line.DETECTABLE:g}. ",
+                f"約{enough}問あれば {line.DETECTABLE:g} の差を見分けられる。",
+            )
+            + _MORE
             if least > line.DETECTABLE
             else "",
             where="exam",
@@ -49,7 +74,10 @@ class Sides:
         )
 
 
-_MORE = "Raise split.exam or split.dev, or name files of your own (task.exam, task.dev)."
+_MORE = both(
+    "Raise split.exam or split.dev, or name files of your own (task.exam, task.dev).",
+    "split.exam か split.dev を大きくするか、自分のファイルを指定すること（task.exam、task.dev）。",
+)
 
 
 def detectable(items: int, *, graded: bool) -> float:

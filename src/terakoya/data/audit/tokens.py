@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import Seen, Subject, Tally, percent, share
+from terakoya.data.audit.look import COLUMNS, Seen, Subject, Tally, percent, share
 from terakoya.records import Finding
 from terakoya.text import source_form
+from terakoya.tongue import both
 
 
 class Tokenizer(Protocol):
@@ -47,7 +48,7 @@ class Tokens:
         if self._unknown(ids) or source_form(self.tokenizer.decode(ids)) != source_form(example.source):
             self.lost_sources.add(example.row, example.source)
         if 0 < self.tokenizer.max_source < len(ids):
-            self.cut_sources.add(example.row, f"{len(ids)} tokens")
+            self.cut_sources.add(example.row, both(f"{len(ids)} tokens", f"{len(ids)}トークン"))
         if seen.canonical is not None:
             self._target(self.subject.codec.write(example.target), seen)
 
@@ -58,7 +59,7 @@ class Tokens:
         if self._unknown(ids) or (read != seen.canonical and written == written.strip()):
             self.lost_targets.add(seen.example.row, written)
         if 0 < self.tokenizer.max_target < len(ids):
-            self.cut_targets.add(seen.example.row, f"{len(ids)} tokens")
+            self.cut_targets.add(seen.example.row, both(f"{len(ids)} tokens", f"{len(ids)}トークン"))
 
     def _unknown(self, ids: Sequence[int]) -> bool:
         return self.tokenizer.unknown is not None and self.tokenizer.unknown in ids
@@ -75,8 +76,14 @@ class Tokens:
                 yield lost.finding(
                     "tokenizer-loses",
                     bad if part >= few[0] else "note",  # type: ignore[arg-type]
-                    f"{lost.count} {name}s ({percent(part)}) do not survive the tokenizer",
-                    do='Add what is missing (model.new_tokens = "needed"), or take another model.',
+                    both(
+                        f"{lost.count} {name}s ({percent(part)}) do not survive the tokenizer",
+                        f"{COLUMNS[name]}{lost.count}件（{percent(part)}）がトークナイザで元に戻らない",
+                    ),
+                    do=both(
+                        'Add what is missing (model.new_tokens = "needed"), or take another model.',
+                        '足りないものを加えるか（model.new_tokens = "needed"）、別のモデルを使うこと。',
+                    ),
                     where=name,
                 )
             if cut.count:
@@ -84,7 +91,14 @@ class Tokens:
                 yield cut.finding(
                     "too-long",
                     bad if part >= few[1] else "note",  # type: ignore[arg-type]
-                    f"{cut.count} {name}s ({percent(part)}) are longer than {limits[name]} tokens and would be cut",
-                    do=f"Raise model.max_{name}, or drop the rows.",
+                    both(
+                        f"{cut.count} {name}s ({percent(part)}) are longer than {limits[name]} tokens and would be cut",
+                        f"{COLUMNS[name]}{cut.count}件（{percent(part)}）が{limits[name]}トークンより長く"
+                        "、切られてしまう",
+                    ),
+                    do=both(
+                        f"Raise model.max_{name}, or drop the rows.",
+                        f"model.max_{name} を大きくするか、その行を外すこと。",
+                    ),
                     where=name,
                 )
