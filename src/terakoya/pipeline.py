@@ -422,10 +422,13 @@ def evaluate(
         return examination.evaluate_skill(run, data, (source, target), tuple(overrides), tell)
     if not (run / "manifest.json").is_file():
         raise ConfigError(
-            "which exam?",
+            both("which exam?", "どの試験か指定がない"),
             where=str(run),
-            do="Name a run, whose own exam is known; or a table with --data FILE, its columns with --source and "
-            "--target.",
+            do=both(
+                "Name a run, whose own exam is known; or a table with --data FILE, its columns with --source and "
+                "--target.",
+                "自分の試験を持つ実行を指定するか、--data FILE で表を、--source と --target でその列を指定すること。",
+            ),
         )
     config = read_config(run / "config.toml")
     plan = planned(Experiment(config.name, config, run))
