@@ -17,6 +17,7 @@ from terakoya.errors import CorruptError
 from terakoya.records import Finding
 from terakoya.runs.disk import disk_faults, require_space, sync_folder
 from terakoya.runs.sealing import seal, verify
+from terakoya.tongue import both, japanese
 
 _STEP = re.compile(r"[0-9]{8,}")
 Writer = Callable[[Path], None]
@@ -43,7 +44,11 @@ def save(folder: Path, step: int, writer: Writer, *, owner: str, keep: int = 2, 
     needed = _size(max(_named(folder), default=None))
     require_space(folder, needed)
     try:
-        with disk_faults(temporary, needed, saved="The checkpoint before this one is whole."):
+        with disk_faults(
+            temporary,
+            needed,
+            saved=both("The checkpoint before this one is whole.", "一つ前のチェックポイントは無事である。"),
+        ):
             temporary.mkdir()
             writer(temporary)
         seal(temporary, step=step, owner=owner)
@@ -62,7 +67,12 @@ def latest(folder: Path, *, owner: str, set_aside: bool) -> Checkpoint:
         try:
             facts = verify(path)
             if facts.get("step") != int(path.name) or facts.get("owner") != owner:
-                raise CorruptError(f"this checkpoint belongs to {facts.get('owner')}, step {facts.get('step')}")
+                raise CorruptError(
+                    both(
+                        f"this checkpoint belongs to {facts.get('owner')}, step {facts.get('step')}",
+                        f"このチェックポイントは {facts.get('owner')} のステップ{facts.get('step')}のものである",
+                    )
+                )
         except CorruptError as error:
             findings.append(_set_aside(path, error) if set_aside else _finding(path, error))
             continue
@@ -113,9 +123,15 @@ def _finding(path: Path, error: CorruptError) -> Finding:
     return Finding(
         check="checkpoint",
         level="warn",
-        what=f"a checkpoint is broken and was passed over: {error.what}",
+        what=both(
+            f"a checkpoint is broken and was passed over: {error.what}",
+            f"チェックポイントが壊れているので飛ばした：{japanese(error.what)}",
+        ),
         where=error.where or str(path),
-        do="Training goes on from the one before it. Look at the disk when this happens again.",
+        do=both(
+            "Training goes on from the one before it. Look at the disk when this happens again.",
+            "学習は一つ前から続く。また起きるようならディスクを調べること。",
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from terakoya.models.model import Pair
 from terakoya.records import Finding, Step
 from terakoya.scoring.collapse import DISTINCT, GAIN, IN_A_ROW
+from terakoya.tongue import both
 
 
 def rotated(pairs: Sequence[Pair]) -> list[Pair]:
@@ -46,11 +47,21 @@ class Collapse:
         return Finding(
             "collapse",
             "stop" if self.level == "stop" else "warn",
-            f"the answers have collapsed: {dev['distinct_share']:.1%} of them differ, and the right input is worth "
-            f"{dev['gain']:.4f} nat",
-            where=f"step {step}",
-            do="Teach sets as sets (model.head = 'set'), choose the checkpoint by train.select = 'metric' and not by "
-            "loss, or balance the labels. Smoothing, focal loss, sampling and more epochs did not cure it.",
+            both(
+                f"the answers have collapsed: {dev['distinct_share']:.1%} of them differ, and the right input is worth "
+                f"{dev['gain']:.4f} nat",
+                f"回答が崩壊している：異なる回答は {dev['distinct_share']:.1%} だけで、"
+                f"正しい入力の価値は {dev['gain']:.4f} nat である",
+            ),
+            where=both(f"step {step}", f"ステップ{step}"),
+            do=both(
+                "Teach sets as sets (model.head = 'set'), choose the checkpoint by train.select = 'metric' and not by "
+                "loss, or balance the labels. Smoothing, focal loss, sampling and more epochs did not cure it.",
+                "集合は集合として学習し（model.head = 'set'）、"
+                "チェックポイントは損失でなく train.select = 'metric' で選ぶか、"
+                "ラベルの偏りを減らすこと。平滑化、focal損失、サンプリング、"
+                "エポック数の増加では治らなかった。",
+            ),
             figures={name: float(dev[name]) for name in ("distinct_share", "gain", "top_share") if name in dev},
         )
 

@@ -16,11 +16,24 @@ import torch
 from torch import Tensor, nn
 
 from terakoya.config import TrainConfig
+from terakoya.tongue import both, japanese
 
 Kind = Literal[
     "broken weights", "broken embedding", "empty mask", "half precision", "loss", "weight decay",
     "learning rate", "bad row", "exploding gradients", "exploding activations",
 ]  # fmt: skip
+KINDS_JA: Mapping[Kind, str] = {
+    "broken weights": "壊れた重み",
+    "broken embedding": "壊れた埋め込み",
+    "empty mask": "空のマスク",
+    "half precision": "半精度",
+    "loss": "損失",
+    "weight decay": "重み減衰",
+    "learning rate": "学習率",
+    "bad row": "壊れた行",
+    "exploding gradients": "勾配の爆発",
+    "exploding activations": "活性の爆発",
+}
 
 GROWN = 10.0  # times as large as at the beginning (in the middle of all weights); healthy trainings stay below 4
 FAR_ROW = 1e3  # a row of a table so many times as long as the usual one
@@ -81,13 +94,33 @@ def _weights_not_finite(scene: Scene) -> Cause | None:
         return None
     came = [name for name in bad if not math.isfinite(scene.began.get(name, 0.0))]
     if came:
-        return _broken(scene, came[0], f"the weight {came[0]} was not finite when the training began")
+        return _broken(
+            scene,
+            came[0],
+            both(
+                f"the weight {came[0]} was not finite when the training began",
+                f"重み {came[0]} は学習を始めたときから有限でない",
+            ),
+        )
     if _decays_too_fast(scene) is not None:
         return _decays_too_fast(scene)
     spoilt = sum(int((~torch.isfinite(scene.weights[name])).sum()) for name in bad)
     if spoilt > 0.01 * sum(weight.numel() for weight in scene.weights.values()) or _growth(scene, now) > GROWN:
-        return _rate(scene, f"the update wrote {spoilt:,} numbers that are not finite, the first in {bad[0]}")
-    return _broken(scene, bad[0], f"the weight {bad[0]} is no longer finite, while all others are as they should be")
+        return _rate(
+            scene,
+            both(
+                f"the update wrote {spoilt:,} numbers that are not finite, the first in {bad[0]}",
+                f"更新が有限でない数を{spoilt:,}個書き、その最初は {bad[0]} にある",
+            ),
+        )
+    return _broken(
+        scene,
+        bad[0],
+        both(
+            f"the weight {bad[0]} is no longer finite, while all others are as they should be",
+            f"重み {bad[0]} が有限でなくなり、他はすべて正常である",
+        ),
+    )
 
 
 def _nothing_to_learn(scene: Scene) -> Cause | None:
@@ -95,8 +128,14 @@ def _nothing_to_learn(scene: Scene) -> Cause | None:
         return None
     return Cause(
         "empty mask",
-        "no token of the step is learnt: its mask leaves nothing, and a mean over nothing is no number",
-        "Look at the learnt tokens: terakoya doctor EXPERIMENT --show-tokens. Remove rows without a target.",
+        both(
+            "no token of the step is learnt: its mask leaves nothing, and a mean over nothing is no number",
+            "このステップで学習するトークンがない：マスクが何も残さず、空の平均は数にならない",
+        ),
+        both(
+            "Look at the learnt tokens: terakoya doctor EXPERIMENT --show-tokens. Remove rows without a target.",
+            "学習するトークンを見ること：terakoya doctor EXPERIMENT --show-tokens。正解のない行を取り除くこと。",
+        ),
         tuple(scene.rows),
     )
 
@@ -114,8 +153,14 @@ def _half(scene: Scene) -> Cause | None:
         return None
     return Cause(
         "half precision",
-        "the same step is finite in float32: a value went beyond 65,504, where float16 ends",
-        "Set model.dtype = 'bfloat16' where the hardware has it, else 'float32'.",
+        both(
+            "the same step is finite in float32: a value went beyond 65,504, where float16 ends",
+            "同じステップが float32 では有限である：値が、float16 の終わりである 65,504 を超えた",
+        ),
+        both(
+            "Set model.dtype = 'bfloat16' where the hardware has it, else 'float32'.",
+            "ハードウェアが対応していれば model.dtype = 'bfloat16'、なければ 'float32' とすること。",
+        ),
     )
 
 
@@ -128,11 +173,24 @@ def _loss_itself(scene: Scene) -> Cause | None:
         named.append(f"train.focal_gamma = {how.focal_gamma:g}")
     if how.logit_adjustment:
         named.append(f"train.logit_adjustment = {how.logit_adjustment:g}")
-    slope = " Below 1, its slope has no end where the model is sure." if how.focal_gamma < 1 and len(named) > 1 else ""
+    slope = (
+        both(
+            " Below 1, its slope has no end where the model is sure.",
+            "1 未満では、モデルが確信する所で傾きに限りがない。",
+        )
+        if how.focal_gamma < 1 and len(named) > 1
+        else ""
+    )
     return Cause(
         "loss",
-        f"the plain cross entropy of the same step is finite; {', '.join(named)} is not.{slope}",
-        "Set train.loss = 'cross-entropy', train.focal_gamma = 2 or train.logit_adjustment = 0.",
+        both(
+            f"the plain cross entropy of the same step is finite; {', '.join(named)} is not.{slope}",
+            f"同じステップの交差エントロピーそのものは有限だが、{', '.join(named)} では有限でない。{japanese(slope)}",
+        ),
+        both(
+            "Set train.loss = 'cross-entropy', train.focal_gamma = 2 or train.logit_adjustment = 0.",
+            "train.loss = 'cross-entropy'、train.focal_gamma = 2、train.logit_adjustment = 0 のいずれかとすること。",
+        ),
     )
 
 
@@ -142,9 +200,14 @@ def _decays_too_fast(scene: Scene) -> Cause | None:
         return None  # with an ordinary decay it is the rate that is too high
     return Cause(
         "weight decay",
-        f"train.weight_decay = {decay:g} times the learning rate is {scene.learning_rate * decay:.3g}: above 2, every "
-        "step makes every weight larger",
-        "Set train.weight_decay = 0.01.",
+        both(
+            f"train.weight_decay = {decay:g} times the learning rate is {scene.learning_rate * decay:.3g}: "
+            "above 2, every "
+            "step makes every weight larger",
+            f"train.weight_decay = {decay:g} と学習率の積が {scene.learning_rate * decay:.3g}"
+            " である：2 を超えると、毎ステップすべての重みが大きくなる",
+        ),
+        both("Set train.weight_decay = 0.01.", "train.weight_decay = 0.01 とすること。"),
     )
 
 
@@ -152,7 +215,13 @@ def _updates_too_long(scene: Scene) -> Cause | None:
     growth = _growth(scene, largest(scene.weights))
     if growth <= GROWN:
         return None
-    return _rate(scene, f"the weights are {growth:.3g} times as large as when the training began")
+    return _rate(
+        scene,
+        both(
+            f"the weights are {growth:.3g} times as large as when the training began",
+            f"重みが学習を始めたときの{growth:.3g}倍になっている",
+        ),
+    )
 
 
 def _table_row(scene: Scene) -> Cause | None:
@@ -162,14 +231,21 @@ def _table_row(scene: Scene) -> Cause | None:
         usual = float(lengths[lengths > 0].median()) if bool((lengths > 0).any()) else 0.0
         far = (lengths > FAR_ROW * usual).nonzero().flatten().tolist() if usual else []
         if 0 < len(far) <= len(table) / 2:
-            return _embedding(scene, name, far, "far longer than all others")
+            return _embedding(scene, name, far, both("far longer than all others", "他よりはるかに長い"))
     return None
 
 
 def _weights_too_large(scene: Scene) -> Cause | None:
     for name, weight in scene.weights.items():
         if float(weight.detach().double().square().mean().sqrt()) > HUGE:
-            return _broken(scene, name, f"the weight {name} is far too large, as it was when the training began")
+            return _broken(
+                scene,
+                name,
+                both(
+                    f"the weight {name} is far too large, as it was when the training began",
+                    f"重み {name} は大きすぎ、学習を始めたときからそうである",
+                ),
+            )
     return None
 
 
@@ -179,8 +255,11 @@ def _some_rows(scene: Scene) -> Cause | None:
         return None
     return Cause(
         "bad row",
-        f"{len(bad)} of {len(scene.rows)} rows are not finite by themselves, the others are",
-        "Look at the rows named: remove or mend them.",
+        both(
+            f"{len(bad)} of {len(scene.rows)} rows are not finite by themselves, the others are",
+            f"{len(scene.rows)}行のうち{len(bad)}行が単独で有限でなく、他は有限である",
+        ),
+        both("Look at the rows named: remove or mend them.", "名前の挙がった行を見て、取り除くか直すこと。"),
         bad,
     )
 
@@ -192,16 +271,25 @@ def _slope_only(scene: Scene) -> Cause | None:
         return None
     return Cause(
         "exploding gradients",
-        "the loss is finite and its gradient is not",
-        "Lower train.learning_rate; where it is the first step, the weights were made for another scale.",
+        both("the loss is finite and its gradient is not", "損失は有限だが、その勾配が有限でない"),
+        both(
+            "Lower train.learning_rate; where it is the first step, the weights were made for another scale.",
+            "train.learning_rate を下げること。最初のステップであれば、重みは別の尺度で作られている。",
+        ),
     )
 
 
 def _at_a_loss(scene: Scene) -> Cause | None:
     return Cause(
         "exploding activations",
-        "the weights are finite and no larger than when the training began, but what they give is not",
-        "Set model.dtype = 'float32', and open the checkpoint with the library version that made it.",
+        both(
+            "the weights are finite and no larger than when the training began, but what they give is not",
+            "重みは有限で、学習を始めたときより大きくないが、その出力が有限でない",
+        ),
+        both(
+            "Set model.dtype = 'float32', and open the checkpoint with the library version that made it.",
+            "model.dtype = 'float32' とし、チェックポイントを作った版のライブラリで開くこと。",
+        ),
     )
 
 
@@ -217,8 +305,14 @@ _QUESTIONS: tuple[Callable[[Scene], Cause | None], ...] = (
 def _rate(scene: Scene, why: str) -> Cause:
     return Cause(
         "learning rate",
-        f"{why}, with a learning rate of {scene.learning_rate:.3g}",
-        "Lower train.learning_rate (a tenth of it at most); keep train.clip and a warm-up.",
+        both(
+            f"{why}, with a learning rate of {scene.learning_rate:.3g}",
+            f"{japanese(why)}（学習率 {scene.learning_rate:.3g}）",
+        ),
+        both(
+            "Lower train.learning_rate (a tenth of it at most); keep train.clip and a warm-up.",
+            "train.learning_rate を（十分の一以下に）下げ、train.clip とウォームアップを保つこと。",
+        ),
     )
 
 
@@ -227,20 +321,35 @@ def _broken(scene: Scene, name: str, why: str) -> Cause:
     if name in dict(_tables(scene)):
         bad = (~torch.isfinite(weight)).any(dim=1).nonzero().flatten().tolist()
         if 0 < len(bad) <= len(weight) / 2:
-            return _embedding(scene, name, bad, "not finite")
-    return Cause("broken weights", why, "Load the checkpoint again from its source; this one is damaged.")
+            return _embedding(scene, name, bad, both("not finite", "有限でない"))
+    return Cause(
+        "broken weights",
+        why,
+        both(
+            "Load the checkpoint again from its source; this one is damaged.",
+            "元からチェックポイントを読み直すこと。これは壊れている。",
+        ),
+    )
 
 
 def _embedding(scene: Scene, name: str, rows: Sequence[int], how: str) -> Cause:
     embeddings = {id(part.weight) for part in scene.module.modules() if isinstance(part, nn.Embedding)}
     tokens = id(scene.weights[name]) in embeddings
     told = [f"{row} ({scene.spelt(row)!r})" if tokens and scene.spelt(row) else str(row) for row in rows[:5]]
-    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+    more = both(f" and {len(rows) - 5} more", f"、他{len(rows) - 5}行") if len(rows) > 5 else ""
     bad = _bad_rows(scene)
     return Cause(
         "broken embedding",
-        f"{len(rows)} of the rows of {name} ({len(scene.weights[name]):,}) {how}: {', '.join(told)}{more}",
-        "For new tokens set model.new_token_init = 'meaning'; else load the checkpoint again from its source.",
+        both(
+            f"{len(rows)} of the rows of {name} ({len(scene.weights[name]):,}) {how}: {', '.join(told)}{more}",
+            f"{name} の{len(scene.weights[name]):,}行のうち{len(rows)}行が{japanese(how)}："
+            f"{', '.join(told)}{japanese(more)}",
+        ),
+        both(
+            "For new tokens set model.new_token_init = 'meaning'; else load the checkpoint again from its source.",
+            "新しいトークンには model.new_token_init = 'meaning' とし、"
+            "そうでなければ元からチェックポイントを読み直すこと。",
+        ),
         bad if len(bad) < len(scene.rows) else (),
     )
 

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from terakoya.errors import NumericError
-from terakoya.training.diagnosis import Cause
+from terakoya.tongue import both, japanese
+from terakoya.training.diagnosis import KINDS_JA, Cause
 
 
 def finite(tensors: Iterable[Tensor]) -> bool:
@@ -47,17 +48,17 @@ def cause(module: nn.Module, named: Iterable[tuple[str, nn.Parameter]], ask: Cal
     weights = list(named)
     for name, weight in weights:
         if not finite([weight]):
-            return f"the weight {name} itself"
+            return both(f"the weight {name} itself", f"重み {name} そのもの")
     losses: list[Tensor] = []
     place = first_bad_module(module, lambda: losses.append(ask()))
     if place:
-        return f"the output of module {place}"
+        return both(f"the output of module {place}", f"モジュール {place} の出力")
     if losses and not finite(losses):
-        return "the loss (every module's output is finite)"
+        return both("the loss (every module's output is finite)", "損失（モジュールの出力はすべて有限）")
     for name, weight in weights:
         if weight.grad is not None and not finite([weight.grad]):
-            return f"the gradient of {name}"
-    return "the norm of all gradients (each gradient is finite)"
+            return both(f"the gradient of {name}", f"{name} の勾配")
+    return both("the norm of all gradients (each gradient is finite)", "全勾配のノルム（個々の勾配は有限）")
 
 
 def refusal(
@@ -65,13 +66,24 @@ def refusal(
 ) -> NumericError:
     """`what` is the place where it shows, `cause` what most likely brought it there."""
     listed = list(cause.rows or rows)
-    shown = ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
+    shown = ", ".join(listed[:5]) + (
+        both(f" and {len(listed) - 5} more", f"、他{len(listed) - 5}行") if len(listed) > 5 else ""
+    )
+    which = both("bad rows", "壊れた行") if cause.rows else both("rows", "行")
     return NumericError(
-        f"not finite: {what} (learning rate {learning_rate:.3g}, {str(dtype).removeprefix('torch.')}, "
-        f"{'bad rows' if cause.rows else 'rows'}: {shown})\nLikely cause: {cause.kind}: {cause.why}",
-        where=f"step {step}",
+        both(
+            f"not finite: {what} (learning rate {learning_rate:.3g}, {str(dtype).removeprefix('torch.')}, "
+            f"{which}: {shown})\nLikely cause: {cause.kind}: {cause.why}",
+            f"有限でない：{japanese(what)}（学習率 {learning_rate:.3g}、"
+            f"{str(dtype).removeprefix('torch.')}、{japanese(which)}：{japanese(shown)}）"
+            f"\n考えられる原因：{KINDS_JA[cause.kind]}：{japanese(cause.why)}",
+        ),
+        where=both(f"step {step}", f"ステップ{step}"),
         do=cause.do,
-        saved="The weights of this step were not saved; the last checkpoint is sound.",
+        saved=both(
+            "The weights of this step were not saved; the last checkpoint is sound.",
+            "このステップの重みは保存していない。最後のチェックポイントは無事である。",
+        ),
         cause=cause.kind,
         step=step,
     )

@@ -10,6 +10,7 @@ import torch
 
 from terakoya.errors import ConfigError
 from terakoya.records import Finding
+from terakoya.tongue import both
 
 _SAID = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 Row = TypeVar("Row")
@@ -54,19 +55,33 @@ def refusal(step: int, rows: int, accumulate: int, fits: int) -> ConfigError:
     """`rows` at once were too many, `fits` are not."""
     if fits:
         more = -(-rows // fits)
-        do = (
+        do = both(
             f"{fits} rows at once fit: set train.batch_size = {fits} and train.accumulate = {accumulate * more} (the "
-            "same steps), or train.on_oom = 'halve'."
+            "same steps), or train.on_oom = 'halve'.",
+            f"一度に{fits}行なら入る：train.batch_size = {fits} と"
+            f" train.accumulate = {accumulate * more}（同じステップになる）にするか、"
+            "train.on_oom = 'halve' とすること。",
         )
     else:
-        do = (
+        do = both(
             "Not even one row fits: take a smaller model, model.adaptation = 'lora', model.vocabulary = 'trimmed' or "
-            "train.checkpointing = true, or leave out the longest rows."
+            "train.checkpointing = true, or leave out the longest rows.",
+            "一行も入らない：小さなモデル、model.adaptation = 'lora'、"
+            "model.vocabulary = 'trimmed'、train.checkpointing = true のいずれかにするか、"
+            "最も長い行を外すこと。",
         )
-    return ConfigError(f"out of memory with {rows} rows at once", where=f"step {step}", do=do, saved=KEPT)
+    return ConfigError(
+        both(f"out of memory with {rows} rows at once", f"一度に{rows}行でメモリが足りない"),
+        where=both(f"step {step}", f"ステップ{step}"),
+        do=do,
+        saved=KEPT,
+    )
 
 
-KEPT = "Nothing of this step was kept; the last checkpoint is sound."
+KEPT = both(
+    "Nothing of this step was kept; the last checkpoint is sound.",
+    "このステップのものは何も残していない。最後のチェックポイントは無事である。",
+)
 
 
 def halved(step: int, parts: int, accumulate: int) -> Finding:
@@ -74,8 +89,18 @@ def halved(step: int, parts: int, accumulate: int) -> Finding:
     return Finding(
         "out-of-memory",
         "warn",
-        f"out of memory at step {step}: from here on every batch is worked on in {parts} parts. Rows, gradients and "
-        "updates of a step stay the same; dropout is drawn otherwise",
-        do=f"To spare the attempt: train.batch_size divided by {parts} and train.accumulate = {accumulate * parts}.",
+        both(
+            f"out of memory at step {step}: from here on every batch is worked on in {parts} parts. Rows, "
+            "gradients and "
+            "updates of a step stay the same; dropout is drawn otherwise",
+            f"ステップ{step}でメモリが足りなくなった：これ以後、"
+            f"どのバッチも{parts}個に分けて計算する。ステップの行・勾配・更新は同じで、"
+            "ドロップアウトの引き方だけが変わる",
+        ),
+        do=both(
+            f"To spare the attempt: train.batch_size divided by {parts} and train.accumulate = {accumulate * parts}.",
+            f"この試みを省くには：train.batch_size を{parts}で割り、"
+            f"train.accumulate = {accumulate * parts} とすること。",
+        ),
         figures={"step": float(step), "parts": float(parts)},
     )

@@ -23,6 +23,7 @@ from terakoya.runs import Run
 from terakoya.scoring.baselines import evenly
 from terakoya.scoring.exam import judged
 from terakoya.scoring.health import health
+from terakoya.tongue import both
 from terakoya.training import machine
 from terakoya.training.collapse import rotated
 from terakoya.training.guards import guards_for
@@ -94,7 +95,7 @@ def teach(
         noticed(run, listener, finding)
     resume = None if found.path is None else read_state(found.path)
     if resume is not None:
-        listener.note(f"going on after step {resume.step}")
+        listener.note(both(f"going on after step {resume.step}", f"ステップ{resume.step}の続きから"))
         cut_steps(run, resume.step)
 
     def save(state: TrainState) -> None:

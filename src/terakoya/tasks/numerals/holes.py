@@ -11,6 +11,7 @@ from random import Random
 
 from terakoya.records import Finding
 from terakoya.tasks.numerals.kinds import MAGNITUDES, any_number, pattern
+from terakoya.tongue import both, japanese
 
 _NUMBERS = 40_000
 _FEWEST = 40  # different numbers in a class below which a low share may be chance
@@ -44,22 +45,34 @@ def _classes(number: int) -> Iterator[str]:
     digits = str(number)
     significant = digits.rstrip("0")
     zeros = len(digits) - len(significant)
-    yield f"numbers of magnitude 10^{len(digits) - 1}"
-    yield f"numbers with the pattern '{pattern(number)}'"
-    yield f"numbers that begin with {digits[0]}"
-    yield f"numbers whose last digit is {digits[-1]}"
-    yield from (f"multiples of 10^{power}" for power in (1, 2, 3, 4, 6, 8, 10, 12) if zeros >= power)
+    yield both(f"numbers of magnitude 10^{len(digits) - 1}", f"10^{len(digits) - 1} の位の数")
+    yield both(f"numbers with the pattern '{pattern(number)}'", f"「{pattern(number)}」の形の数")
+    yield both(f"numbers that begin with {digits[0]}", f"{digits[0]} で始まる数")
+    yield both(f"numbers whose last digit is {digits[-1]}", f"最後の桁が {digits[-1]} の数")
+    yield from (
+        both(f"multiples of 10^{power}", f"10^{power} の倍数") for power in (1, 2, 3, 4, 6, 8, 10, 12) if zeros >= power
+    )
     if len(significant) <= 3:
-        yield f"round numbers of {len(significant)} digits other than final zeros"
+        yield both(
+            f"round numbers of {len(significant)} digits other than final zeros",
+            f"末尾のゼロを除いて{len(significant)}桁の丸い数",
+        )
     if len(set(digits)) == 1:
-        yield "numbers of one repeated digit"
+        yield both("numbers of one repeated digit", "同じ数字だけの数")
 
 
 def _finding(name: str, share: float, outside: float, members: int) -> Finding:
     return Finding(
         "systematic hole",
         "warn" if share else "stop",
-        f"{name}: {share:.0%} of them are taught (of {members} drawn), but {outside:.0%} of all others",
-        do="Hold numbers out by hash alone (split.method hash), or hold out fewer.",
+        both(
+            f"{name}: {share:.0%} of them are taught (of {members} drawn), but {outside:.0%} of all others",
+            f"{japanese(name)}：学習されるのは{share:.0%}（引いた{members}個のうち）だが、"
+            f"それ以外では{outside:.0%}である",
+        ),
+        do=both(
+            "Hold numbers out by hash alone (split.method hash), or hold out fewer.",
+            "取り置きはハッシュだけで行うか（split.method hash）、取り置く数を減らすこと。",
+        ),
         figures={"taught": share, "others": outside, "numbers": float(members)},
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from terakoya.records import Finding, Step
+from terakoya.tongue import both
 
 HALF = 0.5
 _IN_A_ROW = 2  # evaluations: one alone is luck
@@ -57,9 +58,15 @@ class Unreadable(Persisting):
         return Finding(
             "unreadable-answers",
             "warn",
-            f"{share:.0%} of the answers to dev are no legal answer at step {step}",
-            where=f"step {step}",
-            do="Train longer or at a higher rate; decode.constrained = true keeps every answer legal.",
+            both(
+                f"{share:.0%} of the answers to dev are no legal answer at step {step}",
+                f"ステップ{step}で、検証の回答の{share:.0%}が正しい形をしていない",
+            ),
+            where=both(f"step {step}", f"ステップ{step}"),
+            do=both(
+                "Train longer or at a higher rate; decode.constrained = true keeps every answer legal.",
+                "長く、または高い学習率で学習すること。decode.constrained = true なら、どの回答も正しい形になる。",
+            ),
             figures={"share": share, "step": float(step)},
         )
 
@@ -85,10 +92,18 @@ class OneAnswer(Persisting):
         return Finding(
             "one-answer",
             "warn",
-            f"one answer for {share:.0%} of the inputs at step {step}, where the most frequent target has "
-            f"{self.usual:.0%}: the model has stopped listening",
-            where=f"step {step}",
-            do="Teach sets as sets (model.head = 'set'), choose the checkpoint by train.select = 'metric', balance "
-            "the data.",
+            both(
+                f"one answer for {share:.0%} of the inputs at step {step}, where the most frequent target has "
+                f"{self.usual:.0%}: the model has stopped listening",
+                f"ステップ{step}で入力の{share:.0%}に同じ回答をしている。"
+                f"最も多い正解でも{self.usual:.0%}である：モデルが入力を聞かなくなっている",
+            ),
+            where=both(f"step {step}", f"ステップ{step}"),
+            do=both(
+                "Teach sets as sets (model.head = 'set'), choose the checkpoint by train.select = 'metric', balance "
+                "the data.",
+                "集合は集合として学習し（model.head = 'set'）、"
+                "チェックポイントを train.select = 'metric' で選び、データの偏りを減らすこと。",
+            ),
             figures={"share": share, "usual": self.usual, "step": float(step)},
         )

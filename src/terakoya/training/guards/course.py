@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from terakoya.records import Finding, Step
+from terakoya.tongue import both, japanese
 
 _SMOOTH = 0.9  # of ten steps or so
 _SLOW = 0.98  # of fifty
@@ -37,22 +38,36 @@ class Divergence:
         if self.told or not (leapt or climbed):
             return ()
         self.told = True
+        rose, rose_ja = ("leapt", "跳ね上がった") if leapt else ("climbed", "上がり続けた")
         return [
             Finding(
                 "divergence",
                 "stop",
-                f"the loss {'leapt' if leapt else 'climbed'} to {step.plain:.3g} at step {step.step}; it began at "
-                f"{self.first:.2f}. Likely cause: {self._cause(step)}",
-                where=f"step {step.step}",
-                do="Lower it to a tenth or less; keep train.clip = 1 and a warm-up.",
+                both(
+                    f"the loss {rose} to {step.plain:.3g} at step {step.step}; it began at "
+                    f"{self.first:.2f}. Likely cause: {self._cause(step)}",
+                    f"ステップ{step.step}で損失が {step.plain:.3g} に{rose_ja}。"
+                    f"初めは {self.first:.2f} だった。考えられる原因：{japanese(self._cause(step))}",
+                ),
+                where=both(f"step {step.step}", f"ステップ{step.step}"),
+                do=both(
+                    "Lower it to a tenth or less; keep train.clip = 1 and a warm-up.",
+                    "十分の一以下に下げ、train.clip = 1 とウォームアップを保つこと。",
+                ),
                 figures={"loss": step.plain, "first": self.first, "step": float(step.step)},
             )
         ]
 
     def _cause(self, step: Step) -> str:
         if self.decay > 1 and self.decay * step.learning_rate > 1:
-            return f"weight decay: {self.decay:.3g} times the learning rate {step.learning_rate:.2g} is more than 1"
-        return f"learning rate: {step.learning_rate:.2g}, at a gradient norm of {step.gradient_norm:.2g}"
+            return both(
+                f"weight decay: {self.decay:.3g} times the learning rate {step.learning_rate:.2g} is more than 1",
+                f"重み減衰：{self.decay:.3g} と学習率 {step.learning_rate:.2g} の積が 1 を超える",
+            )
+        return both(
+            f"learning rate: {step.learning_rate:.2g}, at a gradient norm of {step.gradient_norm:.2g}",
+            f"学習率：{step.learning_rate:.2g}（勾配ノルム {step.gradient_norm:.2g}）",
+        )
 
     def state(self) -> Mapping[str, Any]:
         return {"first": self.first, "smooth": self.smooth, "seen": self.seen, "told": self.told}
@@ -90,10 +105,18 @@ class NoLearning:
             Finding(
                 "no-learning",
                 "warn",
-                f"after {step.step} steps the loss is {self.smooth:.2f}; knowing nothing but how frequent tokens are "
-                f"gives {self.prior:.2f}",
-                where=f"step {step.step}",
-                do="Is the learning rate far too small, are sources and targets matched? See terakoya doctor.",
+                both(
+                    f"after {step.step} steps the loss is {self.smooth:.2f}; knowing nothing but how frequent "
+                    "tokens are "
+                    f"gives {self.prior:.2f}",
+                    f"{step.step}ステップの後で損失が {self.smooth:.2f} である。"
+                    f"トークンの頻度だけを知っていても {self.prior:.2f} になる",
+                ),
+                where=both(f"step {step.step}", f"ステップ{step.step}"),
+                do=both(
+                    "Is the learning rate far too small, are sources and targets matched? See terakoya doctor.",
+                    "学習率が小さすぎないか、入力と正解が対応しているか。terakoya doctor を見ること。",
+                ),
                 figures={"loss": self.smooth, "prior": self.prior, "step": float(step.step)},
             )
         ]

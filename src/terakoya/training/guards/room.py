@@ -9,6 +9,7 @@ from typing import Any
 
 from terakoya.records import Finding, Level, Step
 from terakoya.runs.disk import free_bytes
+from terakoya.tongue import both, japanese
 from terakoya.training.machine import memory_held, memory_left, size
 
 _EVERY = 2.0  # seconds between two looks
@@ -58,13 +59,19 @@ class Memory(Watch):
 
     def finding(self, level: Level, left: int, step: int) -> Finding:
         held = memory_held()
-        mine = f"; this process holds {size(held)}" if held else ""
+        mine = both(f"; this process holds {size(held)}", f"。このプロセスは {size(held)} を使っている") if held else ""
         return Finding(
             "memory",
             level,
-            f"memory is about to run out: {size(left)} are left at step {step}{mine}",
-            where=f"step {step}",
-            do="Close other programs, or set train.batch_size lower and train.accumulate higher by as much.",
+            both(
+                f"memory is about to run out: {size(left)} are left at step {step}{mine}",
+                f"メモリがまもなく足りなくなる：ステップ{step}で残りは {size(left)}{japanese(mine)}",
+            ),
+            where=both(f"step {step}", f"ステップ{step}"),
+            do=both(
+                "Close other programs, or set train.batch_size lower and train.accumulate higher by as much.",
+                "他のプログラムを閉じるか、train.batch_size を下げて、その分 train.accumulate を上げること。",
+            ),
             figures={"left": float(left), "held": float(held or 0), "step": float(step)},
         )
 
@@ -84,8 +91,15 @@ class Disk(Watch):
         return Finding(
             "disk",
             level,
-            f"the disk is about to fill: {size(left)} are free at step {step}, and a checkpoint takes {size(self.one)}",
+            both(
+                f"the disk is about to fill: {size(left)} are free at step {step}, and a checkpoint takes "
+                f"{size(self.one)}",
+                f"ディスクがまもなく満杯になる：ステップ{step}で空きは {size(left)}、"
+                f"チェックポイント一つは {size(self.one)} である",
+            ),
             where=str(self.folder),
-            do="Make room; then go on with: terakoya run RUN.",
+            do=both(
+                "Make room; then go on with: terakoya run RUN.", "空きを作ってから再開すること：terakoya run RUN。"
+            ),
             figures={"free": float(left), "checkpoint": float(self.one), "step": float(step)},
         )

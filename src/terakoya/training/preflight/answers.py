@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from terakoya.errors import DataError
 from terakoya.models.model import Model
 from terakoya.records import Finding
+from terakoya.tongue import both
 from terakoya.training.lesson import Lesson
 
 # The emoji log's data: the first label in half of all rows, 4.5 times the second, 2.7 rows a label. Data of its
@@ -34,21 +35,29 @@ def collapse_findings(lesson: Lesson, model: Model) -> Iterator[Finding]:
     if figures["top_rows"] < TOP_ROWS or figures["ratio"] < TOP_RATIO:
         return
     by_loss = lesson.config.train.select == "loss"
-    what = (
+    what = both(
         f"{top} stands in {figures['top_rows']:.0%} of the rows, {figures['ratio']:.1f} times as often as the second "
-        f"of {len(counts)} labels, and a sequence head learns how frequent labels are before it learns to listen"
+        f"of {len(counts)} labels, and a sequence head learns how frequent labels are before it learns to listen",
+        f"{top} が{figures['top_rows']:.0%}の行に現れ、{len(counts)}種類のラベルの二番目の"
+        f"{figures['ratio']:.1f}倍ある。系列ヘッドは、入力を聞くことより先にラベルの頻度を"
+        "覚える",
     )
     if by_loss:
-        what += (
-            f". The checkpoint with the lowest loss knows the prior alone: it is likely to answer {top} to everything"
+        what += both(
+            f". The checkpoint with the lowest loss knows the prior alone: it is likely to answer {top} to everything",
+            f"。損失が最小のチェックポイントは頻度だけを知っている：何にでも {top} と答えるおそれがある",
         )
     yield Finding(
         "likely-collapse",
         "warn" if by_loss else "note",
         what,
         where="train.select" if by_loss else "model.head",
-        do="Set model.head = 'set' (a built-in base), or train.select = 'metric'; smoothing, rates and more epochs "
-        "did not help in the log.",
+        do=both(
+            "Set model.head = 'set' (a built-in base), or train.select = 'metric'; smoothing, rates and more epochs "
+            "did not help in the log.",
+            "model.head = 'set'（組み込みモデル）か train.select = 'metric' とすること。"
+            "平滑化、学習率、エポック数の増加は、記録された実験では役に立たなかった。",
+        ),
         figures=figures,
     )
 

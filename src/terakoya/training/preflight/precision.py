@@ -9,6 +9,7 @@ from torch import Tensor
 
 from terakoya.models.model import Model
 from terakoya.records import Finding
+from terakoya.tongue import both, joined
 from terakoya.training.preflight.look import Look
 from terakoya.training.preflight.trial import Trial
 from terakoya.training.recipe import BUILT_IN
@@ -28,22 +29,53 @@ def precision_findings(look: Look, trial: Trial) -> Iterator[Finding]:
 def _float16(model: Model, held: torch.dtype, trial: Trial) -> Finding:
     reasons = []
     if not torch.cuda.is_available():
-        reasons.append("there is no GPU here, and float16 on a processor has no use")
+        reasons.append(
+            both(
+                "there is no GPU here, and float16 on a processor has no use",
+                "ここに GPU はなく、プロセッサ上の float16 に利点はない",
+            )
+        )
     extra = model.card.extra
     if "t5" in str(extra.get("architecture", "")).lower():
-        reasons.append("T5 was trained in bfloat16, and its activations leave the range of float16")
+        reasons.append(
+            both(
+                "T5 was trained in bfloat16, and its activations leave the range of float16",
+                "T5 は bfloat16 で学習されており、活性が float16 の範囲を超える",
+            )
+        )
     if extra.get("new_tokens"):
-        reasons.append(f"the gradients of {extra['new_tokens']} new embeddings overflow in float16")
+        reasons.append(
+            both(
+                f"the gradients of {extra['new_tokens']} new embeddings overflow in float16",
+                f"新しい埋め込み{extra['new_tokens']}個の勾配が float16 であふれる",
+            )
+        )
     if trial.reach > _FLOAT16 / 4:
-        reasons.append(f"values reach {trial.reach:.3g} in the first step, and float16 ends at {_FLOAT16:,.0f}")
+        reasons.append(
+            both(
+                f"values reach {trial.reach:.3g} in the first step, and float16 ends at {_FLOAT16:,.0f}",
+                f"最初のステップで値が {trial.reach:.3g} に達し、float16 は {_FLOAT16:,.0f} までしか表せない",
+            )
+        )
     better = "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
-    went = "" if held == torch.float16 else f". With --anyway it is trained in {str(held).removeprefix('torch.')}"
+    went = (
+        ""
+        if held == torch.float16
+        else both(
+            f". With --anyway it is trained in {str(held).removeprefix('torch.')}",
+            f"。--anyway を付けると {str(held).removeprefix('torch.')} で学習する",
+        )
+    )
     return Finding(
         "half-precision",
         "stop" if reasons else "warn",
-        ("; ".join(reasons) or "weights held in float16 lose small updates") + went,
+        (
+            joined("; ", reasons)
+            or both("weights held in float16 lose small updates", "float16 で持つ重みは小さな更新を失う")
+        )
+        + went,
         where="model.dtype",
-        do=f"Set model.dtype = '{better}'.",
+        do=both(f"Set model.dtype = '{better}'.", f"model.dtype = '{better}' とすること。"),
         figures={"reach": trial.reach, "end": _FLOAT16},
     )
 
@@ -58,9 +90,15 @@ def _lost_updates(look: Look, held: torch.dtype) -> Iterator[Finding]:
         yield Finding(
             "half-precision",
             "warn",
-            f"{lost:.0%} of the weights cannot move: in bfloat16 a step of {rate:.2g} is rounded away",
+            both(
+                f"{lost:.0%} of the weights cannot move: in bfloat16 a step of {rate:.2g} is rounded away",
+                f"重みの{lost:.0%}が動けない：bfloat16 では {rate:.2g} の一歩が丸めで消える",
+            ),
             where="model.dtype",
-            do="Set model.dtype = 'float32', or raise train.learning_rate.",
+            do=both(
+                "Set model.dtype = 'float32', or raise train.learning_rate.",
+                "model.dtype = 'float32' とするか、train.learning_rate を上げること。",
+            ),
             figures={"lost": lost},
         )
 

@@ -10,6 +10,7 @@ from terakoya.config import TrainConfig
 from terakoya.models.model import Model
 from terakoya.records import Finding
 from terakoya.runs.disk import free_bytes
+from terakoya.tongue import both
 from terakoya.training.machine import memory_left, size
 from terakoya.training.preflight.look import Look
 from terakoya.training.preflight.trial import Trial
@@ -55,7 +56,10 @@ def _memory(look: Look, trial: Trial) -> Iterator[Finding]:
     figures = {"needed": float(need.all), "left": float(left or 0), "activations": float(need.activations)}
     if trial.full:
         half = max(1, trial.rows // 2)
-        what = f"memory ran out on the {trial.rows} longest rows before the first step"
+        what = both(
+            f"memory ran out on the {trial.rows} longest rows before the first step",
+            f"最初のステップの前に、最も長い{trial.rows}行でメモリが足りなくなった",
+        )
         yield Finding("memory", "stop", what, where="train.batch_size", do=_smaller(how, half), figures=figures)
     elif left is not None and need.all > _TIGHT * left:
         rest = _TIGHT * left - (need.all - need.activations)
@@ -63,23 +67,39 @@ def _memory(look: Look, trial: Trial) -> Iterator[Finding]:
         yield Finding(
             "memory",
             "stop" if need.all > left else "warn",
-            f"about {size(need.all)} more are needed ({size(need.gradients + need.optimizer)} for gradients and "
-            f"optimizer, {size(need.copies)} for copies, {size(need.activations)} for the longest batch) and "
-            f"{size(left)} are left",
+            both(
+                f"about {size(need.all)} more are needed ({size(need.gradients + need.optimizer)} for gradients and "
+                f"optimizer, {size(need.copies)} for copies, {size(need.activations)} for the longest batch) and "
+                f"{size(left)} are left",
+                f"あと約 {size(need.all)} 必要（勾配とオプティマイザに"
+                f" {size(need.gradients + need.optimizer)}、写しに {size(need.copies)}、"
+                f"最も長いバッチに {size(need.activations)}）で、残りは {size(left)} である",
+            ),
             where="train.batch_size",
             do=_smaller(how, fit),
             figures=figures,
         )
     elif left is not None:
-        what = f"about {size(need.all)} more are needed and {size(left)} are left"
+        what = both(
+            f"about {size(need.all)} more are needed and {size(left)} are left",
+            f"あと約 {size(need.all)} 必要で、残りは {size(left)} である",
+        )
         yield Finding("memory", "note", what, figures=figures)
 
 
 def _smaller(how: TrainConfig, fit: int) -> str:
     if fit < 1:
-        return "Take a smaller model, model.adaptation = 'lora' or model.vocabulary = 'trimmed'; or leave programs."
+        return both(
+            "Take a smaller model, model.adaptation = 'lora' or model.vocabulary = 'trimmed'; or leave programs.",
+            "小さなモデル、model.adaptation = 'lora'、model.vocabulary = 'trimmed' のいずれか"
+            "にするか、他のプログラムを終えること。",
+        )
     more = -(-int(how.batch_size) // fit)
-    return f"Set train.batch_size = {fit} and train.accumulate = {how.accumulate * more}, or train.on_oom = 'halve'."
+    return both(
+        f"Set train.batch_size = {fit} and train.accumulate = {how.accumulate * more}, or train.on_oom = 'halve'.",
+        f"train.batch_size = {fit} と train.accumulate = {how.accumulate * more} にするか"
+        "、train.on_oom = 'halve' とすること。",
+    )
 
 
 def checkpoint_bytes(model: Model, how: TrainConfig) -> int:
@@ -99,11 +119,26 @@ def _disk(look: Look, folder: Path) -> Iterator[Finding]:
         yield Finding(
             "disk",
             "stop",
-            f"two checkpoints and the model need {size(2 * one + model)} and {size(free)} are free",
+            both(
+                f"two checkpoints and the model need {size(2 * one + model)} and {size(free)} are free",
+                f"チェックポイント二つとモデルに {size(2 * one + model)} 必要で、空きは {size(free)} である",
+            ),
             where=str(folder),
-            do="Make room, or choose another place with --run-dir.",
+            do=both(
+                "Make room, or choose another place with --run-dir.", "空きを作るか、--run-dir で別の場所を選ぶこと。"
+            ),
             figures=figures,
         )
     elif free < need:
-        what = f"{how.keep + 1} checkpoints and the model need {size(need)} and {size(free)} are free"
-        yield Finding("disk", "warn", what, where=str(folder), do="Make room, or lower train.keep.", figures=figures)
+        what = both(
+            f"{how.keep + 1} checkpoints and the model need {size(need)} and {size(free)} are free",
+            f"チェックポイント{how.keep + 1}個とモデルに {size(need)} 必要で、空きは {size(free)} である",
+        )
+        yield Finding(
+            "disk",
+            "warn",
+            what,
+            where=str(folder),
+            do=both("Make room, or lower train.keep.", "空きを作るか、train.keep を減らすこと。"),
+            figures=figures,
+        )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from terakoya.models.model import Card
 from terakoya.records import Finding
+from terakoya.tongue import both, japanese
 from terakoya.training.lesson import Lesson
 from terakoya.training.recipe import BUILT_IN
 from terakoya.training.schedule import warmup_steps
@@ -22,13 +23,55 @@ class Known:
     source: str
 
 
-T5 = Known(1e-5, 1e-3, "Raffel et al., 2020 (1e-3); transformers' T5 page (1e-4 to 3e-4 with AdamW)")
-DECODER = Known(2e-6, 3e-4, "Gemma's fine-tuning guide and the numerals log (5e-5); Qwen2.5 report (7e-6 to 7e-7)")
-ADAPTED = Known(2e-5, 2e-3, "Hu et al., 2021, arXiv:2106.09685 (2e-4); ten times the rate of full training")
-SMALL = Known(1e-4, 2e-2, "our own trials with built-in models (3e-3 below a million weights; docs/log.md)")
-LARGER = Known(3e-5, 6e-3, "our own trials with built-in models (6e-4 above a million weights; docs/log.md)")
+T5 = Known(
+    1e-5,
+    1e-3,
+    both(
+        "Raffel et al., 2020 (1e-3); transformers' T5 page (1e-4 to 3e-4 with AdamW)",
+        "Raffel ほか 2020（1e-3）、transformers の T5 のページ（AdamW で 1e-4〜3e-4）",
+    ),
+)
+DECODER = Known(
+    2e-6,
+    3e-4,
+    both(
+        "Gemma's fine-tuning guide and the numerals log (5e-5); Qwen2.5 report (7e-6 to 7e-7)",
+        "Gemma の微調整ガイドと数詞の実験記録（5e-5）、Qwen2.5 の報告（7e-6〜7e-7）",
+    ),
+)
+ADAPTED = Known(
+    2e-5,
+    2e-3,
+    both(
+        "Hu et al., 2021, arXiv:2106.09685 (2e-4); ten times the rate of full training",
+        "Hu ほか 2021、arXiv:2106.09685（2e-4）、全体を学習する場合の十倍",
+    ),
+)
+SMALL = Known(
+    1e-4,
+    2e-2,
+    both(
+        "our own trials with built-in models (3e-3 below a million weights; docs/log.md)",
+        "組み込みモデルでの自らの試行（百万パラメータ未満で 3e-3、docs/log.md）",
+    ),
+)
+LARGER = Known(
+    3e-5,
+    6e-3,
+    both(
+        "our own trials with built-in models (6e-4 above a million weights; docs/log.md)",
+        "組み込みモデルでの自らの試行（百万パラメータ以上で 6e-4、docs/log.md）",
+    ),
+)
 
-EVIDENCE = Known(5e-3, 1e-1, "our own trials with the built-in model for sets (3e-2 to 5e-2)")
+EVIDENCE = Known(
+    5e-3,
+    1e-1,
+    both(
+        "our own trials with the built-in model for sets (3e-2 to 5e-2)",
+        "集合用の組み込みモデルでの自らの試行（3e-2〜5e-2）",
+    ),
+)
 
 
 def known_rates(card: Card) -> Known:
@@ -46,20 +89,41 @@ def schedule_findings(lesson: Lesson) -> Iterator[Finding]:
     how = lesson.config.train
     steps, warmup = int(how.steps), warmup_steps(how, int(how.steps))
     if steps < 1:
-        yield Finding("steps", "stop", "0 steps: nothing would be taught", where="train.steps", do="Set train.steps.")
+        yield Finding(
+            "steps",
+            "stop",
+            both("0 steps: nothing would be taught", "0ステップ：何も学習しない"),
+            where="train.steps",
+            do=both("Set train.steps.", "train.steps を設定すること。"),
+        )
         return
     if warmup >= steps:
         yield Finding(
             "warm-up",
             "stop",
-            f"the warm-up takes {warmup} of {steps} steps: the learning rate only ever rises",
+            both(
+                f"the warm-up takes {warmup} of {steps} steps: the learning rate only ever rises",
+                f"全{steps}ステップのうち{warmup}ステップがウォームアップである：学習率は上がるだけで終わる",
+            ),
             where="train.warmup",
-            do="Set train.warmup = 0.1 (a tenth of all steps).",
+            do=both(
+                "Set train.warmup = 0.1 (a tenth of all steps).", "train.warmup = 0.1（全ステップの一割）とすること。"
+            ),
             figures={"warmup": float(warmup), "steps": float(steps)},
         )
     elif warmup > 0.5 * steps:
-        what = f"the warm-up takes {warmup} of {steps} steps: more than half of the training is below its rate"
-        yield Finding("warm-up", "warn", what, where="train.warmup", do="Set train.warmup = 0.1.")
+        what = both(
+            f"the warm-up takes {warmup} of {steps} steps: more than half of the training is below its rate",
+            f"全{steps}ステップのうち{warmup}ステップがウォームアップである："
+            "学習の半分より長く、本来の学習率に届かない",
+        )
+        yield Finding(
+            "warm-up",
+            "warn",
+            what,
+            where="train.warmup",
+            do=both("Set train.warmup = 0.1.", "train.warmup = 0.1 とすること。"),
+        )
     yield from _numbers(lesson)
     if lesson.task.draw is None:
         yield from _rows_seen(lesson, steps)
@@ -70,14 +134,21 @@ def rate_findings(lesson: Lesson, card: Card) -> Iterator[Finding]:
     rate, known = float(lesson.config.train.learning_rate), known_rates(card)
     if not math.isfinite(rate) or rate <= 0 or known.low / 3 <= rate <= known.high * 3:
         return
-    side = "above" if rate > known.high else "below"
+    side, side_ja = ("above", "上回って") if rate > known.high else ("below", "下回って")
     yield Finding(
         "learning-rate",
         "warn",
-        f"a learning rate of {rate:.2g} lies {side} all that is known for a model like this ({known.low:g} to "
-        f"{known.high:g}: {known.source})",
+        both(
+            f"a learning rate of {rate:.2g} lies {side} all that is known for a model like this ({known.low:g} to "
+            f"{known.high:g}: {known.source})",
+            f"学習率 {rate:.2g} は、このようなモデルで知られている範囲（{known.low:g}〜"
+            f"{known.high:g}：{japanese(known.source)}）を{side_ja}いる",
+        ),
         where="train.learning_rate",
-        do="Set train.learning_rate = 'auto', or be sure.",
+        do=both(
+            "Set train.learning_rate = 'auto', or be sure.",
+            "train.learning_rate = 'auto' とするか、確信があってのことか確かめること。",
+        ),
         figures={"learning_rate": rate, "low": known.low, "high": known.high},
     )
 
@@ -94,15 +165,41 @@ def _numbers(lesson: Lesson) -> Iterator[Finding]:
     }
     for key, is_sane in sane.items():
         if not is_sane:
-            what = f"{key} = {getattr(how, key)} cannot be trained with"
-            yield Finding("numbers", "stop", what, where=f"train.{key}", do=f"Leave train.{key} out, or mend it.")
+            what = both(
+                f"{key} = {getattr(how, key)} cannot be trained with", f"{key} = {getattr(how, key)} では学習できない"
+            )
+            yield Finding(
+                "numbers",
+                "stop",
+                what,
+                where=f"train.{key}",
+                do=both(f"Leave train.{key} out, or mend it.", f"train.{key} を外すか、直すこと。"),
+            )
     decayed = float(how.learning_rate) * float(how.weight_decay)
     if decayed > 1:
-        what = f"weight decay times learning rate is {decayed:.3g}: every step wipes out the weights or enlarges them"
-        yield Finding("numbers", "stop", what, where="train.weight_decay", do="Set train.weight_decay = 0.01.")
+        what = both(
+            f"weight decay times learning rate is {decayed:.3g}: every step wipes out the weights or enlarges them",
+            f"重み減衰と学習率の積が {decayed:.3g} である：毎ステップ重みが消えるか、大きくなる",
+        )
+        yield Finding(
+            "numbers",
+            "stop",
+            what,
+            where="train.weight_decay",
+            do=both("Set train.weight_decay = 0.01.", "train.weight_decay = 0.01 とすること。"),
+        )
     if how.loss == "focal" and how.focal_gamma < 1 and how.focal_gamma != 0:
-        what = f"focal_gamma = {how.focal_gamma:g}: below 1 the loss has an infinite slope where the model is sure"
-        yield Finding("numbers", "warn", what, where="train.focal_gamma", do="Set train.focal_gamma = 2.")
+        what = both(
+            f"focal_gamma = {how.focal_gamma:g}: below 1 the loss has an infinite slope where the model is sure",
+            f"focal_gamma = {how.focal_gamma:g}：1 未満では、モデルが確信する所で損失の傾きが無限になる",
+        )
+        yield Finding(
+            "numbers",
+            "warn",
+            what,
+            where="train.focal_gamma",
+            do=both("Set train.focal_gamma = 2.", "train.focal_gamma = 2 とすること。"),
+        )
 
 
 def _rows_seen(lesson: Lesson, steps: int) -> Iterator[Finding]:
@@ -111,12 +208,27 @@ def _rows_seen(lesson: Lesson, steps: int) -> Iterator[Finding]:
     passes = steps * int(how.batch_size) * how.accumulate / max(1, rows)
     figures = {"passes": passes}
     if passes < 1:
-        what = f"{steps} steps see {passes:.0%} of the {rows:,} rows: the others are never taught"
+        what = both(
+            f"{steps} steps see {passes:.0%} of the {rows:,} rows: the others are never taught",
+            f"{steps}ステップで見るのは{rows:,}行のうち{passes:.0%}である：残りは一度も学習されない",
+        )
         yield Finding(
-            "steps", "warn", what, where="train.steps", do="Raise train.steps or train.epochs.", figures=figures
+            "steps",
+            "warn",
+            what,
+            where="train.steps",
+            do=both("Raise train.steps or train.epochs.", "train.steps か train.epochs を増やすこと。"),
+            figures=figures,
         )
     elif passes > 1000:
-        what = f"{steps} steps see every row {passes:,.0f} times"
+        what = both(
+            f"{steps} steps see every row {passes:,.0f} times", f"{steps}ステップで全行を{passes:,.0f}回ずつ見る"
+        )
         yield Finding(
-            "steps", "warn", what, where="train.steps", do="Lower train.steps, or bring rows.", figures=figures
+            "steps",
+            "warn",
+            what,
+            where="train.steps",
+            do=both("Lower train.steps, or bring rows.", "train.steps を減らすか、行を増やすこと。"),
+            figures=figures,
         )

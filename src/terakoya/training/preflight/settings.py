@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from terakoya.config import Config
 from terakoya.models.model import Model
 from terakoya.records import Finding
+from terakoya.tongue import both, japanese
 from terakoya.training.lesson import Lesson
 from terakoya.training.recipe import BUILT_IN
 
@@ -37,7 +38,13 @@ def settings_findings(lesson: Lesson, model: Model) -> list[Finding]:
         labels=lesson.task.codec.name.startswith("labels"),
     )
     return [
-        Finding("no-effect", "stop", f"{key} = {value!r} does nothing: {why}", where=key, do=f"Leave {key} out.")
+        Finding(
+            "no-effect",
+            "stop",
+            both(f"{key} = {value!r} does nothing: {why}", f"{key} = {value!r} は効果がない：{japanese(why)}"),
+            where=key,
+            do=both(f"Leave {key} out.", f"{key} を外すこと。"),
+        )
         for key, why in _useless(lesson.config, facts)
         for value in (_asked(lesson.config, key),)
         if value is not None
@@ -60,43 +67,79 @@ def _useless(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
 
 def _of_model(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.built_in:
-        why = "a built-in model begins from nothing"
+        why = both("a built-in model begins from nothing", "組み込みモデルは何もない状態から始まる")
         yield from ((f"model.{key}", why) for key in ("revision", "adaptation", "template", "instruction"))
         yield from ((f"model.{key}", why) for key in ("vocabulary", "new_tokens", "new_token_init", "merge"))
-        yield "model.dtype", "built-in models are trained in float32"
-        yield "train.checkpointing", "built-in models keep little between the passes"
+        yield "model.dtype", both("built-in models are trained in float32", "組み込みモデルは float32 で学習する")
+        yield (
+            "train.checkpointing",
+            both(
+                "built-in models keep little between the passes",
+                "組み込みモデルは順伝播と逆伝播の間にほとんど何も保持しない",
+            ),
+        )
     else:
-        why = "a pretrained model has its own shape"
+        why = both("a pretrained model has its own shape", "事前学習済みモデルの形は決まっている")
         yield from ((f"model.{key}", why) for key in ("family", "width", "layers", "attention_heads", "dropout"))
         if facts.family == "encoder-decoder":
-            yield "model.template", "an encoder-decoder has no turns"
+            yield "model.template", both("an encoder-decoder has no turns", "encoder-decoder に会話の番はない")
         if config.model.new_tokens == "none":
-            yield "model.new_token_init", "no token is added (model.new_tokens = 'none')"
+            yield (
+                "model.new_token_init",
+                both(
+                    "no token is added (model.new_tokens = 'none')", "トークンを追加しない（model.new_tokens = 'none'）"
+                ),
+            )
     if config.model.adaptation == "full":
-        yield from ((f"model.{key}", "all weights are trained (model.adaptation = 'full')") for key in _LORA)
-        yield "model.merge", "there is no adapter to be merged"
+        yield from (
+            (
+                f"model.{key}",
+                both(
+                    "all weights are trained (model.adaptation = 'full')",
+                    "すべての重みを学習する（model.adaptation = 'full'）",
+                ),
+            )
+            for key in _LORA
+        )
+        yield "model.merge", both("there is no adapter to be merged", "統合するアダプタがない")
     if facts.head != "set":
-        yield "model.label_init", "only a head for sets has a weight for each label"
+        yield (
+            "model.label_init",
+            both(
+                "only a head for sets has a weight for each label", "ラベルごとの重みを持つのは集合用のヘッドだけである"
+            ),
+        )
 
 
 def _of_training(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
     how = config.train
     if how.loss != "focal":
-        yield "train.focal_gamma", f"the loss is '{how.loss}'"
+        yield "train.focal_gamma", both(f"the loss is '{how.loss}'", f"損失は '{how.loss}' である")
     if how.loss != "class-balanced":
-        yield "train.class_balance_beta", f"the loss is '{how.loss}'"
+        yield "train.class_balance_beta", both(f"the loss is '{how.loss}'", f"損失は '{how.loss}' である")
     if facts.head == "set":
-        yield "train.label_smoothing", "smoothing is for tokens, and this head scores sets"
-        yield "train.label_order", "a set has no order"
+        yield (
+            "train.label_smoothing",
+            both(
+                "smoothing is for tokens, and this head scores sets",
+                "平滑化はトークンのためのものであり、このヘッドは集合を採点する",
+            ),
+        )
+        yield "train.label_order", both("a set has no order", "集合に順序はない")
     elif how.loss != "cross-entropy":
-        yield "train.label_smoothing", f"the loss is '{how.loss}'"
+        yield "train.label_smoothing", both(f"the loss is '{how.loss}'", f"損失は '{how.loss}' である")
     if not facts.labels:
-        yield "train.label_order", "the answers are no labels"
-        yield "train.on_collapse", "the answers are no labels"
+        yield "train.label_order", both("the answers are no labels", "回答はラベルではない")
+        yield "train.on_collapse", both("the answers are no labels", "回答はラベルではない")
     if not facts.dev:
-        yield from ((f"train.{key}", "there is no dev set") for key in ("patience", "dev_items"))
+        yield from (
+            (f"train.{key}", both("there is no dev set", "検証の行がない")) for key in ("patience", "dev_items")
+        )
     if not how.guards:
-        yield "train.on_collapse", "the guards are off (train.guards = false)"
+        yield (
+            "train.on_collapse",
+            both("the guards are off (train.guards = false)", "監視を切ってある（train.guards = false）"),
+        )
 
 
 def _of_decoding(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
@@ -104,8 +147,14 @@ def _of_decoding(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
     if facts.head == "set":
         return  # its decoding has settings of its own
     if how.method not in ("beam",):
-        yield "decode.beams", f"the method is '{how.method}'"
+        yield "decode.beams", both(f"the method is '{how.method}'", f"方法は '{how.method}' である")
     if how.method not in ("sample", "best-expected"):
-        yield from ((f"decode.{key}", f"the method is '{how.method}'") for key in ("temperature", *_SAMPLED))
+        yield from (
+            (f"decode.{key}", both(f"the method is '{how.method}'", f"方法は '{how.method}' である"))
+            for key in ("temperature", *_SAMPLED)
+        )
     if how.method != "best-expected":
-        yield from ((f"decode.{key}", f"the method is '{how.method}'") for key in ("samples", "objective"))
+        yield from (
+            (f"decode.{key}", both(f"the method is '{how.method}'", f"方法は '{how.method}' である"))
+            for key in ("samples", "objective")
+        )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from terakoya.models.model import Model
 from terakoya.records import Finding
+from terakoya.tongue import both, japanese
 from terakoya.training.diagnosis import FAR_ROW
 from terakoya.training.lesson import Lesson
 from terakoya.training.preflight.schedule import rate_findings
@@ -56,16 +57,30 @@ def _too_short_a_way(lesson: Lesson, new: int, table: Tensor) -> Iterator[Findin
     yield Finding(
         "new-embeddings",
         "warn",
-        f"too few steps at this rate for {new} new embeddings: in {figures['steps']:.0f} steps a weight comes "
-        f"{far:.2g} far at most, and these rows, which begin {_BEGIN[init]}, have a spread of {spread:.2g}. They stay "
-        "what they are",
+        both(
+            f"too few steps at this rate for {new} new embeddings: in {figures['steps']:.0f} steps a weight comes "
+            f"{far:.2g} far at most, and these rows, which begin {_BEGIN[init]}, have a spread of {spread:.2g}. "
+            "They stay "
+            "what they are",
+            f"この学習率では{new}個の新しい埋め込みに対してステップが足りない："
+            f"{figures['steps']:.0f}ステップで重みが動ける距離は最大 {far:.2g} で、"
+            f"{japanese(_BEGIN[init])}始まるこれらの行の広がりは {spread:.2g} である。"
+            "ほぼ元のまま残る",
+        ),
         where="train.learning_rate",
-        do="Raise train.epochs or train.learning_rate, and set model.new_token_init = 'meaning'.",
+        do=both(
+            "Raise train.epochs or train.learning_rate, and set model.new_token_init = 'meaning'.",
+            "train.epochs か train.learning_rate を上げ、model.new_token_init = 'meaning' とすること。",
+        ),
         figures=figures,
     )
 
 
-_BEGIN = {"random": "at random", "mean": "as one mean for all", "meaning": "with the meaning of their names"}
+_BEGIN = {
+    "random": both("at random", "無作為な値から"),
+    "mean": both("as one mean for all", "共通の平均から"),
+    "meaning": both("with the meaning of their names", "名前の意味から"),
+}
 
 
 def _broken_rows(model: Model, name: str, table: Tensor) -> Iterator[Finding]:
@@ -82,9 +97,17 @@ def _broken_rows(model: Model, name: str, table: Tensor) -> Iterator[Finding]:
     yield Finding(
         "embeddings",
         "stop",
-        f"{len(bad)} of the {len(table):,} rows of {name} are not finite or {FAR_ROW:g} times as long as the others: "
-        f"{told}",
+        both(
+            f"{len(bad)} of the {len(table):,} rows of {name} are not finite or {FAR_ROW:g} times as long as "
+            "the others: "
+            f"{told}",
+            f"{name} の{len(table):,}行のうち{len(bad)}行が、有限でないか、他の{FAR_ROW:g}倍の長さである：{told}",
+        ),
         where="model",
-        do="For new tokens set model.new_token_init = 'meaning'; else load the checkpoint again from its source.",
+        do=both(
+            "For new tokens set model.new_token_init = 'meaning'; else load the checkpoint again from its source.",
+            "新しいトークンには model.new_token_init = 'meaning' とし、"
+            "そうでなければ元からチェックポイントを読み直すこと。",
+        ),
         figures={"rows": float(len(bad))},
     )

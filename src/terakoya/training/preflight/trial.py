@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from terakoya.models.model import Model, Outputs, Pair
 from terakoya.records import Finding
+from terakoya.tongue import both, japanese
 from terakoya.training import oom
 from terakoya.training.losses import loss_for, plain
 from terakoya.training.numeric import first_bad_module
@@ -120,12 +121,23 @@ def trial_findings(look: Look, trial: Trial) -> Iterator[Finding]:
         return  # told where memory is told
     if trial.targets == 0:
         yield Finding(
-            "masks", "stop", "nothing is learnt: the mask leaves no target in the longest batch", where="train",
-            do="Look at the learnt tokens: --show-tokens.",
-        )  # fmt: skip
+            "masks",
+            "stop",
+            both(
+                "nothing is learnt: the mask leaves no target in the longest batch",
+                "何も学習しない：マスクのため、最も長いバッチに学習対象が残らない",
+            ),
+            where="train",
+            do=both("Look at the learnt tokens: --show-tokens.", "学習するトークンを見ること：--show-tokens。"),
+        )
         return
     if trial.sloped == 0 and trial.finite:
-        yield Finding("masks", "stop", "no weight gets a gradient: nothing would change", do="Look at the loss.")
+        yield Finding(
+            "masks",
+            "stop",
+            both("no weight gets a gradient: nothing would change", "勾配を受ける重みがない：何も変わらない"),
+            do=both("Look at the loss.", "損失の設定を見ること。"),
+        )
     yield from _masks(look.worst, trial)
     yield from _first_loss(trial)
 
@@ -137,44 +149,85 @@ def _masks(pairs: tuple[Pair, ...], trial: Trial) -> Iterator[Finding]:
     wanted = Counter(pair.written for pair in pairs)
     strange, missing = trial.learnt - wanted, wanted - trial.learnt
     if not strange and not missing:
-        answers = f"the loss is taken over {trial.targets} tokens of {trial.rows} rows: their answers and ends"
+        answers = both(
+            f"the loss is taken over {trial.targets} tokens of {trial.rows} rows: their answers and ends",
+            f"損失は{trial.rows}行の{trial.targets}トークンについて取る：回答とその終わりである",
+        )
         yield Finding("masks", "note", answers, figures={"targets": float(trial.targets)})
         return
     yield Finding(
         "masks",
         "stop",
-        f"the learnt tokens read back are not the answers: {_some(strange)} in place of {_some(missing)}",
+        both(
+            f"the learnt tokens read back are not the answers: {_some(strange)} in place of {_some(missing)}",
+            f"学習するトークンを読み戻すと回答と違う：{_some(missing)} の代わりに {_some(strange)}",
+        ),
         where="train",
-        do="A tokenizer that loses text, an end that is cut, filling or prompt in the loss: look at --show-tokens.",
+        do=both(
+            "A tokenizer that loses text, an end that is cut, filling or prompt in the loss: look at --show-tokens.",
+            "トークナイザが文字を失う、終わりが切れている、"
+            "詰め物やプロンプトが損失に入っている：--show-tokens で見ること。",
+        ),
         figures={"wrong": float(strange.total()), "missing": float(missing.total())},
     )
 
 
 def _some(texts: Counter[str]) -> str:
-    return ", ".join(repr(text[:30]) for text in list(texts)[:3]) or "nothing"
+    return ", ".join(repr(text[:30]) for text in list(texts)[:3]) or both("nothing", "（なし）")
 
 
 def _first_loss(trial: Trial) -> Iterator[Finding]:
     """An untrained model guesses evenly: its first loss is near ln V. Far above it, something is broken at step 0."""
     if not trial.finite:
-        place = f" (first in module {trial.module})" if trial.module else ""
-        what = f"loss or gradient of the first step is not finite{place}"
-        yield Finding("first-loss", "stop", what, do="Load the weights again; in half precision take float32.")
+        place = (
+            both(f" (first in module {trial.module})", f"（最初に起きたモジュールは {trial.module}）")
+            if trial.module
+            else ""
+        )
+        what = both(
+            f"loss or gradient of the first step is not finite{place}",
+            f"最初のステップの損失か勾配が有限でない{japanese(place)}",
+        )
+        yield Finding(
+            "first-loss",
+            "stop",
+            what,
+            do=both(
+                "Load the weights again; in half precision take float32.",
+                "重みを読み直すこと。半精度なら float32 にすること。",
+            ),
+        )
         return
     if not trial.choices:
         return
     even = math.log(trial.choices)
     figures = {"first_loss": trial.plain, "even_guess": even}
     if trial.plain <= _ABOVE * even + _NATS:
-        yield Finding("first-loss", "note", f"{trial.plain:.2f}; an even guess gives {even:.2f}", figures=figures)
+        yield Finding(
+            "first-loss",
+            "note",
+            both(
+                f"{trial.plain:.2f}; an even guess gives {even:.2f}",
+                f"{trial.plain:.2f}、均等な当て推量では {even:.2f}",
+            ),
+            figures=figures,
+        )
         return
     yield Finding(
         "first-loss",
         "warn",
-        f"the first loss is {trial.plain:.2f} where an even guess among {trial.choices:,} tokens gives {even:.2f}: "
-        "embeddings or head are broken before the first step",
+        both(
+            f"the first loss is {trial.plain:.2f} where an even guess among {trial.choices:,} tokens gives {even:.2f}: "
+            "embeddings or head are broken before the first step",
+            f"最初の損失が {trial.plain:.2f} で、{trial.choices:,}トークンからの均等な当て推量"
+            f"では {even:.2f} である：最初のステップの前に埋め込みかヘッドが壊れている",
+        ),
         where="model",
-        do="For new tokens set model.new_token_init = 'meaning'; else see whether tokenizer and weights fit.",
+        do=both(
+            "For new tokens set model.new_token_init = 'meaning'; else see whether tokenizer and weights fit.",
+            "新しいトークンには model.new_token_init = 'meaning' とし、"
+            "そうでなければトークナイザと重みが合うか確かめること。",
+        ),
         figures=figures,
     )
 
