@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from terakoya.errors import ConfigError, nearest
+from terakoya.tongue import both, japanese, joined
 
 Auto = Literal["auto"]
 
@@ -198,13 +199,19 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise ConfigError("there is no such config", where=str(path)) from error
+        raise ConfigError(both("there is no such config", "その設定ファイルはない"), where=str(path)) from error
     except IsADirectoryError as error:
-        raise ConfigError("this is a folder, not a config", where=str(path)) from error
+        raise ConfigError(
+            both("this is a folder, not a config", "これはフォルダであり、設定ファイルではない"), where=str(path)
+        ) from error
     except PermissionError as error:
-        raise ConfigError("this file may not be read", where=str(path)) from error
+        raise ConfigError(both("this file may not be read", "このファイルを読む権限がない"), where=str(path)) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"not UTF-8 (byte {error.start})", where=str(path), do="Save the config as UTF-8.") from error
+        raise ConfigError(
+            both(f"not UTF-8 (byte {error.start})", f"UTF-8 ではない（{error.start}バイト目）"),
+            where=str(path),
+            do=both("Save the config as UTF-8.", "設定ファイルを UTF-8 で保存すること。"),
+        ) from error
     return parse_config(text, where=str(path), overrides=overrides)
 
 
@@ -212,7 +219,11 @@ def parse_config(text: str, *, where: str = "config", overrides: Sequence[str] =
     try:
         values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"not valid TOML: {error}", where=where, do="Mend the line named above.") from error
+        raise ConfigError(
+            both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"),
+            where=where,
+            do=both("Mend the line named above.", "上に示された行を直すこと。"),
+        ) from error
     for override in overrides:
         values = _overlaid(values, override)
     return make_config(values, where=where)
@@ -228,7 +239,7 @@ def make_config(values: Mapping[str, Any], *, where: str = "config") -> Config:
         return Config.model_validate(_tuples(values))
     except ValidationError as error:
         faults = sorted({_fault(dict(item), where) for item in error.errors()})
-        raise ConfigError("\n".join(faults)) from error
+        raise ConfigError(joined("\n", faults)) from error
 
 
 def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
@@ -271,9 +282,12 @@ def _overlaid(values: Mapping[str, Any], override: str) -> dict[str, Any]:
     path = key.strip().split(".")
     if not equals or not all(path) or len(path) > 3:
         raise ConfigError(
-            f"'{override}' is no setting",
+            both(f"'{override}' is no setting", f"'{override}' は設定ではない"),
             where="--set",
-            do="Write --set section.key=value, as in --set train.steps=100.",
+            do=both(
+                "Write --set section.key=value, as in --set train.steps=100.",
+                "--set section.key=value の形で書くこと。例：--set train.steps=100。",
+            ),
         )
     merged = {name: dict(item) if isinstance(item, dict) else item for name, item in values.items()}
     if isinstance(merged.get("task"), str):
@@ -282,7 +296,11 @@ def _overlaid(values: Mapping[str, Any], override: str) -> dict[str, Any]:
     for name in path[:-1]:
         inner = place.setdefault(name, {})
         if not isinstance(inner, dict):
-            raise ConfigError(f"'{name}' is no section", where="--set", do="Write --set section.key=value.")
+            raise ConfigError(
+                both(f"'{name}' is no section", f"'{name}' というセクションはない"),
+                where="--set",
+                do=both("Write --set section.key=value.", "--set section.key=value の形で書くこと。"),
+            )
         place[name] = place = dict(inner)
     place[path[-1]] = _value(text, path)
     return merged
@@ -316,12 +334,47 @@ def _fault(error: dict[str, Any], where: str) -> str:
     )
     spot = f"{where}[{section}]" if section else where
     if error["type"] == "extra_forbidden":
-        return f"{spot}: unknown key '{key}'\n{nearest(key, _keys_of(section))}"
+        unknown = both(f"{spot}: unknown key '{key}'\n", f"{spot}: 知らないキー '{key}'\n")
+        return unknown + nearest(key, _keys_of(section))
     got = error.get("input")
     message = str(error["msg"]).removeprefix("Value error, ")
     choices = _choices_of(section, key)
-    hint = f"\n{nearest(str(got), choices)}" if choices and isinstance(got, str) else ""
-    return f"{spot}: '{key}' cannot be {got!r}: {message[:1].lower()}{message[1:]}{hint}"
+    hint = "\n" + nearest(str(got), choices) if choices and isinstance(got, str) else ""
+    return both(
+        f"{spot}: '{key}' cannot be {got!r}: {message[:1].lower()}{message[1:]}{hint}",
+        f"{spot}: '{key}' を {got!r} にはできない：{_why(error)}{japanese(hint)}",
+    )
+
+
+# What pydantic asks for, by its type of error; `{…}` is filled from the error's own facts.
+_WANTED = {
+    "literal_error": "{expected} のいずれかでなければならない",
+    "int_type": "整数でなければならない",
+    "int_parsing": "整数でなければならない",
+    "int_from_float": "整数でなければならない",
+    "float_type": "数でなければならない",
+    "float_parsing": "数でなければならない",
+    "string_type": "文字列でなければならない",
+    "bool_type": "true か false でなければならない",
+    "bool_parsing": "true か false でなければならない",
+    "tuple_type": "並び [ … ] でなければならない",
+    "dict_type": "表でなければならない",
+    "model_type": "表でなければならない",
+    "greater_than": "{gt} より大きくなければならない",
+    "greater_than_equal": "{ge} 以上でなければならない",
+    "less_than": "{lt} より小さくなければならない",
+    "less_than_equal": "{le} 以下でなければならない",
+    "finite_number": "有限の数でなければならない",
+}
+
+
+def _why(error: Mapping[str, Any]) -> str:
+    """What is asked for, in Japanese; in pydantic's own words where it is rare."""
+    context = {
+        name: str(value).replace(" or ", "、").replace(", ", "、") for name, value in error.get("ctx", {}).items()
+    }
+    said = japanese(str(error.get("ctx", {}).get("error", error["msg"])))
+    return _WANTED[error["type"]].format(**context) if error["type"] in _WANTED else said
 
 
 def _keys_of(section: str) -> list[str]:

@@ -9,6 +9,7 @@ from terakoya.errors import DataError
 from terakoya.files.delimited import read_delimited, write_rows
 from terakoya.files.opening import MAX_CELL, encoding_of, refuse_archives
 from terakoya.files.rows import Row, columns
+from terakoya.tongue import both
 
 __all__ = ["MAX_CELL", "Row", "columns", "encoding_of", "read_rows", "read_table", "write_rows"]
 
@@ -47,7 +48,11 @@ def read_rows(path: Path, *, encoding: str = "", wanted: Sequence[str] = ()) -> 
     else:
         refuse_archives(path)
         raise DataError(
-            f"'{path.suffix}' is no table that Terakoya reads",
+            both(f"'{path.suffix}' is no table that Terakoya reads", f"'{path.suffix}' は Terakoya が読める表ではない"),
             where=str(path),
-            do='Bring .csv, .tsv, .jsonl or .parquet, or two plain texts as "source.txt|target.txt".',
+            do=both(
+                'Bring .csv, .tsv, .jsonl or .parquet, or two plain texts as "source.txt|target.txt".',
+                ".csv、.tsv、.jsonl、.parquet のいずれかにするか、"
+                '二つのテキストを "source.txt|target.txt" として指定すること。',
+            ),
         )

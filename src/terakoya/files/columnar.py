@@ -10,6 +10,7 @@ from terakoya.errors import DataError, need
 from terakoya.files.jsonl import read_checked
 from terakoya.files.opening import opened
 from terakoya.files.rows import Row
+from terakoya.tongue import both
 
 _BATCH = 20_000  # rows held at once
 
@@ -18,7 +19,11 @@ def read_parquet(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
     """Rows of a Parquet file, streamed; the line is the number of the row."""
     with opened(path) as file:
         if file.read(4) != b"PAR1":
-            raise DataError("this is no Parquet file", where=str(path), do="Check the file, or write it again.")
+            raise DataError(
+                both("this is no Parquet file", "これは Parquet ファイルではない"),
+                where=str(path),
+                do=both("Check the file, or write it again.", "ファイルを確かめるか、書き直すこと。"),
+            )
     polars = need("polars", extra="tables")
     try:
         table = polars.scan_parquet(path)
@@ -27,7 +32,11 @@ def read_parquet(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
             _refuse_float(name, schema.get(name) in (polars.Float32, polars.Float64), str(path))
         yield from read_checked(_slices(table), str(path))
     except polars.exceptions.PolarsError as error:
-        raise DataError(f"not a readable Parquet file: {error}", where=str(path), do="Write it again.") from error
+        raise DataError(
+            both(f"not a readable Parquet file: {error}", f"Parquet ファイルとして読めない：{error}"),
+            where=str(path),
+            do=both("Write it again.", "書き直すこと。"),
+        ) from error
 
 
 def _slices(table: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -57,10 +66,18 @@ def read_hub(name: str, wanted: Sequence[str]) -> Iterator[Row]:
         yield from read_checked(values, f"hub:{name}")
     except (OSError, ValueError, LookupError) as error:  # what the package raises: not found, offline, no such split
         raise DataError(
-            f"the data set '{repository}' (part '{part or 'train'}') could not be had from the Hugging Face Hub: "
-            f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            both(
+                f"the data set '{repository}' (part '{part or 'train'}') could not be had from the Hugging Face Hub: "
+                f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+                f"データセット '{repository}'（'{part or 'train'}' の部分）を Hugging Face Hub か"
+                "ら取得できない："
+                f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            ),
             where=f"hub:{name}",
-            do="Check the name and the connection; or download the file by hand and name it in task.data.",
+            do=both(
+                "Check the name and the connection; or download the file by hand and name it in task.data.",
+                "名前と接続を確かめるか、手でダウンロードして task.data に指定すること。",
+            ),
         ) from error
 
 
@@ -82,9 +99,15 @@ def _as_text(library: Any, repository: str, part: str) -> Any:
 def _refuse_float(name: str, is_float: bool, where: str) -> None:
     if is_float:
         raise DataError(
-            f"the column '{name}' holds floating-point numbers, which have lost their spelling (1 and 1.0 are one)",
+            both(
+                f"the column '{name}' holds floating-point numbers, which have lost their spelling (1 and 1.0 are one)",
+                f"列 '{name}' は浮動小数点数で、元の書き方が失われている（1 と 1.0 の区別がない）",
+            ),
             where=where,
-            do="Write the column as text, and name that file.",
+            do=both(
+                "Write the column as text, and name that file.",
+                "その列を文字列として書き出し、そのファイルを指定すること。",
+            ),
         )
 
 

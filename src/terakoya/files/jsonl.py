@@ -11,6 +11,7 @@ from terakoya.errors import DataError
 from terakoya.files.opening import lines, opened_text
 from terakoya.files.rows import Faults, Row
 from terakoya.records import Turn
+from terakoya.tongue import both
 
 _ROLES = ("system", "user", "assistant")
 
@@ -20,7 +21,13 @@ class _Fault(Exception):
 
 
 def read_jsonl(path: Path, encoding: str) -> Iterator[Row]:
-    faults = Faults("lines that are no rows", 'Write one JSON object a line, like {"source": "…", "target": "…"}.')
+    faults = Faults(
+        both("lines that are no rows", "行として読めないもの"),
+        both(
+            'Write one JSON object a line, like {"source": "…", "target": "…"}.',
+            '一行に一つの JSON オブジェクトを書くこと。例：{"source": "…", "target": "…"}。',
+        ),
+    )
     some = False
     with opened_text(path, encoding) as file:
         for line, text in enumerate(lines(file, path), 1):
@@ -30,13 +37,17 @@ def read_jsonl(path: Path, encoding: str) -> Iterator[Row]:
             try:
                 row = as_row(_parsed(text), line)
             except _Fault as fault:
-                faults.add(line, str(fault))
+                faults.add(line, fault.args[0])
                 continue
             if not faults.count:
                 yield row
     faults.refuse(str(path))
     if not some:
-        raise DataError("the file is empty", where=str(path), do="Bring at least one row.")
+        raise DataError(
+            both("the file is empty", "ファイルが空である"),
+            where=str(path),
+            do=both("Bring at least one row.", "一行以上用意すること。"),
+        )
 
 
 def _parsed(text: str) -> Mapping[str, Any]:
@@ -44,11 +55,16 @@ def _parsed(text: str) -> Mapping[str, Any]:
         # Numbers stay as they are spelt: 1.0 must not become 1, nor 007 pass unnoticed.
         value = json.loads(text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
-        raise _Fault(f"not valid JSON ({error.msg}, character {error.pos + 1})") from error
+        raise _Fault(
+            both(
+                f"not valid JSON ({error.msg}, character {error.pos + 1})",
+                f"正しい JSON ではない（{error.msg}、{error.pos + 1}文字目）",
+            )
+        ) from error
     except RecursionError as error:
-        raise _Fault("nested too deeply") from error
+        raise _Fault(both("nested too deeply", "入れ子が深すぎる")) from error
     if not isinstance(value, dict):
-        raise _Fault("no JSON object")
+        raise _Fault(both("no JSON object", "JSON オブジェクトではない"))
     if "\\u" in text:
         _refuse_surrogates(value)
     return value
@@ -58,7 +74,12 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _Fault(f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice")
+        raise _Fault(
+            both(
+                f"the key {next(name for name in names if names.count(name) > 1)!r} stands twice",
+                f"キー {next(name for name in names if names.count(name) > 1)!r} が二度ある",
+            )
+        )
     return found
 
 
@@ -67,7 +88,12 @@ def _refuse_surrogates(value: Any) -> None:
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise _Fault(f"a lone surrogate ({error.object[error.start]!r}), half of a character") from error
+        raise _Fault(
+            both(
+                f"a lone surrogate ({error.object[error.start]!r}), half of a character",
+                f"対にならないサロゲート（{error.object[error.start]!r}）、文字の半分である",
+            )
+        ) from error
 
 
 def as_row(value: Mapping[str, Any], line: int) -> Row:
@@ -95,31 +121,43 @@ def _chat(messages: Sequence[Any]) -> tuple[tuple[Turn, ...], str, str]:
     """What was said before, the last user turn, and the answer to it."""
     said = [_turn(message) for message in messages]
     if len(said) < 2 or said[-1].role != "assistant" or said[-2].role != "user":
-        raise _Fault("a chat must end with a user's turn and the assistant's answer")
+        raise _Fault(
+            both(
+                "a chat must end with a user's turn and the assistant's answer",
+                "会話は、利用者の発言とアシスタントの回答で終わらなければならない",
+            )
+        )
     return tuple(said[:-2]), said[-2].content, said[-1].content
 
 
 def _turn(message: Any) -> Turn:
     if not isinstance(message, dict) or message.get("role") not in _ROLES:
-        raise _Fault(f"a message needs a role ({', '.join(_ROLES)}) and a content")
+        raise _Fault(
+            both(
+                f"a message needs a role ({', '.join(_ROLES)}) and a content",
+                f"メッセージには role（{', '.join(_ROLES)}）と content が必要である",
+            )
+        )
     content = message.get("content")
     if isinstance(content, list):  # content in parts, as some servers write it
         if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
-            raise _Fault("a message holds something other than text")
+            raise _Fault(both("a message holds something other than text", "メッセージに文字以外のものがある"))
         content = "".join(part["text"] for part in content)
     if not isinstance(content, str):
-        raise _Fault("a message has no text")
+        raise _Fault(both("a message has no text", "メッセージに文字がない"))
     return Turn(str(message["role"]), content)
 
 
 def read_checked(values: Iterator[tuple[int, Mapping[str, Any]]], where: str) -> Iterator[Row]:
     """Rows from plain values that another reader brought (Parquet, the Hub), under the same rules."""
-    faults = Faults("rows that cannot be read", "Mend them, or leave them out.")
+    faults = Faults(
+        both("rows that cannot be read", "読めない行"), both("Mend them, or leave them out.", "直すか、外すこと。")
+    )
     for line, value in values:
         try:
             row = as_row(value, line)
         except _Fault as fault:
-            faults.add(line, str(fault))
+            faults.add(line, fault.args[0])
             continue
         if not faults.count:
             yield row

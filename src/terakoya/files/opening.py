@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from terakoya.errors import DataError
+from terakoya.tongue import both, japanese
 
 MAX_CELL = 16 * 1024 * 1024  # characters; a longer cell is a broken quote, not text to teach
 _CHUNK = 1 << 20
@@ -25,14 +26,14 @@ _BOMS = (
 )
 _GUESSES = ("utf-8", "cp932", "euc_jp", "iso2022_jp", "utf-16-le", "utf-16-be")
 _MAGIC = (
-    (b"PK\x03\x04", "a zip archive or an Excel workbook"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"BZh", "a bzip2 archive"),
-    (b"\xfd7zXZ", "an xz archive"),
-    (b"7z\xbc\xaf", "a 7-zip archive"),
-    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
-    (b"SQLite format 3", "a database"),
+    (b"PK\x03\x04", both("a zip archive or an Excel workbook", "zip アーカイブか Excel ブック")),
+    (b"\xd0\xcf\x11\xe0", both("an old Excel workbook", "古い Excel ブック")),
+    (b"\x1f\x8b", both("a gzip archive", "gzip アーカイブ")),
+    (b"BZh", both("a bzip2 archive", "bzip2 アーカイブ")),
+    (b"\xfd7zXZ", both("an xz archive", "xz アーカイブ")),
+    (b"7z\xbc\xaf", both("a 7-zip archive", "7-zip アーカイブ")),
+    (b"\x28\xb5\x2f\xfd", both("a zstd archive", "zstd アーカイブ")),
+    (b"SQLite format 3", both("a database", "データベース")),
 )
 _ARCHIVES = frozenset([".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar", ".zst"])
 
@@ -47,17 +48,38 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
 def _open(path: Path) -> io.BufferedReader:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            kind = "a folder" if path.is_dir() else "a pipe, socket or device"
-            raise DataError(f"this is {kind}, not a file", where=str(path), do="Name a regular file.")
+            kind = (
+                both("a folder", "フォルダ")
+                if path.is_dir()
+                else both("a pipe, socket or device", "パイプ・ソケット・デバイスのいずれか")
+            )
+            raise DataError(
+                both(f"this is {kind}, not a file", f"これは{japanese(kind)}であり、ファイルではない"),
+                where=str(path),
+                do=both("Name a regular file.", "通常のファイルを指定すること。"),
+            )
         return path.open("rb")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise DataError(
-            "there is no such file", where=str(path), do="Check the path; it is relative to the config."
+            both("there is no such file", "そのファイルはない"),
+            where=str(path),
+            do=both(
+                "Check the path; it is relative to the config.",
+                "パスを確かめること。設定ファイルからの相対パスである。",
+            ),
         ) from error
     except PermissionError as error:
-        raise DataError("this file may not be read", where=str(path), do="Check its permissions.") from error
+        raise DataError(
+            both("this file may not be read", "このファイルを読む権限がない"),
+            where=str(path),
+            do=both("Check its permissions.", "権限を確かめること。"),
+        ) from error
     except (ValueError, OSError) as error:  # NUL in a path, a name too long, a loop of links
-        raise DataError(f"this cannot be opened: {error}", where=repr(str(path)), do="Check the path.") from error
+        raise DataError(
+            both(f"this cannot be opened: {error}", f"開けない：{error}"),
+            where=repr(str(path)),
+            do=both("Check the path.", "パスを確かめること。"),
+        ) from error
 
 
 def refuse_archives(path: Path) -> None:
@@ -66,8 +88,19 @@ def refuse_archives(path: Path) -> None:
         head = file.read(16)
     kind = next((says for magic, says in _MAGIC if head.startswith(magic)), "")
     if kind or path.suffix.lower() in _ARCHIVES:
-        do = "Save the sheet as CSV (UTF-8)." if "Excel" in kind else "Unpack it, and name the table inside."
-        raise DataError(f"this is {kind or 'an archive'}, not a table", where=str(path), do=do)
+        do = (
+            both("Save the sheet as CSV (UTF-8).", "シートを CSV（UTF-8）で保存すること。")
+            if "Excel" in kind
+            else both("Unpack it, and name the table inside.", "展開して、中の表を指定すること。")
+        )
+        raise DataError(
+            both(
+                f"this is {kind or 'an archive'}, not a table",
+                f"これは{japanese(kind) or 'アーカイブ'}であり、表ではない",
+            ),
+            where=str(path),
+            do=do,
+        )
 
 
 def encoding_of(path: Path, stated: str = "") -> str:
@@ -82,7 +115,9 @@ def encoding_of(path: Path, stated: str = "") -> str:
         name = codecs.lookup(stated).name
     except LookupError as error:
         raise DataError(
-            f"'{stated}' is no encoding of text", where=str(path), do="Try utf-8, cp932 (Shift_JIS) or euc_jp."
+            both(f"'{stated}' is no encoding of text", f"'{stated}' という文字コードはない"),
+            where=str(path),
+            do=both("Try utf-8, cp932 (Shift_JIS) or euc_jp.", "utf-8、cp932（Shift_JIS）、euc_jp などを試すこと。"),
         ) from error
     # A BOM of the family that was stated is a BOM, not the first letter of the header.
     return marked if marked.removesuffix("-sig") == name.removesuffix("-le").removesuffix("-be") else name
@@ -102,7 +137,9 @@ def opened_text(path: Path, encoding: str = "") -> Iterator[io.TextIOWrapper]:
             raise _undecodable(path, name, error) from error
         if _state(raw) != before or _now(path) != before:
             raise DataError(
-                "the file changed while it was read", where=str(path), do="Read it again when nobody writes to it."
+                both("the file changed while it was read", "読んでいる間にファイルが変わった"),
+                where=str(path),
+                do=both("Read it again when nobody writes to it.", "誰も書き込んでいないときに読み直すこと。"),
             )
 
 
@@ -113,16 +150,29 @@ def lines(file: io.TextIOWrapper, path: Path) -> Iterator[str]:
         number += 1
         if len(line) > MAX_CELL:
             raise DataError(
-                f"a line longer than {MAX_CELL} characters",
-                where=f"{path}, line {number}",
-                do="Is it a table? Break the line up, or mend an unclosed quote.",
+                both(f"a line longer than {MAX_CELL} characters", f"{MAX_CELL}文字より長い行がある"),
+                where=both(f"{path}, line {number}", f"{path}、{number}行目"),
+                do=both(
+                    "Is it a table? Break the line up, or mend an unclosed quote.",
+                    "これは表か。行を分けるか、閉じていない引用符を直すこと。",
+                ),
             )
         if "\0" in line or ("\x1b$" in line and _ISO_2022.search(line)):
-            mark = "the character NUL" if "\0" in line else "an escape of ISO-2022-JP"
+            mark = (
+                both("the character NUL", "NUL 文字")
+                if "\0" in line
+                else both("an escape of ISO-2022-JP", "ISO-2022-JP のエスケープ")
+            )
             raise DataError(
-                f"{mark} stands in the text{_hint(path, file.encoding)}",
-                where=f"{path}, line {number}",
-                do="Take it out, or say which encoding the file has, with task.encoding (or --encoding).",
+                both(
+                    f"{mark} stands in the text{_hint(path, file.encoding)}",
+                    f"本文に{japanese(mark)}がある{japanese(_hint(path, file.encoding))}",
+                ),
+                where=both(f"{path}, line {number}", f"{path}、{number}行目"),
+                do=both(
+                    "Take it out, or say which encoding the file has, with task.encoding (or --encoding).",
+                    "取り除くか、ファイルの文字コードを task.encoding（または --encoding）で指定すること。",
+                ),
             )
         yield line
 
@@ -142,16 +192,26 @@ def _now(path: Path) -> tuple[int, int, int]:
 
 def _undecodable(path: Path, name: str, error: UnicodeError) -> DataError:
     offset = _first_fault(path, name)
+    at = offset if offset is not None else "?"
     where = f" {offset}" if offset is not None else ""
     byte = f" ({error.object[error.start]:#04x})" if isinstance(error, UnicodeDecodeError) else ""
     fitting = fitting_encodings(path, but=name)
     do = (
-        f'Say which encoding it is: task.encoding = "{fitting[0]}" (or --encoding {fitting[0]}).'
+        both(
+            f'Say which encoding it is: task.encoding = "{fitting[0]}" (or --encoding {fitting[0]}).',
+            f'文字コードを指定すること：task.encoding = "{fitting[0]}"（または --encoding {fitting[0]}）。',
+        )
         if fitting
-        else "No encoding that Terakoya knows reads the whole file: save it again as UTF-8."
+        else both(
+            "No encoding that Terakoya knows reads the whole file: save it again as UTF-8.",
+            "Terakoya の知るどの文字コードでも全体は読めない：UTF-8 で保存し直すこと。",
+        )
     )
     return DataError(
-        f"not {name}: byte{where}{byte} cannot be read{_reads_as(fitting)}",
+        both(
+            f"not {name}: byte{where}{byte} cannot be read{_reads_as(fitting)}",
+            f"{name} ではない：{at}バイト目{byte}が読めない{japanese(_reads_as(fitting))}",
+        ),
         where=str(path),
         do=do,
     )
@@ -197,7 +257,14 @@ def _japanese(path: Path, name: str) -> float:
 
 
 def _reads_as(fitting: list[str]) -> str:
-    return f"; the whole file reads as {' or '.join(fitting)}" if fitting else ""
+    return (
+        both(
+            f"; the whole file reads as {' or '.join(fitting)}",
+            f"。ファイル全体は {' または '.join(fitting)} として読める",
+        )
+        if fitting
+        else ""
+    )
 
 
 def _hint(path: Path, name: str) -> str:

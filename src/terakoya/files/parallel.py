@@ -9,6 +9,7 @@ from pathlib import Path
 from terakoya.errors import DataError
 from terakoya.files.opening import lines, opened_text
 from terakoya.files.rows import Row
+from terakoya.tongue import both
 
 
 def read_parallel(source: Path, target: Path, encoding: str) -> Iterator[Row]:
@@ -22,14 +23,24 @@ def read_parallel(source: Path, target: Path, encoding: str) -> Iterator[Row]:
                 short = source if left is None else target
                 longer = number + sum(1 for _ in pairs)
                 raise DataError(
-                    f"{short.name} has {number - 1} lines and the other file {longer}",
+                    both(
+                        f"{short.name} has {number - 1} lines and the other file {longer}",
+                        f"{short.name} は{number - 1}行、もう一方のファイルは{longer}行である",
+                    ),
                     where=where,
-                    do="Line n of one must belong to line n of the other: find where they part.",
+                    do=both(
+                        "Line n of one must belong to line n of the other: find where they part.",
+                        "一方の n 行目が他方の n 行目に対応しなければならない：ずれている所を探すこと。",
+                    ),
                 )
             count = number
             yield Row(number, {"source": left, "target": right})
     if not count:
-        raise DataError("both files are empty", where=where, do="Bring at least one line in each.")
+        raise DataError(
+            both("both files are empty", "どちらのファイルも空である"),
+            where=where,
+            do=both("Bring at least one line in each.", "それぞれ一行以上用意すること。"),
+        )
 
 
 def _joined(found: Iterator[str]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from terakoya.errors import DataError, nearest
 from terakoya.records import Turn
+from terakoya.tongue import both, japanese, joined
 
 SHOWN = 20  # faults that a refusal lists
 _NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
@@ -39,19 +40,25 @@ class Faults:
     def add(self, line: int, detail: str) -> None:
         self.count += 1
         if self.count <= SHOWN:
-            self.found.append(f"line {line}: {detail}")
+            self.found.append(both(f"line {line}: {detail}", f"{line}行目：{japanese(detail)}"))
 
     def refuse(self, where: str) -> None:
         """Raises DataError where there is a fault."""
         if self.count:
-            more = f"\n… and {self.count - SHOWN} more" if self.count > SHOWN else ""
-            times = f" ({self.count} times)" if self.count > 1 else ""
-            raise DataError(f"{self.what}{times}\n" + "\n".join(self.found) + more, where=where, do=self.do)
+            rest = self.count - SHOWN
+            more = both(f"\n… and {rest} more", f"\n… 他{rest}件") if rest > 0 else ""
+            times = both(f" ({self.count} times)", f"（{self.count}件）") if self.count > 1 else ""
+            raise DataError(
+                joined("", (self.what, times, "\n", joined("\n", self.found), more)), where=where, do=self.do
+            )
 
 
 def columns(rows: Iterator[Row], wanted: Sequence[str], where: str) -> Iterator[Row]:
     """The same rows, each known to have all wanted columns."""
-    missing = Faults("rows lack a column that the config names", "Fill it in, or leave those rows out.")
+    missing = Faults(
+        both("rows lack a column that the config names", "設定で指定された列のない行"),
+        both("Fill it in, or leave those rows out.", "埋めるか、その行を外すこと。"),
+    )
     first = True
     for row in rows:
         absent = [name for name in wanted if name not in row.cells]
@@ -59,12 +66,16 @@ def columns(rows: Iterator[Row], wanted: Sequence[str], where: str) -> Iterator[
             _refuse_column(absent[0], list(row.cells), where)
         first = False
         for name in absent:
-            missing.add(row.line, f"no '{name}' (or null)")
+            missing.add(row.line, both(f"no '{name}' (or null)", f"'{name}' がない（または null）"))
         if not missing.count:
             yield row
     missing.refuse(where)
     if first:
-        raise DataError("0 rows", where=where, do="Bring a table with a header and at least one row.")
+        raise DataError(
+            both("0 rows", "0行である"),
+            where=where,
+            do=both("Bring a table with a header and at least one row.", "見出しと一行以上のある表を用意すること。"),
+        )
 
 
 def _refuse_column(name: str, found: list[str], where: str) -> None:
@@ -72,9 +83,19 @@ def _refuse_column(name: str, found: list[str], where: str) -> None:
     if len(found) == 1:
         mark = next((mark for mark in (";", "\t", ",", "|") if mark in found[0]), "")
         if mark:
-            do = f"The cells seem to be parted by {mark!r}: save it as .csv with commas, or as .tsv with tabs."
+            do = both(
+                f"The cells seem to be parted by {mark!r}: save it as .csv with commas, or as .tsv with tabs.",
+                f"セルが {mark!r} で区切られているようだ：コンマ区切りの .csv か、タブ区切りの .tsv で保存すること。",
+            )
     raise DataError(
-        f"there is no column '{name}' (found: {', '.join(map(repr, found))})",
+        both(
+            f"there is no column '{name}' (found: {', '.join(map(repr, found))})",
+            f"列 '{name}' がない（あるのは {', '.join(map(repr, found))}）",
+        ),
         where=where,
-        do=do or f'Say which column it is, as in task.source = "{found[0] if found else "text"}".',
+        do=do
+        or both(
+            f'Say which column it is, as in task.source = "{found[0] if found else "text"}".',
+            f'どの列か指定すること。例：task.source = "{found[0] if found else "text"}"。',
+        ),
     )

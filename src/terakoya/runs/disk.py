@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.errors import CorruptError, DiskError
-from terakoya.tongue import spread
+from terakoya.tongue import both, joined, spread
 
 TEMPORARY = ".tmp"
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", -1)}
@@ -36,18 +36,38 @@ def disk_faults(path: Path, needed: int = 0, saved: str = "") -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             free = _free_or_none(path)
-            need = f"; {_bytes(needed)} are needed here" if needed else ""
-            left = f" and {_bytes(free)} are free" if need and free is not None else ""
-            what, do = f"no space left on the disk{need}{left}", "Make room and give the same command again."
-            if error.errno == getattr(errno, "EDQUOT", -1):
-                what = what.replace("no space left on the disk", "your quota on this disk is used up")
+            quota = error.errno == getattr(errno, "EDQUOT", -1)
+            full = (
+                both("your quota on this disk is used up", "このディスクの割り当てを使い切った")
+                if quota
+                else both("no space left on the disk", "ディスクに空きがない")
+            )
+            need = both(f"; {_bytes(needed)} are needed here", f"。ここに {_bytes(needed)} 必要") if needed else ""
+            left = (
+                both(f" and {_bytes(free)} are free", f"で、空きは {_bytes(free)}")
+                if needed and free is not None
+                else ""
+            )
+            what, do = (
+                joined("", (full, need, left)),
+                both("Make room and give the same command again.", "空きを作り、同じコマンドをもう一度実行すること。"),
+            )
         elif error.errno in _CLOSED:
             what, do = (
-                f"this place cannot be written ({os.strerror(error.errno or 0)})",
-                "Choose another with --run-dir.",
+                both(
+                    f"this place cannot be written ({os.strerror(error.errno or 0)})",
+                    f"この場所には書き込めない（{os.strerror(error.errno or 0)}）",
+                ),
+                both("Choose another with --run-dir.", "--run-dir で別の場所を選ぶこと。"),
             )
         elif error.errno == errno.EIO:
-            what, do = "the disk reports an error", "Do not trust this disk: copy what is there, and go on elsewhere."
+            what, do = (
+                both("the disk reports an error", "ディスクがエラーを報告している"),
+                both(
+                    "Do not trust this disk: copy what is there, and go on elsewhere.",
+                    "このディスクを信頼しないこと：あるものを写し、別の所で続けること。",
+                ),
+            )
         else:
             raise
         raise DiskError(what, where=str(path), do=do, saved=saved) from error
@@ -66,9 +86,14 @@ def require_space(path: Path, needed: int) -> None:
     free = free_bytes(path)
     if free < needed:
         raise DiskError(
-            f"{_bytes(needed)} are needed here and {_bytes(free)} are free",
+            both(
+                f"{_bytes(needed)} are needed here and {_bytes(free)} are free",
+                f"ここに {_bytes(needed)} 必要で、空きは {_bytes(free)} である",
+            ),
             where=str(path),
-            do="Make room, or choose another place with --run-dir.",
+            do=both(
+                "Make room, or choose another place with --run-dir.", "空きを作るか、--run-dir で別の場所を選ぶこと。"
+            ),
         )
 
 
@@ -104,7 +129,9 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise CorruptError(
-            "this file is torn or was changed by hand", where=str(path), do="Restore it from a copy, or make it again."
+            both("this file is torn or was changed by hand", "このファイルは壊れているか、手で書き換えられている"),
+            where=str(path),
+            do=both("Restore it from a copy, or make it again.", "写しから戻すか、作り直すこと。"),
         ) from error
 
 

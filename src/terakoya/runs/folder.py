@@ -14,6 +14,7 @@ from terakoya.runs.journal import Journal, read_lines, record_line
 from terakoya.runs.lock import Lock
 from terakoya.runs.opening import FORMAT, MANIFEST, check, new_folder, remove_temporary
 from terakoya.runs.secrets import without_secrets
+from terakoya.tongue import both
 
 State = Literal["running", "interrupted", "done", "failed", "stopped"]
 
@@ -141,7 +142,9 @@ class Run:
         try:
             return path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise CorruptError(f"not UTF-8 (byte {error.start})", where=str(path)) from error
+            raise CorruptError(
+                both(f"not UTF-8 (byte {error.start})", f"UTF-8 ではない（{error.start}バイト目）"), where=str(path)
+            ) from error
 
     def read_json(self, name: str) -> Any:
         return disk.read_json(self._existing(name))
@@ -197,6 +200,8 @@ class Run:
         path = self.path / name
         if not path.is_file():
             raise CorruptError(
-                "this file of the run is missing", where=str(path), do="`terakoya run RUN` makes what is missing."
+                both("this file of the run is missing", "実行のこのファイルがない"),
+                where=str(path),
+                do=both("`terakoya run RUN` makes what is missing.", "`terakoya run RUN` で、足りないものが作られる。"),
             )
         return path

@@ -11,6 +11,7 @@ from typing import Any
 
 from terakoya.errors import CorruptError
 from terakoya.runs.disk import disk_faults, plain
+from terakoya.tongue import both
 
 
 class Journal:
@@ -88,9 +89,12 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
             elif line.endswith(b"\n"):
                 raise CorruptError(
-                    f"line {number} is no record",
+                    both(f"line {number} is no record", f"{number}行目が記録になっていない"),
                     where=str(path),
-                    do="The file was changed or the disk lost a part of it: restore it from a copy.",
+                    do=both(
+                        "The file was changed or the disk lost a part of it: restore it from a copy.",
+                        "ファイルが書き換えられたか、ディスクが一部を失った：写しから戻すこと。",
+                    ),
                 )
 
 

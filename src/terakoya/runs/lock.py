@@ -18,6 +18,7 @@ from typing import Any
 
 from terakoya.errors import LockedError
 from terakoya.runs.disk import disk_faults
+from terakoya.tongue import both
 
 _WOULD_BLOCK = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 _NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "lustre", "gpfs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs")
@@ -104,13 +105,19 @@ class Lock:
     def _refusal(self) -> LockedError:
         told = self.holder()
         who = (
-            f"process {told.get('pid')} on {told.get('host')} has been writing here since {told.get('since')}"
+            both(
+                f"process {told.get('pid')} on {told.get('host')} has been writing here since {told.get('since')}",
+                f"{told.get('host')} のプロセス {told.get('pid')} が {told.get('since')} からここに書き込んでいる",
+            )
             if told
-            else "another process is writing here"
+            else both("another process is writing here", "別のプロセスがここに書き込んでいる")
         )
-        do = "Wait until it has ended, or end it."
+        do = both("Wait until it has ended, or end it.", "終わるのを待つか、終わらせること。")
         if told and told.get("host") != socket.gethostname():
-            do += f" If that machine is gone, delete {self.path} and give the command again."
+            do += both(
+                f" If that machine is gone, delete {self.path} and give the command again.",
+                f"その機械がもうなければ、{self.path} を消して、もう一度コマンドを実行すること。",
+            )
         return LockedError(who, where=str(self.path.parent), do=do)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from terakoya.errors import ConfigError, CorruptError, IncompatibleError, nearest
 from terakoya.runs import disk
+from terakoya.tongue import both
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -32,26 +33,46 @@ def check(path: Path) -> None:
     """Refuse what is no run of ours: ConfigError, CorruptError (half-written), IncompatibleError (newer)."""
     if not path.exists():
         siblings = [item.name for item in path.parent.iterdir() if item.is_dir()] if path.parent.is_dir() else []
-        raise ConfigError("there is no such run", where=str(path), do=nearest(path.name, siblings) if siblings else "")
+        raise ConfigError(
+            both("there is no such run", "その実行はない"),
+            where=str(path),
+            do=nearest(path.name, siblings) if siblings else "",
+        )
     if not path.is_dir():
-        raise ConfigError("this is a file, not a run folder", where=str(path))
+        raise ConfigError(
+            both("this is a file, not a run folder", "これはファイルであり、実行フォルダではない"), where=str(path)
+        )
     if not (path / MANIFEST).is_file():
         raise CorruptError(
-            f"this is no run folder, or one that was never finished being made: it has no {MANIFEST}",
+            both(
+                f"this is no run folder, or one that was never finished being made: it has no {MANIFEST}",
+                f"実行フォルダではないか、作りかけである：{MANIFEST} がない",
+            ),
             where=str(path),
-            do="Name another folder. If this one is a run of yours, nothing was taught in it yet: delete it.",
+            do=both(
+                "Name another folder. If this one is a run of yours, nothing was taught in it yet: delete it.",
+                "別のフォルダを指定すること。自分の実行であれば、まだ何も学習していないので、消してよい。",
+            ),
         )
     manifest = disk.read_json(path / MANIFEST)
     made = manifest.get("format") if isinstance(manifest, dict) else None
     if not isinstance(made, int) or isinstance(made, bool) or made < 1 or "state" not in manifest:
-        raise CorruptError("this is no manifest of a run", where=str(path / MANIFEST), do="Restore it from a copy.")
+        raise CorruptError(
+            both("this is no manifest of a run", "実行の manifest ではない"),
+            where=str(path / MANIFEST),
+            do=both("Restore it from a copy.", "写しから戻すこと。"),
+        )
     if made > FORMAT:
         version = str((manifest.get("versions") or {}).get("terakoya", ""))
         wanted = f"'terakoya>={version}'" if version[:1].isdigit() else "terakoya"
         raise IncompatibleError(
-            f"this run was made by a newer terakoya {version} (folder format {made}; this one knows {FORMAT})",
+            both(
+                f"this run was made by a newer terakoya {version} (folder format {made}; this one knows {FORMAT})",
+                f"この実行は新しい terakoya {version} で作られた（フォルダ形式 {made}、"
+                f"この版が知るのは {FORMAT} まで）",
+            ),
             where=str(path),
-            do=f"Update with: pip install -U {wanted}",
+            do=both(f"Update with: pip install -U {wanted}", f"次のコマンドで更新すること：pip install -U {wanted}"),
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from terakoya.errors import CorruptError, IncompatibleError
 from terakoya.runs.disk import disk_faults, plain, write_text
+from terakoya.tongue import both
 
 SEAL = "seal.json"
 SEAL_FORMAT = 1
@@ -34,15 +35,29 @@ def verify(folder: Path) -> dict[str, Any]:
     for name, told in listed.items():
         path = folder / name
         if path.is_symlink() or not path.is_file():
-            raise _broken(path, "this file is missing")
+            raise _broken(path, both("this file is missing", "このファイルがない"))
         digest, size = _digest(path)
         if size != told["bytes"]:
-            raise _broken(path, f"this file has {size:,} bytes where {told['bytes']:,} were written")
+            raise _broken(
+                path,
+                both(
+                    f"this file has {size:,} bytes where {told['bytes']:,} were written",
+                    f"{told['bytes']:,}バイト書かれたはずのファイルが{size:,}バイトである",
+                ),
+            )
         if digest != told["sha256"]:
-            raise _broken(path, "this file was changed after it was written")
+            raise _broken(
+                path, both("this file was changed after it was written", "このファイルは書かれた後で変えられている")
+            )
     for path in _files(folder):
         if path.relative_to(folder).as_posix() not in listed:
-            raise _broken(path, "this file was not there when the folder was sealed")
+            raise _broken(
+                path,
+                both(
+                    "this file was not there when the folder was sealed",
+                    "このファイルは、フォルダを封じたときにはなかった",
+                ),
+            )
     facts: dict[str, Any] = sealed["facts"]
     return facts
 
@@ -54,7 +69,10 @@ def is_sealed(folder: Path) -> bool:
 def _read_seal(folder: Path) -> dict[str, Any]:
     path = folder / SEAL
     if not path.is_file():
-        raise _broken(folder, "this folder was never finished: its seal is missing")
+        raise _broken(
+            folder,
+            both("this folder was never finished: its seal is missing", "このフォルダは作りかけである：封がない"),
+        )
     data = path.read_bytes()
     try:
         sealed = json.loads(data)
@@ -63,12 +81,17 @@ def _read_seal(folder: Path) -> dict[str, Any]:
     except (ValueError, AttributeError, RecursionError):
         whole = False
     if not whole:
-        raise _broken(path, "this file was changed after it was written")
+        raise _broken(
+            path, both("this file was changed after it was written", "このファイルは書かれた後で変えられている")
+        )
     if sealed["format"] > SEAL_FORMAT:
         raise IncompatibleError(
-            f"sealed in format {sealed['format']}, and this version knows {SEAL_FORMAT}",
+            both(
+                f"sealed in format {sealed['format']}, and this version knows {SEAL_FORMAT}",
+                f"形式 {sealed['format']} で封じられており、この版が知るのは {SEAL_FORMAT} までである",
+            ),
             where=str(path),
-            do="Update with: pip install -U terakoya",
+            do=both("Update with: pip install -U terakoya", "次のコマンドで更新すること：pip install -U terakoya"),
         )
     return dict(sealed)
 
@@ -99,4 +122,6 @@ def _digest(path: Path, *, sync: bool = False) -> tuple[str, int]:
 
 
 def _broken(path: Path, what: str) -> CorruptError:
-    return CorruptError(what, where=str(path), do="Restore it from a copy, or make it again.")
+    return CorruptError(
+        what, where=str(path), do=both("Restore it from a copy, or make it again.", "写しから戻すか、作り直すこと。")
+    )
