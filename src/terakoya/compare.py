@@ -17,6 +17,7 @@ from terakoya.outcomes import IMPORTED, Item, Outcome, read_inferences, read_out
 from terakoya.scoring.certainty import ALPHA
 from terakoya.scoring.paired import Effect, fisher, holm, paired_seeds
 from terakoya.scoring.power import detectable, needed, roughly
+from terakoya.tongue import both, japanese
 
 if TYPE_CHECKING:
     from terakoya.scoring.certainty import Floats
@@ -94,8 +95,13 @@ def compare(
     parties = sides(outcomes) if together else tuple(Side(o.name, (o,)) for o in outcomes)
     if len(parties) < 2:
         raise ConfigError(
-            f"a comparison needs two sides; {len(outcomes)} outcomes of {len(parties)} recipe were given",
-            do="Name two runs that differ in more than their seed.",
+            both(
+                f"a comparison needs two sides; {len(outcomes)} outcomes of {len(parties)} recipe were given",
+                f"比較には二つの側が必要である。与えられたのは{len(parties)}つのレシピの結果{len(outcomes)}件",
+            ),
+            do=both(
+                "Name two runs that differ in more than their seed.", "シード以外も異なる二つの実行を指定すること。"
+            ),
         )
     for outcome in outcomes[1:]:
         _refuse_unlike(outcomes[0], outcome, across)
@@ -157,11 +163,11 @@ def _comparison(a: Side, b: Side, effect: Effect, p: float, family: int, smalles
 # ── refusals ────────────────────────────────────────────────────────────────────────────────────────────
 
 _PARTS = (
-    ("exam", "the exam"),
-    ("metric", "the metric or its version"),
-    ("labels", "the label set"),
-    ("normal", "the normal form of answers"),
-    ("decoding", "the decoding"),
+    ("exam", both("the exam", "試験")),
+    ("metric", both("the metric or its version", "指標またはその版")),
+    ("labels", both("the label set", "ラベルの集合")),
+    ("normal", both("the normal form of answers", "回答の正規形")),
+    ("decoding", both("the decoding", "デコード")),
 )
 
 
@@ -171,23 +177,43 @@ def unlike(first: Outcome, second: Outcome, across: Collection[str] = ()) -> tup
     if IMPORTED in (a.decoding, b.decoding):
         a, b = replace(a, decoding=""), replace(b, decoding="")
     faults = [
-        f"{words} ({getattr(a, part) or 'none'} / {getattr(b, part) or 'none'})"
+        both(
+            f"{words} ({getattr(a, part) or 'none'} / {getattr(b, part) or 'none'})",
+            f"{japanese(words)}（{getattr(a, part) or 'none'} / {getattr(b, part) or 'none'}）",
+        )
         for part, words in _PARTS
         if part not in across and getattr(a, part) != getattr(b, part)
     ]
     mine, yours = first.keyed().keys(), second.keyed().keys()
     if mine != yours:
-        faults.append(f"the items ({len(mine & yours)} in common of {len(mine)} / {len(yours)})")
+        faults.append(
+            both(
+                f"the items ({len(mine & yours)} in common of {len(mine)} / {len(yours)})",
+                f"問題（{len(mine)} / {len(yours)} のうち共通は{len(mine & yours)}）",
+            )
+        )
     return tuple(faults)
 
 
 def _refuse_unlike(first: Outcome, second: Outcome, across: Collection[str]) -> None:
     if wrong := set(across) - {"decoding"}:
-        raise ConfigError(f"{', '.join(sorted(wrong))} may not differ in a comparison", do="Only 'decoding' may.")
+        raise ConfigError(
+            both(
+                f"{', '.join(sorted(wrong))} may not differ in a comparison",
+                f"比較では {', '.join(sorted(wrong))} が異なってはならない",
+            ),
+            do=both("Only 'decoding' may.", "異なってよいのは 'decoding' だけである。"),
+        )
     if faults := unlike(first, second, across):
         raise IncompatibleError(
-            f"{first.name} and {second.name} cannot be compared. These differ: {'; '.join(faults)}",
-            do=f"Set both the same exam: terakoya evaluate RUN --data FILE.{_unpaired(first, second)}",
+            both(
+                f"{first.name} and {second.name} cannot be compared. These differ: {'; '.join(faults)}",
+                f"{first.name} と {second.name} は比較できない。異なるもの：{'、'.join(map(japanese, faults))}",
+            ),
+            do=both(
+                f"Set both the same exam: terakoya evaluate RUN --data FILE.{_unpaired(first, second)}",
+                f"両方に同じ試験を課すこと：terakoya evaluate RUN --data FILE。{japanese(_unpaired(first, second))}",
+            ),
         )
 
 
@@ -198,7 +224,10 @@ def _unpaired(first: Outcome, second: Outcome) -> str:
         return ""
     right, sizes = [round(sum(side)) for side in scores], [len(side) for side in scores]
     p = fisher(right[0], sizes[0], right[1], sizes[1])
-    return f" (Even if both exams were alike: {right[0]}/{sizes[0]} and {right[1]}/{sizes[1]}, Fisher p = {p:.2g}.)"
+    return both(
+        f" (Even if both exams were alike: {right[0]}/{sizes[0]} and {right[1]}/{sizes[1]}, Fisher p = {p:.2g}.)",
+        f"（仮に試験が同等だとしても：{right[0]}/{sizes[0]} と {right[1]}/{sizes[1]}、Fisher の p = {p:.2g}。）",
+    )
 
 
 # ── words ───────────────────────────────────────────────────────────────────────────────────────────────

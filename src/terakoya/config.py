@@ -342,7 +342,7 @@ def _fault(error: dict[str, Any], where: str) -> str:
     hint = "\n" + nearest(str(got), choices) if choices and isinstance(got, str) else ""
     return both(
         f"{spot}: '{key}' cannot be {got!r}: {message[:1].lower()}{message[1:]}{hint}",
-        f"{spot}: '{key}' を {got!r} にはできない：{_why(error)}{japanese(hint)}",
+        f"{spot}: '{key}' を {got!r} にはできない：{wanted(error)}{japanese(hint)}",
     )
 
 
@@ -368,7 +368,7 @@ _WANTED = {
 }
 
 
-def _why(error: Mapping[str, Any]) -> str:
+def wanted(error: Mapping[str, Any]) -> str:
     """What is asked for, in Japanese; in pydantic's own words where it is rare."""
     context = {
         name: str(value).replace(" or ", "、").replace(", ", "、") for name, value in error.get("ctx", {}).items()

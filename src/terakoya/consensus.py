@@ -16,6 +16,7 @@ from terakoya.decoding import Answer
 from terakoya.errors import ConfigError
 from terakoya.models.model import Ask, Model
 from terakoya.scoring.metrics import METRICS, Metric, exact
+from terakoya.tongue import both
 
 
 def agreed(
@@ -69,8 +70,11 @@ def _metric(decode: DecodeConfig, codec: Codec) -> Metric:
         return exact
     if not labels:
         raise ConfigError(
-            f"the objective '{decode.objective}' is for sets of labels",
+            both(
+                f"the objective '{decode.objective}' is for sets of labels",
+                f"目的 '{decode.objective}' はラベルの集合のためのものである",
+            ),
             where="decode.objective",
-            do="Take 'auto' or 'probability'.",
+            do=both("Take 'auto' or 'probability'.", "'auto' か 'probability' とすること。"),
         )
     return METRICS[decode.objective]

@@ -25,6 +25,7 @@ from terakoya.scoring.metrics import Metric
 from terakoya.scoring.verdict import Verdict, verdict
 from terakoya.skill import read_skill
 from terakoya.task import Task
+from terakoya.tongue import both, japanese, joined
 
 Maker = Callable[..., Model]
 
@@ -160,7 +161,7 @@ def evaluate_skill(
     )
     exam = read_examples(wanted, data.name, data.resolve().parent)
     legible(exam, skill.task)
-    listener.stage("exam", f"{len(exam)} questions from {data.name}")
+    listener.stage("exam", both(f"{len(exam)} questions from {data.name}", f"{data.name} から{len(exam)}問"))
     examined = examine(skill.model, skill.task, skill.config, exam, max_tokens=skill.max_tokens)
     return _kept(path, examined, skill.task, skill.config)
 
@@ -168,7 +169,7 @@ def evaluate_skill(
 def evaluate_again(path: Path, task: Task, split: Split, overrides: tuple[str, ...], listener: Listener) -> Result:
     """A taught model sits its own exam once more, answering as `overrides` say. The opening is counted."""
     skill = read_skill(path, overrides)
-    listener.stage("exam", f"{len(split.exam)} questions, its own")
+    listener.stage("exam", both(f"{len(split.exam)} questions, its own", f"自分の試験{len(split.exam)}問"))
     examined = examine(
         skill.model, task, skill.config, split.exam, max_tokens=skill.max_tokens, train=split.train, dev=split.dev
     )
@@ -180,7 +181,7 @@ def evaluate_foreign(path: Path, task: Task, split: Split, config: Config, make:
     settings = config.model.model_copy(update={"base": str(path)})
     pairs = [Pair(asked(example), task.codec.write(example.target)) for example in (*split.dev, *split.exam)]
     model = placed(make(settings, pairs, tuple(getattr(task.codec, "labels", ())), seed=config.seed), config.device)
-    listener.stage("exam", f"{len(split.exam)} questions to {path}")
+    listener.stage("exam", both(f"{len(split.exam)} questions to {path}", f"{path} に{len(split.exam)}問"))
     most = config.decode.max_tokens or longest_answer(model, pairs)
     examined = examine(model, task, config, split.exam, max_tokens=most, train=split.train, dev=split.dev)
     return _kept(path, examined, task, config)
@@ -195,9 +196,11 @@ def legible(exam: Sequence[Example], task: Task) -> None:
         except DataError as error:
             bad.append((example.row, error.what))
     if bad:
-        shown = "; ".join(f"line {row}: {what}" for row, what in bad[:5])
+        shown = joined("; ", (both(f"line {row}: {what}", f"{row}行目：{japanese(what)}") for row, what in bad[:5]))
         raise DataError(
-            f"{len(bad)} targets cannot be read ({shown})", where=exam[0].origin, do="Mend or remove these rows."
+            both(f"{len(bad)} targets cannot be read ({shown})", f"正解{len(bad)}件を読めない（{japanese(shown)}）"),
+            where=exam[0].origin,
+            do=both("Mend or remove these rows.", "それらの行を直すか取り除くこと。"),
         )
 
 

@@ -15,6 +15,7 @@ from terakoya.files import columns, read_rows
 from terakoya.records import Example, Signature, fingerprint, set_fingerprint
 from terakoya.runs import Run
 from terakoya.scoring.metrics import METRICS, Metric, exact
+from terakoya.tongue import both, japanese
 
 Reader = Callable[[str], str | None]
 Canonical = Callable[[str], str]
@@ -92,12 +93,21 @@ def read_run(path: Path, part: str = "") -> Outcome:
     """
     run = Run.open(path)
     if run.is_being_written():
-        raise LockedError("this run is still being written", where=str(path), do="Compare it when it is done.")
+        raise LockedError(
+            both("this run is still being written", "この実行はまだ書き込み中である"),
+            where=str(path),
+            do=both("Compare it when it is done.", "終わってから比較すること。"),
+        )
     lines = [line for line in run.read_lines("predictions.jsonl") if line.get("part", "") == part]
     if not lines or not run.has("scores.json"):
         where = f"part '{part}' of {path}" if part else str(path)
         raise ConfigError(
-            f"this run has no scored answers (it is {run.state})", where=where, do=f"Go on with: terakoya run {path}"
+            both(
+                f"this run has no scored answers (it is {run.state})",
+                f"この実行には採点済みの回答がない（状態は {run.state}）",
+            ),
+            where=where,
+            do=both(f"Go on with: terakoya run {path}", f"続けるには：terakoya run {path}"),
         )
     items = tuple(_item(line, f"{path / 'predictions.jsonl'}, answer {i}") for i, line in enumerate(lines, 1))
     signature = _signature(run.read_json("scores.json"), items, part, path / "scores.json")
@@ -111,7 +121,9 @@ def _item(line: Mapping[str, Any], where: str) -> Item:
     try:
         source, target, value = str(line["source"]), str(line["target"]), float(line["verdict"])
     except (KeyError, TypeError, ValueError) as error:
-        raise CorruptError(f"this is no scored answer ({error!r})", where=where) from error
+        raise CorruptError(
+            both(f"this is no scored answer ({error!r})", f"採点済みの回答になっていない（{error!r}）"), where=where
+        ) from error
     accepted = tuple(str(other) for other in line.get("accepted") or ())
     return Item(source, target, value, str(line.get("fingerprint") or Example(source, target).fingerprint), accepted)
 
@@ -125,11 +137,16 @@ def _signature(scores: Any, items: Sequence[Item], part: str, where: Path) -> Si
             if score["who"] == "model" and score.get("part", "") == part and fits:
                 return Signature(**score["signature"])
     except (KeyError, TypeError) as error:
-        raise CorruptError(f"these are no scores ({error!r})", where=str(where)) from error
+        raise CorruptError(
+            both(f"these are no scores ({error!r})", f"スコアになっていない（{error!r}）"), where=str(where)
+        ) from error
     raise CorruptError(
-        f"no score of the model belongs to its {len(items)} answers (mean {mean:.4f})",
+        both(
+            f"no score of the model belongs to its {len(items)} answers (mean {mean:.4f})",
+            f"モデルのどのスコアも、その{len(items)}件の回答（平均 {mean:.4f}）と合わない",
+        ),
         where=str(where),
-        do="Score the run again with `terakoya evaluate`.",
+        do=both("Score the run again with `terakoya evaluate`.", "`terakoya evaluate` で採点し直すこと。"),
     )
 
 
@@ -139,7 +156,9 @@ def _config(run: Run) -> dict[str, Any]:
     try:
         return tomllib.loads(run.read_text("config.toml"))
     except tomllib.TOMLDecodeError as error:
-        raise CorruptError(f"not readable TOML: {error}", where=str(run.path / "config.toml")) from error
+        raise CorruptError(
+            both(f"not readable TOML: {error}", f"TOML として読めない：{error}"), where=str(run.path / "config.toml")
+        ) from error
 
 
 # ── results of others ───────────────────────────────────────────────────────────────────────────────────
@@ -199,8 +218,14 @@ def _metric_of(signature: Signature) -> Metric:
         if metric.signature == signature.metric:
             return metric
     raise IncompatibleError(
-        f"the run was judged by '{signature.metric}', which is not at hand to judge the table",
-        do="Hand the metric in (from Python), or score the run again with this version.",
+        both(
+            f"the run was judged by '{signature.metric}', which is not at hand to judge the table",
+            f"実行は '{signature.metric}' で採点されたが、表を採点するその指標が手元にない",
+        ),
+        do=both(
+            "Hand the metric in (from Python), or score the run again with this version.",
+            "指標を（Python から）渡すか、この版で実行を採点し直すこと。",
+        ),
     )
 
 
@@ -215,12 +240,36 @@ def _matched(
     strange = [line for line, item in zip(lines, found, strict=True) if item is None]
     missing = [item.source for items in left.values() for item in items]
     if strange or missing:
-        faults = [f"{len(strange)} rows are no items of it: lines {_listed(strange)}"] if strange else []
-        faults += [f"{len(missing)} of its items are missing: {_listed(missing)}"] if missing else []
+        faults = (
+            [
+                both(
+                    f"{len(strange)} rows are no items of it: lines {_listed(strange)}",
+                    f"{len(strange)}行が試験の問題ではない：行 {_listed(strange)}",
+                )
+            ]
+            if strange
+            else []
+        )
+        faults += (
+            [
+                both(
+                    f"{len(missing)} of its items are missing: {_listed(missing)}",
+                    f"{len(missing)}問が足りない：{_listed(missing)}",
+                )
+            ]
+            if missing
+            else []
+        )
         raise DataError(
-            f"these are not the items of {like.name}'s exam ({'; '.join(faults)})",
+            both(
+                f"these are not the items of {like.name}'s exam ({'; '.join(faults)})",
+                f"{like.name} の試験の問題と一致しない（{'、'.join(map(japanese, faults))}）",
+            ),
             where=str(path),
-            do="Bring one row for every item of the exam, with the same source and target.",
+            do=both(
+                "Bring one row for every item of the exam, with the same source and target.",
+                "試験のどの問題にも、入力と正解が同じ行を一つずつ用意すること。",
+            ),
         )
     return [item for item in found if item is not None]
 

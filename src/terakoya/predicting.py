@@ -18,6 +18,7 @@ from terakoya.records import Prediction
 from terakoya.runs import write_text
 from terakoya.scoring.exam import canonical_targets
 from terakoya.skill import Skill, read_skill
+from terakoya.tongue import both
 
 AT_ONCE = 1024  # questions answered together
 LIMIT = 10_000  # characters of one question; longer ones are not answered
@@ -37,10 +38,18 @@ def predict(
     """JSON-ready answers, in input order. With `output` (.jsonl or .csv) they are written there, all or none."""
     if not texts and not input:
         raise ConfigError(
-            "nothing was asked", do="terakoya predict RUN 'text', or --input FILE, or --input - for a pipe."
+            both("nothing was asked", "何も問われていない"),
+            do=both(
+                "terakoya predict RUN 'text', or --input FILE, or --input - for a pipe.",
+                "次のいずれかで問うこと：terakoya predict RUN '文'、--input FILE、パイプなら --input -",
+            ),
         )
     if output and Path(output).suffix.lower() not in (".csv", ".jsonl"):
-        raise ConfigError(f"'{output}' ends in neither .csv nor .jsonl", where="--output", do="Name it FILE.jsonl.")
+        raise ConfigError(
+            both(f"'{output}' ends in neither .csv nor .jsonl", f"'{output}' の末尾が .csv でも .jsonl でもない"),
+            where="--output",
+            do=both("Name it FILE.jsonl.", "FILE.jsonl のように名付けること。"),
+        )
     questions = itertools.chain((Question(text) for text in texts), _read(input))
     first = next(questions, None)
     if first is None:
@@ -106,9 +115,12 @@ def _read(name: str) -> Iterator[Question]:
         for row in read_rows(path):
             if "source" not in row.cells:
                 raise DataError(
-                    f"there is no column 'source' (found: {', '.join(row.cells)})",
-                    where=f"{path}, line {row.line}",
-                    do="Rename the column that holds the questions.",
+                    both(
+                        f"there is no column 'source' (found: {', '.join(row.cells)})",
+                        f"列 'source' がない（あるのは {', '.join(row.cells)}）",
+                    ),
+                    where=both(f"{path}, line {row.line}", f"{path}、{row.line}行目"),
+                    do=both("Rename the column that holds the questions.", "問いの列の名前を変えること。"),
                 )
             yield Question(row.cells["source"], row.cells.get("target"))
         return
@@ -116,11 +128,23 @@ def _read(name: str) -> Iterator[Question]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             yield from _read_lines(file)
     except FileNotFoundError as error:
-        raise DataError("there is no such file", where=name, do="Check the path.") from error
+        raise DataError(
+            both("there is no such file", "そのファイルはない"),
+            where=name,
+            do=both("Check the path.", "パスを確かめること。"),
+        ) from error
     except (IsADirectoryError, PermissionError) as error:
-        raise DataError("this is no readable file", where=name, do="Name a text file.") from error
+        raise DataError(
+            both("this is no readable file", "読めるファイルではない"),
+            where=name,
+            do=both("Name a text file.", "テキストファイルを指定すること。"),
+        ) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"not UTF-8 (byte {error.start})", where=name, do="Save the file as UTF-8.") from error
+        raise DataError(
+            both(f"not UTF-8 (byte {error.start})", f"UTF-8 ではない（{error.start}バイト目）"),
+            where=name,
+            do=both("Save the file as UTF-8.", "ファイルを UTF-8 で保存すること。"),
+        ) from error
 
 
 def _read_lines(file: IO[str]) -> Iterator[Question]:

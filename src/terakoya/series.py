@@ -39,13 +39,13 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from terakoya import catalog, pipeline
-from terakoya.config import Section, with_overrides
+from terakoya.config import Section, wanted, with_overrides
 from terakoya.errors import ConfigError, LockedError, TerakoyaError, need
 from terakoya.listener import Listener, Silent
 from terakoya.records import fingerprint
 from terakoya.report import SeriesRecord, language, read_record, series_markdown, series_page
 from terakoya.runs import Lock, Run, read_json, safe_name, write_json, write_text
-from terakoya.tongue import both, gathered, in_language
+from terakoya.tongue import both, gathered, in_language, joined
 
 Opening = Literal["best", "all", "none"]
 
@@ -139,21 +139,38 @@ def sweep(
 def read_plan(path: Path) -> Plan:
     """The series in a TOML file. Unknown keys and impossible values are refused by name."""
     if not path.is_file():
-        raise ConfigError("there is no such series", where=str(path), do="Name a TOML file; docs/series.md shows one.")
+        raise ConfigError(
+            both("there is no such series", "そのシリーズはない"),
+            where=str(path),
+            do=both(
+                "Name a TOML file; docs/series.md shows one.",
+                "TOML ファイルを指定すること。例は docs/series.md にある。",
+            ),
+        )
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"not valid TOML: {error}", where=str(path)) from error
+        raise ConfigError(
+            both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"), where=str(path)
+        ) from error
     try:
         plan = Plan.model_validate(_tuples(values))
     except ValidationError as error:
-        faults = "\n".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        faults = joined("\n", (_fault(dict(item)) for item in error.errors()))
         raise ConfigError(
-            faults, where=str(path), do="See the top of docs/series.md for the keys there are."
+            faults,
+            where=str(path),
+            do=both(
+                "See the top of docs/series.md for the keys there are.", "使えるキーは docs/series.md の初めにある。"
+            ),
         ) from error
     kinds = [bool(plan.grid), bool(plan.list), plan.search is not None]
     if sum(kinds) != 1:
-        raise ConfigError("a series is a grid, a list or a search", where=str(path), do="Keep exactly one of them.")
+        raise ConfigError(
+            both("a series is a grid, a list or a search", "シリーズは grid・list・search のどれか一つである"),
+            where=str(path),
+            do=both("Keep exactly one of them.", "一つだけ残すこと。"),
+        )
     return plan
 
 
@@ -176,9 +193,9 @@ def check(plan: Plan, beside: Path) -> None:
     for key, space in (plan.search.space if plan.search else {}).items():
         if "choices" not in space and not {"low", "high"} <= set(space):
             raise ConfigError(
-                f"'{key}' says neither choices nor low and high",
+                both(f"'{key}' says neither choices nor low and high", f"'{key}' に choices も low と high もない"),
                 where="[search.space]",
-                do="{ low = 1e-4, high = 1e-2 }",
+                do=both("{ low = 1e-4, high = 1e-2 }", "{ low = 1e-4, high = 1e-2 } のように書くこと。"),
             )
         with_overrides(config, [f"{key}={_written_value(space['choices'][0] if 'choices' in space else space['low'])}"])
 
@@ -213,7 +230,7 @@ class _Work:
         with self._held(trial) as mine:
             if not mine:
                 return Told(trial, "held")
-            self.tell.stage("trial", f"{trial.name}, seed {trial.seed}")
+            self.tell.stage("trial", _named(trial))
             return self._run(trial, known, exam=False)
 
     def examine(self, trial: Trial) -> Told:
@@ -223,7 +240,7 @@ class _Work:
         with self._held(trial) as mine:
             if not mine:
                 return known
-            self.tell.stage("exam of", f"{trial.name}, seed {trial.seed}")
+            self.tell.stage("exam of", _named(trial))
             return self._run(trial, known, exam=True)
 
     def _run(self, trial: Trial, known: Told, *, exam: bool) -> Told:
@@ -333,9 +350,9 @@ def _written(work: _Work, told: Sequence[Told], best: str, lang: str) -> Series:
         name=work.plan.name,
         runs=tuple(read_record(folder / one.run) for one in runs),
         keys=tuple(sorted({item.partition("=")[0] for one in told for item in one.trial.settings} | {"seed"})),
-        notes=notes,
+        notes=tuple(in_language(note, spoken) for note in notes),
         failed={
-            f"{one.trial.name}, seed {one.trial.seed}": in_language(one.reason, spoken)
+            in_language(_named(one.trial), spoken): in_language(one.reason, spoken)
             for one in told
             if one.state == "failed"
         },
@@ -346,12 +363,28 @@ def _written(work: _Work, told: Sequence[Told], best: str, lang: str) -> Series:
     return Series(work.plan.name, folder, tuple(told), best, tuple(folder / name for name in pages), notes)
 
 
+def _fault(error: Mapping[str, Any]) -> str:
+    place = ".".join(map(str, error["loc"]))
+    return both(f"{place}: {error['msg']}", f"{place}：{wanted(error)}")
+
+
+def _named(trial: Trial) -> str:
+    return both(f"{trial.name}, seed {trial.seed}", f"{trial.name}、シード{trial.seed}")
+
+
 def _notes(plan: Plan, told: Sequence[Told], best: str) -> Iterator[str]:
-    yield f"Best on dev: {best}." if best else "No trial has a dev figure yet."
-    yield f"Exam declared beforehand to be opened: {plan.open}."
+    yield (
+        both(f"Best on dev: {best}.", f"検証での最良：{best}。")
+        if best
+        else both("No trial has a dev figure yet.", "検証の値がある試行はまだない。")
+    )
+    yield both(f"Exam declared beforehand to be opened: {plan.open}.", f"試験を開くと前もって決めたもの：{plan.open}。")
     left = sum(one.state in ("open", "held") for one in told)
     if left:
-        yield f"{left} trials are still to be done; the exam stays closed. Go on with the same command."
+        yield both(
+            f"{left} trials are still to be done; the exam stays closed. Go on with the same command.",
+            f"残りの試行は{left}件で、試験はまだ開かない。同じコマンドで続けること。",
+        )
 
 
 def _keep_plan(folder: Path, path: Path) -> None:
@@ -361,9 +394,13 @@ def _keep_plan(folder: Path, path: Path) -> None:
     text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
     if own.is_file() and text and own.read_text(encoding="utf-8") != text:
         raise ConfigError(
-            "another series of this name lies here, with other contents",
+            both(
+                "another series of this name lies here, with other contents", "同じ名前で内容の違うシリーズがここにある"
+            ),
             where=str(folder),
-            do="Give this one another name, or remove the folder.",
+            do=both(
+                "Give this one another name, or remove the folder.", "別の名前を付けるか、そのフォルダを消すこと。"
+            ),
         )
     if text and not own.is_file():
         write_text(own, text)

@@ -16,6 +16,7 @@ from terakoya.data.table import metrics_for
 from terakoya.errors import ConfigError, CorruptError, IncompatibleError
 from terakoya.runs import verify, write_text
 from terakoya.task import Task
+from terakoya.tongue import both
 
 if TYPE_CHECKING:
     from terakoya.models.model import Model
@@ -49,11 +50,17 @@ def model_folder(path: Path) -> Path:
     if (path / "manifest.json").is_file():
         if not (path / "model" / FILE).is_file():
             raise ConfigError(
-                "this run has no taught model yet", where=str(path), do=f"Go on with it: terakoya run {path}"
+                both("this run has no taught model yet", "この実行に学習済みのモデルはまだない"),
+                where=str(path),
+                do=both(f"Go on with it: terakoya run {path}", f"続けるには：terakoya run {path}"),
             )
         return path / "model"
     if not path.is_dir():
-        raise ConfigError("there is no such run or model folder", where=str(path), do="`ls runs` shows what there is.")
+        raise ConfigError(
+            both("there is no such run or model folder", "その実行もモデルのフォルダもない"),
+            where=str(path),
+            do=both("`ls runs` shows what there is.", "`ls runs` で確かめられる。"),
+        )
     return path
 
 
@@ -62,9 +69,15 @@ def read_skill(path: Path, overrides: tuple[str, ...] = ()) -> Skill:
     folder = model_folder(path)
     if not (folder / FILE).is_file():
         raise ConfigError(
-            f"this folder holds no skill that Terakoya taught (there is no {FILE})",
+            both(
+                f"this folder holds no skill that Terakoya taught (there is no {FILE})",
+                f"Terakoya が学習させたものがこのフォルダにない（{FILE} がない）",
+            ),
             where=str(folder),
-            do="Score a model made elsewhere with: terakoya evaluate FOLDER --task EXPERIMENT",
+            do=both(
+                "Score a model made elsewhere with: terakoya evaluate FOLDER --task EXPERIMENT",
+                "別の所で作られたモデルの採点は：terakoya evaluate FOLDER --task EXPERIMENT",
+            ),
         )
     verify(folder)
     about = _about(folder / FILE)
@@ -115,11 +128,16 @@ def _about(path: Path) -> dict[str, Any]:
         about = json.loads(path.read_text(encoding="utf-8"))
         made_by = int(about["format"])
     except (ValueError, KeyError, TypeError) as error:
-        raise CorruptError("this file is torn or changed", where=str(path)) from error
+        raise CorruptError(
+            both("this file is torn or changed", "このファイルは壊れているか、変えられている"), where=str(path)
+        ) from error
     if made_by > FORMAT:
         raise IncompatibleError(
-            f"made by a newer Terakoya (format {made_by}; this one reads {FORMAT})",
+            both(
+                f"made by a newer Terakoya (format {made_by}; this one reads {FORMAT})",
+                f"新しい Terakoya で作られている（形式 {made_by}、この版が読めるのは {FORMAT} まで）",
+            ),
             where=str(path),
-            do="Upgrade Terakoya.",
+            do=both("Upgrade Terakoya.", "Terakoya を更新すること。"),
         )
     return dict(about)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from terakoya.errors import DataError
+from terakoya.tongue import both
 
 
 class Codec(Protocol):
@@ -50,7 +51,10 @@ class TextCodec:
 
     def write(self, target: str) -> str:
         if not target:
-            raise DataError("an empty target cannot be taught", do="Remove the row or fill in its target.")
+            raise DataError(
+                both("an empty target cannot be taught", "空の正解は学習できない"),
+                do=both("Remove the row or fill in its target.", "行を取り除くか、正解を埋めること。"),
+            )
         return target
 
     def read(self, raw: str) -> str | None:

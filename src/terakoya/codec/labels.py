@@ -19,6 +19,7 @@ from random import Random
 
 from terakoya.errors import DataError
 from terakoya.text import emoji_form, emoji_in, emoji_name
+from terakoya.tongue import both
 
 _MOST = 5  # labels in an answer where no target says how many there may be
 
@@ -51,12 +52,24 @@ class LabelsCodec:
         strange = [label for label in found if label not in self.legal]
         if strange:
             raise DataError(
-                f"'{strange[0]}' is none of the {len(self.labels)} labels that can be taught",
+                both(
+                    f"'{strange[0]}' is none of the {len(self.labels)} labels that can be taught",
+                    f"'{strange[0]}' は学習できる{len(self.labels)}種類のラベルにない",
+                ),
                 where=target[:40],
-                do="Make the codec from all targets that shall be taught.",
+                do=both(
+                    "Make the codec from all targets that shall be taught.",
+                    "学習させるすべての正解からコーデックを作ること。",
+                ),
             )
         if len(found) > self.most:
-            raise DataError(f"{len(found)} labels, and an answer has at most {self.most}", where=target[:40])
+            raise DataError(
+                both(
+                    f"{len(found)} labels, and an answer has at most {self.most}",
+                    f"ラベルが{len(found)}個あり、回答は{self.most}個までである",
+                ),
+                where=target[:40],
+            )
         return self.joined(found)
 
     def joined(self, labels: Sequence[str]) -> str:
@@ -91,7 +104,10 @@ class LabelsCodec:
         """The labels of a target in normal form, each once, in order. Raises DataError for none and for no emoji."""
         found = list(dict.fromkeys(_pieces(target, self.separator if separator is None else separator, self.emoji)))
         if not found:
-            raise DataError("an empty set of labels cannot be taught", do="Remove the row or fill in its target.")
+            raise DataError(
+                both("an empty set of labels cannot be taught", "空のラベル集合は学習できない"),
+                do=both("Remove the row or fill in its target.", "行を取り除くか、正解を埋めること。"),
+            )
         return found
 
     # The written language, one character at a time.
@@ -150,7 +166,10 @@ def labels_codec(
     found = [list(dict.fromkeys(_pieces(target, separator, emoji))) for target in rows]
     labels = sorted({label for row in found for label in row} | {emoji_form(one) or one for one in extra})
     if not labels:
-        raise DataError("no target holds a label", do="Fill in the targets, or take the codec 'text'.")
+        raise DataError(
+            both("no target holds a label", "ラベルのある正解がない"),
+            do=both("Fill in the targets, or take the codec 'text'.", "正解を埋めるか、コーデック 'text' を使うこと。"),
+        )
     _distinct(rows, separator, emoji)
     limit = most or max(map(len, found)) or _MOST
     return LabelsCodec(tuple(labels), emoji, min(limit, len(labels)), separator, counted)
@@ -167,7 +186,11 @@ def _pieces(target: str, separator: str, emoji: bool) -> list[str]:
     if emoji:
         found = emoji_in(target.replace(separator, " ") if separator else target)
         if found is None:
-            raise DataError("a label is no emoji", where=target[:40], do="Mend the row, or leave it out.")
+            raise DataError(
+                both("a label is no emoji", "絵文字でないラベルがある"),
+                where=target[:40],
+                do=both("Mend the row, or leave it out.", "行を直すか、外すこと。"),
+            )
         return found
     parts = target.split(separator) if separator else target.split()
     return ["_".join(part.split()) for part in parts if part.strip()]
@@ -181,4 +204,10 @@ def _distinct(rows: Sequence[str], separator: str, emoji: bool) -> None:
     for part in {part.strip() for row in rows for part in row.split(separator) if part.strip()}:
         form = "_".join(part.split())
         if " ".join(seen.setdefault(form, part).split()) != " ".join(part.split()):
-            raise DataError(f"the labels '{seen[form]}' and '{part}' differ by a space only", do="Rename one of them.")
+            raise DataError(
+                both(
+                    f"the labels '{seen[form]}' and '{part}' differ by a space only",
+                    f"ラベル '{seen[form]}' と '{part}' は空白だけが異なる",
+                ),
+                do=both("Rename one of them.", "一方の名前を変えること。"),
+            )

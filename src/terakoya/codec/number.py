@@ -21,6 +21,7 @@ from types import MappingProxyType
 import regex
 
 from terakoya.errors import ConfigError, DataError, nearest
+from terakoya.tongue import both
 
 # So many digits on either side of the point: whole groups of four, and places of two digits. More is a serial
 # number, not a quantity.
@@ -45,13 +46,18 @@ def canonical_number(text: str) -> str:
     found = _SPOKEN.fullmatch(given)
     if not found or (found["whole"] is None and found["rest"] is None):
         raise DataError(
-            f"{text!r} is no number", do="Write it in digits, as in 15000, 1,000, -2 or 0.5; or choose another codec."
+            both(f"{text!r} is no number", f"{text!r} は数ではない"),
+            do=both(
+                "Write it in digits, as in 15000, 1,000, -2 or 0.5; or choose another codec.",
+                "15000、1,000、-2、0.5 のように数字で書くか、別のコーデックを選ぶこと。",
+            ),
         )
     whole = (found["whole"] or "0").replace(",", "").lstrip("0") or "0"
     rest = (found["rest"] or "").rstrip("0")
     if len(whole) > MAX_DIGITS or len(rest) > MAX_DIGITS:
         raise DataError(
-            f"{text[:20]!r}… has more than {MAX_DIGITS} digits", do='Such a thing is a text: set codec = "text".'
+            both(f"{text[:20]!r}… has more than {MAX_DIGITS} digits", f"{text[:20]!r}… は{MAX_DIGITS}桁を超える"),
+            do=both('Such a thing is a text: set codec = "text".', 'それは文字列である：codec = "text" とすること。'),
         )
     sign = "-" if found["sign"] == "-" and (whole != "0" or rest) else ""
     return f"{sign}{whole}.{rest}" if rest else f"{sign}{whole}"
@@ -222,8 +228,15 @@ class NumberCodec:
         number, how = canonical_number(target), _NOTATIONS[self.notation]
         if not how.any_sign and not number.isdecimal():
             raise DataError(
-                f"{target!r} cannot be written in the notation '{self.notation}', which knows whole numbers from 0 on",
-                do="Choose the notation plain, bracketed or exponent.",
+                both(
+                    f"{target!r} cannot be written in the notation '{self.notation}', which knows whole numbers "
+                    "from 0 on",
+                    f"{target!r} は、0 以上の整数だけを扱う書き方 '{self.notation}' では書けない",
+                ),
+                do=both(
+                    "Choose the notation plain, bracketed or exponent.",
+                    "書き方 plain・bracketed・exponent のいずれかを選ぶこと。",
+                ),
             )
         return how.spell(number)
 
@@ -246,6 +259,8 @@ def number_codec(notation: str = "plain") -> NumberCodec:
     """The codec of that notation. Raises ConfigError, offering the nearest name, for an unknown one."""
     if notation not in _NOTATIONS:
         raise ConfigError(
-            f"there is no notation '{notation}' for numbers", where="notation", do=nearest(notation, NOTATIONS)
+            both(f"there is no notation '{notation}' for numbers", f"'{notation}' という数の書き方はない"),
+            where="notation",
+            do=nearest(notation, NOTATIONS),
         )
     return NumberCodec(notation)

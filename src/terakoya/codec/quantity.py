@@ -25,6 +25,7 @@ import regex
 from terakoya.codec.base import Codec
 from terakoya.codec.copied import Copied
 from terakoya.errors import DataError
+from terakoya.tongue import both
 
 VULGAR = {
     "½": Fraction(1, 2), "⅓": Fraction(1, 3), "⅔": Fraction(2, 3), "¼": Fraction(1, 4), "¾": Fraction(3, 4),
@@ -79,7 +80,10 @@ _PROMOTED = {"g": ("kg", 1000), "ｇ": ("ｋｇ", 1000), "ml": ("L", 1000), "cc"
 def read_number(text: str) -> Fraction:
     """The value of a number as recipes write it. Raises DataError, naming it, for what is none."""
     if not re.fullmatch(NUMBER, text):
-        raise DataError(f"{text!r} is no number of a recipe", do="Write it as in 250, 1.5, 3/4, ½ or 1と1/2.")
+        raise DataError(
+            both(f"{text!r} is no number of a recipe", f"{text!r} はレシピの数ではない"),
+            do=both("Write it as in 250, 1.5, 3/4, ½ or 1と1/2.", "250、1.5、3/4、½、1と1/2 のように書くこと。"),
+        )
     if text == "半":
         return Fraction(1, 2)
     plain = text.translate(_HALF_WIDTH).replace(",", "")
@@ -125,7 +129,10 @@ class QuantityCodec:
     def write(self, target: str) -> str:
         """The target as it stands, products kept; other `<` are doubled."""
         if not target:
-            raise DataError("an empty target cannot be taught", do="Remove the row or fill in its target.")
+            raise DataError(
+                both("an empty target cannot be taught", "空の正解は学習できない"),
+                do=both("Remove the row or fill in its target.", "行を取り除くか、正解を埋めること。"),
+            )
         return _ESCAPED.sub(lambda found: found[1] or "<<", target)
 
     def read(self, raw: str) -> str | None:
@@ -135,7 +142,10 @@ class QuantityCodec:
 
     def canonical(self, target: str) -> str:
         if not target:
-            raise DataError("an empty target cannot be taught", do="Remove the row or fill in its target.")
+            raise DataError(
+                both("an empty target cannot be taught", "空の正解は学習できない"),
+                do=both("Remove the row or fill in its target.", "行を取り除くか、正解を埋めること。"),
+            )
         return self._settled(target)
 
     def viable(self, prefix: str) -> bool:

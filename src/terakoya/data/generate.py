@@ -30,6 +30,7 @@ from terakoya.data.teacher_limits import PATIENCE, Patience
 from terakoya.errors import TerakoyaError
 from terakoya.listener import Listener, Silent
 from terakoya.runs import Lock, disk_faults
+from terakoya.tongue import both, japanese
 
 __all__ = ["DATA", "REJECTED", "Generated", "generate", "read_generated"]
 DATA, REJECTED = "data.jsonl", "rejected.jsonl"
@@ -83,7 +84,13 @@ async def _generate(
         config.seed,
         config.teacher.max_rejected,
     )
-    listener.stage("generate", f"{config.teacher.samples:,} rows by {recipe.name}, teacher {manner.model}")
+    listener.stage(
+        "generate",
+        both(
+            f"{config.teacher.samples:,} rows by {recipe.name}, teacher {manner.model}",
+            f"{recipe.name} で{config.teacher.samples:,}行、教師モデルは {manner.model}",
+        ),
+    )
     run = Generation(
         recipe,
         manner,
@@ -110,31 +117,49 @@ async def _generate(
 
 async def _put_away(run: Generation, ledger: Ledger | None, folder: Path) -> tuple[str, ...]:
     """Rows so far, rejected rows and the index; on a full disk they can be made again from the journal."""
-    notes = []
+    notes: list[str] = []
     if ledger is not None:
         try:
             await ledger.close()
             update_index(ledger.path, folder / INDEX)
             (folder / INDEX).chmod(0o600)
         except (sqlite3.Error, TerakoyaError) as error:
-            notes.append(f"the index could not be brought up to date ({error}); the journal is whole")
+            notes.append(
+                both(
+                    f"the index could not be brought up to date ({error}); the journal is whole",
+                    f"索引を更新できなかった（{error}）。記録そのものは無事である",
+                )
+            )
     try:
         write_made(folder / DATA, run.rows)
         write_rejected(folder / REJECTED, run.rejected)
     except TerakoyaError as error:
         if run.asking.fatal is None:
             raise
-        notes.append(str(error))
+        notes.append(both(str(error), error.words("ja")))
     return tuple(notes)
 
 
 def _saved(run: Generation, ledger: Ledger | None, folder: Path, currency: str) -> str:
     if ledger is None:
-        return f"{len(run.rows):,} rows so far lie in {folder / DATA}."
-    unknown = f", of it {ledger.lost / NANO:.6f} unknown and counted as spent" if ledger.lost else ""
-    return (
+        return both(
+            f"{len(run.rows):,} rows so far lie in {folder / DATA}.",
+            f"これまでの{len(run.rows):,}行は {folder / DATA} にある。",
+        )
+    unknown = (
+        both(
+            f", of it {ledger.lost / NANO:.6f} unknown and counted as spent",
+            f"、うち {ledger.lost / NANO:.6f} は不明で、使ったものとして数える",
+        )
+        if ledger.lost
+        else ""
+    )
+    return both(
         f"{ledger.answers:,} answers are kept in {ledger.path}, {len(run.rows):,} rows so far in {folder / DATA}; "
-        f"spent {ledger.committed / NANO:.6f} {currency}{unknown}."
+        f"spent {ledger.committed / NANO:.6f} {currency}{unknown}.",
+        f"回答{ledger.answers:,}件は {ledger.path} に、"
+        f"これまでの{len(run.rows):,}行は {folder / DATA} にある。"
+        f"支出は {ledger.committed / NANO:.6f} {currency}{japanese(unknown)}。",
     )
 
 
@@ -142,9 +167,15 @@ def _told(
     run: Generation, ledger: Ledger | None, teacher: TeacherConfig, folder: Path, seconds: float, notes: tuple[str, ...]
 ) -> Generated:
     if len(run.asking.models) > 1:
-        notes = (*notes, f"the provider answered with several models: {', '.join(sorted(run.asking.models))}")
+        notes = (
+            *notes,
+            both(
+                f"the provider answered with several models: {', '.join(sorted(run.asking.models))}",
+                f"提供元が複数のモデルで答えた：{', '.join(sorted(run.asking.models))}",
+            ),
+        )
     if not run.meter.done:
-        notes = (*notes, "the sentences ran out before enough rows were made")
+        notes = (*notes, both("the sentences ran out before enough rows were made", "必要な行数に届く前に文が尽きた"))
     return Generated(
         rows=len(run.rows),
         wanted=teacher.samples,

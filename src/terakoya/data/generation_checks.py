@@ -14,6 +14,7 @@ import regex
 from terakoya.data.generation_recipe import RecipeStep
 from terakoya.errors import ConfigError, nearest
 from terakoya.text import emoji_form, emoji_in, graphemes
+from terakoya.tongue import both
 
 Check = Callable[[str, RecipeStep], str]
 
@@ -108,7 +109,11 @@ def objection(answer: str, step: RecipeStep) -> tuple[str, str]:
     """The first check that fails, and its reason; ("", "") when all pass."""
     for name in step.checks:
         if name not in CHECKS:
-            raise ConfigError(f"there is no check '{name}'", where=f"step {step.name}", do=nearest(name, CHECKS))
+            raise ConfigError(
+                both(f"there is no check '{name}'", f"「{name}」という検査はない"),
+                where=both(f"step {step.name}", f"ステップ {step.name}"),
+                do=nearest(name, CHECKS),
+            )
         if reason := CHECKS[name](answer, step):
             return name, reason
     return "", ""

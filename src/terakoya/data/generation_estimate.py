@@ -12,6 +12,7 @@ from terakoya.data.generation_setup import prices_of, unknown_price
 from terakoya.data.generation_sources import sources
 from terakoya.data.ledger_index import INDEX, usage
 from terakoya.data.teacher import NANO, Ask
+from terakoya.tongue import both
 
 
 def estimated(config: Config, recipe: Recipe, folder: Path, home: Path) -> Estimate:
@@ -34,5 +35,9 @@ def estimated(config: Config, recipe: Recipe, folder: Path, home: Path) -> Estim
             likely += prices.of(round(tokens_in), round(tokens_out))
             worst += prices.of(3 * ask.most_tokens_in + teacher.max_tokens, 2 * teacher.max_tokens)
     scale = teacher.samples / max(len(sentences), 1) / NANO
-    basis = "earlier answers in this folder" if known else "the length of the prompts, one token a character"
+    basis = (
+        both("earlier answers in this folder", "このフォルダにあるこれまでの回答による")
+        if known
+        else both("the length of the prompts, one token a character", "プロンプトの長さ（一文字一トークン）による")
+    )
     return Estimate(teacher.samples * len(recipe.steps), likely * scale, worst * scale, basis)

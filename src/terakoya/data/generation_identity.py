@@ -9,6 +9,7 @@ from typing import Any
 from terakoya.config import Config
 from terakoya.errors import IncompatibleError
 from terakoya.runs import read_json, write_json
+from terakoya.tongue import both
 
 FILE = "generation.json"
 # Every key of [teacher] stands in one of the two (a test holds it so).
@@ -43,9 +44,15 @@ def hold_to(folder: Path, now: Mapping[str, Any], facts: Mapping[str, Any]) -> N
     if changed:
         told = ", ".join(f"{name} ({_short(before.get(name))} → {_short(now.get(name))})" for name in changed)
         raise IncompatibleError(
-            f"this folder holds another generation; what changed: {told}",
+            both(
+                f"this folder holds another generation; what changed: {told}",
+                f"このフォルダには別の生成がある。変わったもの：{told}",
+            ),
             where=str(folder),
-            do="Take the change back, or name another folder. What is paid for stays here.",
+            do=both(
+                "Take the change back, or name another folder. What is paid for stays here.",
+                "変更を元に戻すか、別のフォルダを指定すること。支払い済みのものはここに残る。",
+            ),
         )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from terakoya.errors import ConfigError, nearest
 from terakoya.records import Turn, fingerprint
+from terakoya.tongue import both, japanese
 
 _KEYS = {"name", "says", "sources", "labels", "step", "habits", "counts", "vocabulary"}
 _STEP_KEYS = {"name", "prompt", "checks", "fewest", "most", "longest", "rules"}
@@ -70,16 +71,26 @@ class Recipe:
 def find_recipe(name: str, folder: Path) -> Recipe:
     """A shipped recipe by its name, or a folder with recipe.toml (relative to the config)."""
     if not name:
-        raise ConfigError("no recipe is named", where="[teacher]", do=f'Write recipe = "…". {nearest("", recipes())}')
+        raise ConfigError(
+            both("no recipe is named", "レシピの指定がない"),
+            where="[teacher]",
+            do=both(
+                f'Write recipe = "…". {nearest("", recipes())}',
+                f'recipe = "…" と書くこと。{japanese(nearest("", recipes()))}',
+            ),
+        )
     shipped = resources.files("terakoya") / "recipes" / name
     if name in recipes():
         return _read({file.name: file.read_text(encoding="utf-8") for file in shipped.iterdir()}, name)
     place = folder / name
     if not (place / "recipe.toml").is_file():
         raise ConfigError(
-            f"there is no recipe '{name}'",
+            both(f"there is no recipe '{name}'", f"「{name}」というレシピはない"),
             where="[teacher]",
-            do=f"{nearest(name, recipes())} Or name a folder with recipe.toml.",
+            do=both(
+                f"{nearest(name, recipes())} Or name a folder with recipe.toml.",
+                f"{japanese(nearest(name, recipes()))}recipe.toml のあるフォルダを指定してもよい。",
+            ),
         )
     files = sorted(path for path in place.iterdir() if path.suffix in {".toml", ".txt", ".tsv"} and path.is_file())
     return _read({path.name: path.read_text(encoding="utf-8") for path in files}, str(place))
@@ -94,11 +105,17 @@ def _read(files: Mapping[str, str], where: str) -> Recipe:
     try:
         table = tomllib.loads(files["recipe.toml"])
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"not valid TOML: {error}", where=f"{where}/recipe.toml") from error
+        raise ConfigError(
+            both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"), where=f"{where}/recipe.toml"
+        ) from error
     _known(table, _KEYS, where)
     steps = table.get("step")
     if not isinstance(steps, list) or not steps or not all(isinstance(step, dict) for step in steps):
-        raise ConfigError("a recipe needs at least one [[step]]", where=where, do="See the shipped recipes.")
+        raise ConfigError(
+            both("a recipe needs at least one [[step]]", "レシピには [[step]] が一つ以上必要である"),
+            where=where,
+            do=both("See the shipped recipes.", "同梱のレシピを見ること。"),
+        )
     return Recipe(
         name=table.get("name", Path(where).name),
         steps=tuple(_step(step, files, where) for step in steps),
@@ -118,7 +135,9 @@ def _step(step: Mapping[str, Any], files: Mapping[str, str], where: str) -> Reci
     for key in ("prompt", "rules"):
         name = values.get(key, "")
         if name and name not in files:
-            raise ConfigError(f"there is no file '{name}'", where=where, do=nearest(name, files))
+            raise ConfigError(
+                both(f"there is no file '{name}'", f"ファイル '{name}' がない"), where=where, do=nearest(name, files)
+            )
     values["prompt"] = files[step["prompt"]] if step.get("prompt") else "{text}"
     values["rules"] = _rules(files[step["rules"]]) if step.get("rules") else ()
     values["checks"] = tuple(step.get("checks", ()))
@@ -133,7 +152,11 @@ def _rules(text: str) -> tuple[tuple[str, str], ...]:
 def _known(table: Mapping[str, Any], keys: set[str], where: str) -> None:
     for key in table:
         if key not in keys:
-            raise ConfigError(f"unknown key '{key}'", where=f"{where}/recipe.toml", do=nearest(key, keys))
+            raise ConfigError(
+                both(f"unknown key '{key}'", f"知らないキー '{key}'"),
+                where=f"{where}/recipe.toml",
+                do=nearest(key, keys),
+            )
 
 
 def _line(head: str, labels: tuple[str, ...]) -> str:

@@ -13,6 +13,7 @@ from terakoya.errors import DataError
 from terakoya.files import columns, read_rows
 from terakoya.records import Example, fingerprint
 from terakoya.runs import write_text
+from terakoya.tongue import both
 
 HEADER = ("source", "target", "origin", "group", "original", "fingerprint")
 
@@ -94,7 +95,11 @@ def write_made(path: Path, rows: Sequence[Made]) -> None:
         lines = (dict(zip(HEADER, row.cells(), strict=True)) for row in rows)
         write_text(path, _lines(lines))
     else:
-        raise DataError(f"'{path.suffix}' cannot be written", where=str(path), do="Name a .jsonl or .csv file.")
+        raise DataError(
+            both(f"'{path.suffix}' cannot be written", f"'{path.suffix}' の形式では書けない"),
+            where=str(path),
+            do=both("Name a .jsonl or .csv file.", ".jsonl か .csv のファイルを指定すること。"),
+        )
 
 
 def write_rejected(path: Path, rows: Iterable[Rejected]) -> None:

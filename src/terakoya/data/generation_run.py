@@ -30,6 +30,7 @@ from terakoya.errors import DataError, Interrupted, ProviderError, TerakoyaError
 from terakoya.listener import Listener, Silent
 from terakoya.records import Turn, fingerprint
 from terakoya.text import source_form
+from terakoya.tongue import both, joined
 
 WINDOW = 512  # sentences planned beyond the last judged row; fixed, because the plan depends on it
 _EVERY = 5.0  # seconds between two lines of progress
@@ -92,7 +93,11 @@ class Generation:
             await self._until_done(stop)
             if self._interrupted:
                 raise Interrupted(
-                    "stopped as asked", do="Give the same command again to go on; nothing is bought twice."
+                    both("stopped as asked", "指示どおり停止した"),
+                    do=both(
+                        "Give the same command again to go on; nothing is bought twice.",
+                        "続けるには同じコマンドをもう一度実行すること。同じものを二度買うことはない。",
+                    ),
                 )
         except Stopped:
             raise self._reason() from None
@@ -201,8 +206,14 @@ class Generation:
             told = ", ".join(f"{check} {count}" for check, count in self.reasons.most_common(4))
             raise self.asking.end(
                 DataError(
-                    f"the last {self._in_vain:,} sentences brought no row ({told})",
-                    do="Raise teacher.quota, lower teacher.density, or bring sentences that call for other labels.",
+                    both(
+                        f"the last {self._in_vain:,} sentences brought no row ({told})",
+                        f"直近の{self._in_vain:,}文から一行もできなかった（{told}）",
+                    ),
+                    do=both(
+                        "Raise teacher.quota, lower teacher.density, or bring sentences that call for other labels.",
+                        "teacher.quota を上げるか、teacher.density を下げるか、別のラベルに合う文を用意すること。",
+                    ),
                 )
             )
 
@@ -213,8 +224,14 @@ class Generation:
             told = ", ".join(f"{check} {count}" for check, count in self.reasons.most_common(4))
             raise self.asking.end(
                 ProviderError(
-                    f"{bad} of {judged} rows were rejected ({told})",
-                    do="Look at rejected.jsonl; take another model or prompt, or raise teacher.max_rejected.",
+                    both(
+                        f"{bad} of {judged} rows were rejected ({told})",
+                        f"{judged}行のうち{bad}行が不採用になった（{told}）",
+                    ),
+                    do=both(
+                        "Look at rejected.jsonl; take another model or prompt, or raise teacher.max_rejected.",
+                        "rejected.jsonl を見て、別のモデルかプロンプトにするか、teacher.max_rejected を上げること。",
+                    ),
                 )
             )
 
@@ -227,19 +244,32 @@ class Generation:
     def progress(self, seconds: float) -> str:
         """Rate, accepted, rejected by reason, cost so far and projected, the labels that lead."""
         rows, wanted = len(self.rows), self.meter.rules.samples
-        parts = [f"{rows:,} of {wanted:,} rows", f"{rows / max(seconds, 1e-9):.1f} a second"]
+        parts = [
+            both(f"{rows:,} of {wanted:,} rows", f"{wanted:,}行中{rows:,}行"),
+            both(f"{rows / max(seconds, 1e-9):.1f} a second", f"毎秒{rows / max(seconds, 1e-9):.1f}行"),
+        ]
         if self.reasons:
-            parts.append("rejected " + ", ".join(f"{check} {count}" for check, count in self.reasons.most_common(4)))
+            told = ", ".join(f"{check} {count}" for check, count in self.reasons.most_common(4))
+            parts.append(both(f"rejected {told}", f"不採用 {told}"))
         if cost := self.asking.cost:
-            parts.append(f"cost {cost:.4f}, projected {cost * wanted / max(rows, 1):.4f}")
+            parts.append(
+                both(
+                    f"cost {cost:.4f}, projected {cost * wanted / max(rows, 1):.4f}",
+                    f"費用 {cost:.4f}、見込み {cost * wanted / max(rows, 1):.4f}",
+                )
+            )
         if self.meter.uses:
             top = " ".join(f"{label} {count / self.meter.uses:.1%}" for label, count in self.meter.top(3))
-            parts.append(f"labels {top}")
-        return "; ".join(parts)
+            parts.append(both(f"labels {top}", f"ラベル {top}"))
+        return joined("; ", parts)
 
     def _reason(self) -> TerakoyaError:
         return self.asking.fatal or Interrupted(
-            "stopped as asked", do="Give the same command again to go on; nothing is bought twice."
+            both("stopped as asked", "指示どおり停止した"),
+            do=both(
+                "Give the same command again to go on; nothing is bought twice.",
+                "続けるには同じコマンドをもう一度実行すること。同じものを二度買うことはない。",
+            ),
         )
 
     async def _drain(self) -> None:

@@ -17,6 +17,7 @@ from terakoya.data.teacher_asking import Asking, Prices
 from terakoya.data.teacher_limits import Patience
 from terakoya.data.teacher_offline import LexiconTeacher, RuleTeacher
 from terakoya.errors import ConfigError
+from terakoya.tongue import both
 
 
 def make_teacher(config: TeacherConfig, recipe: Recipe, rules: Rules) -> Teacher:
@@ -44,15 +45,24 @@ def rules_of(config: Config, recipe: Recipe) -> Rules:
     allowed = frozenset(teacher.labels or (lexicon() if recipe.labels == "lexicon" else ())) - frozenset(teacher.banned)
     if teacher.density and not allowed:
         raise ConfigError(
-            "density is counted over a fixed label set, and there is none",
+            both(
+                "density is counted over a fixed label set, and there is none",
+                "密度は決まったラベル集合について数えるが、それがない",
+            ),
             where="[teacher]",
-            do='Name the labels: labels = ["🍎", …].',
+            do=both('Name the labels: labels = ["🍎", …].', 'ラベルを指定すること：labels = ["🍎", …]。'),
         )
     if teacher.quota and allowed and teacher.quota * len(allowed) < 1:
         raise ConfigError(
-            f"{len(allowed)} labels with at most {teacher.quota:.1%} each do not make a whole",
+            both(
+                f"{len(allowed)} labels with at most {teacher.quota:.1%} each do not make a whole",
+                f"それぞれ最大{teacher.quota:.1%}のラベル{len(allowed)}種類では全体に届かない",
+            ),
             where="[teacher]",
-            do=f"Raise quota to {1 / len(allowed):.3f} at least, or name more labels.",
+            do=both(
+                f"Raise quota to {1 / len(allowed):.3f} at least, or name more labels.",
+                f"quota を {1 / len(allowed):.3f} 以上にするか、ラベルを増やすこと。",
+            ),
         )
     return Rules(teacher.samples, frozenset(teacher.banned), allowed, teacher.quota, teacher.density)
 
@@ -64,30 +74,53 @@ def refuse(config: Config, i_have_the_right: bool) -> None:
         return
     faults = []
     if not teacher.model:
-        faults.append(ConfigError("no model is named", where="[teacher]", do='Write model = "…".'))
+        faults.append(
+            ConfigError(
+                both("no model is named", "モデルの指定がない"),
+                where="[teacher]",
+                do=both('Write model = "…".', 'model = "…" と書くこと。'),
+            )
+        )
     if "@" in urlsplit(teacher.base_url).netloc:
         faults.append(
             ConfigError(
-                "base_url holds a name or password, and configs are kept with what they made",
+                both(
+                    "base_url holds a name or password, and configs are kept with what they made",
+                    "base_url に名前かパスワードがある。設定は、それで作ったものと一緒に保存される",
+                ),
                 where="[teacher]",
-                do="Put the key into an environment variable and name it: key_variable = …",
+                do=both(
+                    "Put the key into an environment variable and name it: key_variable = …",
+                    "鍵は環境変数に入れ、その名前を書くこと：key_variable = …",
+                ),
             )
         )
     if not teacher.licence and not i_have_the_right:
         faults.append(
             ConfigError(
-                "the terms for training on this teacher's answers are not stated",
+                both(
+                    "the terms for training on this teacher's answers are not stated",
+                    "この教師モデルの回答を学習に使う条件が書かれていない",
+                ),
                 where="[teacher]",
-                do='Many providers forbid it. Read their terms and write licence = "…" (a licence name or an address), '
-                "or give --i-have-the-right, which is recorded.",
+                do=both(
+                    'Many providers forbid it. Read their terms and write licence = "…" (a licence name or an '
+                    "address), "
+                    "or give --i-have-the-right, which is recorded.",
+                    '禁じている提供元が多い。規約を読み、licence = "…"（ライセンスの名前か所在）'
+                    "を書くか、--i-have-the-right を付けること（記録に残る）。",
+                ),
             )
         )
     if not teacher.budget and not teacher.requests:
         faults.append(
             ConfigError(
-                "nothing bounds what may be spent",
+                both("nothing bounds what may be spent", "支出の上限がない"),
                 where="[teacher]",
-                do="Write budget = … (money) or requests = … (a number).",
+                do=both(
+                    "Write budget = … (money) or requests = … (a number).",
+                    "budget = …（金額）か requests = …（回数）を書くこと。",
+                ),
             )
         )
     if teacher.budget and min(teacher.price_in, teacher.price_out) < 0:
@@ -95,22 +128,35 @@ def refuse(config: Config, i_have_the_right: bool) -> None:
     if teacher.key_variable and not os.environ.get(teacher.key_variable) and not _is_local(teacher.base_url):
         faults.append(
             ConfigError(
-                f"the environment variable {teacher.key_variable} is not set",
+                both(
+                    f"the environment variable {teacher.key_variable} is not set",
+                    f"環境変数 {teacher.key_variable} が設定されていない",
+                ),
                 where="[teacher]",
-                do=f"Set it to your key: export {teacher.key_variable}=…",
+                do=both(
+                    f"Set it to your key: export {teacher.key_variable}=…",
+                    f"自分の鍵を設定すること：export {teacher.key_variable}=…",
+                ),
             )
         )
     if len(faults) == 1:
         raise faults[0]
     if faults:
-        raise ConfigError("\n".join(str(fault) for fault in faults))
+        raise ConfigError(
+            both("\n".join(map(str, faults)), "\n".join(fault.words("ja") for fault in faults)),
+        )
 
 
 def unknown_price() -> ConfigError:
     return ConfigError(
-        "the model's price is not known, so no budget can be kept",
+        both(
+            "the model's price is not known, so no budget can be kept", "モデルの価格がわからないので、予算を守れない"
+        ),
         where="[teacher]",
-        do="Write price_in and price_out, each per million tokens (0 where it is free).",
+        do=both(
+            "Write price_in and price_out, each per million tokens (0 where it is free).",
+            "price_in と price_out を、百万トークンあたりの額で書くこと（無料なら 0）。",
+        ),
     )
 
 

@@ -18,6 +18,7 @@ from terakoya.errors import DataError
 from terakoya.files import columns, encoding_of, read_table
 from terakoya.records import fingerprint
 from terakoya.text import source_form
+from terakoya.tongue import both
 
 OURS = {"ours": ("hand", "phrases"), "hand": ("hand",), "phrases": ("phrases",)}
 _SHORTEST, _LONGEST = 8, 160  # characters of a source sentence
@@ -69,7 +70,11 @@ def _from_file(config: Config, name: str, folder: Path) -> Iterator[Sentence]:
         rows = columns(read_table(name, folder, encoding=config.task.encoding, wanted=[column]), [column], name)
         texts = [sentence for row in rows for sentence in whole_sentences(row.cells[column])]
     if not texts:
-        raise DataError("no whole sentence was found", where=name, do="Bring sentences that end with 。 or ！ or ？.")
+        raise DataError(
+            both("no whole sentence was found", "完結した文が見つからない"),
+            where=name,
+            do=both("Bring sentences that end with 。 or ！ or ？.", "。か ！ か ？ で終わる文を用意すること。"),
+        )
     texts = list(dict.fromkeys(texts))
     Random(f"sentences {config.seed}").shuffle(texts)
     for text in texts:

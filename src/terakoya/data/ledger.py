@@ -21,6 +21,7 @@ from typing import Any
 from terakoya.data.teacher import NANO, Ask, Lost, Reply
 from terakoya.errors import BudgetError, DiskError
 from terakoya.runs import Journal, disk_faults, read_lines
+from terakoya.tongue import both, japanese
 
 JOURNAL = "journal.jsonl"
 _RESERVE = ".reserve"
@@ -190,16 +191,33 @@ class Ledger:
     def _exhausted(self, worst: int) -> BudgetError:
         spent, lost = (self.spent + self.lost) / NANO, self.lost / NANO
         if self._cap.requests and self.requests >= self._cap.requests:
-            what = f"all {self._cap.requests:,} requests are used"
+            what = both(f"all {self._cap.requests:,} requests are used", f"要求{self._cap.requests:,}回をすべて使った")
         else:
             left = (self._cap.money or 0) / NANO - spent
-            what = f"the next request may cost {worst / NANO:.6f}, and {left:.6f} are left"
-        unknown = f" (of it {lost:.6f} unknown, counted as spent)" if lost else ""
+            what = both(
+                f"the next request may cost {worst / NANO:.6f}, and {left:.6f} are left",
+                f"次の要求の費用は最大 {worst / NANO:.6f} で、残りは {left:.6f} である",
+            )
+        unknown = (
+            both(
+                f" (of it {lost:.6f} unknown, counted as spent)",
+                f"（うち {lost:.6f} は不明で、使ったものとして数える）",
+            )
+            if lost
+            else ""
+        )
         return BudgetError(
             what,
             where=str(self.path),
-            saved=f"{self.answers:,} answers are kept; spent {spent:.6f}{unknown}.",
-            do="Raise teacher.budget or teacher.requests and give the same command: nothing is bought twice.",
+            saved=both(
+                f"{self.answers:,} answers are kept; spent {spent:.6f}{unknown}.",
+                f"回答{self.answers:,}件は保存済み。支出は {spent:.6f}{japanese(unknown)}。",
+            ),
+            do=both(
+                "Raise teacher.budget or teacher.requests and give the same command: nothing is bought twice.",
+                "teacher.budget か teacher.requests を上げて、同じコマンドを実行すること。"
+                "同じものを二度買うことはない。",
+            ),
         )
 
     def _settle(self, ticket: Ticket) -> None:

@@ -17,6 +17,7 @@ from terakoya.config import SplitConfig
 from terakoya.errors import DataError
 from terakoya.records import Example, Split, fingerprint
 from terakoya.text import source_form
+from terakoya.tongue import both, japanese, joined
 
 Side = Literal["train", "dev", "exam"]
 SIDES: tuple[Side, ...] = ("train", "dev", "exam")
@@ -68,8 +69,14 @@ def split(
     rows = list(examples)
     if len({group_of(row) for row in rows}) < 3:
         raise DataError(
-            f"{len(rows)} examples in fewer than 3 groups cannot be split into train, dev and exam",
-            do="Bring more examples, or name files of your own with task.dev and task.exam.",
+            both(
+                f"{len(rows)} examples in fewer than 3 groups cannot be split into train, dev and exam",
+                f"{len(rows)}件の例では、グループが 3 に満たないため、学習・検証・試験に分けられない",
+            ),
+            do=both(
+                "Bring more examples, or name files of your own with task.dev and task.exam.",
+                "例を増やすか、task.dev と task.exam で自分のファイルを指定すること。",
+            ),
         )
     if config.folds:
         chosen = _by_fold(rows, config)
@@ -96,7 +103,10 @@ def _parted(
         else:
             parts[where].append(row)
     if not parts["train"]:
-        raise DataError("the split leaves nothing to train on", do="Lower split.dev and split.exam.")
+        raise DataError(
+            both("the split leaves nothing to train on", "分割の後に学習する行が残らない"),
+            do=both("Lower split.dev and split.exam.", "split.dev と split.exam を小さくすること。"),
+        )
     return Split(tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["exam"]), method)
 
 
@@ -104,8 +114,14 @@ def _by_fold(rows: Sequence[Example], config: SplitConfig) -> list[Side]:
     """Fold number `fold` is the exam, the next one dev; membership is by hash, so folds are stable too."""
     if config.folds < 3 or config.fold >= config.folds:
         raise DataError(
-            f"fold {config.fold} of {config.folds} cannot be cut",
-            do="Set split.folds to 3 or more and split.fold below it.",
+            both(
+                f"fold {config.fold} of {config.folds} cannot be cut",
+                f"分割 {config.fold}／{config.folds} は切り出せない",
+            ),
+            do=both(
+                "Set split.folds to 3 or more and split.fold below it.",
+                "split.folds を 3 以上、split.fold をそれより小さくすること。",
+            ),
         )
     folds = [int(position(group_of(row), config.salt) * config.folds) for row in rows]
     following = (config.fold + 1) % config.folds
@@ -114,12 +130,24 @@ def _by_fold(rows: Sequence[Example], config: SplitConfig) -> list[Side]:
 
 def _by_column(rows: Sequence[Example], sides: Sequence[str] | None) -> list[Side]:
     if sides is None:
-        raise DataError("the method 'column' needs a split column", do="Name it with task.split.")
+        raise DataError(
+            both("the method 'column' needs a split column", "方法 'column' には分割の列が必要である"),
+            do=both("Name it with task.split.", "task.split で指定すること。"),
+        )
     unknown = [(row.row, word) for row, word in zip(rows, sides, strict=True) if _word(word) not in _COLUMN_WORDS]
     if unknown:
-        shown = ", ".join(f"row {number}: {word!r}" for number, word in unknown[:5])
+        shown = joined(
+            ", ", (both(f"row {number}: {word!r}", f"{number}行目：{word!r}") for number, word in unknown[:5])
+        )
         raise DataError(
-            f"{len(unknown)} rows name no side ({shown})", do="Write train, dev or exam (test) in the split column."
+            both(
+                f"{len(unknown)} rows name no side ({shown})",
+                f"{len(unknown)}行がどの側か示していない（{japanese(shown)}）",
+            ),
+            do=both(
+                "Write train, dev or exam (test) in the split column.",
+                "分割の列に train・dev・exam（test）のいずれかを書くこと。",
+            ),
         )
     return [_COLUMN_WORDS[_word(word)] for word in sides]
 
@@ -127,7 +155,13 @@ def _by_column(rows: Sequence[Example], sides: Sequence[str] | None) -> list[Sid
 def side_of_word(word: str) -> Side:
     """What an author's word in a split column means. Raises DataError for a word that names no side."""
     if _word(word) not in _COLUMN_WORDS:
-        raise DataError(f"{word!r} names no side", do="Write train, dev or exam (test) in the split column.")
+        raise DataError(
+            both(f"{word!r} names no side", f"{word!r} はどの側も示していない"),
+            do=both(
+                "Write train, dev or exam (test) in the split column.",
+                "分割の列に train・dev・exam（test）のいずれかを書くこと。",
+            ),
+        )
     return _COLUMN_WORDS[_word(word)]
 
 
@@ -185,6 +219,10 @@ def _sizes(rows: int, config: SplitConfig) -> tuple[int, int]:
     dev = config.dev_items if config.dev_items and exact else round(rows * config.dev)
     if exam + dev >= rows and exact:
         raise DataError(
-            f"{rows} rows cannot give {exam} for the exam and {dev} for dev", do="Lower split.exam or split.dev."
+            both(
+                f"{rows} rows cannot give {exam} for the exam and {dev} for dev",
+                f"{rows}行から試験{exam}件と検証{dev}件は取れない",
+            ),
+            do=both("Lower split.exam or split.dev.", "split.exam か split.dev を小さくすること。"),
         )
     return exam, dev

@@ -17,6 +17,7 @@ from terakoya.files import Row, columns, read_table
 from terakoya.records import Example, Split
 from terakoya.scoring.metrics import METRICS, Metric, metric
 from terakoya.task import Task
+from terakoya.tongue import both
 
 # The metric that a codec's answers deserve unless the config names another.
 _OWN_METRIC = MappingProxyType(
@@ -86,7 +87,9 @@ def _examples(wanted: TaskConfig, file: str, folder: Path) -> tuple[Example, ...
 def _example(row: Row, wanted: TaskConfig, file: str, tags: tuple[str, ...]) -> Example:
     if wanted.source in row.lists:
         raise DataError(
-            f"the column '{wanted.source}' holds a list", where=f"{file}, line {row.line}", do="A source is one text."
+            both(f"the column '{wanted.source}' holds a list", f"列 '{wanted.source}' に並びがある"),
+            where=both(f"{file}, line {row.line}", f"{file}、{row.line}行目"),
+            do=both("A source is one text.", "入力は一つの文である。"),
         )
     return Example(
         source=row.cells[wanted.source],
@@ -122,9 +125,12 @@ def _target(row: Row, wanted: TaskConfig, file: str) -> str:
         return row.cells[wanted.target]
     if wanted.codec != "labels":
         raise DataError(
-            f"the column '{wanted.target}' holds a list",
-            where=f"{file}, line {row.line}",
-            do='A list is a set of labels: set codec = "labels".',
+            both(f"the column '{wanted.target}' holds a list", f"列 '{wanted.target}' に並びがある"),
+            where=both(f"{file}, line {row.line}", f"{file}、{row.line}行目"),
+            do=both(
+                'A list is a set of labels: set codec = "labels".',
+                '並びはラベルの集合である：codec = "labels" とすること。',
+            ),
         )
     return (wanted.separator or " ").join(labels)
 
@@ -139,7 +145,10 @@ def _parted(
     """The author's own files where they are named; the rest is cut as the config says."""
     if sides is not None and (dev or exam):
         raise DataError(
-            "a split column and files of one's own exclude each other", do="Leave out task.split, dev and exam."
+            both(
+                "a split column and files of one's own exclude each other", "分割の列と自分のファイルは同時に使えない"
+            ),
+            do=both("Leave out task.split, dev and exam.", "task.split と task.dev・task.exam のどちらかを外すこと。"),
         )
     if dev and exam:
         return Split(examples, dev, exam, "files")

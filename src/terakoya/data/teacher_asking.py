@@ -14,6 +14,7 @@ from terakoya.data.teacher import NANO, Ask, Lost, Teacher
 from terakoya.data.teacher_checks import Answer, Fault, read_reply
 from terakoya.data.teacher_limits import PATIENCE, Breaker, Pace, Patience
 from terakoya.errors import ProviderError, TerakoyaError
+from terakoya.tongue import both, japanese
 
 _HEDGE_AFTER = 3.0  # times the median time of an answer
 _HEDGE_SEEN = 20  # answers, before that median is believed
@@ -192,8 +193,15 @@ class Asking:
         if self._ledger.overrun > 0:
             raise self.end(
                 ProviderError(
-                    "an answer cost more than price and length limit allow",
-                    do="Check teacher.price_in, teacher.price_out and whether the model thinks beyond max_tokens.",
+                    both(
+                        "an answer cost more than price and length limit allow",
+                        "価格と長さの上限から計算した額より高い回答があった",
+                    ),
+                    do=both(
+                        "Check teacher.price_in, teacher.price_out and whether the model thinks beyond max_tokens.",
+                        "teacher.price_in、teacher.price_out、"
+                        "モデルが max_tokens を超えて考えていないかを確かめること。",
+                    ),
                 )
             )
         if isinstance(outcome, Answer):
@@ -248,12 +256,21 @@ def _likely(ask: Ask) -> int:
 def _hopeless(fault: Fault) -> ProviderError:
     return ProviderError(
         fault.what,
-        do="Check the key, the credit and the model's name, then give the same command again.",
+        do=both(
+            "Check the key, the credit and the model's name, then give the same command again.",
+            "鍵、残高、モデルの名前を確かめて、同じコマンドをもう一度実行すること。",
+        ),
     )
 
 
 def _given_up(last: str) -> ProviderError:
     return ProviderError(
-        f"the provider fails again and again; the last time: {last}",
-        do="Look at the provider's status page or your network, then give the same command again.",
+        both(
+            f"the provider fails again and again; the last time: {last}",
+            f"提供元の失敗が続いている。最後は：{japanese(last)}",
+        ),
+        do=both(
+            "Look at the provider's status page or your network, then give the same command again.",
+            "提供元の稼働状況か自分のネットワークを確かめて、同じコマンドをもう一度実行すること。",
+        ),
     )

@@ -16,6 +16,7 @@ from time import time
 from typing import Any, Literal
 
 from terakoya.data.teacher import NANO, Reply
+from terakoya.tongue import both, japanese
 
 LONGEST_WAIT = 120.0  # seconds; a Retry-After beyond it is clamped
 MOST_BYTES = 1 << 20  # of one body
@@ -24,10 +25,10 @@ Kind = Literal["busy", "down", "garbled", "refused", "hopeless"]
 _THOUGHT = re.compile(r"</?(think|thinking|thought|reasoning)\b[^>]*>|<\|channel\|>|^\s*\[/?THINK\]", re.IGNORECASE)
 _MODERATION = re.compile(r"moderat|content.?policy|content.?filter|flagged|safety", re.IGNORECASE)
 _HOPELESS = {
-    401: "the key was refused",
-    402: "there is no credit left",
-    403: "the key may not be used for this",
-    404: "the provider does not know this model or address",
+    401: both("the key was refused", "鍵が拒まれた"),
+    402: both("there is no credit left", "残高がない"),
+    403: both("the key may not be used for this", "この鍵はこの用途に使えない"),
+    404: both("the provider does not know this model or address", "提供元はこのモデルまたは所在を知らない"),
 }
 
 
@@ -60,12 +61,17 @@ def read_reply(reply: Reply) -> Answer | Fault:
         return _by_status(reply.status, _message(body, reply.body), wait_of(reply.retry_after))
     if body is None:
         page = "html" in reply.content_type or reply.body.lstrip()[:1] == "<"
-        return Fault("garbled", "a web page came instead of an answer" if page else "the answer is no whole JSON")
+        return Fault(
+            "garbled",
+            both("a web page came instead of an answer", "回答の代わりにウェブページが来た")
+            if page
+            else both("the answer is no whole JSON", "回答が完全な JSON ではない"),
+        )
     if body.get("error"):
         return _inside(body["error"], reply)
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        return Fault("garbled", "the answer holds no choice")
+        return Fault("garbled", both("the answer holds no choice", "回答に候補がない"))
     if choices[0].get("error"):
         return _inside(choices[0]["error"], reply)
     return _answer(body, choices[0])
@@ -132,17 +138,21 @@ def _inside(error: Any, reply: Reply) -> Fault:
     number = int(code) if isinstance(code, int | str) and str(code).isdigit() else 0
     if 400 <= number < 600:
         return _by_status(number, message, wait_of(reply.retry_after))
-    return Fault("garbled", f"error inside the answer: {message}")
+    return Fault("garbled", both(f"error inside the answer: {message}", f"回答の中にエラーがある：{message}"))
 
 
 def _by_status(status: int, message: str, wait: float | None) -> Fault:
     said = f" ({message})" if message else ""
     if status == 429:
-        return Fault("busy", f"too many requests{said}", wait, free=True)
+        return Fault("busy", both(f"too many requests{said}", f"要求が多すぎる{said}"), wait, free=True)
     if status == 403 and _MODERATION.search(message):
-        return Fault("refused", f"refused by moderation{said}", free=True)
+        return Fault("refused", both(f"refused by moderation{said}", f"審査で拒まれた{said}"), free=True)
     if status in _HOPELESS:
-        return Fault("hopeless", f"{_HOPELESS[status]}: HTTP {status}{said}", free=True)
+        return Fault(
+            "hopeless",
+            both(f"{_HOPELESS[status]}: HTTP {status}{said}", f"{japanese(_HOPELESS[status])}：HTTP {status}{said}"),
+            free=True,
+        )
     if status in {408, 409, 425} or status >= 500:
         # A gateway may say 502 after the model behind it has worked and charged: counted as spent.
         return Fault("down", f"HTTP {status}{said}", wait)

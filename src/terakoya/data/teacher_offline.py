@@ -17,6 +17,7 @@ from terakoya.data.sentences import hand_written, lexicon, phrases
 from terakoya.data.teacher import Ask, Reply, reply_with
 from terakoya.errors import ConfigError
 from terakoya.text import all_emoji, emoji_name
+from terakoya.tongue import both
 
 _SECONDS = 1.0  # for one rule on one text; a pattern that runs longer names itself
 _KANJI, _KATAKANA, _HIRAGANA = (regex.compile(rf"\p{{{name}}}") for name in ("Han", "Katakana", "Hiragana"))
@@ -37,8 +38,14 @@ class RuleTeacher:
         missing = [step.name for step in recipe.steps if not step.rules]
         if missing:
             raise ConfigError(
-                f"the teacher 'rules' has no rules for the step '{missing[0]}' of the recipe '{recipe.name}'",
-                do='Give the step a file: rules = "rewrite.tsv", with pattern and answer parted by a tab.',
+                both(
+                    f"the teacher 'rules' has no rules for the step '{missing[0]}' of the recipe '{recipe.name}'",
+                    f"教師 'rules' に、レシピ '{recipe.name}' のステップ '{missing[0]}' の規則がない",
+                ),
+                do=both(
+                    'Give the step a file: rules = "rewrite.tsv", with pattern and answer parted by a tab.',
+                    'ステップにファイルを与えること：rules = "rewrite.tsv"（型と答えをタブで区切る）。',
+                ),
             )
 
     async def send(self, ask: Ask) -> Reply:
@@ -183,4 +190,7 @@ def _search(pattern: str, text: str):  # type: ignore[no-untyped-def]
 
 
 def _bad(pattern: str, error: Exception) -> ConfigError:
-    return ConfigError(f"the rule '{pattern}' cannot be used: {error}", do="Mend the pattern in the recipe's rules.")
+    return ConfigError(
+        both(f"the rule '{pattern}' cannot be used: {error}", f"規則 '{pattern}' は使えない：{error}"),
+        do=both("Mend the pattern in the recipe's rules.", "レシピの規則の表現を直すこと。"),
+    )

@@ -22,6 +22,7 @@ from terakoya.decoding.choosing import Greedy, Sampler, chances_for
 from terakoya.decoding.writing import write
 from terakoya.errors import ConfigError
 from terakoya.models.model import Ask, Model, Pair
+from terakoya.tongue import both
 
 __all__ = ["Answer", "answers", "asking", "placed", "read"]
 
@@ -31,7 +32,11 @@ def answers(
 ) -> list[Answer]:
     """One answer for each ask, in order. A sampled answer depends on seed, source and how often it was asked before."""
     if decode.method == "best-expected":
-        raise ConfigError("this model writes sequences and scores no sets", where="decode.method", do="Take greedy.")
+        raise ConfigError(
+            both("this model writes sequences and scores no sets", "このモデルは系列を書くもので、集合を採点しない"),
+            where="decode.method",
+            do=both("Take greedy.", "greedy とすること。"),
+        )
     out = [Answer("", 0.0, finished=False)] * len(asks)
     lengths = {place: model.length(Pair(ask, "")) for place, ask in enumerate(asks) if model.fits(ask)}
     order = sorted(lengths, key=lengths.__getitem__)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from terakoya.errors import CorruptError
 from terakoya.records import Finding, Score, Signature, Step
 from terakoya.runs import Run
-from terakoya.tongue import gathered
+from terakoya.tongue import both, gathered
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _Value = TypeVar("_Value", Finding, Step, Score, Signature)
@@ -96,7 +96,9 @@ def _config(run: Run) -> dict[str, Any]:
     try:
         return tomllib.loads(run.read_text("config.toml"))
     except tomllib.TOMLDecodeError as error:
-        raise CorruptError(f"not valid TOML: {error}", where=str(run.path / "config.toml")) from error
+        raise CorruptError(
+            both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"), where=str(run.path / "config.toml")
+        ) from error
 
 
 def _value(kind: type[_Value], line: Mapping[str, Any], run: Run) -> _Value:
@@ -110,7 +112,10 @@ def _value(kind: type[_Value], line: Mapping[str, Any], run: Run) -> _Value:
     try:
         return kind(**known)
     except TypeError as error:
-        raise CorruptError(f"a line is no {kind.__name__}: {error}", where=str(run.path)) from error
+        raise CorruptError(
+            both(f"a line is no {kind.__name__}: {error}", f"{kind.__name__} になっていない行がある：{error}"),
+            where=str(run.path),
+        ) from error
 
 
 def _score(line: Mapping[str, Any], run: Run) -> Score:

@@ -17,6 +17,7 @@ from terakoya.scoring.evidence import word_table
 from terakoya.scoring.metrics import Metric
 from terakoya.scoring.neighbour import nearest_neighbour
 from terakoya.text import source_form
+from terakoya.tongue import both
 
 Many = Callable[[Sequence[str]], list[str | None]]
 Rule = Callable[[str], str | None]
@@ -129,7 +130,13 @@ def baselines(
     Raises DataError without training examples, and where a training target is no legal target.
     """
     if not train:
-        raise DataError("baselines need training examples", do="Draw some where a task makes its examples by rule.")
+        raise DataError(
+            both("baselines need training examples", "ベースラインには学習の例が必要である"),
+            do=both(
+                "Draw some where a task makes its examples by rule.",
+                "規則で例を作るタスクでは、いくつか引いておくこと。",
+            ),
+        )
     taught = tuple(_canonical(example, canonical) for example in train)
     asked = tuple(_canonical(example, canonical) for example in dev)
     made: dict[str, Many] = {

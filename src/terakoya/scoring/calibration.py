@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from terakoya.errors import DataError
 from terakoya.scoring.certainty import wilson
+from terakoya.tongue import both
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,10 @@ def _known(probabilities: Sequence[float | None], right: Sequence[bool]) -> list
     """Answers with a probability, from least to most confident."""
     pairs = [(p, bool(r)) for p, r in zip(probabilities, right, strict=True) if p is not None]
     if bad := [p for p, _ in pairs if not 0 <= p <= 1]:
-        raise DataError(f"{bad[0]} is no probability", do="Probabilities lie between 0 and 1.")
+        raise DataError(
+            both(f"{bad[0]} is no probability", f"{bad[0]} は確率ではない"),
+            do=both("Probabilities lie between 0 and 1.", "確率は 0 以上 1 以下である。"),
+        )
     return sorted(pairs)
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from terakoya.errors import DataError
 from terakoya.records import Score, Signature
+from terakoya.tongue import both
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,10 @@ class Interval:
 def wilson(right: float, n: int) -> tuple[float, float]:
     """95% interval of a share of `right` among n. Raises DataError without items."""
     if n <= 0:
-        raise DataError("a share of no items has no interval", do="Give the exam at least one item.")
+        raise DataError(
+            both("a share of no items has no interval", "一件もない割合に区間はない"),
+            do=both("Give the exam at least one item.", "試験に一問以上入れること。"),
+        )
     share, z2 = right / n, Z * Z
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
@@ -65,9 +69,17 @@ def array(values: Sequence[float] | Floats, what: str = "scores") -> Floats:
 
     row = np.asarray(values, dtype=np.float64)
     if row.ndim != 1 or not row.size:
-        raise DataError(f"there are no {what} to judge", do="Give the exam at least one item.")
+        raise DataError(
+            both(f"there are no {what} to judge", f"判定する {what} がない"),
+            do=both("Give the exam at least one item.", "試験に一問以上入れること。"),
+        )
     if bad := np.flatnonzero(~np.isfinite(row)).tolist():
-        raise DataError(f"{what}: item {bad[0] + 1} is {row[bad[0]]}, which is no score")
+        raise DataError(
+            both(
+                f"{what}: item {bad[0] + 1} is {row[bad[0]]}, which is no score",
+                f"{what}：問題 {bad[0] + 1} の値 {row[bad[0]]} はスコアではない",
+            )
+        )
     return row
 
 
@@ -84,7 +96,12 @@ def mean_interval(
     row = array(values)
     n, mean = row.size, float(row.mean())
     if row.min() < bounds[0] - 1e-9 or row.max() > bounds[1] + 1e-9:
-        raise DataError(f"a score lies outside {bounds[0]:g} to {bounds[1]:g}")
+        raise DataError(
+            both(
+                f"a score lies outside {bounds[0]:g} to {bounds[1]:g}",
+                f"スコアが {bounds[0]:g}〜{bounds[1]:g} の外にある",
+            )
+        )
     if bounds == (0.0, 1.0) and np.isin(row, (0.0, 1.0)).all():
         low, high = wilson(float(row.sum()), n)
         return Interval(mean, low, high, n, "wilson")

@@ -16,6 +16,7 @@ from terakoya.errors import DataError
 from terakoya.records import Example, Prediction, Score, Signature, fingerprint, set_fingerprint
 from terakoya.scoring import certainty
 from terakoya.scoring.metrics import Metric
+from terakoya.tongue import both
 
 MAIN = ""
 
@@ -57,7 +58,13 @@ def judged(
 ) -> Sheet:
     """Hold every answer against all acceptable targets, in the codec's canonical form."""
     if len(examples) != len(predictions):
-        raise DataError(f"{len(predictions)} answers to {len(examples)} questions", do="Answer every item once.")
+        raise DataError(
+            both(
+                f"{len(predictions)} answers to {len(examples)} questions",
+                f"問い{len(examples)}件に対して回答が{len(predictions)}件ある",
+            ),
+            do=both("Answer every item once.", "どの問題にも一度ずつ答えること。"),
+        )
     canonical = _Canonical(codec)
     items = []
     for example, prediction in zip(examples, predictions, strict=True):

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from terakoya.errors import ConfigError, DataError, nearest
 from terakoya.scoring.chrf import chrf_of
+from terakoya.tongue import both
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
 def metric(name: str) -> Metric:
     """The metric of this name. Raises ConfigError that offers the nearest one."""
     if name not in METRICS:
-        raise ConfigError(f"unknown metric '{name}'", do=nearest(name, METRICS))
+        raise ConfigError(both(f"unknown metric '{name}'", f"知らない指標 '{name}'"), do=nearest(name, METRICS))
     return METRICS[name]
 
 
@@ -120,7 +121,7 @@ def category(categories: Mapping[str, str]) -> Metric:
 def _closest(answer: str | None, targets: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
     """The labels answered and those of the acceptable set that suits them best (by F1); unreadable is empty."""
     if not targets:
-        raise DataError("an exam item has no target")
+        raise DataError(both("an exam item has no target", "正解のない試験問題がある"))
     given = labels_of(answer or "")
     return given, max((labels_of(target) for target in targets), key=lambda target: _f1(given, target))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from terakoya.errors import DataError
 from terakoya.scoring.certainty import _CELLS, ALPHA, Z, array, mean_interval
+from terakoya.tongue import both
 
 if TYPE_CHECKING:
     import numpy as np
@@ -126,7 +127,10 @@ def paired(
 
     a, b = array(first), array(second)
     if a.size != b.size:
-        raise DataError(f"{a.size} and {b.size} items cannot be paired", do="Compare answers to the same items.")
+        raise DataError(
+            both(f"{a.size} and {b.size} items cannot be paired", f"{a.size}問と{b.size}問は対にできない"),
+            do=both("Compare answers to the same items.", "同じ問題への回答を比べること。"),
+        )
     d = a - b
     n, wins, losses = d.size, int((d > 1e-12).sum()), int((d < -1e-12).sum())
     if np.isin(d, (-1.0, 0.0, 1.0)).all():
@@ -226,7 +230,7 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 def fisher(right_a: int, n_a: int, right_b: int, n_b: int) -> float:
     """Two-sided exact p for two shares that were measured on different items (Fisher 1935)."""
     if not (0 <= right_a <= n_a and 0 <= right_b <= n_b):
-        raise DataError("more right answers than items")
+        raise DataError(both("more right answers than items", "正解の数が問題の数より多い"))
     right, n = right_a + right_b, n_a + n_b
     ways = [math.comb(n_a, k) * math.comb(n_b, right - k) for k in range(max(0, right - n_b), min(n_a, right) + 1)]
     seen = math.comb(n_a, right_a) * math.comb(n_b, right_b)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from terakoya.errors import ConfigError
 from terakoya.scoring.paired import Effect, paired
 from terakoya.scoring.power import detectable, needed, roughly
+from terakoya.tongue import both
 
 if TYPE_CHECKING:
     from terakoya.scoring.certainty import Floats
@@ -65,7 +66,10 @@ def verdict(
     """
     rivals = {name: scores for name, scores in baselines.items() if name not in exempt}
     if not rivals:
-        raise ConfigError("there is no baseline to judge the model by", do="Give at least the constant.")
+        raise ConfigError(
+            both("there is no baseline to judge the model by", "モデルを判定するベースラインがない"),
+            do=both("Give at least the constant.", "少なくとも定数のベースラインを与えること。"),
+        )
     effects = {name: paired(model, scores, seed=seed, resamples=resamples) for name, scores in rivals.items()}
     best = min(effects, key=lambda name: (effects[name].value, effects[name].low, name))
     effect = effects[best]

@@ -7,13 +7,18 @@ from pathlib import Path
 
 from terakoya.errors import ConfigError
 from terakoya.runs import safe_name, write_text
+from terakoya.tongue import both
 
 
 def write(folder: Path) -> list[Path]:
     """FOLDER/NAME.toml and FOLDER/NAME.csv. Refuses where something is already there."""
     name = safe_name(folder.name)
     if folder.exists():
-        raise ConfigError("this already exists", where=str(folder), do="Choose another name; nothing was changed.")
+        raise ConfigError(
+            both("this already exists", "これはすでにある"),
+            where=str(folder),
+            do=both("Choose another name; nothing was changed.", "別の名前を選ぶこと。何も変えていない。"),
+        )
     folder.mkdir(parents=True)
     ours = resources.files("terakoya.starter")
     table, config = folder / f"{name}.csv", folder / f"{name}.toml"

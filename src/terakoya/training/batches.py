@@ -12,6 +12,7 @@ from typing import Protocol
 
 from terakoya.errors import DataError
 from terakoya.models.model import Pair
+from terakoya.tongue import both
 
 POOL = 16  # batches sorted together
 
@@ -34,7 +35,10 @@ class Fixed:
         self, pairs: Sequence[Pair], batch_size: int, seed: int, length: Callable[[Pair], int] | None = None
     ) -> None:
         if not pairs:
-            raise DataError("there is nothing to train on", do="Look at the split: its training side is empty.")
+            raise DataError(
+                both("there is nothing to train on", "学習する行がない"),
+                do=both("Look at the split: its training side is empty.", "分割を見ること：学習の側が空である。"),
+            )
         self.pairs, self.batch_size, self.seed, self.length = tuple(pairs), batch_size, seed, length
         self.per_epoch = -(-len(self.pairs) // batch_size)
         self._epoch = -1

@@ -16,6 +16,7 @@ from terakoya.errors import DataError
 from terakoya.models.model import Model, Pair
 from terakoya.records import Example, Split
 from terakoya.task import Task
+from terakoya.tongue import both
 from terakoya.training.batches import Batches, Fixed, Stream
 from terakoya.training.recipe import resolve
 
@@ -72,9 +73,14 @@ def drawer(task: Task, split: Split) -> Callable[[Random, float], Pair]:
             if group_of(example) not in held:
                 return pair(task, example)
         raise DataError(
-            f"{TRIES} examples drawn in a row belong to the exam or dev",
-            where=f"task '{task.name}'",
-            do="Its `draw` must reach beyond what is held out.",
+            both(
+                f"{TRIES} examples drawn in a row belong to the exam or dev",
+                f"続けて引いた{TRIES}件の例がすべて試験か検証のものである",
+            ),
+            where=both(f"task '{task.name}'", f"タスク '{task.name}'"),
+            do=both(
+                "Its `draw` must reach beyond what is held out.", "`draw` は取り置いたもの以外にも及ぶ必要がある。"
+            ),
         )
 
     return drawn

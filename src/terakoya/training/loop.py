@@ -33,6 +33,7 @@ from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError, Interrupted
 from terakoya.models.model import Model
 from terakoya.records import Finding, Step
+from terakoya.tongue import both
 from terakoya.training import oom
 from terakoya.training.batches import Batches
 from terakoya.training.engine import Engine
@@ -101,7 +102,11 @@ def train(
     """Teach the model as the config says (every `auto` resolved). See the top of this file."""
     unresolved = [name for name, value in config.model_dump().items() if value == "auto"]
     if unresolved:
-        raise ConfigError(f"not resolved: {', '.join(unresolved)}", where="train", do="Call resolve() first.")
+        raise ConfigError(
+            both(f"not resolved: {', '.join(unresolved)}", f"決まっていない設定：{', '.join(unresolved)}"),
+            where="train",
+            do=both("Call resolve() first.", "先に resolve() を呼ぶこと。"),
+        )
     callbacks = Callbacks(evaluate, on_step, save, on_finding, guards)
     with _chance_and_threads(config.threads), Shield() as shield:
         engine = Engine(model, batches, config, seed, device, precision)
@@ -225,8 +230,19 @@ class _Training:
 
     def _leave(self) -> NoReturn:
         self._save()
-        saved = f"Everything up to step {self.step} is saved." if self.callbacks.save else "Nothing was saved."
-        raise Interrupted(f"interrupted at step {self.step} of {self.steps}", saved=saved, step=self.step)
+        saved = (
+            both(f"Everything up to step {self.step} is saved.", f"ステップ{self.step}まですべて保存した。")
+            if self.callbacks.save
+            else both("Nothing was saved.", "何も保存していない。")
+        )
+        raise Interrupted(
+            both(
+                f"interrupted at step {self.step} of {self.steps}",
+                f"{self.steps}ステップ中のステップ{self.step}で中断した",
+            ),
+            saved=saved,
+            step=self.step,
+        )
 
     def _save(self) -> None:
         if self.callbacks.save is None:

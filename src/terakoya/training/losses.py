@@ -16,6 +16,7 @@ from torch import Tensor
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError
 from terakoya.models.model import Outputs
+from terakoya.tongue import both
 from terakoya.training import set_losses
 
 Loss = Callable[[Outputs], Tensor]
@@ -43,9 +44,12 @@ def adjusted(outputs: Outputs, tau: float) -> Outputs:
     """Logits with tau · log prior added: the model need not learn the prior (Menon et al., 2021, arXiv:2007.07314)."""
     if outputs.prior is None:
         raise ConfigError(
-            "the prior of the labels is not known to this model",
+            both("the prior of the labels is not known to this model", "このモデルはラベルの事前分布を知らない"),
             where="train.logit_adjustment",
-            do="Set train.logit_adjustment = 0, or take a model that counts its labels.",
+            do=both(
+                "Set train.logit_adjustment = 0, or take a model that counts its labels.",
+                "train.logit_adjustment = 0 とするか、ラベルを数えるモデルを使うこと。",
+            ),
         )
     return replace(outputs, logits=outputs.logits + tau * outputs.prior)
 
@@ -62,9 +66,12 @@ def rarity(outputs: Outputs, beta: float) -> Tensor:
     """The weight (1 - β) / (1 - β^n) of every token or label; one never seen weighs as much as one seen once."""
     if outputs.counts is None:
         raise ConfigError(
-            "this model does not count its labels",
+            both("this model does not count its labels", "このモデルはラベルを数えない"),
             where="train.loss",
-            do="Take another loss than class-balanced, or a model with a set head.",
+            do=both(
+                "Take another loss than class-balanced, or a model with a set head.",
+                "class-balanced 以外の損失か、集合用ヘッドのモデルを使うこと。",
+            ),
         )
     return (1 - beta) / (1 - beta ** outputs.counts.clamp(min=1.0))
 
@@ -89,9 +96,15 @@ def loss_for(train: TrainConfig) -> Loss:
         known = tokens if outputs.sizes is None else labels
         if name not in known:
             raise ConfigError(
-                f"the loss '{name}' is for sets, and this model writes its answers one after the other",
+                both(
+                    f"the loss '{name}' is for sets, and this model writes its answers one after the other",
+                    f"損失 '{name}' は集合のためのもので、このモデルは答えを一つずつ書く",
+                ),
                 where="train.loss",
-                do="Set model.head = 'set', or train.label_order = 'shuffled' for a sequence.",
+                do=both(
+                    "Set model.head = 'set', or train.label_order = 'shuffled' for a sequence.",
+                    "model.head = 'set' とするか、系列なら train.label_order = 'shuffled' とすること。",
+                ),
             )
         return known[name](adjusted(outputs, tau) if tau else outputs)
 

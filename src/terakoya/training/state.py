@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from terakoya.errors import IncompatibleError
+from terakoya.tongue import both
 
 
 @dataclass(frozen=True)
@@ -55,5 +56,10 @@ def restore(prefix: str, weights: Mapping[str, Tensor], tensors: Mapping[str, Te
         for name, weight in weights.items():
             found = tensors.get(f"{prefix}/{name}")
             if found is None or found.shape != weight.shape:
-                raise IncompatibleError(f"the checkpoint does not fit the model (weight {name})")
+                raise IncompatibleError(
+                    both(
+                        f"the checkpoint does not fit the model (weight {name})",
+                        f"チェックポイントがモデルに合わない（重み {name}）",
+                    )
+                )
             weight.copy_(found)

@@ -15,6 +15,7 @@ from accelerate.state import PartialState
 from terakoya.config import Config
 from terakoya.errors import ConfigError, TerakoyaError, need
 from terakoya.records import Step
+from terakoya.tongue import both
 
 PROJECT = "terakoya"
 
@@ -36,9 +37,15 @@ class Trackers:
                 raise
             except Exception as error:  # foreign code: whatever it raises, the message is for the user
                 raise ConfigError(
-                    f"the tracker '{kind}' cannot be opened ({type(error).__name__}: {str(error)[:200]})",
+                    both(
+                        f"the tracker '{kind}' cannot be opened ({type(error).__name__}: {str(error)[:200]})",
+                        f"トラッカー '{kind}' を開けない（{type(error).__name__}: {str(error)[:200]}）",
+                    ),
                     where="train.trackers",
-                    do="Mend its own settings, or leave it out: the run folder holds everything.",
+                    do=both(
+                        "Mend its own settings, or leave it out: the run folder holds everything.",
+                        "その設定を直すか外すこと。実行フォルダにすべて残っている。",
+                    ),
                 ) from error
             self.open.append(tracker)
         return self

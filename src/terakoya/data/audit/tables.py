@@ -18,6 +18,7 @@ from terakoya.data.table import metrics_for, stream_examples, table_task
 from terakoya.errors import DataError
 from terakoya.records import Example, Split
 from terakoya.task import Task
+from terakoya.tongue import both
 
 HELD = 64 * 1024 * 1024  # bytes of a file up to which it is held in memory
 
@@ -86,7 +87,10 @@ class OpenLabels:
     def canonical(self, target: str) -> str:
         found = {label for piece in target.split(self.separator) for label in self._labels(piece)}
         if not found:
-            raise DataError("an empty set of labels cannot be taught", do="Remove the row or fill in its target.")
+            raise DataError(
+                both("an empty set of labels cannot be taught", "空のラベル集合は学習できない"),
+                do=both("Remove the row or fill in its target.", "行を取り除くか、正解を埋めること。"),
+            )
         return " ".join(sorted(found))
 
     def write(self, target: str) -> str:

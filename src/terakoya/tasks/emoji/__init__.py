@@ -21,6 +21,7 @@ from terakoya.scoring.metrics import METRICS, category
 from terakoya.task import Task
 from terakoya.tasks.emoji.corpus import DATA, made, top_only
 from terakoya.text import all_emoji, emoji_form, emoji_name, source_form
+from terakoya.tongue import both
 
 __all__ = ["task"]
 
@@ -52,7 +53,11 @@ def task(
     """
     for name, value, known in (("data", data, tuple(DATA)), ("exam", exam, EXAMS), ("labels", labels, LABELS)):
         if value not in known:
-            raise ConfigError(f"'{name}' cannot be '{value}'", where="[task.options]", do=nearest(value, known))
+            raise ConfigError(
+                both(f"'{name}' cannot be '{value}'", f"'{name}' を '{value}' にはできない"),
+                where="[task.options]",
+                do=nearest(value, known),
+            )
     rows = top_only(made(data, samples, data_seed), top)
     codec = labels_codec(
         [row.target for row in rows],

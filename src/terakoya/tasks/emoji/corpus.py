@@ -23,6 +23,7 @@ from terakoya.data.teacher_offline import LexiconTeacher, called_for
 from terakoya.errors import DataError
 from terakoya.records import Example, fingerprint
 from terakoya.text import emoji_form, emoji_in
+from terakoya.tongue import both
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,12 @@ def made(data: str, samples: int = 0, seed: int = 0) -> tuple[Example, ...]:
         if tried > _TRIED * wanted:
             break
     raise DataError(
-        f"only {len(rows)} of {wanted} rows can be made within the quota",
+        both(
+            f"only {len(rows)} of {wanted} rows can be made within the quota",
+            f"上限の中で作れるのは{wanted}行のうち{len(rows)}行だけである",
+        ),
         where=f"task emoji, data {data}",
-        do="Ask for fewer samples.",
+        do=both("Ask for fewer samples.", "件数を減らすこと。"),
     )
 
 

@@ -18,6 +18,7 @@ from terakoya.task import Task
 from terakoya.tasks.janum.exam import IDIOMS, log_list, parted
 from terakoya.tasks.janum.rule import answer
 from terakoya.tasks.janum.sampler import Sampler
+from terakoya.tongue import both
 
 __all__ = ["answer", "task"]
 
@@ -45,18 +46,27 @@ def task(
     split      shares and salt by which expressions are held out
     """
     if rows not in LISTS:
-        raise ConfigError(f"'rows' cannot be {rows!r}", where="[task.options]", do=nearest(str(rows), LISTS))
+        raise ConfigError(
+            both(f"'rows' cannot be {rows!r}", f"'rows' を {rows!r} にはできない"),
+            where="[task.options]",
+            do=nearest(str(rows), LISTS),
+        )
     for name, value in (("items", items), ("exam_seed", exam_seed)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise ConfigError(
-                f"'{name}' cannot be {value!r}", where="[task.options]", do="Write a whole number from 0 on."
+                both(f"'{name}' cannot be {value!r}", f"'{name}' を {value!r} にはできない"),
+                where="[task.options]",
+                do=both("Write a whole number from 0 on.", "0 以上の整数を書くこと。"),
             )
     codec = number_codec(notation)
     if notation not in ("plain", "bracketed", "exponent"):
         raise ConfigError(
-            f"the notation '{notation}' knows no decimals and no negatives",
+            both(
+                f"the notation '{notation}' knows no decimals and no negatives",
+                f"書き方 '{notation}' は小数も負の数も扱わない",
+            ),
             where="[task]",
-            do="Choose plain, bracketed or exponent.",
+            do=both("Choose plain, bracketed or exponent.", "plain・bracketed・exponent のいずれかを選ぶこと。"),
         )
     about = Task(
         name="janum",
@@ -76,7 +86,9 @@ def task(
 def _from_log(about: Task, items: int) -> Task:
     if items:
         raise ConfigError(
-            "'items' has no effect on fixed rows", where="[task.options]", do="Leave it out, or set split.exam_items."
+            both("'items' has no effect on fixed rows", "'items' は固定された行には効果がない"),
+            where="[task.options]",
+            do=both("Leave it out, or set split.exam_items.", "外すか、split.exam_items を設定すること。"),
         )
     return replace(about, examples=log_list())
 
@@ -84,9 +96,15 @@ def _from_log(about: Task, items: int) -> Task:
 def _drawn(about: Task, parting: SplitConfig, items: int, exam_seed: int) -> Task:
     if parting.method != "hash" or parting.folds:
         raise ConfigError(
-            "expressions are drawn without end; only a hash says of each on which side it stands",
+            both(
+                "expressions are drawn without end; only a hash says of each on which side it stands",
+                "表現は限りなく引かれる。それぞれがどの側にあるかを決められるのはハッシュだけである",
+            ),
             where="[split]",
-            do='Set split.method = "hash" and split.folds = 0, or the option rows = "log".',
+            do=both(
+                'Set split.method = "hash" and split.folds = 0, or the option rows = "log".',
+                'split.method = "hash" と split.folds = 0 にするか、オプション rows = "log" とすること。',
+            ),
         )
     sampler = Sampler(parting)
     return replace(

@@ -14,6 +14,7 @@ from terakoya.records import Example, Split
 from terakoya.tasks.janum.expressions import FORMS
 from terakoya.tasks.janum.idioms import Idiom, taught, unseen
 from terakoya.tasks.janum.sampler import Sampler
+from terakoya.tongue import both
 
 IDIOMS, UNSEEN = "idioms", "unseen idioms"
 _TRAIN_ITEMS, _DEV_ITEMS = 1500, 400
@@ -24,9 +25,9 @@ def parted(sampler: Sampler, items: int, seed: int) -> Split:
     """Train (every idiom twice, then a sample of what is drawn), dev and exam. A run's seed changes none of them."""
     if not sampler.parting.dev or not sampler.parting.exam:
         raise ConfigError(
-            "janum needs expressions for dev and for the exam",
+            both("janum needs expressions for dev and for the exam", "janum には検証と試験の表現が必要である"),
             where="[split]",
-            do="Set split.dev and split.exam above 0.",
+            do=both("Set split.dev and split.exam above 0.", "split.dev と split.exam を 0 より大きくすること。"),
         )
     salt, random = sampler.parting.salt, Random(f"janum {seed} train")
     known = [sampler.idiom(random, idiom) for idiom in taught(salt) for _ in range(2)]
@@ -54,7 +55,11 @@ def fresh(sampler: Sampler, random: Random, items: int, where: Side) -> Iterator
             forms.remove(form)
             if not forms:
                 raise ConfigError(
-                    f"there are only {len(seen)} expressions on the {where} side", do="Ask for fewer items."
+                    both(
+                        f"there are only {len(seen)} expressions on the {where} side",
+                        f"{where} の側の表現は{len(seen)}件しかない",
+                    ),
+                    do=both("Ask for fewer items.", "問題を減らすこと。"),
                 )
             continue
         seen.add(item.source)

@@ -15,6 +15,7 @@ from terakoya.codec.number import canonical_number
 from terakoya.data.split import position
 from terakoya.errors import CorruptError
 from terakoya.tasks.janum.rule import answer
+from terakoya.tongue import both
 
 UNSEEN_SHARE = 0.2
 
@@ -46,9 +47,9 @@ def lexicon() -> tuple[Idiom, ...]:
     for idiom in found:
         if idiom.text not in idiom.sentence:
             raise CorruptError(
-                f"the sentence of {idiom.text} does not hold it",
-                where=f"number-idioms.tsv, row {idiom.row}",
-                do="Install Terakoya again.",
+                both(f"the sentence of {idiom.text} does not hold it", f"「{idiom.text}」の例文にその語がない"),
+                where=both(f"number-idioms.tsv, row {idiom.row}", f"number-idioms.tsv、{idiom.row}行目"),
+                do=both("Install Terakoya again.", "Terakoya を入れ直すこと。"),
             )
     return found
 

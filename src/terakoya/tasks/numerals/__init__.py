@@ -26,6 +26,7 @@ from terakoya.tasks.numerals.reader import read
 from terakoya.tasks.numerals.sampler import Sampler
 from terakoya.tasks.numerals.small import small_split
 from terakoya.tasks.numerals.writer import FORMS, can_stand_for
+from terakoya.tongue import both
 
 __all__ = ["FORMS", "can_stand_for", "read", "task"]
 
@@ -61,7 +62,9 @@ def task(
     for name, value in (("items", items), ("exam_seed", exam_seed)):
         if not isinstance(value, int) or value < 0:
             raise ConfigError(
-                f"'{name}' cannot be {value!r}", where="[task.options]", do="Write a whole number from 0 on."
+                both(f"'{name}' cannot be {value!r}", f"'{name}' を {value!r} にはできない"),
+                where="[task.options]",
+                do=both("Write a whole number from 0 on.", "0 以上の整数を書くこと。"),
             )
     base = Task(
         name="numerals",
@@ -118,9 +121,15 @@ def no_systematic_hole(sampler: Sampler, split: Split) -> list[Finding]:
 def _sampler(parting: SplitConfig, forms: tuple[str, ...], curriculum: bool) -> Sampler:
     if parting.method != "hash" or parting.folds:
         raise ConfigError(
-            "numerals are drawn without end; only a hash says of each number on which side it stands",
+            both(
+                "numerals are drawn without end; only a hash says of each number on which side it stands",
+                "数詞は限りなく引かれる。それぞれの数がどの側にあるかを決められるのはハッシュだけである",
+            ),
             where="[split]",
-            do='Set split.method = "hash" and split.folds = 0.',
+            do=both(
+                'Set split.method = "hash" and split.folds = 0.',
+                'split.method = "hash" と split.folds = 0 にすること。',
+            ),
         )
     numbers, sources = held_out()
     return Sampler(forms, parting, numbers, sources, curriculum)
@@ -132,9 +141,9 @@ def _chosen(forms: Iterable[str]) -> tuple[str, ...]:
         _one_of("forms", form, tuple(FORMS))
     if set(chosen) == {"bare"}:
         raise ConfigError(
-            "the forms are only 'bare', which writes six numbers",
+            both("the forms are only 'bare', which writes six numbers", "形が 'bare' だけでは六つの数しか書けない"),
             where="[task.options]",
-            do="Name another form beside it.",
+            do=both("Name another form beside it.", "別の形も指定すること。"),
         )
     return chosen or tuple(FORMS)
 
@@ -143,12 +152,22 @@ def _refuse_without_effect(**settings: object) -> None:
     for name, value in settings.items():
         if value:
             raise ConfigError(
-                f"'{name}' has no effect on an exam whose items are fixed",
+                both(
+                    f"'{name}' has no effect on an exam whose items are fixed",
+                    f"'{name}' は問題が固定された試験には効果がない",
+                ),
                 where="[task.options]",
-                do=f"Leave out '{name}' (or score.exam_items), or choose the exam fresh and the regime drawn.",
+                do=both(
+                    f"Leave out '{name}' (or score.exam_items), or choose the exam fresh and the regime drawn.",
+                    f"'{name}'（または score.exam_items）を外すか、exam = fresh と regime = drawn を選ぶこと。",
+                ),
             )
 
 
 def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
     if str(value) not in known:  # `regime = 160` is a number in TOML and means the same
-        raise ConfigError(f"'{name}' cannot be {value!r}", where="[task.options]", do=nearest(str(value), known))
+        raise ConfigError(
+            both(f"'{name}' cannot be {value!r}", f"'{name}' を {value!r} にはできない"),
+            where="[task.options]",
+            do=nearest(str(value), known),
+        )

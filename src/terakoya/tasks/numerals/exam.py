@@ -21,6 +21,7 @@ from terakoya.tasks.numerals.reader import read
 from terakoya.tasks.numerals.sampler import Sampler
 from terakoya.tasks.numerals.spelling import BARE
 from terakoya.tasks.numerals.writer import fits
+from terakoya.tongue import both
 
 EXAMS = ("fresh", "kannume-200")
 KANNUME = "kannume-200"
@@ -41,9 +42,9 @@ def _kannume_row(source: str, target: str, row: int) -> Example:
     number = read(source)
     if number is None or str(number) != target:
         raise CorruptError(
-            f"{source} stands for {number}, not for {target}",
-            where=f"kannume-200.csv, row {row}",
-            do="Install Terakoya again.",
+            both(f"{source} stands for {number}, not for {target}", f"{source} は {number} であり、{target} ではない"),
+            where=both(f"kannume-200.csv, row {row}", f"kannume-200.csv、{row}行目"),
+            do=both("Install Terakoya again.", "Terakoya を入れ直すこと。"),
         )
     return example(number, _form_of(source), source, part=KANNUME, origin="kannume-200.csv", row=row)
 
@@ -70,9 +71,9 @@ def parted(sampler: Sampler, which: str, items: int, seed: int) -> Split:
     """Train (a sample of what is drawn while teaching), dev, and the exam of that name."""
     if not sampler.parting.dev or not sampler.parting.exam:
         raise ConfigError(
-            "numerals need numbers for dev and for the exam",
+            both("numerals need numbers for dev and for the exam", "数詞には検証と試験の数が必要である"),
             where="[split]",
-            do="Set split.dev and split.exam above 0.",
+            do=both("Set split.dev and split.exam above 0.", "split.dev と split.exam を 0 より大きくすること。"),
         )
     random = Random(f"numerals {seed} train")
     train = tuple(sampler.draw(random, 1.0) for _ in range(_TRAIN_ITEMS))
@@ -101,8 +102,14 @@ def fresh(sampler: Sampler, random: Random, items: int, where: Side) -> Iterator
             empty.add(cell)
             if len(empty) == len(cells):
                 raise ConfigError(
-                    f"there are only {len(seen)} written numbers on the {where} side, not {items}",
-                    do=f"Ask for fewer items, or set split.{where} higher.",
+                    both(
+                        f"there are only {len(seen)} written numbers on the {where} side, not {items}",
+                        f"{where} の側の表記は{len(seen)}件しかなく、{items}件に足りない",
+                    ),
+                    do=both(
+                        f"Ask for fewer items, or set split.{where} higher.",
+                        f"問題を減らすか、split.{where} を大きくすること。",
+                    ),
                 )
             continue
         seen.add(item.source)

@@ -14,6 +14,7 @@ from terakoya.errors import DataError, nearest
 from terakoya.tasks.numerals import spelling
 from terakoya.tasks.numerals.reader import LIMIT, read
 from terakoya.tasks.numerals.spelling import BARE
+from terakoya.tongue import both
 
 
 def _always(number: int) -> bool:
@@ -58,11 +59,18 @@ def forms_of(number: int) -> tuple[str, ...]:
 def write(number: int, form: str, random: Random) -> str:
     """The number in that form; where the form leaves a choice (千万 or 一千万), `random` makes it."""
     if not 0 <= number < LIMIT:
-        raise DataError(f"{number} is out of range", do=f"Numerals are written from 0 to {LIMIT - 1} (below 10^16).")
+        raise DataError(
+            both(f"{number} is out of range", f"{number} は範囲の外にある"),
+            do=both(
+                f"Numerals are written from 0 to {LIMIT - 1} (below 10^16).",
+                f"書ける数は 0 から {LIMIT - 1} まで（10^16 未満）である。",
+            ),
+        )
     source = write_if_fits(number, form, random)
     if source is None:
         raise DataError(
-            f"{number} is not written in the form '{form}'", do=f"Forms for it: {', '.join(forms_of(number))}."
+            both(f"{number} is not written in the form '{form}'", f"{number} は形 '{form}' では書かない"),
+            do=both(f"Forms for it: {', '.join(forms_of(number))}.", f"使える形：{', '.join(forms_of(number))}。"),
         )
     return source
 
@@ -80,5 +88,7 @@ def can_stand_for(source: str, number: int) -> bool:
 
 def _form(name: str) -> _Form:
     if name not in _FORMS:
-        raise DataError(f"there is no written form '{name}'", do=nearest(name, FORMS))
+        raise DataError(
+            both(f"there is no written form '{name}'", f"'{name}' という表記の形はない"), do=nearest(name, FORMS)
+        )
     return _FORMS[name]

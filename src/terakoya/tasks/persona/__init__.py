@@ -21,6 +21,7 @@ from terakoya.records import Example, Turn
 from terakoya.scoring.health import repeated_text
 from terakoya.scoring.metrics import Metric, chrf
 from terakoya.task import Task
+from terakoya.tongue import both
 
 ORIGIN = "exchanges.jsonl"
 
@@ -90,7 +91,9 @@ def _heard(example: Example, turns: int) -> Example:
 def _example(before: Sequence[Turn], answer: Turn, exchange: Any, row: int) -> Example:
     if not before or before[-1].role != "user":
         raise DataError(
-            "an answer without a question", where=f"{ORIGIN}, line {row}", do="Let user and assistant alternate."
+            both("an answer without a question", "問いのない回答がある"),
+            where=both(f"{ORIGIN}, line {row}", f"{ORIGIN}、{row}行目"),
+            do=both("Let user and assistant alternate.", "利用者とアシスタントが交互になるようにすること。"),
         )
     return Example(
         source=before[-1].content,

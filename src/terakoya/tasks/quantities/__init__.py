@@ -18,6 +18,7 @@ from terakoya.task import Task
 from terakoya.tasks.quantities.exam import parted
 from terakoya.tasks.quantities.sampler import Sampler
 from terakoya.tasks.quantities.scale import answer, questions, scale, scale_list
+from terakoya.tongue import both
 
 __all__ = ["answer", "questions", "scale", "scale_list", "task"]
 
@@ -39,16 +40,28 @@ def task(*, items: int = 0, exam_seed: int = 0, promote: bool = False, split: Sp
     for name, value in (("items", items), ("exam_seed", exam_seed)):
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise ConfigError(
-                f"'{name}' cannot be {value!r}", where="[task.options]", do="Write a whole number from 0 on."
+                both(f"'{name}' cannot be {value!r}", f"'{name}' を {value!r} にはできない"),
+                where="[task.options]",
+                do=both("Write a whole number from 0 on.", "0 以上の整数を書くこと。"),
             )
     if not isinstance(promote, bool):
-        raise ConfigError(f"'promote' cannot be {promote!r}", where="[task.options]", do="Write true or false.")
+        raise ConfigError(
+            both(f"'promote' cannot be {promote!r}", f"'promote' を {promote!r} にはできない"),
+            where="[task.options]",
+            do=both("Write true or false.", "true か false を書くこと。"),
+        )
     parting = split or SplitConfig()
     if parting.method != "hash" or parting.folds:
         raise ConfigError(
-            "lines are drawn without end; only a hash says of each pair on which side it stands",
+            both(
+                "lines are drawn without end; only a hash says of each pair on which side it stands",
+                "行は限りなく引かれる。それぞれの組がどの側にあるかを決められるのはハッシュだけである",
+            ),
             where="[split]",
-            do='Set split.method = "hash" and split.folds = 0.',
+            do=both(
+                'Set split.method = "hash" and split.folds = 0.',
+                'split.method = "hash" と split.folds = 0 にすること。',
+            ),
         )
     codec, sampler = quantity_codec(promote=promote, tail=_TAIL), Sampler(parting)
     return Task(

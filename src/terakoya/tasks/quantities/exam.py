@@ -13,6 +13,7 @@ from terakoya.errors import ConfigError
 from terakoya.records import Example, Split
 from terakoya.tasks.quantities.sampler import Sampler
 from terakoya.tasks.quantities.words import alphabet
+from terakoya.tongue import both
 
 HAND = "hand-written"
 _TRAIN_ITEMS, _DEV_ITEMS = 2000, 400
@@ -43,9 +44,9 @@ def parted(sampler: Sampler, items: int, seed: int) -> Split:
     """Train (every character once, then a sample of what is drawn), dev and exam. A run's seed changes none of them."""
     if not sampler.parting.dev or not sampler.parting.exam:
         raise ConfigError(
-            "quantities need lines for dev and for the exam",
+            both("quantities need lines for dev and for the exam", "分量には検証と試験の行が必要である"),
             where="[split]",
-            do="Set split.dev and split.exam above 0.",
+            do=both("Set split.dev and split.exam above 0.", "split.dev と split.exam を 0 より大きくすること。"),
         )
     covering = list(_covering(Random(f"quantities {seed} alphabet"), sampler))
     train = (*covering, *_fresh(sampler, Random(f"quantities {seed} train"), _TRAIN_ITEMS, "train"))

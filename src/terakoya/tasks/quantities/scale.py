@@ -12,6 +12,7 @@ from fractions import Fraction
 from terakoya.codec.quantity import METRIC, read_number, spell
 from terakoya.errors import DataError
 from terakoya.tasks.quantities.parse import amounts, read_factor, read_question
+from terakoya.tongue import both
 
 
 def scale(line: str, factor: Fraction) -> str:
@@ -33,7 +34,13 @@ def answer(source: str) -> str | None:
 def questions(recipe: str, factor: str) -> list[str]:
     """A whole ingredient list as questions for the model or the rule, one a line; empty lines are left out."""
     if read_factor(factor) is None:
-        raise DataError(f"'{factor}' is no factor", do="Write it as 3倍, 1/2倍, 1.5倍, 半分 or 2人分→5人分.")
+        raise DataError(
+            both(f"'{factor}' is no factor", f"'{factor}' は倍率ではない"),
+            do=both(
+                "Write it as 3倍, 1/2倍, 1.5倍, 半分 or 2人分→5人分.",
+                "3倍、1/2倍、1.5倍、半分、2人分→5人分 のように書くこと。",
+            ),
+        )
     return [f"{line.rstrip()} を{factor}" for line in recipe.splitlines() if line.strip()]
 
 
@@ -49,7 +56,11 @@ def scale_list(recipe: str, factor: str, ask: Callable[[str], str | None] = answ
 def _answered(question: str, ask: Callable[[str], str | None]) -> str:
     found = ask(question)
     if found is None:
-        raise DataError("there is no answer to this line", where=question, do="Scale it by hand.")
+        raise DataError(
+            both("there is no answer to this line", "この行には答えがない"),
+            where=question,
+            do=both("Scale it by hand.", "手で計算すること。"),
+        )
     return found
 
 
