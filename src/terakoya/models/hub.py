@@ -31,6 +31,7 @@ from terakoya.models.hub_tokens import Tokens
 from terakoya.models.model import Pair
 from terakoya.models.vocabulary import Words
 from terakoya.records import Finding
+from terakoya.tongue import both
 
 __all__ = ["build", "load", "reader"]
 
@@ -89,7 +90,10 @@ def load(folder: Path, *, instruction: str = "", template: str = "auto") -> HubM
         return _assembled(found, checkpoint, prompt, about, 0)
     facts = read_json(about_file, str(folder))
     if facts.pop("format", None) != hub_save.FORMAT:
-        raise IncompatibleError("another version of terakoya wrote this model", where=str(folder))
+        raise IncompatibleError(
+            both("another version of terakoya wrote this model", "別の版の terakoya が書いたモデルである"),
+            where=str(folder),
+        )
     adapter = facts.pop("adapter")
     kept, new = facts.pop("kept"), facts.pop("new_tokens")
     about = About(**facts, kept=None if kept is None else tuple(kept), new_tokens=tuple(new), folder=str(folder))
@@ -151,7 +155,13 @@ def _learn(
     _make_room(found.module, found.tokenizer)
     ids = [tokens.learnt[token] for token in new]
     if ids != list(range(ids[0], ids[0] + len(ids))):
-        raise IncompatibleError("the tokenizer did not give new tokens numbers in a row", where=config.base)
+        raise IncompatibleError(
+            both(
+                "the tokenizer did not give new tokens numbers in a row",
+                "トークナイザが新しいトークンに連続した番号を付けなかった",
+            ),
+            where=config.base,
+        )
     vocabulary.begin(found.module, ids[0], spellings, config.new_token_init, seed)
     return tuple(new)
 
@@ -219,7 +229,11 @@ def _put_lora(module: Any, settings: Mapping[str, Any], seed: int) -> None:
         try:
             peft.inject_adapter_in_model(peft.LoraConfig(**settings), module)
         except ValueError as error:
-            raise ConfigError(str(error), where="model.lora_targets", do="Name linear layers of the model.") from error
+            raise ConfigError(
+                both(str(error), f"層の名前が合わない：{error}"),
+                where="model.lora_targets",
+                do=both("Name linear layers of the model.", "モデルの線形層を指定すること。"),
+            ) from error
     for name, weight in module.named_parameters():
         weight.requires_grad_("lora_" in name)
 
@@ -254,9 +268,15 @@ def _unknown(lost: Sequence[Pair], count: int) -> list[Finding]:
         Finding(
             "unknown-tokens",
             "warn",
-            f"{len(lost)} of {count} sources hold characters that the tokenizer does not know",
+            both(
+                f"{len(lost)} of {count} sources hold characters that the tokenizer does not know",
+                f"入力{count}件のうち{len(lost)}件に、トークナイザの知らない文字がある",
+            ),
             shown,
-            "The model cannot see them: take a base whose tokenizer falls back on bytes, or respell the sources.",
+            both(
+                "The model cannot see them: take a base whose tokenizer falls back on bytes, or respell the sources.",
+                "モデルには見えない：バイト単位でも扱えるトークナイザのモデルにするか、入力の書き方を変えること。",
+            ),
             figures={"rows": float(len(lost)), "share": len(lost) / count},
         )
     ]

@@ -13,16 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.errors import ConfigError, CorruptError, IncompatibleError, TerakoyaError, need
+from terakoya.tongue import both, japanese
 
 _WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _LARGEST_JSON = 200_000_000  # bytes; the largest tokenizer.json in use has 33 million
-_CONVERT = (
+_CONVERT = both(
     "Pickled weights can run code when they are opened, so they never are. Convert them once, where you trust them: "
     'python -c "from transformers import AutoModelForCausalLM as M; '
     "M.from_pretrained('FOLDER').save_pretrained('NEW')\" (AutoModelForSeq2SeqLM for T5), "
-    "copy the tokenizer files beside them, and use NEW."
+    "copy the tokenizer files beside them, and use NEW.",
+    "pickle 形式の重みは開くときにコードを実行できるので、決して開かない。信頼できる場所で一度変換すること："
+    'python -c "from transformers import AutoModelForCausalLM as M; '
+    "M.from_pretrained('FOLDER').save_pretrained('NEW')\"（T5 なら AutoModelForSeq2SeqLM）。"
+    "トークナイザのファイルを隣に写し、NEW を使うこと。",
 )
 
 
@@ -42,7 +47,11 @@ def find_checkpoint(name: str, revision: str = "") -> Checkpoint:
     if folder.is_dir():
         commit = ""
     elif name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ConfigError("there is no such folder", where=name, do="Check model.base.")
+        raise ConfigError(
+            both("there is no such folder", "そのフォルダはない"),
+            where=name,
+            do=both("Check model.base.", "model.base を確かめること。"),
+        )
     else:
         folder, commit = _from_hub(name, revision)
     return Checkpoint(name, folder, commit, vetted(folder, name))
@@ -53,7 +62,11 @@ def vetted(folder: Path, name: str = "") -> dict[str, Any]:
     where = name or str(folder)
     config = read_json(folder / "config.json", where)
     if not isinstance(config.get("model_type"), str):
-        raise IncompatibleError("its config names no model type", where=where, do="This is no transformers checkpoint.")
+        raise IncompatibleError(
+            both("its config names no model type", "設定にモデルの種類がない"),
+            where=where,
+            do=both("This is no transformers checkpoint.", "transformers のチェックポイントではない。"),
+        )
     _check_weights(folder, where)
     return config
 
@@ -61,16 +74,35 @@ def vetted(folder: Path, name: str = "") -> dict[str, Any]:
 def read_json(file: Path, where: str) -> dict[str, Any]:
     try:
         if file.stat().st_size > _LARGEST_JSON:
-            raise CorruptError(f"{file.name} is too large to be what it says", where=where)
+            raise CorruptError(
+                both(
+                    f"{file.name} is too large to be what it says",
+                    f"{file.name} はその名前のファイルにしては大きすぎる",
+                ),
+                where=where,
+            )
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CorruptError(
-            f"it has no {file.name}", where=where, do="A checkpoint holds config.json, tokenizer and safetensors."
+            both(f"it has no {file.name}", f"{file.name} がない"),
+            where=where,
+            do=both(
+                "A checkpoint holds config.json, tokenizer and safetensors.",
+                "チェックポイントには config.json、トークナイザ、safetensors がある。",
+            ),
         ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise CorruptError(f"{file.name} cannot be read ({type(error).__name__})", where=where) from error
+        raise CorruptError(
+            both(
+                f"{file.name} cannot be read ({type(error).__name__})",
+                f"{file.name} を読めない（{type(error).__name__}）",
+            ),
+            where=where,
+        ) from error
     if not isinstance(value, dict):
-        raise CorruptError(f"{file.name} is no table of settings", where=where)
+        raise CorruptError(
+            both(f"{file.name} is no table of settings", f"{file.name} は設定の表になっていない"), where=where
+        )
     return value
 
 
@@ -85,8 +117,18 @@ def _check_weights(folder: Path, where: str) -> None:
     elif not (folder / "model.safetensors").is_file():
         pickled = sorted(file.name for file in folder.iterdir() if file.suffix in _PICKLED)
         if pickled:
-            raise IncompatibleError(f"its weights are pickled ({pickled[0]})", where=where, do=_CONVERT)
-        raise CorruptError("it has no model.safetensors", where=where, do=f"Only safetensors are opened. {_CONVERT}")
+            raise IncompatibleError(
+                both(f"its weights are pickled ({pickled[0]})", f"重みが pickle 形式である（{pickled[0]}）"),
+                where=where,
+                do=_CONVERT,
+            )
+        raise CorruptError(
+            both("it has no model.safetensors", "model.safetensors がない"),
+            where=where,
+            do=both(
+                f"Only safetensors are opened. {_CONVERT}", f"開けるのは safetensors だけである。{japanese(_CONVERT)}"
+            ),
+        )
     for file in weight_files(folder):
         _check_header(file, where)
 
@@ -94,12 +136,22 @@ def _check_weights(folder: Path, where: str) -> None:
 def _check_index(index: Path, folder: Path, where: str) -> None:
     named = read_json(index, where).get("weight_map")
     if not isinstance(named, dict) or not named:
-        raise CorruptError("its index of weights is empty", where=where)
+        raise CorruptError(both("its index of weights is empty", "重みの索引が空である"), where=where)
     for file in sorted({str(value) for value in named.values()}):
         if Path(file).name != file or not file.endswith(".safetensors"):
-            raise CorruptError(f"its index of weights names a file elsewhere ({file[:80]})", where=where)
+            raise CorruptError(
+                both(
+                    f"its index of weights names a file elsewhere ({file[:80]})",
+                    f"重みの索引が別の場所のファイルを指している（{file[:80]}）",
+                ),
+                where=where,
+            )
         if not (folder / file).is_file():
-            raise CorruptError(f"part of its weights is missing ({file})", where=where, do="Download it again.")
+            raise CorruptError(
+                both(f"part of its weights is missing ({file})", f"重みの一部がない（{file}）"),
+                where=where,
+                do=both("Download it again.", "ダウンロードし直すこと。"),
+            )
 
 
 def _check_header(file: Path, where: str) -> None:
@@ -108,7 +160,13 @@ def _check_header(file: Path, where: str) -> None:
         with safetensors.safe_open(file, framework="pt") as opened:
             opened.keys()
     except Exception as error:  # the library raises its own type, OSError, and for some torn files MemoryError
-        raise CorruptError(f"{file.name} is torn or no safetensors file ({error})", where=where) from error
+        raise CorruptError(
+            both(
+                f"{file.name} is torn or no safetensors file ({error})",
+                f"{file.name} は壊れているか、safetensors ではない（{error}）",
+            ),
+            where=where,
+        ) from error
 
 
 def _from_hub(name: str, revision: str) -> tuple[Path, str]:
@@ -127,24 +185,53 @@ def _explained(error: Exception, name: str, revision: str) -> TerakoyaError:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     if "GatedRepoError" in kinds:
         return ConfigError(
-            "this model is gated: its owner asks you to accept terms first",
+            both(
+                "this model is gated: its owner asks you to accept terms first",
+                "このモデルには制限がある：先に規約への同意が求められている",
+            ),
             where=name,
-            do=f"Accept them at https://huggingface.co/{name}, then log in with `hf auth login`.",
+            do=both(
+                f"Accept them at https://huggingface.co/{name}, then log in with `hf auth login`.",
+                f"https://huggingface.co/{name} で同意し、`hf auth login` でログインすること。",
+            ),
         )
     if "RevisionNotFoundError" in kinds:
-        return ConfigError(f"there is no revision '{revision}'", where=name, do="Check model.revision.")
+        return ConfigError(
+            both(f"there is no revision '{revision}'", f"リビジョン '{revision}' はない"),
+            where=name,
+            do=both("Check model.revision.", "model.revision を確かめること。"),
+        )
     if "RepositoryNotFoundError" in kinds:
         return ConfigError(
-            "the hub knows no such model, or it is private",
+            both("the hub knows no such model, or it is private", "そのモデルはハブにないか、非公開である"),
             where=name,
-            do="Check model.base; for a private one log in with `hf auth login`.",
+            do=both(
+                "Check model.base; for a private one log in with `hf auth login`.",
+                "model.base を確かめること。非公開のモデルなら `hf auth login` でログインすること。",
+            ),
         )
     if "HFValidationError" in kinds:
-        return ConfigError("this is no hub name and no folder", where=name, do="Check model.base.")
+        return ConfigError(
+            both("this is no hub name and no folder", "ハブの名前でもフォルダでもない"),
+            where=name,
+            do=both("Check model.base.", "model.base を確かめること。"),
+        )
     if kinds & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError"}:
         return ConfigError(
-            "the hub cannot be reached and the model is not in the cache",
+            both(
+                "the hub cannot be reached and the model is not in the cache",
+                "ハブに接続できず、モデルは手元のキャッシュにもない",
+            ),
             where=name,
-            do="Connect once, or name a folder that holds the checkpoint.",
+            do=both(
+                "Connect once, or name a folder that holds the checkpoint.",
+                "一度接続するか、チェックポイントのあるフォルダを指定すること。",
+            ),
         )
-    return ConfigError(f"the model cannot be fetched ({type(error).__name__}: {str(error)[:200]})", where=name)
+    return ConfigError(
+        both(
+            f"the model cannot be fetched ({type(error).__name__}: {str(error)[:200]})",
+            f"モデルを取得できない（{type(error).__name__}: {str(error)[:200]}）",
+        ),
+        where=name,
+    )

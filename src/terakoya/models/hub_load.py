@@ -15,6 +15,7 @@ from torch import nn
 from terakoya.errors import ConfigError, CorruptError, IncompatibleError, need
 from terakoya.models.hub_files import Checkpoint
 from terakoya.records import Finding
+from terakoya.tongue import both, japanese
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -69,18 +70,31 @@ def heard() -> Iterator[list[str]]:
 def _config(transformers: Any, checkpoint: Checkpoint) -> Any:
     kind = checkpoint.config["model_type"]
     if kind not in transformers.CONFIG_MAPPING:
-        own = " It brings code of its own, which is never run." if "auto_map" in checkpoint.config else ""
+        own = (
+            both(" It brings code of its own, which is never run.", "独自のコードが付いているが、決して実行しない。")
+            if "auto_map" in checkpoint.config
+            else ""
+        )
         raise IncompatibleError(
-            f"its architecture '{kind}' is not known to transformers {transformers.__version__}.{own}",
+            both(
+                f"its architecture '{kind}' is not known to transformers {transformers.__version__}.{own}",
+                f"構造 '{kind}' を transformers {transformers.__version__} は知らない。{japanese(own)}",
+            ),
             where=checkpoint.name,
-            do="Take another checkpoint, or a newer transformers.",
+            do=both(
+                "Take another checkpoint, or a newer transformers.",
+                "別のチェックポイントか、新しい transformers を使うこと。",
+            ),
         )
     try:
         return transformers.AutoConfig.from_pretrained(
             checkpoint.folder, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:  # a config is foreign data: any field may break any line of the library
-        raise CorruptError(f"its config makes no sense ({_short(error)})", where=checkpoint.name) from error
+        raise CorruptError(
+            both(f"its config makes no sense ({_short(error)})", f"設定が意味をなさない（{_short(error)}）"),
+            where=checkpoint.name,
+        ) from error
 
 
 def open_tokenizer(transformers: Any, checkpoint: Checkpoint) -> Any:
@@ -88,14 +102,22 @@ def open_tokenizer(transformers: Any, checkpoint: Checkpoint) -> Any:
     names = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt")
     if not any((checkpoint.folder / name).is_file() for name in names):
         raise CorruptError(
-            "it has no tokenizer", where=checkpoint.name, do="Copy the tokenizer files of its base model beside it."
+            both("it has no tokenizer", "トークナイザがない"),
+            where=checkpoint.name,
+            do=both(
+                "Copy the tokenizer files of its base model beside it.",
+                "元のモデルのトークナイザのファイルを隣に写すこと。",
+            ),
         )
     try:
         return transformers.AutoTokenizer.from_pretrained(
             checkpoint.folder, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:
-        raise CorruptError(f"its tokenizer cannot be opened ({_short(error)})", where=checkpoint.name) from error
+        raise CorruptError(
+            both(f"its tokenizer cannot be opened ({_short(error)})", f"トークナイザを開けない（{_short(error)}）"),
+            where=checkpoint.name,
+        ) from error
 
 
 def _module(transformers: Any, checkpoint: Checkpoint, config: Any, dtype: str) -> tuple[nn.Module, bool]:
@@ -115,17 +137,34 @@ def _module(transformers: Any, checkpoint: Checkpoint, config: Any, dtype: str) 
     except ValueError as error:
         if "Unrecognized configuration class" in str(error):
             raise IncompatibleError(
-                f"an architecture '{checkpoint.config['model_type']}' writes no text",
+                both(
+                    f"an architecture '{checkpoint.config['model_type']}' writes no text",
+                    f"構造 '{checkpoint.config['model_type']}' は文を書かない",
+                ),
                 where=checkpoint.name,
-                do="Take a causal or an encoder-decoder language model.",
+                do=both(
+                    "Take a causal or an encoder-decoder language model.",
+                    "causal か encoder-decoder の言語モデルを使うこと。",
+                ),
             ) from error
-        raise CorruptError(f"its weights cannot be opened ({_short(error)})", where=checkpoint.name) from error
+        raise CorruptError(
+            both(f"its weights cannot be opened ({_short(error)})", f"重みを開けない（{_short(error)}）"),
+            where=checkpoint.name,
+        ) from error
     except Exception as error:
-        raise CorruptError(f"its weights cannot be opened ({_short(error)})", where=checkpoint.name) from error
+        raise CorruptError(
+            both(f"its weights cannot be opened ({_short(error)})", f"重みを開けない（{_short(error)}）"),
+            where=checkpoint.name,
+        ) from error
     missing = sorted(told["missing_keys"])
     if missing:
         raise CorruptError(
-            f"{len(missing)} of its weights are missing ({missing[0]})", where=checkpoint.name, do="Download it again."
+            both(
+                f"{len(missing)} of its weights are missing ({missing[0]})",
+                f"重みのうち{len(missing)}個がない（{missing[0]}）",
+            ),
+            where=checkpoint.name,
+            do=both("Download it again.", "ダウンロードし直すこと。"),
         )
     return module, not seq2seq
 
@@ -135,9 +174,15 @@ def _check_fit(tokenizer: Any, module: Any, checkpoint: Checkpoint) -> None:
     highest = max(tokenizer.get_vocab().values(), default=-1)
     if highest >= rows:
         raise IncompatibleError(
-            f"its tokenizer knows {highest + 1} tokens and its embeddings {rows}",
+            both(
+                f"its tokenizer knows {highest + 1} tokens and its embeddings {rows}",
+                f"トークナイザのトークンは{highest + 1}個、埋め込みは{rows}個である",
+            ),
             where=checkpoint.name,
-            do="Tokenizer and weights belong to different models: copy the right tokenizer beside the weights.",
+            do=both(
+                "Tokenizer and weights belong to different models: copy the right tokenizer beside the weights.",
+                "トークナイザと重みが別のモデルのものである：正しいトークナイザを重みの隣に写すこと。",
+            ),
         )
 
 
@@ -146,24 +191,62 @@ def _findings(said: list[str], name: str) -> Iterator[Finding]:
         line = " ".join(text.split())
         if "incorrect regex" in line:
             yield Finding(
-                "tokenizer", "warn", "the tokenizer splits text by a pattern that is known to be wrong", name,
-                "Take the newest revision of the checkpoint; a model taught with this one keeps its tokenizer and "
-                "answers alike, but differs from one taught with the mended pattern.",
-            )  # fmt: skip
+                "tokenizer",
+                "warn",
+                both(
+                    "the tokenizer splits text by a pattern that is known to be wrong",
+                    "トークナイザの文の分け方に、誤りだと知られているものがある",
+                ),
+                name,
+                both(
+                    "Take the newest revision of the checkpoint; a model taught with this one keeps its tokenizer and "
+                    "answers alike, but differs from one taught with the mended pattern.",
+                    "チェックポイントの最新のリビジョンを使うこと。"
+                    "今のもので学習したモデルはそのトークナイザを持ち続け、答えも変わらないが、"
+                    "直した分け方で学習したものとは異なる。",
+                ),
+            )
         elif any(word in line.lower() for word in ("tokeniz", "special token", "truncat")):
-            yield Finding("tokenizer", "warn", line[:400], name, "Look at the tokens: terakoya doctor --show-tokens.")
+            yield Finding(
+                "tokenizer",
+                "warn",
+                _warned(line),
+                name,
+                both(
+                    "Look at the tokens: terakoya doctor --show-tokens.",
+                    "トークンを見ること：terakoya doctor --show-tokens。",
+                ),
+            )
         else:
             yield Finding(
-                "checkpoint", "note", line[:400], name, "Look at the first loss: it should not be above an even guess."
+                "checkpoint",
+                "note",
+                _warned(line),
+                name,
+                both(
+                    "Look at the first loss: it should not be above an even guess.",
+                    "最初の損失を見ること：均等な当て推量より大きくないはずである。",
+                ),
             )
+
+
+def _warned(line: str) -> str:
+    """What a library says, in its own words."""
+    return both(line[:400], f"ライブラリの警告：{line[:400]}")
 
 
 def _code_findings(checkpoint: Checkpoint) -> Iterator[Finding]:
     if "auto_map" in checkpoint.config:
         yield Finding(
-            "checkpoint", "note", "it brings code of its own, which was not run", checkpoint.name,
-            "Nothing: the architecture is known to transformers itself.",
-        )  # fmt: skip
+            "checkpoint",
+            "note",
+            both("it brings code of its own, which was not run", "独自のコードが付いているが、実行していない"),
+            checkpoint.name,
+            both(
+                "Nothing: the architecture is known to transformers itself.",
+                "何もしなくてよい：その構造は transformers 自身が知っている。",
+            ),
+        )
 
 
 def _short(error: Exception) -> str:
@@ -173,4 +256,8 @@ def _short(error: Exception) -> str:
 def check_device_dtype(dtype: str) -> None:
     """Half precision does not train on a processor; say so rather than ignore the wish."""
     if dtype == "float16" and not torch.cuda.is_available():
-        raise ConfigError("float16 needs a GPU", where="model.dtype", do="Set model.dtype = 'auto' or 'bfloat16'.")
+        raise ConfigError(
+            both("float16 needs a GPU", "float16 には GPU が必要である"),
+            where="model.dtype",
+            do=both("Set model.dtype = 'auto' or 'bfloat16'.", "model.dtype = 'auto' か 'bfloat16' とすること。"),
+        )

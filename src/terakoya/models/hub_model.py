@@ -26,7 +26,9 @@ from terakoya.models.hub_state import CausalState, Seq2SeqState
 from terakoya.models.model import Ask, Batch, Card, Outputs, Pair, SetScores, State
 from terakoya.models.vocabulary import Words
 from terakoya.records import Finding
+from terakoya.tongue import both
 
+_KINDS_JA = {"source": "入力", "target": "正解", "row": "行"}  # as Japanese sentences name them
 _REMEMBERED = 200_000  # rows whose ids are kept, so that sorting by length tokenizes nothing twice
 
 
@@ -54,9 +56,12 @@ class HubModel:
         """Take what a training says of the model: where the loss is taken, shared prefixes, gradient checkpointing."""
         if train.loss_on == "all" and self.family == "encoder-decoder":
             raise ConfigError(
-                "an encoder-decoder writes no prompt that a loss could be taken on",
+                both(
+                    "an encoder-decoder writes no prompt that a loss could be taken on",
+                    "encoder-decoder は損失を取れるプロンプトを書かない",
+                ),
                 where="train.loss_on",
-                do="Set train.loss_on = 'answer'.",
+                do=both("Set train.loss_on = 'answer'.", "train.loss_on = 'answer' とすること。"),
             )
         self.loss_on = train.loss_on
         self.share_prefix = train.prefix_cache in ("auto", True)
@@ -119,8 +124,14 @@ class HubModel:
         if lost:
             text = self.tokens.text(self.words.numbering.outward(lost[:1]))
             raise DataError(
-                f"its target holds {text!r}, which is not in the trimmed vocabulary",
-                do="Make the model from all the rows it shall learn, or set model.vocabulary = 'full'.",
+                both(
+                    f"its target holds {text!r}, which is not in the trimmed vocabulary",
+                    f"正解に、切り詰めた語彙にない {text!r} がある",
+                ),
+                do=both(
+                    "Make the model from all the rows it shall learn, or set model.vocabulary = 'full'.",
+                    "学習させるすべての行からモデルを作るか、model.vocabulary = 'full' とすること。",
+                ),
             )
         return ids
 
@@ -136,7 +147,10 @@ class HubModel:
         ]
 
     def set_scores(self, asks: Sequence[Ask]) -> SetScores:
-        raise ConfigError("this model writes answers and scores no sets", do="Set model.head = 'sequence'.")
+        raise ConfigError(
+            both("this model writes answers and scores no sets", "このモデルは答えを書くもので、集合を採点しない"),
+            do=both("Set model.head = 'sequence'.", "model.head = 'sequence' とすること。"),
+        )
 
     def text(self, tokens: Sequence[int]) -> str:
         return self.tokens.text(self.words.numbering.outward(tokens))
@@ -197,13 +211,21 @@ class HubModel:
     def _checked(self, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
         where = pair.key or pair.ask.source[:40]
         if not pair.written:
-            raise DataError("an empty target cannot be taught", where=where, do="Remove the row or fill it in.")
+            raise DataError(
+                both("an empty target cannot be taught", "空の正解は学習できない"),
+                where=where,
+                do=both("Remove the row or fill it in.", "行を取り除くか、埋めること。"),
+            )
         try:
             question, answer = self._row(pair)
         except DataError as error:
             raise DataError(error.what, where=where, do=error.do) from error
         if not question:
-            raise DataError("an empty source cannot be taught", where=where, do="Remove the row or fill it in.")
+            raise DataError(
+                both("an empty source cannot be taught", "空の入力は学習できない"),
+                where=where,
+                do=both("Remove the row or fill it in.", "行を取り除くか、埋めること。"),
+            )
         for kind, size, most in (
             ("source", len(question), self._most_source),
             ("target", len(answer), self.longest_answer),
@@ -211,9 +233,16 @@ class HubModel:
         ):
             if size > most:
                 raise DataError(
-                    f"its {kind} has {size} tokens and the model takes {most}",
+                    both(
+                        f"its {kind} has {size} tokens and the model takes {most}",
+                        f"{_KINDS_JA[kind]}が{size}トークンで、モデルが受け取れるのは{most}までである",
+                    ),
                     where=where,
-                    do="Shorten the row, or raise model.max_source or model.max_target. Nothing is cut silently.",
+                    do=both(
+                        "Shorten the row, or raise model.max_source or model.max_target. Nothing is cut silently.",
+                        "行を短くするか、model.max_source または model.max_target を大きくすること。"
+                        "黙って切ることはない。",
+                    ),
                 )
         return question, answer
 

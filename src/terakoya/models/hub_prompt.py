@@ -16,6 +16,7 @@ from terakoya.models.hub_template import Skeleton, skeleton, trims
 from terakoya.models.hub_tokens import Part, Tokens
 from terakoya.models.model import Ask
 from terakoya.records import Turn
+from terakoya.tongue import both
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,20 @@ def prompt_for(tokens: Tokens, *, causal: bool, kind: str, instruction: str) -> 
     template = _template(tokenizer) if causal and kind != "plain" else ""
     if kind == "chat" and not template:
         raise IncompatibleError(
-            "this checkpoint has no chat template", where="model.template", do="Set model.template = 'plain'."
+            both("this checkpoint has no chat template", "このチェックポイントに会話のテンプレートがない"),
+            where="model.template",
+            do=both("Set model.template = 'plain'.", "model.template = 'plain' とすること。"),
         )
     before, after = _surroundings(tokens)
     if not template:
         end = tokenizer.eos_token_id
         if end is None:
-            raise IncompatibleError("this checkpoint's tokenizer has no end-of-text token, so no answer could end")
+            raise IncompatibleError(
+                both(
+                    "this checkpoint's tokenizer has no end-of-text token, so no answer could end",
+                    "このチェックポイントのトークナイザに文の終わりのトークンがなく、答えを終えられない",
+                )
+            )
         between = _between(tokens) if causal else ""
         return Prompt(tokens, "", (), instruction, before, () if causal else after, end, between)
     names = _names(tokenizer)
@@ -155,7 +163,12 @@ def _stop(tokens: Tokens, template: str, names: tuple[tuple[str, str], ...]) -> 
     ids = tokens.asked([(part, False) for part in tail if isinstance(part, str)]) if tail else []
     found = next((number for number in ids if number in tokens.controls), tokens.tokenizer.eos_token_id)
     if found is None:
-        raise IncompatibleError("neither the chat template nor the tokenizer says how an answer ends")
+        raise IncompatibleError(
+            both(
+                "neither the chat template nor the tokenizer says how an answer ends",
+                "会話のテンプレートにもトークナイザにも、答えの終わり方が示されていない",
+            )
+        )
     return int(found)
 
 

@@ -26,6 +26,7 @@ from terakoya.models.hub_load import heard
 from terakoya.models.hub_prompt import Prompt
 from terakoya.models.hub_tokens import Tokens
 from terakoya.models.vocabulary import Words
+from terakoya.tongue import both
 
 ABOUT = "terakoya-model.json"
 FORMAT = 1
@@ -52,7 +53,11 @@ def save(model: Savable, folder: Path) -> None:
     """Write the folder. Raises ConfigError where it is the very folder that the model was opened from."""
     about = model.about
     if about.folder and folder.exists() and folder.resolve() == Path(about.folder).resolve():
-        raise ConfigError("a taught model is not written over its base", where=str(folder), do="Name another folder.")
+        raise ConfigError(
+            both("a taught model is not written over its base", "学習済みのモデルを元のモデルの上に書くことはしない"),
+            where=str(folder),
+            do=both("Name another folder.", "別のフォルダを指定すること。"),
+        )
     folder.mkdir(parents=True, exist_ok=True)
     if about.lora is None or about.merge:
         _save_whole(model, folder)
@@ -140,7 +145,12 @@ def read_adapter(model: Savable, folder: Path) -> None:
             if "lora_" in name:
                 found = held.get("base_model.model." + name.replace(".default.", "."))
                 if found is None or found.shape != weight.shape:
-                    raise CorruptError(f"the adapter does not fit its base ({name})", where=str(folder))
+                    raise CorruptError(
+                        both(
+                            f"the adapter does not fit its base ({name})", f"アダプタが元のモデルに合わない（{name}）"
+                        ),
+                        where=str(folder),
+                    )
                 weight.copy_(found)
         if model.words.fresh:
             rows = load_file(folder / NEW_ROWS)

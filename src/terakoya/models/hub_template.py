@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from terakoya.errors import IncompatibleError
+from terakoya.tongue import both
 
 _SECONDS, _BYTES = 3, 1 << 30
 _LONGEST = 1 << 20  # characters of a rendered skeleton
@@ -80,8 +81,14 @@ def skeleton(template: str, tokens: tuple[tuple[str, str], ...], roles: Sequence
     found = _rendered(template, tokens, tuple(roles), begin)
     if "error" in found:
         raise IncompatibleError(
-            f"the chat template cannot write a conversation of {', '.join(roles)}: {found['error']}",
-            do="Set model.template = 'plain', or take another checkpoint.",
+            both(
+                f"the chat template cannot write a conversation of {', '.join(roles)}: {found['error']}",
+                f"会話のテンプレートが {', '.join(roles)} の会話を書けない：{found['error']}",
+            ),
+            do=both(
+                "Set model.template = 'plain', or take another checkpoint.",
+                "model.template = 'plain' とするか、別のチェックポイントを使うこと。",
+            ),
         )
     parts: list[str | int] = []
     for place, piece in enumerate(re.split(_STAND_IN.format(r"(\d+)"), found["text"])):
@@ -89,8 +96,14 @@ def skeleton(template: str, tokens: tuple[tuple[str, str], ...], roles: Sequence
     numbers = [part for part in parts if isinstance(part, int)]
     if numbers != list(range(len(roles))):
         raise IncompatibleError(
-            "the chat template leaves out, repeats or reorders messages",
-            do="Set model.template = 'plain', or take another checkpoint.",
+            both(
+                "the chat template leaves out, repeats or reorders messages",
+                "会話のテンプレートがメッセージを落とすか、繰り返すか、並べ替える",
+            ),
+            do=both(
+                "Set model.template = 'plain', or take another checkpoint.",
+                "model.template = 'plain' とするか、別のチェックポイントを使うこと。",
+            ),
         )
     return tuple(part for part in parts if part != "")
 
@@ -125,7 +138,13 @@ def _run(template: str, tokens: tuple[tuple[str, str], ...], asked: list[Any]) -
     if done is None or done.returncode or len(done.stdout) > _LONGEST:
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] if done else ["it did not end"]
         raise IncompatibleError(
-            f"the chat template cannot be used: {(last or ['it took too much time or memory'])[0][:200]}",
-            do="Set model.template = 'plain', or take another checkpoint.",
+            both(
+                f"the chat template cannot be used: {(last or ['it took too much time or memory'])[0][:200]}",
+                f"会話のテンプレートが使えない：{(last or ['時間かメモリがかかりすぎた'])[0][:200]}",
+            ),
+            do=both(
+                "Set model.template = 'plain', or take another checkpoint.",
+                "model.template = 'plain' とするか、別のチェックポイントを使うこと。",
+            ),
         )
     return json.loads(done.stdout)  # type: ignore[no-any-return]

@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Any
 
 from terakoya.errors import DataError, IncompatibleError, need
+from terakoya.tongue import both
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _SPACE = "▁"
@@ -36,8 +37,14 @@ class Tokens:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
             raise IncompatibleError(
-                "this checkpoint's tokenizer has no fast form (tokenizer.json)",
-                do="Save it once with the tokenizers library, or take a checkpoint that ships tokenizer.json.",
+                both(
+                    "this checkpoint's tokenizer has no fast form (tokenizer.json)",
+                    "このチェックポイントのトークナイザに高速版（tokenizer.json）がない",
+                ),
+                do=both(
+                    "Save it once with the tokenizers library, or take a checkpoint that ships tokenizer.json.",
+                    "一度 tokenizers ライブラリで保存するか、tokenizer.json のあるチェックポイントを使うこと。",
+                ),
             )
         self.tokenizer, self.backend, self.anchored = tokenizer, backend, anchored
         added = backend.get_added_tokens_decoder()
@@ -98,8 +105,14 @@ class Tokens:
                 return ids
         missing = self.text([i for i in self._raw(written) if i != self.unknown])
         raise DataError(
-            f"the tokenizer cannot carry {written[:40]!r}: it comes back as {missing[:40]!r}",
-            do="Let new tokens be learnt (model.new_tokens = 'needed'), or write the target otherwise.",
+            both(
+                f"the tokenizer cannot carry {written[:40]!r}: it comes back as {missing[:40]!r}",
+                f"トークナイザが {written[:40]!r} を運べない：{missing[:40]!r} になって戻る",
+            ),
+            do=both(
+                "Let new tokens be learnt (model.new_tokens = 'needed'), or write the target otherwise.",
+                "新しいトークンを学習させるか（model.new_tokens = 'needed'）、正解の書き方を変えること。",
+            ),
         )
 
     def text(self, ids: Iterable[int]) -> str:
@@ -210,7 +223,8 @@ class Tokens:
         _, ids = self._sealed.encode("".join(t if content else self._sealed.signed(t) for t, content in parts))
         if [i for i in ids if i in self.controls] != self._spoken(parts):
             raise DataError(
-                "its text would become control tokens of the model", do="Remove the control tokens from the row."
+                both("its text would become control tokens of the model", "行の文がモデルの制御トークンになってしまう"),
+                do=both("Remove the control tokens from the row.", "行から制御トークンを取り除くこと。"),
             )
         return ids
 

@@ -30,8 +30,10 @@ from terakoya.models.tiny_net import Net, Shape
 from terakoya.models.tiny_set import TinySetModel, build_set, load_set
 from terakoya.models.tiny_state import TinyState
 from terakoya.models.tiny_text import END, Characters
+from terakoya.tongue import both
 
 FORMAT = 1
+_KINDS_JA = {"source": "入力", "target": "正解"}  # as Japanese sentences name them
 # Few rows are soon known by heart; with fewer than these a fifth of every contribution is dropped.
 FEW_ROWS, FEW_ROWS_DROPOUT = 1000, 0.2
 _LARGEST = 64_000_000  # weights; a config that asks for more is torn or hostile
@@ -129,7 +131,10 @@ class TinyModel:
         return TinyState(self.module, tensors["source"], tensors.get("mask"), self.characters.start)
 
     def set_scores(self, asks: Sequence[Ask]) -> SetScores:
-        raise ConfigError("this model writes answers and scores no sets", do="Set model.head = 'set' and train again.")
+        raise ConfigError(
+            both("this model writes answers and scores no sets", "このモデルは答えを書くもので、集合を採点しない"),
+            do=both("Set model.head = 'set' and train again.", "model.head = 'set' として学習し直すこと。"),
+        )
 
     def text(self, tokens: Sequence[int]) -> str:
         pieces = self.pieces()
@@ -164,13 +169,23 @@ class TinyModel:
 
     def _check(self, pair: Pair, source: str) -> None:
         if not source:
-            raise DataError("an empty source cannot be taught", where=pair.key, do="Remove the row or fill it in.")
+            raise DataError(
+                both("an empty source cannot be taught", "空の入力は学習できない"),
+                where=pair.key,
+                do=both("Remove the row or fill it in.", "行を取り除くか、埋めること。"),
+            )
         for kind, text, most in (("source", source, self.shape.max_source), ("target", pair.written, self._most)):
             if len(text) > most:
                 raise DataError(
-                    f"its {kind} has {len(text)} characters and the model takes {most}",
+                    both(
+                        f"its {kind} has {len(text)} characters and the model takes {most}",
+                        f"{_KINDS_JA[kind]}が{len(text)}文字で、モデルが受け取れるのは{most}までである",
+                    ),
                     where=pair.key or source[:40],
-                    do=f"Raise model.max_{kind}, or shorten the row. Nothing is cut silently.",
+                    do=both(
+                        f"Raise model.max_{kind}, or shorten the row. Nothing is cut silently.",
+                        f"model.max_{kind} を大きくするか、行を短くすること。黙って切ることはない。",
+                    ),
                 )
 
     @property
@@ -182,9 +197,15 @@ class TinyModel:
         if strange.any():
             row, column = (int(place) for place in np.argwhere(strange)[0])
             raise DataError(
-                f"the character '{pairs[row].written[column]}' of its target was in no answer when the model was made",
+                both(
+                    f"the character '{pairs[row].written[column]}' of its target was in no answer when the "
+                    "model was made",
+                    f"正解の文字 '{pairs[row].written[column]}' は、モデルを作ったときのどの答えにもなかった",
+                ),
                 where=pairs[row].key or pairs[row].ask.source[:40],
-                do="Make the model from all the rows it shall learn.",
+                do=both(
+                    "Make the model from all the rows it shall learn.", "学習させるすべての行からモデルを作ること。"
+                ),
             )
 
 
@@ -207,7 +228,11 @@ def build(
         return build_set(config, pairs, labels, seed=seed, label_names=label_names)
     size = SIZES.get(config.base)
     if size is None:
-        raise ConfigError(f"'{config.base}' is no built-in size", where="model.base", do=nearest(config.base, SIZES))
+        raise ConfigError(
+            both(f"'{config.base}' is no built-in size", f"'{config.base}' という組み込みの大きさはない"),
+            where="model.base",
+            do=nearest(config.base, SIZES),
+        )
     asked: set[str] = set()
     answered: set[str] = set()
     rows = longest_source = longest_target = 0
@@ -219,7 +244,7 @@ def build(
         longest_source = max(longest_source, len(source))
         longest_target = max(longest_target, len(pair.written))
     if not answered:
-        raise DataError("there is no row to make a model from")
+        raise DataError(both("there is no row to make a model from", "モデルを作るための行がない"))
     # A label that no row of training holds may stand in dev: its loss is dear, and no reason to end.
     answered.update(*labels)
     characters = Characters(answered, asked)
@@ -235,14 +260,19 @@ def load(folder: Path) -> TinyModel | TinySetModel:
     """The model in a folder that `save` wrote. Reads numbers and text only: nothing in the folder can run."""
     about = read_json(folder / "config.json")
     if not isinstance(about, dict) or about.get("kind") != "terakoya":
-        raise CorruptError("this is no built-in model", where=str(folder / "config.json"))
+        raise CorruptError(
+            both("this is no built-in model", "組み込みモデルではない"), where=str(folder / "config.json")
+        )
     if about.get("head") == "set":
         return load_set(folder)
     if about.get("format") != FORMAT:
         raise IncompatibleError(
-            f"this model has format {about.get('format')} and this version reads {FORMAT}",
+            both(
+                f"this model has format {about.get('format')} and this version reads {FORMAT}",
+                f"このモデルの形式は {about.get('format')} で、この版が読めるのは {FORMAT} である",
+            ),
             where=str(folder),
-            do="Open it with the version of terakoya that made it.",
+            do=both("Open it with the version of terakoya that made it.", "作ったときの版の terakoya で開くこと。"),
         )
     characters = Characters.from_json(read_json(folder / "vocabulary.json"), str(folder / "vocabulary.json"))
     shape = _read_shape(about, characters, folder)
@@ -262,9 +292,12 @@ def _shape(
     heads = config.attention_heads or (size.heads if width % size.heads == 0 else 1)
     if width % heads:
         raise ConfigError(
-            f"a width of {width} cannot be parted among {heads} heads",
+            both(
+                f"a width of {width} cannot be parted among {heads} heads",
+                f"幅 {width} を{heads}個のヘッドに分けられない",
+            ),
             where="model.attention_heads",
-            do="Take a divisor of the width.",
+            do=both("Take a divisor of the width.", "幅の約数にすること。"),
         )
     decoder_only = config.family == "decoder"
     encoder, decoder = (config.layers, config.layers) if config.layers else (size.encoder, size.decoder)
@@ -294,9 +327,17 @@ def _read_shape(about: Mapping[str, Any], characters: Characters, folder: Path) 
         weights = (shape.encoder + 2 * shape.decoder) * shape.width * (4 * shape.width + 2 * shape.feed)
         weights += (shape.max_source + shape.max_target + shape.vocabulary) * shape.width
     except (KeyError, TypeError) as error:
-        raise CorruptError(f"the shape of the model cannot be read ({error})", where=str(folder)) from error
+        raise CorruptError(
+            both(f"the shape of the model cannot be read ({error})", f"モデルの形を読めない（{error}）"),
+            where=str(folder),
+        ) from error
     if not sound or not 0 <= shape.encoder < 1 << 20 or weights > _LARGEST:
-        raise CorruptError("the shape of the model makes no sense", where=str(folder / "config.json"))
+        raise CorruptError(
+            both("the shape of the model makes no sense", "モデルの形が意味をなさない"),
+            where=str(folder / "config.json"),
+        )
     if (shape.vocabulary, shape.outputs) != (characters.size, characters.outputs):
-        raise CorruptError("vocabulary and weights do not belong together", where=str(folder))
+        raise CorruptError(
+            both("vocabulary and weights do not belong together", "語彙と重みが別のものである"), where=str(folder)
+        )
     return shape

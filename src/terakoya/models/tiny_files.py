@@ -14,6 +14,7 @@ from torch import nn
 
 from terakoya.errors import CorruptError
 from terakoya.models.model import Ask
+from terakoya.tongue import both
 
 
 def source_text(ask: Ask) -> str:
@@ -27,11 +28,15 @@ def fill(module: nn.Module, file: Path) -> None:
     try:
         weights = load_file(file)
     except FileNotFoundError as error:
-        raise CorruptError("the weights are missing", where=str(file)) from error
+        raise CorruptError(both("the weights are missing", "重みがない"), where=str(file)) from error
     except (SafetensorError, OSError) as error:
-        raise CorruptError(f"the weights cannot be read ({error})", where=str(file)) from error
+        raise CorruptError(
+            both(f"the weights cannot be read ({error})", f"重みを読めない（{error}）"), where=str(file)
+        ) from error
     if {name: weight.shape for name, weight in weights.items()} != {name: w.shape for name, w in wanted.items()}:
-        raise CorruptError("these weights belong to another model", where=str(file))
+        raise CorruptError(
+            both("these weights belong to another model", "この重みは別のモデルのものである"), where=str(file)
+        )
     with torch.no_grad():
         for name, weight in wanted.items():
             weight.copy_(weights[name])
@@ -45,6 +50,11 @@ def read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CorruptError("a file of the model is missing", where=str(file)) from error
+        raise CorruptError(
+            both("a file of the model is missing", "モデルのファイルが一つない"), where=str(file)
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise CorruptError(f"a file of the model cannot be read ({error})", where=str(file)) from error
+        raise CorruptError(
+            both(f"a file of the model cannot be read ({error})", f"モデルのファイルを読めない（{error}）"),
+            where=str(file),
+        ) from error

@@ -27,6 +27,7 @@ from terakoya.models.set_features import Features, features_of
 from terakoya.models.set_head import log_odds, membership, shares
 from terakoya.models.tiny_files import fill, read_json, source_text, write_json
 from terakoya.text import source_form
+from terakoya.tongue import both
 
 FORMAT = 1
 # Weights by named size: how many features are known follows from them.
@@ -73,9 +74,11 @@ class TinySetModel:
         for pair, members in zip(pairs, sets, strict=True):
             if strange := [label for label in members if label not in known]:
                 raise DataError(
-                    f"'{strange[0]}' is no label of this model",
+                    both(f"'{strange[0]}' is no label of this model", f"'{strange[0]}' はこのモデルのラベルではない"),
                     where=pair.key or pair.ask.source[:40],
-                    do="Make the model from all the rows it shall learn.",
+                    do=both(
+                        "Make the model from all the rows it shall learn.", "学習させるすべての行からモデルを作ること。"
+                    ),
                 )
         tensors = self._asked([pair.ask for pair in pairs]) | {"targets": membership(sets, self.labels)}
         keys = tuple(pair.key or pair.ask.source for pair in pairs)
@@ -102,7 +105,10 @@ class TinySetModel:
         return [*seen, *named, (" → ", False), *((label, True) for label in pair.written.split())]
 
     def start(self, asks: Sequence[Ask]) -> NoReturn:
-        raise ConfigError("this model scores sets and writes nothing", do="Set model.head = 'sequence'; train again.")
+        raise ConfigError(
+            both("this model scores sets and writes nothing", "このモデルは集合を採点するもので、何も書かない"),
+            do=both("Set model.head = 'sequence'; train again.", "model.head = 'sequence' として学習し直すこと。"),
+        )
 
     def text(self, tokens: Sequence[int]) -> str:
         return " ".join(self.labels[token] for token in tokens)
@@ -157,10 +163,14 @@ def build_set(
     label_names  words by which a label may be recognised in a text; left out where config.label_init is "random"
     """
     if config.base not in SIZES:
-        raise ConfigError(f"'{config.base}' is no built-in size", where="model.base", do=nearest(config.base, SIZES))
+        raise ConfigError(
+            both(f"'{config.base}' is no built-in size", f"'{config.base}' という組み込みの大きさはない"),
+            where="model.base",
+            do=nearest(config.base, SIZES),
+        )
     rows = list(pairs)
     if not rows:
-        raise DataError("there is no row to make a model from")
+        raise DataError(both("there is no row to make a model from", "モデルを作るための行がない"))
     names = {} if config.label_init == "random" else dict(label_names or {})
     room = SIZES[config.base] * len(labels) // weights_of_feature(len(labels))
     features = features_of([source_text(row.ask) for row in rows], labels, names, weights=room)
@@ -175,9 +185,18 @@ def load_set(folder: Path) -> TinySetModel:
     """The model in a folder that `save` wrote. Reads numbers and text only: nothing in the folder can run."""
     about, words = read_json(folder / "config.json"), read_json(folder / "vocabulary.json")
     if not isinstance(about, dict) or about.get("kind") != "terakoya" or about.get("head") != "set":
-        raise CorruptError("this is no built-in model for sets", where=str(folder / "config.json"))
+        raise CorruptError(
+            both("this is no built-in model for sets", "集合用の組み込みモデルではない"),
+            where=str(folder / "config.json"),
+        )
     if about.get("format") != FORMAT:
-        raise IncompatibleError(f"this model has format {about.get('format')}, not {FORMAT}", where=str(folder))
+        raise IncompatibleError(
+            both(
+                f"this model has format {about.get('format')}, not {FORMAT}",
+                f"このモデルの形式は {about.get('format')} で、{FORMAT} ではない",
+            ),
+            where=str(folder),
+        )
     try:
         labels = tuple(str(label) for label in about["labels"])
         counts, rows, most = (
@@ -190,9 +209,15 @@ def load_set(folder: Path) -> TinySetModel:
         numbers = [*(one for found in features.names.values() for one in found), *(toll.label for toll in tolls)]
         sound = all(0 <= one < len(labels) for one in numbers) and 0 < most <= len(labels) == len(counts)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CorruptError(f"the description of the model cannot be read ({error})", where=str(folder)) from error
+        raise CorruptError(
+            both(f"the description of the model cannot be read ({error})", f"モデルの記述を読めない（{error}）"),
+            where=str(folder),
+        ) from error
     if not sound or weights_of_feature(len(labels)) * len(features.vocabulary) > 4 * max(SIZES.values()):
-        raise CorruptError("the description of the model makes no sense", where=str(folder / "config.json"))
+        raise CorruptError(
+            both("the description of the model makes no sense", "モデルの記述が意味をなさない"),
+            where=str(folder / "config.json"),
+        )
     model = TinySetModel(str(about.get("name")), labels, features, counts, rows, most)
     model.tolls = tolls
     fill(model.module, folder / "model.safetensors")
@@ -202,5 +227,9 @@ def load_set(folder: Path) -> TinySetModel:
 def _members(written: str, where: str) -> list[str]:
     members = written.split()
     if not members:
-        raise DataError("an empty set of labels cannot be taught", where=where, do="Remove the row or fill it in.")
+        raise DataError(
+            both("an empty set of labels cannot be taught", "空のラベル集合は学習できない"),
+            where=where,
+            do=both("Remove the row or fill it in.", "行を取り除くか、埋めること。"),
+        )
     return members

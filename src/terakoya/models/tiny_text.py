@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from terakoya.errors import CorruptError
+from terakoya.tongue import both
 
 END = 0
 # A noncharacter of Unicode: it stands in no text, so filling can never be mistaken for data.
@@ -57,5 +58,7 @@ class Characters:
     @classmethod
     def from_json(cls, data: Any, where: str) -> Characters:
         if not isinstance(data, dict) or not all(isinstance(data.get(key), str) for key in ("answered", "asked")):
-            raise CorruptError("this is no vocabulary of a built-in model", where=where)
+            raise CorruptError(
+                both("this is no vocabulary of a built-in model", "組み込みモデルの語彙ではない"), where=where
+            )
         return cls(data["answered"], data["asked"])

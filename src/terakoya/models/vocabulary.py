@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from terakoya.errors import IncompatibleError
 from terakoya.text import graphemes
+from terakoya.tongue import both
 
 _SAMPLE = 4096  # rows whose lengths tell the usual one
 
@@ -156,9 +157,12 @@ class Words:
     def _trim(self, kept: Tensor) -> None:
         if self.tables.head.bias is not None:
             raise IncompatibleError(
-                "the head of this model has a bias for every token, which cannot be trimmed",
+                both(
+                    "the head of this model has a bias for every token, which cannot be trimmed",
+                    "このモデルのヘッドにはトークンごとのバイアスがあり、切り詰められない",
+                ),
                 where="model.vocabulary",
-                do="Set model.vocabulary = 'full'.",
+                do=both("Set model.vocabulary = 'full'.", "model.vocabulary = 'full' とすること。"),
             )
         old, head = self.tables.inputs[0].weight, self.tables.head
         self.rest = (old.data, old.data if self.tables.tied else head.weight.data)
