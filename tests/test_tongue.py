@@ -271,3 +271,42 @@ def test_an_audit_in_japanese_holds_no_english_sentence(tmp_path: Path, capsys: 
         assert "件" in shown
         for line in shown.splitlines():
             assert not re.search(r"(?:\b[A-Za-z]{2,}[,;]? ){3}[A-Za-z]{2,}", line), line
+
+
+def test_a_run_in_english_is_told_in_japanese_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Findings, causes and next steps: `terakoya report RUN --lang ja` holds no English finding."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    (tmp_path / "moods.toml").write_text(
+        '[task]\ndata = "planted.csv"\ncodec = "labels"\n[model]\nbase = "tiny"\nhead = '
+        '"sequence"\n[train]\nsteps = 30\n',
+        encoding="utf-8",
+    )
+    path = _planted(tmp_path)
+    whole = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(",")]
+    path.write_text("\n".join(whole) + "\n", encoding="utf-8")
+    done = pipeline.run(str(tmp_path / "moods.toml"), run_dir=tmp_path / "runs", anyway=True)
+    assert "collapse" in {finding.check for finding in done.findings}
+    english = (done.folder / "report.md").read_text(encoding="utf-8")
+    pipeline.report(done.folder, lang="ja")
+    japan = (done.folder / "report.md").read_text(encoding="utf-8")
+    for finding in done.findings:
+        figures = [sorted(_FIGURES.findall(in_language(finding.what, lang))) for lang in ("en", "ja")]
+        assert figures[0] == figures[1], f"{finding.check}: {finding.what} / {japanese(finding.what)}"
+    told = japan[japan.index("原因と対策") : japan.index("## 推論テスト")] + japan[japan.index("次のステップ") :]
+    for line in told.splitlines():
+        assert not re.search(r"(?:\b[A-Za-z]{2,}[,;]? ){3}[A-Za-z]{2,}", line), line
+    assert any(re.search(r"(?:\b[A-Za-z]{2,}[,;]? ){3}[A-Za-z]{2,}", line) for line in english.splitlines())
+
+
+def test_the_config_chooses_the_language_of_a_refusal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the config itself is what is refused; --lang goes before it."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    path = tmp_path / "moods.toml"
+    path.write_text('lang = "ja"\n[task]\ndata = "none.csv"\n[train]\nstepz = 3\n', encoding="utf-8")
+    for command in ("run", "audit", "doctor"):
+        assert main([command, str(path)]) == 2
+        assert "知らないキー 'stepz'\n「steps」のことか。" in capsys.readouterr().err
+    assert main(["run", str(path), "--lang", "en"]) == 2
+    assert "unknown key 'stepz'\nDid you mean 'steps'?" in capsys.readouterr().err

@@ -7,6 +7,7 @@ Whatever the command line does, a notebook can do with the function of the same 
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
     from terakoya.training.lesson import Lesson
 
 RUNS = Path("runs")
+_WHY_JA = {
+    "steps": "予定のステップ数",
+    "solved": "検証で解けた",
+    "minutes": "予定の時間",
+    "patience": "検証で伸びない",
+    "guard": "監視",
+}
 
 
 @dataclass(frozen=True)
@@ -163,7 +171,7 @@ def _teach(opened: Run, lesson: Lesson, model: Model, max_tokens: int, anyway: b
     tell.note(
         both(
             f"{taught.steps} steps in {taught.seconds:.0f} s, ended by {taught.stopped}; best at {taught.best_step}",
-            f"{taught.steps}ステップ、{taught.seconds:.0f}秒、終了の理由：{taught.stopped}、"
+            f"{taught.steps}ステップ、{taught.seconds:.0f}秒、終了の理由：{_WHY_JA[taught.stopped]}、"
             f"最良はステップ{taught.best_step}",
         )
     )
@@ -487,15 +495,14 @@ def report(
 
 
 def spoken(subject: str, overrides: Sequence[str] = ()) -> str:
-    """The language that an experiment's or a run's config asks for; "" where it asks for none or cannot be read."""
-    path = Path(subject)
-    if path.is_file() and path.suffix != ".toml":  # a table asks for nothing
-        return ""
-    own = path / "config.toml"
+    """The language that an experiment's or a run's config asks for, read even where the rest of it is refused."""
+    asked = [item.partition("=")[2] for item in overrides if item.startswith("lang=")]
+    path = Path(subject) / "config.toml" if Path(subject).is_dir() else Path(subject)
     try:
-        return catalog.find_experiment(str(own) if own.is_file() else subject, overrides).config.lang
-    except TerakoyaError:  # whoever asked for the experiment will hear of it
-        return ""
+        own = tomllib.loads(path.read_text(encoding="utf-8-sig")) if path.suffix == ".toml" else {}
+    except (OSError, ValueError, RecursionError):  # whoever asked for the experiment will hear of it
+        own = {}
+    return str(asked[-1] if asked else own.get("lang", ""))
 
 
 def list_() -> dict[str, list[tuple[str, str]]]:

@@ -168,7 +168,9 @@ def audit(
     from terakoya.cli import show
 
     lang = lang or pipeline.spoken(subject, overrides or ())
-    return show.findings(pipeline.audit(subject, overrides=overrides or []), json=json, lang=lang)
+    with show.speaking(lang):
+        found = pipeline.audit(subject, overrides=overrides or [])
+    return show.findings(found, json=json, lang=lang)
 
 
 @app.command()
@@ -202,7 +204,8 @@ def doctor(
     from terakoya.cli import show
 
     lang = lang or pipeline.spoken(experiment, overrides or ())
-    examined = pipeline.doctor(experiment, overrides=overrides or [], show_tokens=show_tokens)
+    with show.speaking(lang):
+        examined = pipeline.doctor(experiment, overrides=overrides or [], show_tokens=show_tokens)
     return show.findings(examined.findings, json=json, lang=lang, text=examined.tokens)
 
 

@@ -134,12 +134,20 @@ class Telling:
 def listening(*, json: bool, lang: str = "") -> Iterator[Listener]:
     telling = Telling(_console(stderr=json), language(lang))
     try:
-        yield telling
+        with speaking(lang):
+            yield telling
+    finally:
+        telling.close()
+
+
+@contextmanager
+def speaking(lang: str) -> Iterator[None]:
+    """A refusal from within is told in this language, where the command line names no other."""
+    try:
+        yield
     except TerakoyaError as error:
         error.lang = error.lang or lang
         raise
-    finally:
-        telling.close()
 
 
 def result(done: Any, *, json: bool, lang: str) -> int:

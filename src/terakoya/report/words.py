@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from terakoya.scoring.baselines import NAMES_JA
 from terakoya.tongue import language as language
 
 _WORDS: dict[str, tuple[str, str]] = {
@@ -42,11 +43,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "value": ("value", "値"),
     "who": ("who", "対象"),
     "model": ("the model", "モデル"),
-    "constant": ("constant", "定数"),
-    "most frequent": ("most frequent", "最頻"),
-    "nearest neighbour": ("nearest neighbour", "最近傍"),
-    "copy": ("copy", "写し"),
-    "rule": ("rule", "規則"),
+    **{name: (name, japan) for name, japan in NAMES_JA.items()},
     "metric": ("metric", "指標"),
     "part": ("part", "区分"),
     "main part": ("main", "本試験"),

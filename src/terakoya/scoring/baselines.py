@@ -25,6 +25,17 @@ Rule = Callable[[str], str | None]
 _ROWS = 1000  # training rows on which constants are tried
 _TRIED = 30  # most frequent answers or labels that are tried
 
+# As Japanese sentences and tables name them; a task's own baseline has its own name.
+NAMES_JA = {
+    "constant": "定数",
+    "most frequent": "最頻",
+    "nearest neighbour": "最近傍",
+    "copy": "写し",
+    "rule": "規則",
+    "word table": "語の表",
+    "name lexicon": "名前の辞書",
+}
+
 
 @dataclass(frozen=True)
 class Baseline:

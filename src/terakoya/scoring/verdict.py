@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from terakoya.errors import ConfigError
+from terakoya.scoring.baselines import NAMES_JA
 from terakoya.scoring.paired import Effect, paired
 from terakoya.scoring.power import detectable, needed, roughly
 from terakoya.tongue import both
@@ -119,7 +120,9 @@ def _english(v: Verdict) -> str:
 
 
 def _japanese(v: Verdict) -> str:
-    against = f"{v.value:.3f}、最良のベースライン「{v.best}」は {v.baseline:.3f}。差は {_figures(v)}。"
+    against = (
+        f"{v.value:.3f}、最良のベースライン「{NAMES_JA.get(v.best, v.best)}」は {v.baseline:.3f}。差は {_figures(v)}。"
+    )
     if v.state == "learned":
         return f"学習できた。{against}"
     if v.state == "not learned":
