@@ -132,6 +132,6 @@ def need(module: str, *, extra: str) -> ModuleType:
             ),
             do=both(
                 f"Install it with: pip install 'terakoya[{extra}]'",
-                f"次のコマンドで入れること：pip install 'terakoya[{extra}]'",
+                f"次のコマンドでインストールすること：pip install 'terakoya[{extra}]'",
             ),
         ) from error

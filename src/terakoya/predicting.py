@@ -38,7 +38,7 @@ def predict(
     """JSON-ready answers, in input order. With `output` (.jsonl or .csv) they are written there, all or none."""
     if not texts and not input:
         raise ConfigError(
-            both("nothing was asked", "何も問われていない"),
+            both("nothing was asked", "質問が与えられていない"),
             do=both(
                 "terakoya predict RUN 'text', or --input FILE, or --input - for a pipe.",
                 "次のいずれかで問うこと：terakoya predict RUN '文'、--input FILE、パイプなら --input -",

@@ -116,7 +116,7 @@ def _by_fold(rows: Sequence[Example], config: SplitConfig) -> list[Side]:
         raise DataError(
             both(
                 f"fold {config.fold} of {config.folds} cannot be cut",
-                f"分割 {config.fold}／{config.folds} は切り出せない",
+                f"{config.folds}分割の {config.fold} 番は切り出せない",
             ),
             do=both(
                 "Set split.folds to 3 or more and split.fold below it.",

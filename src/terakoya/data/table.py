@@ -89,7 +89,7 @@ def _example(row: Row, wanted: TaskConfig, file: str, tags: tuple[str, ...]) -> 
         raise DataError(
             both(f"the column '{wanted.source}' holds a list", f"列 '{wanted.source}' に並びがある"),
             where=both(f"{file}, line {row.line}", f"{file}、{row.line}行目"),
-            do=both("A source is one text.", "入力は一つの文である。"),
+            do=both("A source is one text.", "入力は一つのテキストである。"),
         )
     return Example(
         source=row.cells[wanted.source],

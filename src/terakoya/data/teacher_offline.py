@@ -40,7 +40,7 @@ class RuleTeacher:
             raise ConfigError(
                 both(
                     f"the teacher 'rules' has no rules for the step '{missing[0]}' of the recipe '{recipe.name}'",
-                    f"教師 'rules' に、レシピ '{recipe.name}' のステップ '{missing[0]}' の規則がない",
+                    f"教師モデル 'rules' に、レシピ '{recipe.name}' のステップ '{missing[0]}' の規則がない",
                 ),
                 do=both(
                     'Give the step a file: rules = "rewrite.tsv", with pattern and answer parted by a tab.',

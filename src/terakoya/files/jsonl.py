@@ -141,10 +141,10 @@ def _turn(message: Any) -> Turn:
     content = message.get("content")
     if isinstance(content, list):  # content in parts, as some servers write it
         if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
-            raise _Fault(both("a message holds something other than text", "メッセージに文字以外のものがある"))
+            raise _Fault(both("a message holds something other than text", "メッセージにテキスト以外のものがある"))
         content = "".join(part["text"] for part in content)
     if not isinstance(content, str):
-        raise _Fault(both("a message has no text", "メッセージに文字がない"))
+        raise _Fault(both("a message has no text", "メッセージに本文がない"))
     return Turn(str(message["role"]), content)
 
 

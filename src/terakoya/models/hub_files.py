@@ -27,7 +27,7 @@ _CONVERT = both(
     "pickle 形式の重みは開くときにコードを実行できるので、決して開かない。信頼できる場所で一度変換すること："
     'python -c "from transformers import AutoModelForCausalLM as M; '
     "M.from_pretrained('FOLDER').save_pretrained('NEW')\"（T5 なら AutoModelForSeq2SeqLM）。"
-    "トークナイザのファイルを隣に写し、NEW を使うこと。",
+    "トークナイザのファイルを隣にコピーし、NEW を使うこと。",
 )
 
 

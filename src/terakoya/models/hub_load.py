@@ -78,7 +78,7 @@ def _config(transformers: Any, checkpoint: Checkpoint) -> Any:
         raise IncompatibleError(
             both(
                 f"its architecture '{kind}' is not known to transformers {transformers.__version__}.{own}",
-                f"構造 '{kind}' を transformers {transformers.__version__} は知らない。{japanese(own)}",
+                f"アーキテクチャ '{kind}' を transformers {transformers.__version__} は知らない。{japanese(own)}",
             ),
             where=checkpoint.name,
             do=both(
@@ -106,7 +106,7 @@ def open_tokenizer(transformers: Any, checkpoint: Checkpoint) -> Any:
             where=checkpoint.name,
             do=both(
                 "Copy the tokenizer files of its base model beside it.",
-                "元のモデルのトークナイザのファイルを隣に写すこと。",
+                "元のモデルのトークナイザのファイルを隣にコピーすること。",
             ),
         )
     try:
@@ -139,7 +139,7 @@ def _module(transformers: Any, checkpoint: Checkpoint, config: Any, dtype: str) 
             raise IncompatibleError(
                 both(
                     f"an architecture '{checkpoint.config['model_type']}' writes no text",
-                    f"構造 '{checkpoint.config['model_type']}' は文を書かない",
+                    f"アーキテクチャ '{checkpoint.config['model_type']}' は文を書かない",
                 ),
                 where=checkpoint.name,
                 do=both(
@@ -181,7 +181,7 @@ def _check_fit(tokenizer: Any, module: Any, checkpoint: Checkpoint) -> None:
             where=checkpoint.name,
             do=both(
                 "Tokenizer and weights belong to different models: copy the right tokenizer beside the weights.",
-                "トークナイザと重みが別のモデルのものである：正しいトークナイザを重みの隣に写すこと。",
+                "トークナイザと重みが別のモデルのものである：正しいトークナイザを重みの隣にコピーすること。",
             ),
         )
 
@@ -244,7 +244,7 @@ def _code_findings(checkpoint: Checkpoint) -> Iterator[Finding]:
             checkpoint.name,
             both(
                 "Nothing: the architecture is known to transformers itself.",
-                "何もしなくてよい：その構造は transformers 自身が知っている。",
+                "何もしなくてよい：そのアーキテクチャは transformers 自身が知っている。",
             ),
         )
 

@@ -107,7 +107,7 @@ class Tokens:
         raise DataError(
             both(
                 f"the tokenizer cannot carry {written[:40]!r}: it comes back as {missing[:40]!r}",
-                f"トークナイザが {written[:40]!r} を運べない：{missing[:40]!r} になって戻る",
+                f"トークナイザが {written[:40]!r} を表せない：戻すと {missing[:40]!r} になる",
             ),
             do=both(
                 "Let new tokens be learnt (model.new_tokens = 'needed'), or write the target otherwise.",

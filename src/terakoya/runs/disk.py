@@ -65,7 +65,7 @@ def disk_faults(path: Path, needed: int = 0, saved: str = "") -> Iterator[None]:
                 both("the disk reports an error", "ディスクがエラーを報告している"),
                 both(
                     "Do not trust this disk: copy what is there, and go on elsewhere.",
-                    "このディスクを信頼しないこと：あるものを写し、別の所で続けること。",
+                    "このディスクを信頼しないこと：あるものをコピーし、別の所で続けること。",
                 ),
             )
         else:
@@ -131,7 +131,7 @@ def read_json(path: Path) -> Any:
         raise CorruptError(
             both("this file is torn or was changed by hand", "このファイルは壊れているか、手で書き換えられている"),
             where=str(path),
-            do=both("Restore it from a copy, or make it again.", "写しから戻すか、作り直すこと。"),
+            do=both("Restore it from a copy, or make it again.", "バックアップから戻すか、作り直すこと。"),
         ) from error
 
 

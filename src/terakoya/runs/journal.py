@@ -93,7 +93,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                     where=str(path),
                     do=both(
                         "The file was changed or the disk lost a part of it: restore it from a copy.",
-                        "ファイルが書き換えられたか、ディスクが一部を失った：写しから戻すこと。",
+                        "ファイルが書き換えられたか、ディスクが一部を失った：バックアップから戻すこと。",
                     ),
                 )
 

@@ -116,7 +116,7 @@ class Lock:
         if told and told.get("host") != socket.gethostname():
             do += both(
                 f" If that machine is gone, delete {self.path} and give the command again.",
-                f"その機械がもうなければ、{self.path} を消して、もう一度コマンドを実行すること。",
+                f"そのマシンがもうなければ、{self.path} を消して、もう一度コマンドを実行すること。",
             )
         return LockedError(who, where=str(self.path.parent), do=do)
 

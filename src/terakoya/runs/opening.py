@@ -60,7 +60,7 @@ def check(path: Path) -> None:
         raise CorruptError(
             both("this is no manifest of a run", "実行の manifest ではない"),
             where=str(path / MANIFEST),
-            do=both("Restore it from a copy.", "写しから戻すこと。"),
+            do=both("Restore it from a copy.", "バックアップから戻すこと。"),
         )
     if made > FORMAT:
         version = str((manifest.get("versions") or {}).get("terakoya", ""))

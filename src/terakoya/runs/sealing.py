@@ -123,5 +123,7 @@ def _digest(path: Path, *, sync: bool = False) -> tuple[str, int]:
 
 def _broken(path: Path, what: str) -> CorruptError:
     return CorruptError(
-        what, where=str(path), do=both("Restore it from a copy, or make it again.", "写しから戻すか、作り直すこと。")
+        what,
+        where=str(path),
+        do=both("Restore it from a copy, or make it again.", "バックアップから戻すか、作り直すこと。"),
     )

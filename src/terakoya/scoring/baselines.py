@@ -145,7 +145,7 @@ def baselines(
             both("baselines need training examples", "ベースラインには学習の例が必要である"),
             do=both(
                 "Draw some where a task makes its examples by rule.",
-                "規則で例を作るタスクでは、いくつか引いておくこと。",
+                "規則で例を作るタスクでは、いくつか生成しておくこと。",
             ),
         )
     taught = tuple(_canonical(example, canonical) for example in train)

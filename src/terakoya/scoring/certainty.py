@@ -45,7 +45,7 @@ def wilson(right: float, n: int) -> tuple[float, float]:
     """95% interval of a share of `right` among n. Raises DataError without items."""
     if n <= 0:
         raise DataError(
-            both("a share of no items has no interval", "一件もない割合に区間はない"),
+            both("a share of no items has no interval", "問題が一つもない割合に区間はない"),
             do=both("Give the exam at least one item.", "試験に一問以上入れること。"),
         )
     share, z2 = right / n, Z * Z

@@ -32,7 +32,7 @@ KINDS_JA: Mapping[Kind, str] = {
     "learning rate": "学習率",
     "bad row": "壊れた行",
     "exploding gradients": "勾配の爆発",
-    "exploding activations": "活性の爆発",
+    "exploding activations": "活性値の爆発",
 }
 
 GROWN = 10.0  # times as large as at the beginning (in the middle of all weights); healthy trainings stay below 4

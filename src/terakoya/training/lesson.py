@@ -75,7 +75,7 @@ def drawer(task: Task, split: Split) -> Callable[[Random, float], Pair]:
         raise DataError(
             both(
                 f"{TRIES} examples drawn in a row belong to the exam or dev",
-                f"続けて引いた{TRIES}件の例がすべて試験か検証のものである",
+                f"続けて生成した{TRIES}件の例がすべて試験か検証のものである",
             ),
             where=both(f"task '{task.name}'", f"タスク '{task.name}'"),
             do=both(

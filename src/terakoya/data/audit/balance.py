@@ -100,8 +100,7 @@ class Balance:
             f"{shown(first)} が{kind}{figures['uses']:.0f}件中{count}件（"
             f"{percent(figures['top_share'])}）で、二位の {shown(second)} の"
             f"{figures['ratio']:.1f}倍。{percent(figures['top_rows'])}の行に現れる。"
-            f"{figures['labels']:.0f}種類の{kind}は、均等な{figures['effective']:.0f}種類分の"
-            "価値しかない",
+            f"{figures['labels']:.0f}種類の{kind}は、均等な{figures['effective']:.0f}種類分にあたる",
         )
         if level == "warn":
             what += both(
@@ -254,7 +253,7 @@ class Lengths:
                 ),
                 do=both(
                     "Look at them: prose where an answer was asked for, or an unclosed quote.",
-                    "見て確かめること：答えだけを求めたのに文章になっているか、引用符が閉じていない。",
+                    "見て確かめること：答えが文章になっていないか、引用符が閉じているか。",
                 ),
             )
 

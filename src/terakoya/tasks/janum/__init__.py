@@ -98,7 +98,7 @@ def _drawn(about: Task, parting: SplitConfig, items: int, exam_seed: int) -> Tas
         raise ConfigError(
             both(
                 "expressions are drawn without end; only a hash says of each on which side it stands",
-                "表現は限りなく引かれる。それぞれがどの側にあるかを決められるのはハッシュだけである",
+                "表現は限りなく生成される。それぞれがどの側にあるかを決められるのはハッシュだけである",
             ),
             where="[split]",
             do=both(

@@ -123,7 +123,7 @@ def _sampler(parting: SplitConfig, forms: tuple[str, ...], curriculum: bool) -> 
         raise ConfigError(
             both(
                 "numerals are drawn without end; only a hash says of each number on which side it stands",
-                "数詞は限りなく引かれる。それぞれの数がどの側にあるかを決められるのはハッシュだけである",
+                "数詞は限りなく生成される。それぞれの数がどの側にあるかを決められるのはハッシュだけである",
             ),
             where="[split]",
             do=both(

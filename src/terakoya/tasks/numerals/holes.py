@@ -67,7 +67,7 @@ def _finding(name: str, share: float, outside: float, members: int) -> Finding:
         "warn" if share else "stop",
         both(
             f"{name}: {share:.0%} of them are taught (of {members} drawn), but {outside:.0%} of all others",
-            f"{japanese(name)}：学習されるのは{share:.0%}（引いた{members}個のうち）だが、"
+            f"{japanese(name)}：学習されるのは{share:.0%}（生成した{members}個のうち）だが、"
             f"それ以外では{outside:.0%}である",
         ),
         do=both(

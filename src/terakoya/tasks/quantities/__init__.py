@@ -55,7 +55,7 @@ def task(*, items: int = 0, exam_seed: int = 0, promote: bool = False, split: Sp
         raise ConfigError(
             both(
                 "lines are drawn without end; only a hash says of each pair on which side it stands",
-                "行は限りなく引かれる。それぞれの組がどの側にあるかを決められるのはハッシュだけである",
+                "レシピの行は限りなく生成される。それぞれの組がどの側にあるかを決められるのはハッシュだけである",
             ),
             where="[split]",
             do=both(

@@ -96,7 +96,7 @@ class OneAnswer(Persisting):
                 f"one answer for {share:.0%} of the inputs at step {step}, where the most frequent target has "
                 f"{self.usual:.0%}: the model has stopped listening",
                 f"ステップ{step}で入力の{share:.0%}に同じ回答をしている。"
-                f"最も多い正解でも{self.usual:.0%}である：モデルが入力を聞かなくなっている",
+                f"最も多い正解でも{self.usual:.0%}である：モデルが入力に応じなくなっている",
             ),
             where=both(f"step {step}", f"ステップ{step}"),
             do=both(

@@ -46,7 +46,7 @@ class Divergence:
                 both(
                     f"the loss {rose} to {step.plain:.3g} at step {step.step}; it began at "
                     f"{self.first:.2f}. Likely cause: {self._cause(step)}",
-                    f"ステップ{step.step}で損失が {step.plain:.3g} に{rose_ja}。"
+                    f"ステップ{step.step}で損失が {step.plain:.3g} まで{rose_ja}。"
                     f"初めは {self.first:.2f} だった。考えられる原因：{japanese(self._cause(step))}",
                 ),
                 where=both(f"step {step.step}", f"ステップ{step.step}"),

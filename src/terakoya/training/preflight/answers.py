@@ -39,7 +39,7 @@ def collapse_findings(lesson: Lesson, model: Model) -> Iterator[Finding]:
         f"{top} stands in {figures['top_rows']:.0%} of the rows, {figures['ratio']:.1f} times as often as the second "
         f"of {len(counts)} labels, and a sequence head learns how frequent labels are before it learns to listen",
         f"{top} が{figures['top_rows']:.0%}の行に現れ、{len(counts)}種類のラベルの二番目の"
-        f"{figures['ratio']:.1f}倍ある。系列ヘッドは、入力を聞くことより先にラベルの頻度を"
+        f"{figures['ratio']:.1f}倍ある。系列ヘッドは、入力に応じることより先にラベルの頻度を"
         "覚える",
     )
     if by_loss:

@@ -40,7 +40,7 @@ def _float16(model: Model, held: torch.dtype, trial: Trial) -> Finding:
         reasons.append(
             both(
                 "T5 was trained in bfloat16, and its activations leave the range of float16",
-                "T5 は bfloat16 で学習されており、活性が float16 の範囲を超える",
+                "T5 は bfloat16 で学習されており、活性値が float16 の範囲を超える",
             )
         )
     if extra.get("new_tokens"):

@@ -82,7 +82,7 @@ def _of_model(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
         why = both("a pretrained model has its own shape", "事前学習済みモデルの形は決まっている")
         yield from ((f"model.{key}", why) for key in ("family", "width", "layers", "attention_heads", "dropout"))
         if facts.family == "encoder-decoder":
-            yield "model.template", both("an encoder-decoder has no turns", "encoder-decoder に会話の番はない")
+            yield "model.template", both("an encoder-decoder has no turns", "encoder-decoder に会話の形式はない")
         if config.model.new_tokens == "none":
             yield (
                 "model.new_token_init",
