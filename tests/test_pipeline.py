@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from terakoya import pipeline
-from terakoya.errors import ConfigError, DataError, LockedError
+from terakoya.errors import ConfigError, DataError, Interrupted, LockedError
+from terakoya.listener import Silent
+from terakoya.records import Step
 from terakoya.runs import Index, Run
 
 COLOURS = {"りんご": "あか", "ばなな": "きいろ", "そら": "あお", "くさ": "みどり", "ゆき": "しろ", "からす": "くろ"}
@@ -187,6 +189,29 @@ def test_a_killed_run_goes_on_to_the_same_bits(lesson: Path, tmp_path: Path) -> 
     assert weights[0] == weights[1]
     steps = [json.loads(line)["step"] for line in (killed / "steps.jsonl").read_text().splitlines()]
     assert steps == sorted(set(steps))
+
+
+class _Presses(Silent):
+    """Presses Ctrl-C at a step."""
+
+    def step(self, step: Step, total: int) -> None:
+        if step.step == 30:
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_while_training_saves_and_says_how_to_go_on(lesson: Path, tmp_path: Path) -> None:
+    """It is no failure: the folder says interrupted, the message names the next command, and that goes on."""
+    with pytest.raises(Interrupted) as stop:
+        pipeline.run(str(lesson), run_dir=tmp_path / "runs", listener=_Presses())
+    (folder,) = (tmp_path / "runs").glob("colours-*")
+    assert Run.open(folder).state == "interrupted"
+    assert f"Go on with: terakoya run {folder}" in str(stop.value)
+    assert f"再開：terakoya run {folder}" in stop.value.words("ja")
+    assert stop.value.exit_code == 130
+    resumed = pipeline.run(str(folder))
+    assert resumed.scores and Run.open(folder).state == "done"
+    steps = [json.loads(line)["step"] for line in (folder / "steps.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, len(steps) + 1)) and len(steps) > 30
 
 
 def test_a_run_refuses_data_that_changed_under_it(lesson: Path, tmp_path: Path) -> None:

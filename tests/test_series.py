@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
 from terakoya import series
-from terakoya.errors import ConfigError
+from terakoya.errors import ConfigError, Interrupted
+from terakoya.listener import Silent
+from terakoya.records import Step
 from terakoya.runs import Index, Run
 
 TABLE = "source,target\n" + "".join(
@@ -68,6 +71,28 @@ def test_an_interrupted_series_goes_on_and_opens_nothing_before(place: Path, mon
     assert states == ["taught"]
     done = series.sweep(path, run_dir=place / "runs")
     assert [told.state for told in done.trials] == ["done", "done"]
+
+
+class _Presses(Silent):
+    """Presses Ctrl-C once, while a model is taught."""
+
+    pressed = False
+
+    def step(self, step: Step, total: int) -> None:
+        if step.step == 3 and not self.pressed:
+            self.pressed = True
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_ends_a_series_and_no_trial_is_called_failed(place: Path) -> None:
+    """A person who wants to stop has not found a bad setting; the trial goes on where it was."""
+    path = plan(place, 'seeds = [0, 1]\nopen = "none"\n[grid]\n"model.width" = [16]\n')
+    with pytest.raises(Interrupted, match="same command"):
+        series.sweep(path, run_dir=place / "runs", listener=_Presses())
+    assert not list((place / "runs").glob("series-widths/trials/*.json"))
+    done = series.sweep(path, run_dir=place / "runs")
+    assert [told.state for told in done.trials] == ["taught", "taught"]
+    assert len(list((place / "runs").glob("series-widths/runs/*/*/manifest.json"))) == 2
 
 
 def test_a_failed_trial_is_kept_with_its_reason(place: Path) -> None:

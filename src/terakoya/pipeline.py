@@ -18,7 +18,7 @@ from terakoya.catalog import Experiment
 from terakoya.codec import Codec, TextCodec
 from terakoya.config import Config, read_config, write_config
 from terakoya.data.split import split as part
-from terakoya.errors import ConfigError, DataError, TerakoyaError
+from terakoya.errors import ConfigError, DataError, Interrupted, TerakoyaError
 from terakoya.listener import Listener, Silent
 from terakoya.records import Finding, Split, set_fingerprint
 from terakoya.report.statistics import dataset_statistics
@@ -232,6 +232,11 @@ def _to_the_end(opened: Run, experiment: Experiment, how: _How) -> Result:
         go_on = f"terakoya run {opened.path}"
         stopped = both(f"Stopped. Go on with: {go_on}", f"停止した。再開：{go_on}")
         raise KeyboardInterrupt(joined("\n", [*filter(None, stop.args), stopped])) from stop
+    except Interrupted as stop:
+        opened.finish("interrupted")
+        go_on = f"terakoya run {opened.path}"
+        stop.do = stop.do or both(f"Go on with: {go_on}", f"再開：{go_on}")
+        raise
     except TerakoyaError as error:
         opened.finish("failed", reason=both(str(error), error.words("ja")))
         raise

@@ -40,7 +40,7 @@ from pydantic import Field, ValidationError
 
 from terakoya import catalog, pipeline
 from terakoya.config import Section, wanted, with_overrides
-from terakoya.errors import ConfigError, LockedError, TerakoyaError, need
+from terakoya.errors import ConfigError, Interrupted, LockedError, TerakoyaError, need
 from terakoya.listener import Listener, Silent
 from terakoya.records import fingerprint
 from terakoya.report import SeriesRecord, language, read_record, series_markdown, series_page
@@ -151,7 +151,9 @@ def read_plan(path: Path) -> Plan:
         values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(
-            both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"), where=str(path)
+            both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"),
+            where=str(path),
+            do=both("Mend the line named above.", "上に示された行を直すこと。"),
         ) from error
     try:
         plan = Plan.model_validate(_tuples(values))
@@ -253,6 +255,9 @@ class _Work:
                 settings = (*trial.settings, f"seed={trial.seed}")
                 name = _experiment(self.plan, self.beside)
                 folder = pipeline.run(name, overrides=settings, run_dir=runs, exam=exam, listener=self.tell).folder
+        except Interrupted as stop:  # not a fault of the trial: its run goes on when the series does
+            stop.do = both("Go on with the same command.", "続けるには同じコマンドをもう一度実行すること。")
+            raise
         except TerakoyaError as error:
             return self._keep(Told(trial, "failed", known.run, None, both(str(error), error.words("ja"))))
         return self._keep(
