@@ -16,7 +16,7 @@ import pytest
 
 from terakoya import pipeline
 from terakoya.cli.main import main
-from terakoya.errors import ConfigError, DataError, nearest
+from terakoya.errors import ConfigError, CorruptError, DataError, nearest
 from terakoya.records import Finding
 from terakoya.report import markdown, read_record
 from terakoya.runs import Run
@@ -211,6 +211,18 @@ def test_every_refusal_speaks_both_languages() -> None:
         if not _bilingual(_given(call, what, place), tree)
     ]
     assert dumb == []
+
+
+def test_every_refusal_says_what_to_do() -> None:
+    """P30: whoever is refused learns the next step; of a damaged file, and of Ctrl-C, the house itself says it."""
+    silent = [
+        f"{name}:{call.lineno}"
+        for name, tree in _trees()
+        for call in _calls(tree, [kind for kind in _ERRORS if kind not in ("CorruptError", "Interrupted")])
+        if _given(call, "do", 9) is None
+    ]
+    assert silent == []
+    assert CorruptError("torn").words("ja") == "torn\nバックアップから戻すか、作り直すこと。"
 
 
 def _text(node: ast.expr) -> str:

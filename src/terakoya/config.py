@@ -199,13 +199,26 @@ def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
-        raise ConfigError(both("there is no such config", "その設定ファイルはない"), where=str(path)) from error
+        raise ConfigError(
+            both("there is no such config", "その設定ファイルはない"),
+            where=str(path),
+            do=both(
+                "Check the path; `terakoya list` shows the experiments that ship.",
+                "パスを確かめること。同梱の実験は `terakoya list` で見られる。",
+            ),
+        ) from error
     except IsADirectoryError as error:
         raise ConfigError(
-            both("this is a folder, not a config", "これはフォルダであり、設定ファイルではない"), where=str(path)
+            both("this is a folder, not a config", "これはフォルダであり、設定ファイルではない"),
+            where=str(path),
+            do=both("Name the TOML file in it.", "中の TOML ファイルを指定すること。"),
         ) from error
     except PermissionError as error:
-        raise ConfigError(both("this file may not be read", "このファイルを読む権限がない"), where=str(path)) from error
+        raise ConfigError(
+            both("this file may not be read", "このファイルを読む権限がない"),
+            where=str(path),
+            do=both("Check its permissions.", "権限を確かめること。"),
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(
             both(f"not UTF-8 (byte {error.start})", f"UTF-8 ではない（{error.start}バイト目）"),
@@ -239,7 +252,10 @@ def make_config(values: Mapping[str, Any], *, where: str = "config") -> Config:
         return Config.model_validate(_tuples(values))
     except ValidationError as error:
         faults = sorted({_fault(dict(item), where) for item in error.errors()})
-        raise ConfigError(joined("\n", faults)) from error
+        raise ConfigError(
+            joined("\n", faults),
+            do=both("docs/settings.md lists every setting.", "設定の一覧は docs/settings.md にある。"),
+        ) from error
 
 
 def with_overrides(config: Config, overrides: Sequence[str]) -> Config:

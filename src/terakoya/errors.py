@@ -23,10 +23,11 @@ class TerakoyaError(Exception):
     """
 
     exit_code: ClassVar[int] = 2
+    usual_do: ClassVar[str] = ""  # what helps against this kind where nothing more is known
     lang: str = ""  # what the command or the config asked for, where that was known when it happened
 
     def __init__(self, what: str, *, where: str = "", do: str = "", saved: str = "") -> None:
-        self.what, self.where, self.do, self.saved = what, where, do, saved
+        self.what, self.where, self.do, self.saved = what, where, do or self.usual_do, saved
         super().__init__(what)
 
     def __str__(self) -> str:
@@ -91,6 +92,7 @@ class CorruptError(TerakoyaError):
     """A file of ours is torn, cut or changed."""
 
     exit_code = 9
+    usual_do = both("Restore it from a copy, or make it again.", "バックアップから戻すか、作り直すこと。")
 
 
 class IncompatibleError(TerakoyaError):

@@ -69,6 +69,7 @@ class LabelsCodec:
                     f"ラベルが{len(found)}個あり、回答は{self.most}個までである",
                 ),
                 where=target[:40],
+                do=both("Leave labels out, or drop the row.", "ラベルを減らすか、行を外すこと。"),
             )
         return self.joined(found)
 

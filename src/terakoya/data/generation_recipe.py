@@ -106,7 +106,9 @@ def _read(files: Mapping[str, str], where: str) -> Recipe:
         table = tomllib.loads(files["recipe.toml"])
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(
-            both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"), where=f"{where}/recipe.toml"
+            both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"),
+            where=f"{where}/recipe.toml",
+            do=both("Mend the line named above.", "上に示された行を直すこと。"),
         ) from error
     _known(table, _KEYS, where)
     steps = table.get("step")

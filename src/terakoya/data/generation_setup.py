@@ -144,6 +144,10 @@ def refuse(config: Config, i_have_the_right: bool) -> None:
     if faults:
         raise ConfigError(
             both("\n".join(map(str, faults)), "\n".join(fault.words("ja") for fault in faults)),
+            do=both(
+                "Mend these in [teacher]; docs/settings.md lists every setting.",
+                "[teacher] のこれらを直すこと。設定の一覧は docs/settings.md にある。",
+            ),
         )
 
 

@@ -93,6 +93,7 @@ def load(folder: Path, *, instruction: str = "", template: str = "auto") -> HubM
         raise IncompatibleError(
             both("another version of terakoya wrote this model", "別の版の terakoya が書いたモデルである"),
             where=str(folder),
+            do=both("Open it with the version of terakoya that made it.", "作ったときの版の terakoya で開くこと。"),
         )
     adapter = facts.pop("adapter")
     kept, new = facts.pop("kept"), facts.pop("new_tokens")
@@ -161,6 +162,10 @@ def _learn(
                 "トークナイザが新しいトークンに連続した番号を付けなかった",
             ),
             where=config.base,
+            do=both(
+                "Set model.new_tokens = 'none', or take another checkpoint.",
+                "model.new_tokens = 'none' とするか、別のチェックポイントを使うこと。",
+            ),
         )
     vocabulary.begin(found.module, ids[0], spellings, config.new_token_init, seed)
     return tuple(new)

@@ -80,6 +80,7 @@ def read_json(file: Path, where: str) -> dict[str, Any]:
                     f"{file.name} はその名前のファイルにしては大きすぎる",
                 ),
                 where=where,
+                do=both("Take the checkpoint from its source.", "元の配布元のチェックポイントを使うこと。"),
             )
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -98,10 +99,13 @@ def read_json(file: Path, where: str) -> dict[str, Any]:
                 f"{file.name} を読めない（{type(error).__name__}）",
             ),
             where=where,
+            do=both("Download it again.", "ダウンロードし直すこと。"),
         ) from error
     if not isinstance(value, dict):
         raise CorruptError(
-            both(f"{file.name} is no table of settings", f"{file.name} は設定の表になっていない"), where=where
+            both(f"{file.name} is no table of settings", f"{file.name} は設定の表になっていない"),
+            where=where,
+            do=both("Download it again.", "ダウンロードし直すこと。"),
         )
     return value
 
@@ -136,7 +140,11 @@ def _check_weights(folder: Path, where: str) -> None:
 def _check_index(index: Path, folder: Path, where: str) -> None:
     named = read_json(index, where).get("weight_map")
     if not isinstance(named, dict) or not named:
-        raise CorruptError(both("its index of weights is empty", "重みの索引が空である"), where=where)
+        raise CorruptError(
+            both("its index of weights is empty", "重みの索引が空である"),
+            where=where,
+            do=both("Download it again.", "ダウンロードし直すこと。"),
+        )
     for file in sorted({str(value) for value in named.values()}):
         if Path(file).name != file or not file.endswith(".safetensors"):
             raise CorruptError(
@@ -145,6 +153,7 @@ def _check_index(index: Path, folder: Path, where: str) -> None:
                     f"重みの索引が別の場所のファイルを指している（{file[:80]}）",
                 ),
                 where=where,
+                do=both("Take the checkpoint from its source.", "元の配布元のチェックポイントを使うこと。"),
             )
         if not (folder / file).is_file():
             raise CorruptError(
@@ -166,6 +175,7 @@ def _check_header(file: Path, where: str) -> None:
                 f"{file.name} は壊れているか、safetensors ではない（{error}）",
             ),
             where=where,
+            do=both("Download it again.", "ダウンロードし直すこと。"),
         ) from error
 
 
@@ -234,4 +244,8 @@ def _explained(error: Exception, name: str, revision: str) -> TerakoyaError:
             f"モデルを取得できない（{type(error).__name__}: {str(error)[:200]}）",
         ),
         where=name,
+        do=both(
+            "Check model.base and the connection; or name a folder that holds the checkpoint.",
+            "model.base と接続を確かめるか、チェックポイントのあるフォルダを指定すること。",
+        ),
     )

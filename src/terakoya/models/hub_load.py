@@ -94,6 +94,10 @@ def _config(transformers: Any, checkpoint: Checkpoint) -> Any:
         raise CorruptError(
             both(f"its config makes no sense ({_short(error)})", f"設定が意味をなさない（{_short(error)}）"),
             where=checkpoint.name,
+            do=both(
+                "Download it again, or take a newer transformers.",
+                "ダウンロードし直すか、新しい transformers を使うこと。",
+            ),
         ) from error
 
 
@@ -117,6 +121,10 @@ def open_tokenizer(transformers: Any, checkpoint: Checkpoint) -> Any:
         raise CorruptError(
             both(f"its tokenizer cannot be opened ({_short(error)})", f"トークナイザを開けない（{_short(error)}）"),
             where=checkpoint.name,
+            do=both(
+                "Copy the tokenizer files of its base model beside it.",
+                "元のモデルのトークナイザのファイルを隣にコピーすること。",
+            ),
         ) from error
 
 
@@ -150,11 +158,19 @@ def _module(transformers: Any, checkpoint: Checkpoint, config: Any, dtype: str) 
         raise CorruptError(
             both(f"its weights cannot be opened ({_short(error)})", f"重みを開けない（{_short(error)}）"),
             where=checkpoint.name,
+            do=both(
+                "Download it again, or take a newer transformers.",
+                "ダウンロードし直すか、新しい transformers を使うこと。",
+            ),
         ) from error
     except Exception as error:
         raise CorruptError(
             both(f"its weights cannot be opened ({_short(error)})", f"重みを開けない（{_short(error)}）"),
             where=checkpoint.name,
+            do=both(
+                "Download it again, or take a newer transformers.",
+                "ダウンロードし直すか、新しい transformers を使うこと。",
+            ),
         ) from error
     missing = sorted(told["missing_keys"])
     if missing:

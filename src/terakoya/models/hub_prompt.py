@@ -112,7 +112,11 @@ def prompt_for(tokens: Tokens, *, causal: bool, kind: str, instruction: str) -> 
                 both(
                     "this checkpoint's tokenizer has no end-of-text token, so no answer could end",
                     "このチェックポイントのトークナイザに文の終わりのトークンがなく、答えを終えられない",
-                )
+                ),
+                do=both(
+                    "Take a checkpoint whose tokenizer names an eos_token.",
+                    "トークナイザに eos_token のあるチェックポイントを使うこと。",
+                ),
             )
         between = _between(tokens) if causal else ""
         return Prompt(tokens, "", (), instruction, before, () if causal else after, end, between)
@@ -167,7 +171,11 @@ def _stop(tokens: Tokens, template: str, names: tuple[tuple[str, str], ...]) -> 
             both(
                 "neither the chat template nor the tokenizer says how an answer ends",
                 "会話のテンプレートにもトークナイザにも、答えの終わり方が示されていない",
-            )
+            ),
+            do=both(
+                "Set model.template = 'plain', or take another checkpoint.",
+                "model.template = 'plain' とするか、別のチェックポイントを使うこと。",
+            ),
         )
     return int(found)
 

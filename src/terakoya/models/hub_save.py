@@ -150,6 +150,10 @@ def read_adapter(model: Savable, folder: Path) -> None:
                             f"the adapter does not fit its base ({name})", f"アダプタが元のモデルに合わない（{name}）"
                         ),
                         where=str(folder),
+                        do=both(
+                            "Bring the base that it was taught on, or teach it again.",
+                            "学習に使った元のモデルを用意するか、学習し直すこと。",
+                        ),
                     )
                 weight.copy_(found)
         if model.words.fresh:

@@ -244,7 +244,10 @@ def build(
         longest_source = max(longest_source, len(source))
         longest_target = max(longest_target, len(pair.written))
     if not answered:
-        raise DataError(both("there is no row to make a model from", "モデルを作るための行がない"))
+        raise DataError(
+            both("there is no row to make a model from", "モデルを作るための行がない"),
+            do=both("Bring rows to train on.", "学習する行を用意すること。"),
+        )
     # A label that no row of training holds may stand in dev: its loss is dear, and no reason to end.
     answered.update(*labels)
     characters = Characters(answered, asked)

@@ -170,7 +170,10 @@ def build_set(
         )
     rows = list(pairs)
     if not rows:
-        raise DataError(both("there is no row to make a model from", "モデルを作るための行がない"))
+        raise DataError(
+            both("there is no row to make a model from", "モデルを作るための行がない"),
+            do=both("Bring rows to train on.", "学習する行を用意すること。"),
+        )
     names = {} if config.label_init == "random" else dict(label_names or {})
     room = SIZES[config.base] * len(labels) // weights_of_feature(len(labels))
     features = features_of([source_text(row.ask) for row in rows], labels, names, weights=room)
@@ -196,6 +199,7 @@ def load_set(folder: Path) -> TinySetModel:
                 f"このモデルの形式は {about.get('format')} で、{FORMAT} ではない",
             ),
             where=str(folder),
+            do=both("Open it with the version of terakoya that made it.", "作ったときの版の terakoya で開くこと。"),
         )
     try:
         labels = tuple(str(label) for label in about["labels"])

@@ -131,7 +131,6 @@ def read_json(path: Path) -> Any:
         raise CorruptError(
             both("this file is torn or was changed by hand", "このファイルは壊れているか、手で書き換えられている"),
             where=str(path),
-            do=both("Restore it from a copy, or make it again.", "バックアップから戻すか、作り直すこと。"),
         ) from error
 
 

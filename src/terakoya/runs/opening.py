@@ -40,7 +40,9 @@ def check(path: Path) -> None:
         )
     if not path.is_dir():
         raise ConfigError(
-            both("this is a file, not a run folder", "これはファイルであり、実行フォルダではない"), where=str(path)
+            both("this is a file, not a run folder", "これはファイルであり、実行フォルダではない"),
+            where=str(path),
+            do=both("Name the folder of a run.", "実行のフォルダを指定すること。"),
         )
     if not (path / MANIFEST).is_file():
         raise CorruptError(

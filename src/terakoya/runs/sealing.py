@@ -125,5 +125,4 @@ def _broken(path: Path, what: str) -> CorruptError:
     return CorruptError(
         what,
         where=str(path),
-        do=both("Restore it from a copy, or make it again.", "バックアップから戻すか、作り直すこと。"),
     )

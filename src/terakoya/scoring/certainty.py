@@ -78,7 +78,8 @@ def array(values: Sequence[float] | Floats, what: str = "scores") -> Floats:
             both(
                 f"{what}: item {bad[0] + 1} is {row[bad[0]]}, which is no score",
                 f"{what}：問題 {bad[0] + 1} の値 {row[bad[0]]} はスコアではない",
-            )
+            ),
+            do=both("Mend the metric: a score is a finite number.", "指標を直すこと：スコアは有限の数である。"),
         )
     return row
 
@@ -100,7 +101,8 @@ def mean_interval(
             both(
                 f"a score lies outside {bounds[0]:g} to {bounds[1]:g}",
                 f"スコアが {bounds[0]:g}〜{bounds[1]:g} の外にある",
-            )
+            ),
+            do=both("Mend the metric, or hand in its bounds.", "指標を直すか、その範囲を渡すこと。"),
         )
     if bounds == (0.0, 1.0) and np.isin(row, (0.0, 1.0)).all():
         low, high = wilson(float(row.sum()), n)

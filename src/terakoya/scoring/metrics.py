@@ -121,7 +121,10 @@ def category(categories: Mapping[str, str]) -> Metric:
 def _closest(answer: str | None, targets: Sequence[str]) -> tuple[frozenset[str], frozenset[str]]:
     """The labels answered and those of the acceptable set that suits them best (by F1); unreadable is empty."""
     if not targets:
-        raise DataError(both("an exam item has no target", "正解のない試験問題がある"))
+        raise DataError(
+            both("an exam item has no target", "正解のない試験問題がある"),
+            do=both("Fill in its target, or leave the item out.", "正解を埋めるか、その問題を外すこと。"),
+        )
     given = labels_of(answer or "")
     return given, max((labels_of(target) for target in targets), key=lambda target: _f1(given, target))
 

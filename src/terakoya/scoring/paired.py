@@ -230,7 +230,10 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 def fisher(right_a: int, n_a: int, right_b: int, n_b: int) -> float:
     """Two-sided exact p for two shares that were measured on different items (Fisher 1935)."""
     if not (0 <= right_a <= n_a and 0 <= right_b <= n_b):
-        raise DataError(both("more right answers than items", "正解の数が問題の数より多い"))
+        raise DataError(
+            both("more right answers than items", "正解の数が問題の数より多い"),
+            do=both("Count again.", "数え直すこと。"),
+        )
     right, n = right_a + right_b, n_a + n_b
     ways = [math.comb(n_a, k) * math.comb(n_b, right - k) for k in range(max(0, right - n_b), min(n_a, right) + 1)]
     seen = math.comb(n_a, right_a) * math.comb(n_b, right_b)

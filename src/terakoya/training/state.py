@@ -60,6 +60,10 @@ def restore(prefix: str, weights: Mapping[str, Tensor], tensors: Mapping[str, Te
                     both(
                         f"the checkpoint does not fit the model (weight {name})",
                         f"チェックポイントがモデルに合わない（重み {name}）",
-                    )
+                    ),
+                    do=both(
+                        "Go on with the config that the checkpoint was made with, or begin anew.",
+                        "チェックポイントを作ったときの設定で続けるか、新しく始めること。",
+                    ),
                 )
             weight.copy_(found)
