@@ -322,3 +322,20 @@ def test_the_config_chooses_the_language_of_a_refusal(
         assert "知らないキー 'stepz'\n「steps」のことか。" in capsys.readouterr().err
     assert main(["run", str(path), "--lang", "en"]) == 2
     assert "unknown key 'stepz'\nDid you mean 'steps'?" in capsys.readouterr().err
+
+
+def test_a_run_in_japanese_is_told_in_japanese(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stages, progress, notes, scores and the end: what a person watches for minutes is in their language."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    rows = "".join(f"{thing}は{place}にある,{thing}\n" for thing in "山川海空月星" for place in "東西南北上下左右")
+    (tmp_path / "things.csv").write_text("source,target\n" + rows, encoding="utf-8")
+    config = '[task]\ndata = "things.csv"\n[model]\nbase = "tiny"\n[train]\nsteps = 10\nthreads = 1\n'
+    (tmp_path / "things.toml").write_text(config, encoding="utf-8")
+    main(["run", str(tmp_path / "things.toml"), "--run-dir", str(tmp_path / "runs"), "--lang", "ja"])
+    shown = capsys.readouterr().out
+    for word in ("監査", "事前検査", "学習", "試験", "ステップ 10/10", "残り", "対象", "定数", "不正解", "記録："):
+        assert word in shown
+    for line in shown.splitlines():
+        assert not re.search(r"(?:\b[A-Za-z]{2,}[,;]? ){3}[A-Za-z]{2,}", line), line

@@ -183,7 +183,7 @@ class Config(Section):
 
     name: str = "run"
     seed: int = Field(default=0, ge=0)
-    lang: Literal["", "en", "ja"] = ""
+    lang: Literal["", "en", "ja"] = ""  # of findings, refusals and records; the locale decides where it is empty
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     task: TaskConfig = TaskConfig()
     split: SplitConfig = SplitConfig()
