@@ -38,7 +38,8 @@ def share(right: int, items: int) -> str:
 
 
 def page() -> tuple[str, dict[str, object]]:
-    rows, together, values = [], defaultdict(lambda: [0, 0]), []
+    rows, values = [], []
+    together: Counts = defaultdict(lambda: [0, 0])
     for run, cost in taught.runs(WORK):
         counts = counted(run)
         manifest = read_json(run / "manifest.json")

@@ -1,4 +1,4 @@
-"""Experiments taught for a benchmark: each run a process of its own, so that its time and its peak memory are its own."""
+"""Experiments taught for a benchmark, each run in a process of its own: its time and its peak memory are its own."""
 
 from __future__ import annotations
 
