@@ -20,13 +20,12 @@ import numpy as np
 import torch
 
 import emoji_sets as bench
-from terakoya import sets
 from terakoya.asking import asked, predictions
 from terakoya.data.table import table_task
 from terakoya.models.tiny import build
-from terakoya.training.lesson import prepared, rows
+from terakoya.training.lesson import pair, prepared, rows
 from terakoya.training.loop import train
-from terakoya.training.teach import dev_figures
+from terakoya.training.teach import dev_figures, settled
 
 DEFAULT = "set head (default)"
 SEQUENCE: dict[str, Mapping[str, Any]] = {"model": {"head": "sequence", "base": "tiny"},
@@ -62,7 +61,7 @@ def taught(who: str, name: str, seed: int) -> dict[str, Any]:
         evaluate=dev_figures(lesson, model, most),
     )  # fmt: skip
     if model.head == "set":
-        sets.settle(model, [asked(row) for row in task.split.dev], config.decode)
+        settled(model, [pair(task, row) for row in task.split.dev], config)
     answers = predictions(
         model, [asked(row) for row in task.split.exam], task, config.decode, max_tokens=most, seed=seed
     )
@@ -92,8 +91,8 @@ def _row(who: str, runs: Sequence[Mapping[str, Any]], default: Mapping[tuple[str
     pairs = [np.asarray(run["items"]) - default[run["set"], run["seed"]]["items"] for run in runs]
     # Seeds of one item are no further items: they are averaged first.
     by_set: dict[str, list[Any]] = {}
-    for run, pair in zip(runs, pairs, strict=True):
-        by_set.setdefault(run["set"], []).append(pair)
+    for run, differences in zip(runs, pairs, strict=True):
+        by_set.setdefault(run["set"], []).append(differences)
     items = np.concatenate([np.mean(some, axis=0) for some in by_set.values()])
     low, high = bench.interval(items.tolist())
     effect = f"{items.mean():+.3f} [{low:+.3f}, {high:+.3f}]"

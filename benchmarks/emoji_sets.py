@@ -83,7 +83,7 @@ def trained(name: str, seed: int, **differs: Mapping[str, Any]) -> tuple[Any, Ta
     dev = task.split.dev
 
     def evaluate(step: int) -> Mapping[str, float]:
-        sets.settle(model, [Ask(row.source) for row in dev], config.decode)
+        settle(model, dev, config)
         return {"jaccard": float(np.mean(_judged(model, dev, config))), "loss": 0.0}
 
     rows = Fixed(pairs, int(how.batch_size), seed, model.length)
@@ -96,11 +96,15 @@ def taught(name: str, seed: int, who: str = "set head", **differs: Mapping[str, 
     started = time.process_time()
     model, task, config = trained(name, seed, **differs)
     assert task.split is not None
-    sets.settle(model, [Ask(row.source) for row in task.split.dev], config.decode)
+    settle(model, task.split.dev, config)
     answers = sets.predictions(model, [Ask(row.source) for row in task.split.exam], config.decode)
     seconds = time.process_time() - started
     told = scored(task, [answer.text for answer in answers])
     return {"who": who, "set": name, "seed": seed, "seconds": seconds} | told
+
+
+def settle(model: Any, dev: Sequence[Example], config: Config) -> None:
+    sets.settle(model, [Ask(row.source) for row in dev], [row.target.split() for row in dev], config.decode)
 
 
 def _judged(model: Any, rows: Sequence[Example], config: Config) -> list[float]:

@@ -101,6 +101,14 @@ class Rows:
             answers.append(Found(labels, value, exactly, chances[row]))
         return answers
 
+    def log_probabilities(self, sets: Sequence[Sequence[int]]) -> list[float]:
+        """The log probability of one set of labels for each row; of a set that is larger than any known, a tiny one."""
+        found = []
+        for row, labels in enumerate(sets):
+            worth = self.worth[row, len(labels)] if 0 < len(labels) <= self.most else 0.0
+            found.append(float(np.log(max(worth, _TINY)) + np.log(self.odds[row, list(labels)]).sum()))
+        return found
+
     def _polynomial(self, odds: Floats) -> Floats:
         """Elementary symmetric polynomials (B, S+1) of the odds (B, any), cut after degree S."""
         found = np.zeros((len(odds), self.most + 1))

@@ -1,6 +1,6 @@
 """Asking a model that scores sets: each answer is the set whose expected metric is largest.
 
-    settle(model, dev_asks, config.decode)                       # once the weights stand
+    settle(model, dev_asks, dev_sets, config.decode)             # once the weights stand
     predictions(model, asks, config.decode) -> list[Prediction]  # in the order of `asks`
 
 An answer holds legal labels only, each once; a text in which nothing is known gets the set that suits the data best,
@@ -9,7 +9,7 @@ a text without a visible character gets no answer. How answers were asked for: `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -24,6 +24,7 @@ _WATCHED = 0.03  # share of all labels in training from which a label's share am
 _FEWEST = 50  # asks from which shares can be told
 _ROUNDS = 10  # halvings of the interval in which a price lies
 _DEAREST = 0.5
+_DOUBT = 1.4  # logits are multiplied by at most e to this, or divided
 
 
 def objective(decode: DecodeConfig) -> Objective:
@@ -43,24 +44,64 @@ def predictions(model: Model, asks: Sequence[Ask], decode: DecodeConfig) -> list
     return found
 
 
-def settle(model: Model, asks: Sequence[Ask], decode: DecodeConfig) -> None:
+def settle(model: Model, asks: Sequence[Ask], truths: Sequence[Collection[str]], decode: DecodeConfig) -> None:
+    """What is settled on dev once the weights stand, and travels with the model: how sure to be, then what labels cost.
+
+    truths  the true set of each ask; () leaves the model as sure as it is
+    """
+    known = [place for place, ask in enumerate(asks) if model.fits(ask)]
+    model.scale, model.tolls = 1.0, ()  # type: ignore[attr-defined]
+    if len(known) < _FEWEST:
+        return
+    told = [asks[place] for place in known]
+    if truths:
+        _be_as_sure(model, told, [truths[place] for place in known])
+    if decode.share_cap:
+        counts = np.asarray(model.counts, dtype=np.float64)  # type: ignore[attr-defined]
+        model.tolls = _prices(_rows(model, told, decode), counts / counts.sum(), decode)  # type: ignore[attr-defined]
+
+
+def _be_as_sure(model: Model, asks: Sequence[Ask], truths: Sequence[Collection[str]]) -> None:
+    """Set the model's `scale` (and its `blend`, where it is made of members) so that the true sets are most probable.
+
+    Temperature scaling (Guo et al., 2017, arXiv:1706.04599), with the likelihood of whole sets that decoding believes
+    in. A model of few rows is surer on them than it may be elsewhere, and decoding for an expectation acts on that.
+    """
+    from scipy.optimize import minimize_scalar
+
+    place = {label: number for number, label in enumerate(model.labels)}
+    sets = [[place[label] for label in truth if label in place] for truth in truths]
+    settled = []
+    for blend in getattr(model, "blends", (None,)):
+        scores = _scores(model, asks, blend)
+
+        def cost(log_scale: float, scores: SetScores = scores) -> float:
+            scaled = SetScores(scores.labels * float(np.exp(log_scale)), scores.sizes)
+            return -float(np.mean(Rows(scaled).log_probabilities(sets)))
+
+        found = minimize_scalar(cost, bounds=(-_DOUBT, _DOUBT), method="bounded", options={"xatol": 0.03})
+        settled.append((float(found.fun), float(np.exp(found.x)), blend))
+    _, model.scale, best = min(settled, key=lambda one: one[0])  # type: ignore[attr-defined]
+    if best is not None:
+        model.blend = best  # type: ignore[attr-defined]
+
+
+def _scores(model: Model, asks: Sequence[Ask], blend: float | None) -> SetScores:
+    if blend is not None:
+        model.blend = blend  # type: ignore[attr-defined]
+    with asking(model):
+        return model.set_scores(asks)
+
+
+def _prices(rows: Rows, share: np.ndarray[tuple[int], np.dtype[np.float64]], decode: DecodeConfig) -> tuple[Toll, ...]:
     """No frequent label may take more than `decode.share_cap` times its share in the training data: find its price.
 
     Where one label stands in half of the data, the set with the best expectation holds it nearly always, because
     it is the safest guess. A price on it (a Lagrange multiplier: in units of the metric) is paid for every answer that
     holds it, and answers are those of largest expectation less price; the smallest price that keeps the share is
     found on these asks, of which the targets are not looked at. Watched are labels of at least 3% of the training
-    data: shares of rarer ones cannot be told from a few hundred answers. The prices travel with the model.
+    data: shares of rarer ones cannot be told from a few hundred answers.
     """
-    model.tolls = ()  # type: ignore[attr-defined]
-    known = [ask for ask in asks if model.fits(ask)]
-    if not decode.share_cap or len(known) < _FEWEST:
-        return
-    counts = np.asarray(model.counts, dtype=np.float64)  # type: ignore[attr-defined]
-    model.tolls = _prices(_rows(model, known, decode), counts / counts.sum(), decode)  # type: ignore[attr-defined]
-
-
-def _prices(rows: Rows, share: np.ndarray[tuple[int], np.dtype[np.float64]], decode: DecodeConfig) -> tuple[Toll, ...]:
     watched = [int(label) for label in np.flatnonzero(share >= _WATCHED)]
     prices: dict[int, float] = {}
     limits = {label: float(decode.share_cap * share[label]) for label in watched}

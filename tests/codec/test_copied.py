@@ -57,7 +57,7 @@ def test_the_right_answers_of_a_line_stay_open() -> None:
 
 
 def test_any_walk_through_the_language_ends_in_the_line() -> None:
-    """An untrained model is held to it too: it may multiply by nonsense, and it can neither leave the line nor stall."""
+    """An untrained model may multiply by nonsense; it can neither leave the line nor stall."""
     codec, pieces = quantity_codec(tail=TAIL), ["", *sorted(set(SOURCE) | set("<>*0123456789./x"))]
     chance = Random(0)
     for language in languages(codec, [SOURCE] * 20, pieces, 0):

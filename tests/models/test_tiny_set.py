@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -11,7 +12,7 @@ import torch
 from terakoya import sets
 from terakoya.config import DecodeConfig, ModelConfig, TrainConfig
 from terakoya.errors import CorruptError, DataError
-from terakoya.models.model import Ask, Pair
+from terakoya.models.model import Ask, Pair, SetScores
 from terakoya.models.set_head import SetHead, pooled
 from terakoya.models.tiny import build, load
 from terakoya.models.tiny_set import TinySetModel
@@ -24,9 +25,9 @@ NAMES = {"🐱": ("ネコ",), "🐶": ("イヌ",)}
 CUES = {"mato": "🎉", "keri": "📚", "suno": "🐱"}
 
 
-def _pairs(count: int = 160) -> list[Pair]:
+def _pairs(count: int = 160, seed: int = 7) -> list[Pair]:
     """Half of the answers hold ✨ whatever the text; three words call for a label; names are seldom seen."""
-    chance = Random(7)
+    chance = Random(seed)
     rows = []
     for _ in range(count):
         words = ["".join(chance.choices("abcdef", k=3)) for _ in range(6)]
@@ -96,7 +97,7 @@ def test_a_text_without_a_visible_character_gets_no_answer(taught: TinySetModel,
 def test_a_folder_brings_back_the_same_answers(taught: TinySetModel, tmp_path: Path) -> None:
     """Weights, labels, names and prices travel together, without the data."""
     asks = [pair.ask for pair in _pairs(60)]
-    sets.settle(taught, asks, DecodeConfig(share_cap=0.5))
+    sets.settle(taught, asks, (), DecodeConfig(share_cap=0.5))
     taught.save(tmp_path)
     again = load(tmp_path)
     assert isinstance(again, TinySetModel)
@@ -112,11 +113,11 @@ def test_no_frequent_label_takes_more_than_its_share(taught: TinySetModel) -> No
     asks = [pair.ask for pair in _pairs(120)]
     for cap in (1.1, 1.4):
         decode = DecodeConfig(share_cap=cap)
-        sets.settle(taught, asks, decode)
+        sets.settle(taught, asks, (), decode)
         answered = [label for one in sets.predictions(taught, asks, decode) for label in (one.text or "").split()]
         share = taught.counts[0] / taught.counts.sum()
         assert answered.count("✨") / len(answered) <= cap * share + 1e-6
-    sets.settle(taught, asks, DecodeConfig(share_cap=0.0))
+    sets.settle(taught, asks, (), DecodeConfig(share_cap=0.0))
     assert taught.tolls == ()
 
 
@@ -153,3 +154,22 @@ def test_the_head_for_other_models_hears_one_token_and_no_filling() -> None:
     evidence[0, 3, 1] = 4.0
     found = pooled(evidence, torch.ones(1, 5, dtype=torch.bool), torch.tensor([-2.0, -2.0]))
     assert found[0, 1] == pytest.approx(4.0, abs=0.01) and found[0, 0] == pytest.approx(-2.0, abs=0.01)
+
+
+def test_how_sure_to_be_is_settled_on_dev(taught: TinySetModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoding acts on how sure the model is; one that is twice as sure is scaled back by two."""
+    rows, plain = _pairs(200, seed=8), taught.set_scores
+    asks, truths = [row.ask for row in rows], [row.written.split() for row in rows]
+
+    def settled(sure: float) -> float:
+        def surer(asks: Sequence[Ask]) -> SetScores:
+            scores = plain(asks)
+            return SetScores(scores.labels * sure, scores.sizes, scores.tolls)
+
+        monkeypatch.setattr(taught, "set_scores", surer)
+        sets.settle(taught, asks, truths, DecodeConfig())
+        return taught.scale
+
+    assert settled(12.0) == pytest.approx(settled(6.0) / 2, rel=0.1)
+    sets.settle(taught, asks, (), DecodeConfig())
+    assert taught.scale == 1.0

@@ -66,6 +66,7 @@ class Outputs:
     sizes: Tensor | None = None
     prior: Tensor | None = None  # (V,) or (L,) log share of each token or label in the training data, where known
     counts: Tensor | None = None  # (V,) or (L,) how often each stands in the training data, where known
+    penalty: Tensor | None = None  # () what the weights themselves cost; trained beside the loss, told in no figure
 
 
 class State(Protocol):

@@ -11,8 +11,6 @@ S sizes, M members.
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -22,7 +20,8 @@ from terakoya.models.set_head import Sizes
 
 MEMBERS = (0, 64, 64, 64)  # width of the vectors; 0 keeps a table
 _DROPPED = 0.2  # share of a row's features that a member with vectors does not see while training
-_WORTH = -1.5  # log odds, shared among all labels, that a feature gives before anything is learnt
+_WORTH = -1.0  # log odds, shared among all labels, that a feature gives before anything is learnt
+_LOYAL = 0.01  # what leaving it costs: squared, a row of training; most words mean nothing, and chance says otherwise
 _SPREAD = 0.3
 _SURE = 1e-7
 
@@ -73,6 +72,7 @@ class Evidence(nn.Module):
     def __init__(self, features: int, labels: int, largest: int) -> None:
         super().__init__()
         self.largest = largest
+        self.table_share = 1 / len(MEMBERS)  # of the mean over members, that the table gives
         self.members = nn.ModuleList(Member(features, labels, largest, min(width, labels)) for width in MEMBERS)
 
     def begin(self, seed: int, prior: Tensor, sizes: Tensor) -> None:
@@ -87,5 +87,13 @@ class Evidence(nn.Module):
         logits, sizes = (torch.stack(parts) for parts in zip(*found, strict=True))
         if self.training:
             return logits.flatten(0, 1), sizes.flatten(0, 1)
-        chances = torch.sigmoid(logits).mean(0).clamp(_SURE, 1 - _SURE)
-        return torch.logit(chances), torch.logsumexp(torch.log_softmax(sizes, dim=2), dim=0) - math.log(len(found))
+        shares = logits.new_full((len(found), 1, 1), (1 - self.table_share) / (len(found) - 1))
+        shares[0] = self.table_share
+        chances = (torch.sigmoid(logits) * shares).sum(0).clamp(_SURE, 1 - _SURE)
+        return torch.logit(chances), torch.log((torch.softmax(sizes, dim=2) * shares).sum(0))
+
+    def penalty(self, rows: int) -> Tensor:
+        """What the features' worths cost for leaving their beginning: a Gaussian prior, by the rows that speak against
+        it."""
+        left = [(member.worth - _WORTH).square().sum() for member in self.members if isinstance(member, Member)]
+        return _LOYAL / rows * torch.stack(left).sum()

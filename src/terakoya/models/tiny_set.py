@@ -35,14 +35,16 @@ SIZES: Mapping[str, int] = {"tiny": 1_000_000, "small": 4_000_000, "base": 10_00
 
 
 class TinySetModel:
-    """The Model of models/model.py with a set head. `tolls` are settled after training (set_tolls.settle)."""
+    """The Model of models/model.py with a set head. `scale` and `tolls` are settled after training (sets.settle)."""
 
     head: Literal["sequence", "set"] = "set"
+    blends = (0.1, 0.25, 0.5, 0.75, 1.0)
     end = 0
     longest_answer = 0
 
     def __init__(self, name: str, labels: tuple[str, ...], features: Features, counts: Tensor, rows: int, most: int):
         self.name, self.labels, self.features, self.counts, self.rows = name, labels, features, counts, rows
+        self.scale = 1.0  # of label logits: how sure to be
         self.tolls: tuple[Toll, ...] = ()
         self.module = Evidence(len(features.vocabulary), len(labels), most)
 
@@ -51,6 +53,15 @@ class TinySetModel:
         weights = sum(weight.numel() for weight in self.module.parameters())
         facts = {"labels": len(self.labels), "names": len(self.features.names), "spaced": self.features.spaced}
         return Card(self.name, "set", weights, weights, len(self.features.vocabulary), facts)
+
+    @property
+    def blend(self) -> float:
+        """The table's part in the mean of all members; one of `blends`, settled on dev."""
+        return self.module.table_share
+
+    @blend.setter
+    def blend(self, share: float) -> None:
+        self.module.table_share = share
 
     @property
     def largest(self) -> int:
@@ -88,12 +99,13 @@ class TinySetModel:
         """While training every member answers every row: rows of the first member, then those of the second …"""
         logits, sizes = self._forward(batch.tensors)
         targets = batch.tensors["targets"].repeat(len(logits) // batch.targets, 1)
-        return Outputs(logits, targets, sizes, self.log_prior.to(logits.device), self.counts.to(logits.device))
+        prior, counts = self.log_prior.to(logits.device), self.counts.to(logits.device)
+        return Outputs(logits, targets, sizes, prior, counts, self.module.penalty(self.rows))
 
     def set_scores(self, asks: Sequence[Ask]) -> SetScores:
         device = next(self.module.parameters()).device
         logits, sizes = self._forward({name: one.to(device) for name, one in self._asked(asks).items()})
-        return SetScores(logits, sizes, self.tolls)
+        return SetScores(logits * self.scale, sizes, self.tolls)
 
     def parameters_to_train(self) -> Iterator[tuple[str, nn.Parameter]]:
         return self.module.named_parameters()
@@ -124,7 +136,7 @@ class TinySetModel:
         facts = {"labels": self.labels, "counts": [int(count) for count in self.counts], "rows": self.rows}
         about = {"format": FORMAT, "kind": "terakoya", "head": "set", "name": self.name, "largest": self.largest}
         tolls = [asdict(toll) for toll in self.tolls]
-        write_json(folder / "config.json", about | facts | {"tolls": tolls})
+        write_json(folder / "config.json", about | facts | {"blend": self.blend, "scale": self.scale, "tolls": tolls})
 
     def _forward(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         found: tuple[Tensor, Tensor] = self.module(
@@ -209,9 +221,11 @@ def load_set(folder: Path) -> TinySetModel:
             int(about["largest"]),
         )
         tolls = tuple(Toll(int(one["label"]), float(one["price"]), float(one["share"])) for one in about["tolls"])
+        blend, scale = float(about["blend"]), float(about["scale"])
         features = Features.from_json(words)
         numbers = [*(one for found in features.names.values() for one in found), *(toll.label for toll in tolls)]
         sound = all(0 <= one < len(labels) for one in numbers) and 0 < most <= len(labels) == len(counts)
+        sound = sound and 0 < scale < 100 and 0 <= blend <= 1
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CorruptError(
             both(f"the description of the model cannot be read ({error})", f"モデルの記述を読めない（{error}）"),
@@ -223,7 +237,7 @@ def load_set(folder: Path) -> TinySetModel:
             where=str(folder / "config.json"),
         )
     model = TinySetModel(str(about.get("name")), labels, features, counts, rows, most)
-    model.tolls = tolls
+    model.blend, model.scale, model.tolls = blend, scale, tolls
     fill(model.module, folder / "model.safetensors")
     return model
 

@@ -145,7 +145,8 @@ class Engine:
         with self.accelerator.autocast():
             outputs = self.model.outputs(batch)
             loss = self.loss(outputs)
-        self.accelerator.backward(loss * share if share != 1.0 else loss)
+            taught = loss if outputs.penalty is None else loss + outputs.penalty
+        self.accelerator.backward(taught * share if share != 1.0 else taught)
         told = loss.detach()
         with torch.no_grad():
             beside = told if self.loss_is_plain else plain(outputs)

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from terakoya import sets
 from terakoya.asking import asked, predictions
+from terakoya.config import Config
 from terakoya.errors import NumericError
 from terakoya.listener import Listener
 from terakoya.models.model import Model, Pair
@@ -44,7 +45,7 @@ def dev_figures(lesson: Lesson, model: Model, max_tokens: int) -> Callable[[int]
 
     def figures(step: int) -> Mapping[str, float]:
         if model.head == "set":
-            sets.settle(model, asks, lesson.config.decode)
+            settled(model, pairs, lesson.config)
         found = predictions(
             model, asks, lesson.task, lesson.config.decode, max_tokens=max_tokens, seed=lesson.config.seed
         )
@@ -131,9 +132,14 @@ def teach(
         except NumericError as error:
             noticed(run, listener, not_finite(error))
             raise
-    if model.head == "set":  # the prices belong to the weights that shall answer, which need not be the last ones
-        sets.settle(model, [asked(example) for example in lesson.split.dev if example.part == ""], config.decode)
+    if model.head == "set":  # belongs to the weights that shall answer, which need not be the last ones
+        settled(model, [pair(lesson.task, example) for example in lesson.split.dev if example.part == ""], config)
     return taught
+
+
+def settled(model: Model, dev: Sequence[Pair], config: Config) -> None:
+    """How sure a set head is, and what frequent labels cost, by these rows of dev."""
+    sets.settle(model, [row.ask for row in dev], [row.written.split() for row in dev], config.decode)
 
 
 def not_finite(error: NumericError) -> Finding:
