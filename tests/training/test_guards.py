@@ -198,6 +198,16 @@ def test_out_of_memory_names_the_setting_that_fits() -> None:
     assert "last checkpoint is sound" in caught.value.saved
 
 
+def _felt(name: str, weight: Tensor) -> Tensor:
+    """Without the bias of attention's keys, which a softmax does not feel: its gradient is rounding noise, and AdamW
+    makes of noise steps as long as of anything else.
+    """
+    if name.endswith("qkv.bias"):
+        query, _, value = weight.chunk(3)
+        return torch.cat([query, value])
+    return weight.chunk(2)[1] if name.endswith("memory.bias") else weight
+
+
 def test_halving_teaches_the_same_and_is_recorded() -> None:
     """The same rows, the same gradients: only the work is parted."""
     rows = rows_for(1)
@@ -208,7 +218,7 @@ def test_halving_teaches_the_same_and_is_recorded() -> None:
     assert states[-1].facts["parts"] == 4
     weights: dict[str, Tensor] = dict(whole.module.named_parameters())
     for name, weight in parted.module.named_parameters():
-        torch.testing.assert_close(weight, weights[name], atol=2e-3, rtol=0)
+        torch.testing.assert_close(_felt(name, weight), _felt(name, weights[name]), atol=1e-5, rtol=0)
 
 
 def test_halving_ends_where_not_even_one_row_fits() -> None:
