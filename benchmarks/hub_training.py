@@ -1,11 +1,12 @@
 """One step of full fine-tuning at the two logs' settings, against what their authors used.
 
-    python benchmarks/hub_training.py [--work numerals|emoji] [--rounds 5] [--threads 1]
+    python benchmarks/hub_training.py [--work numerals|emoji] [--rounds 5] [--threads 1] [--device cpu|cuda]
 
 Every peer is a process of its own (so that its peak memory is its own) and all are alive at once; a round times one
-step of each, one after the other, and the table shows medians. Seconds are CPU seconds of the process by default,
-which other work on the machine hardly moves; wall seconds stand beside them. Written: results/hub_training_WORK.md
-and .json.
+step of each (on a GPU ten), one after the other, and the table shows medians. On a processor seconds are CPU seconds
+of the process, which other work on the machine hardly moves, and everybody works in float32; on a GPU they are wall
+seconds, and everybody works in bfloat16 beside float32 weights. Written: results/hub_training_WORK.md and .json, with
+the GPU's name in the file's where there is one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ import hub_shapes
 
 RESULTS = Path(__file__).parent / "results"
 BATCH, RATE = 16, 5e-5
+CUDA = os.environ.get("HUB_BENCH_DEVICE") == "cuda"  # told by the parent to the processes that it starts
+DEVICE = "cuda" if CUDA else "cpu"
+STEPS = 10 if CUDA else 1  # of a round
+SECONDS = "wall" if CUDA else "cpu"
 VERBOSE = bool(os.environ.get("VERBOSE"))  # show what the libraries print
 PEERS = {
     "numerals": ("trl", "plain", "ours-full", "ours", "floor"),
@@ -75,7 +80,8 @@ def _engine(work: str, home: Path, vocabulary: str) -> Any:
     )  # fmt: skip
     how = resolve(train, model.card, len(pairs))
     model.settle(how)
-    return Engine(model, Fixed(pairs, BATCH, 0, model.length), how, 0, "cpu", "no"), model, pairs
+    precision = "bf16" if CUDA else "no"
+    return Engine(model, Fixed(pairs, BATCH, 0, model.length), how, 0, DEVICE, precision), model, pairs
 
 
 def _data(work: str, home: Path) -> Any:
@@ -96,17 +102,18 @@ def floor(work: str, home: Path) -> Iterator[dict[str, Any]]:
         seen.append((layer.weight, given[0].numel() // given[0].shape[-1]))
 
     hooks = [m.register_forward_pre_hook(watch) for m in model.module.modules() if isinstance(m, torch.nn.Linear)]
-    batch = model.collate(engine.batches.at(0))
+    batch = model.collate(engine.batches.at(0)).to(torch.device(DEVICE))
     with torch.no_grad():
         model.outputs(batch)
     for hook in hooks:
         hook.remove()
     for weight in engine.parameters:
         weight.grad = torch.zeros_like(weight)
-    sides = {(w.shape, n): (torch.randn(n, w.shape[1]), torch.randn(n, w.shape[0])) for w, n in seen}
+    kind: Any = {"device": DEVICE, "dtype": torch.bfloat16 if CUDA else torch.float32}
+    sides = {(w.shape, n): (torch.randn(n, w.shape[1], **kind), torch.randn(n, w.shape[0], **kind)) for w, n in seen}
     yield {}
     while True:
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16, enabled=CUDA):
             for weight, count in seen:
                 x, g = sides[weight.shape, count]
                 x @ weight.T, g @ weight, g.T @ x
@@ -121,7 +128,9 @@ def plain(work: str, home: Path) -> Iterator[dict[str, Any]]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     pairs, _, base = _data(work, home)
-    tokenizer, module = AutoTokenizer.from_pretrained(base), AutoModelForCausalLM.from_pretrained(base)
+    tokenizer: Any = AutoTokenizer.from_pretrained(base)
+    module: Any = AutoModelForCausalLM.from_pretrained(base)
+    module.to(DEVICE)
     optimizer = torch.optim.AdamW(module.parameters(), lr=RATE, fused=True)
     texts = [tokenizer.apply_chat_template(_messages(p.ask.source, p.written), tokenize=False) for p in pairs]
     module.train()
@@ -129,9 +138,10 @@ def plain(work: str, home: Path) -> Iterator[dict[str, Any]]:
     step = 0
     while True:
         rows = [texts[(step * BATCH + place) % len(texts)] for place in range(BATCH)]
-        batch = tokenizer(rows, padding=True, add_special_tokens=False, return_tensors="pt")
+        batch = tokenizer(rows, padding=True, add_special_tokens=False, return_tensors="pt").to(DEVICE)
         labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
-        loss = module(**batch, labels=labels).loss
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=CUDA):
+            loss = module(**batch, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()
@@ -159,7 +169,7 @@ def trl(work: str, home: Path, wait: Callable[[dict[str, Any]], None]) -> None:
     args = SFTConfig(
         output_dir=str(home / "trl"), max_length=512, packing=False, per_device_train_batch_size=BATCH,
         gradient_checkpointing=False, optim="adamw_torch_fused", learning_rate=RATE, lr_scheduler_type="constant",
-        max_steps=1000, logging_steps=1, save_strategy="no", report_to="none", use_cpu=True, bf16=False,
+        max_steps=1000, logging_steps=1, save_strategy="no", report_to="none", use_cpu=not CUDA, bf16=CUDA,
         disable_tqdm=True,
     )  # fmt: skip
     trainer = SFTTrainer(
@@ -186,7 +196,8 @@ def trainer(work: str, home: Path, wait: Callable[[dict[str, Any]], None]) -> No
 
     args = TrainingArguments(
         output_dir=str(home / "trainer"), per_device_train_batch_size=BATCH, learning_rate=RATE, max_steps=1000,
-        logging_steps=1, save_strategy="no", report_to="none", use_cpu=True, disable_tqdm=True,
+        logging_steps=1, save_strategy="no", report_to="none", use_cpu=not CUDA, bf16=CUDA,
+        disable_tqdm=True,
     )  # fmt: skip
     Trainer(
         model=module, args=args, train_dataset=[row(p.ask.source, p.written) for p in pairs],
@@ -215,8 +226,11 @@ def work_as(peer: str, work: str, home: Path, threads: int) -> None:
 
     def turn(told: dict[str, Any]) -> None:
         """Tell what the last step took, and wait for the next turn."""
+        if CUDA:
+            torch.cuda.synchronize()
         took = {"wall": time.monotonic() - started[0], "cpu": time.process_time() - started[1]} if started else {}
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        memory = torch.cuda.max_memory_allocated() if CUDA else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1e3
+        peak = memory / 1e9
         print(json.dumps(told | took | {"peak_gb": peak}), file=out, flush=True)
         if not sys.stdin.readline():
             raise SystemExit
@@ -235,8 +249,8 @@ def work_as(peer: str, work: str, home: Path, threads: int) -> None:
         turn(told)
 
 
-def measured(work: str, home: Path, rounds: int, threads: int) -> dict[str, Any]:
-    """Rounds of one step for each peer; the first is warm-up and is thrown away."""
+def measured(work: str, home: Path, rounds: int, threads: int, peers: Sequence[str]) -> dict[str, Any]:
+    """Rounds of `STEPS` steps for each peer; the first is warm-up and is thrown away."""
     command = [sys.executable, __file__, "--work", work, "--home", str(home), "--threads", str(threads), "--peer"]
     pipes: dict[str, Any] = {
         "stdin": subprocess.PIPE,
@@ -247,14 +261,13 @@ def measured(work: str, home: Path, rounds: int, threads: int) -> dict[str, Any]
     found: dict[str, list[dict[str, Any]]] = {}
     running: dict[str, Any] = {}
     try:
-        for peer in PEERS[work]:
+        for peer in peers:
             running[peer] = subprocess.Popen([*command, peer], **pipes)
+        for peer in peers:
             found[peer] = [json.loads(running[peer].stdout.readline())]
         for number in range(rounds + 1):
             for peer, process in running.items():
-                process.stdin.write("go\n")
-                process.stdin.flush()
-                line = json.loads(process.stdout.readline())
+                line = _together([_asked(process) for _ in range(STEPS)])
                 print(number, peer, line, file=sys.stderr, flush=True)
                 found[peer].append(line)
     finally:
@@ -264,13 +277,30 @@ def measured(work: str, home: Path, rounds: int, threads: int) -> dict[str, Any]
     return {peer: _summary(lines) for peer, lines in found.items()}
 
 
+def _asked(process: Any) -> dict[str, Any]:
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    line: dict[str, Any] = json.loads(process.stdout.readline())
+    return line
+
+
+def _together(steps: list[dict[str, Any]]) -> dict[str, Any]:
+    """The steps of a round as one: mean seconds, the last step's loss and peak."""
+    means = {key: statistics.mean(step[key] for step in steps) for key in ("cpu", "wall")}
+    tokens = (
+        {"real_tokens": statistics.mean(step["real_tokens"] for step in steps)} if "real_tokens" in steps[0] else {}
+    )
+    return steps[-1] | means | tokens
+
+
 def _summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     first, _, *steps = lines
     return {
         **{key: value for key, value in first.items() if key in ("tokens", "weights", "vocabulary")},
         "cpu": statistics.median(step["cpu"] for step in steps),
         "wall": statistics.median(step["wall"] for step in steps),
-        "all_cpu": [round(step["cpu"], 3) for step in steps],
+        "seconds": statistics.median(step[SECONDS] for step in steps),
+        "all_seconds": [round(step[SECONDS], 4) for step in steps],
         "real_tokens": statistics.mean(step.get("real_tokens", 0) for step in steps),
         "peak_gb": max(step["peak_gb"] for step in steps),
         "losses": [step["loss"] for step in steps if "loss" in step],
@@ -278,28 +308,32 @@ def _summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def table(work: str, peers: dict[str, Any], facts: dict[str, Any]) -> str:
-    mine = peers["ours"]
+    mine, clock = peers["ours"], "wall" if "GPU" in facts else "CPU"
     lines = [
         f"# One step of full fine-tuning: {work}", "",
         ", ".join(f"{key} {value}" for key, value in facts.items()) + ".", "",
-        "| peer | CPU s a step | wall s | ours is faster by | peak GB | ours needs |",
+        f"| peer | {clock} s a step | all rounds | ours is faster by | peak GB | ours needs |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for peer, found in peers.items():
         lines.append(
-            f"| {SAYS[peer]} | {found['cpu']:.2f} | {found['wall']:.2f} | {found['cpu'] / mine['cpu']:.2f} × "
+            f"| {SAYS[peer]} | {found['seconds']:.3f} | {' '.join(f'{one:.3f}' for one in found['all_seconds'])} "
+            f"| {found['seconds'] / mine['seconds']:.2f} × "
             f"| {found['peak_gb']:.2f} | {mine['peak_gb'] / found['peak_gb']:.2f} × |"
         )
     if "ours-full" in peers:
-        full = peers["ours-full"]
-        lines += ["", f"Full vocabulary: {peers['plain']['cpu'] / full['cpu']:.2f} × the plain loop, "
-                  f"{peers['trl']['cpu'] / full['cpu']:.2f} × TRL."]  # fmt: skip
+        full = peers["ours-full"]["seconds"]
+        told = [f"{peers[one]['seconds'] / full:.2f} × {name}"
+                for one, name in (("plain", "the plain loop"), ("trl", "TRL")) if one in peers]  # fmt: skip
+        lines += ["", f"Full vocabulary: {', '.join(told)}."]
     if "trainer" in peers:
         # The Trainer draws rows evenly, so a step of it holds the mean number of real tokens.
-        theirs = peers["trainer"]["cpu"] / (BATCH * mine["tokens"])
-        ours_per_token = statistics.mean(mine["all_cpu"]) / mine["real_tokens"]
+        theirs = peers["trainer"]["seconds"] / (BATCH * mine["tokens"])
+        ours_per_token = statistics.mean(mine["all_seconds"]) / mine["real_tokens"]
         lines += ["", f"Per real token: {theirs / ours_per_token:.2f} ×."]
-    lines += ["", f"Distance to the floor: {mine['cpu'] / peers['floor']['cpu']:.2f} ×."]
+    lines += ["", f"Distance to the floor: {mine['seconds'] / peers['floor']['seconds']:.2f} ×."]
+    if missing := [SAYS[peer] for peer in PEERS[work] if peer not in peers]:
+        lines += ["", f"Not measured here: {'; '.join(missing)}."]
     return "\n".join(lines) + "\n"
 
 
@@ -311,10 +345,18 @@ def facts_of(threads: int, rounds: int, peers: dict[str, Any]) -> dict[str, Any]
         (x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), ""
     )
     return {
-        "machine": f"{cpu} {platform.machine()}", "threads": threads, "dtype": "float32", "batch": BATCH,
-        "rounds": rounds, "mean real tokens a row": round(peers["ours"].get("tokens", 0), 1),
+        "machine": f"{cpu} {platform.machine()}", **({"GPU": torch.cuda.get_device_name()} if CUDA else {}),
+        "threads": threads, "dtype": "bfloat16 beside float32" if CUDA else "float32", "batch": BATCH,
+        "rounds": rounds, "steps a round": STEPS, "mean real tokens a row": round(peers["ours"].get("tokens", 0), 1),
         "torch": torch.__version__, "transformers": transformers.__version__,
     }  # fmt: skip
+
+
+def name_of(stem: str) -> str:
+    """The result's file, with the GPU's name where there is one."""
+    import torch
+
+    return stem + ("_" + torch.cuda.get_device_name().replace(" ", "-") if CUDA else "")
 
 
 def main() -> None:
@@ -322,22 +364,24 @@ def main() -> None:
     parser.add_argument("--work", choices=sorted(PEERS), default="numerals")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--without", nargs="*", default=[], help="peers that are left out, and named in the table")
     parser.add_argument("--home", type=Path, default=Path("/tmp/terakoya-hub-shapes"))
     parser.add_argument("--peer", default="", help="(for the processes that this one starts)")
-    parser.add_argument("--again", action="store_true", help="write the table again from the figures on disk")
     asked = parser.parse_args()
+    if asked.device == "cuda" and not CUDA:  # everything below reads it when it is imported
+        raise SystemExit(
+            subprocess.run([sys.executable, *sys.argv], env=os.environ | {"HUB_BENCH_DEVICE": "cuda"}).returncode
+        )
     if asked.peer:
         return work_as(asked.peer, asked.work, asked.home, asked.threads)
-    if asked.again:
-        known = json.loads((RESULTS / f"hub_training_{asked.work}.json").read_text())
-        (RESULTS / f"hub_training_{asked.work}.md").write_text(table(asked.work, known["peers"], known["facts"]))
-        return None
     asked.home.mkdir(parents=True, exist_ok=True)
     _data(asked.work, asked.home)
-    peers = measured(asked.work, asked.home, asked.rounds, asked.threads)
+    chosen = [peer for peer in PEERS[asked.work] if peer not in asked.without]
+    peers = measured(asked.work, asked.home, asked.rounds, asked.threads, chosen)
     facts = facts_of(asked.threads, asked.rounds, peers)
     RESULTS.mkdir(exist_ok=True)
-    name = f"hub_training_{asked.work}"
+    name = name_of(f"hub_training_{asked.work}")
     (RESULTS / f"{name}.json").write_text(json.dumps({"facts": facts, "peers": peers}, indent=1, ensure_ascii=False))
     page = table(asked.work, peers, facts)
     (RESULTS / f"{name}.md").write_text(page)
