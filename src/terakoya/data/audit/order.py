@@ -137,7 +137,7 @@ class Order:
         uses = Counter(trait for row in asked.values() for trait in _traits(row, self.subject.labels))
         part = len(asked) / (len(asked) + len(taught))
         holes = {
-            trait: count
+            _trait(*trait): count
             for trait, count in uses.items()
             if trait not in known and count >= line.HOLE_ITEMS and part**count <= line.HOLE_P
         }
@@ -165,17 +165,25 @@ class Order:
             )
 
 
-def _traits(row: _Row, labels: bool) -> set[str]:
-    found: set[str] = {both(f"the character {char!r}", f"文字 {char!r}") for char in row.form if char != " "}
+def _traits(row: _Row, labels: bool) -> set[tuple[str, str | int]]:
+    found: set[tuple[str, str | int]] = {("character", char) for char in row.form if char != " "}
     if labels:
-        return found | {both(f"the label {label!r}", f"ラベル {label!r}") for label in row.target.split()}
+        return found | {("label", label) for label in row.target.split()}
     if row.target.isdecimal():
         zeros = len(row.target) - len(row.target.rstrip("0"))
-        return found | {
-            both(f"{len(row.target)} digits", f"{len(row.target)}桁"),
-            both(f"{zeros} zeros at the end", f"末尾のゼロが{zeros}個"),
-        }
+        return found | {("digits", len(row.target)), ("zeros", zeros)}
     return found
+
+
+def _trait(kind: str, value: str | int) -> str:
+    """A trait in words; only the few that are told are put into words."""
+    if kind == "character":
+        return both(f"the character {value!r}", f"文字 {value!r}")
+    if kind == "label":
+        return both(f"the label {value!r}", f"ラベル {value!r}")
+    if kind == "digits":
+        return both(f"{value} digits", f"{value}桁")
+    return both(f"{value} zeros at the end", f"末尾のゼロが{value}個")
 
 
 @dataclass(frozen=True)
