@@ -22,11 +22,22 @@ ROOT = Path(__file__).parent.parent
 WORK = Path(__file__).parent / "work" / "experiments"
 SHIPPED = (
     "kannume",
+    "kannume-bracketed",
+    "kannume-plain",
+    "kannume-exponent",
+    "kannume-pds",
+    "kannume-reversed",
     "kannume-160",
     "janum",
+    "janum-unshuffled",
     "recipe-scaling",
     "emoji-v1-as-logged",
     "emoji-v1-cured",
+    "emoji-focal",
+    "emoji-top100",
+    "emoji-beam",
+    "emoji-sampling",
+    "emoji-agreed",
     "emoji-v2",
     "martian",
 )
