@@ -8,7 +8,8 @@ evaluations in a row with fewer than 5% distinct answers and a gain from the rig
 from the log of the run after its end; noticed: the guard, which sees one evaluation after the other, spoke within
 three evaluations of it. Not every sequence collapses in so short a time, so as many are taught as are needed for
 --runs onsets (three times as many at most). Thresholds are the house's own and were set before any of these seeds.
-Every run that is started is counted and told. Written: benchmarks/results/collapse_guard.jsonl, one line for each run, and collapse_guard.md.
+Every run that is started is counted and told. Written: benchmarks/results/collapse_guard.jsonl, one line for each run,
+and collapse_guard.md.
 """
 
 from __future__ import annotations
