@@ -23,9 +23,10 @@ import emoji_sets as bench
 from terakoya.asking import asked, predictions
 from terakoya.data.table import table_task
 from terakoya.models.tiny import build
+from terakoya.training import crossfit
 from terakoya.training.lesson import pair, prepared, rows
 from terakoya.training.loop import train
-from terakoya.training.teach import dev_figures, settled
+from terakoya.training.teach import dev_figures
 
 DEFAULT = "set head (default)"
 SEQUENCE: dict[str, Mapping[str, Any]] = {"model": {"head": "sequence", "base": "tiny"},
@@ -61,7 +62,8 @@ def taught(who: str, name: str, seed: int) -> dict[str, Any]:
         evaluate=dev_figures(lesson, model, most),
     )  # fmt: skip
     if model.head == "set":
-        settled(model, [pair(task, row) for row in task.split.dev], config)
+        taught_rows, dev = ([pair(task, row) for row in side] for side in (task.split.train, task.split.dev))
+        crossfit.settle(model, taught_rows, dev, lesson.config)
     answers = predictions(
         model, [asked(row) for row in task.split.exam], task, config.decode, max_tokens=most, seed=seed
     )

@@ -33,6 +33,7 @@ from terakoya.runs.about import machine, versions
 from terakoya.scoring.baselines import baselines
 from terakoya.scoring.metrics import jaccard
 from terakoya.task import Task
+from terakoya.training import crossfit
 from terakoya.training.batches import Fixed
 from terakoya.training.loop import train
 from terakoya.training.recipe import resolve
@@ -76,7 +77,7 @@ def trained(name: str, seed: int, **differs: Mapping[str, Any]) -> tuple[Any, Ta
     config = config_of(name, seed, differs)
     task = table_task(config, Path())
     assert task.split is not None
-    pairs = [Pair(Ask(row.source), task.codec.write(row.target)) for row in task.split.train]
+    pairs = _pairs(task, task.split.train)
     labels = tuple(getattr(task.codec, "labels", ()))
     model: Any = build(config.model, pairs, labels, seed=seed, label_names=names_of(task.codec))
     how = resolve(config.train, model.card, len(pairs))
@@ -88,7 +89,11 @@ def trained(name: str, seed: int, **differs: Mapping[str, Any]) -> tuple[Any, Ta
 
     rows = Fixed(pairs, int(how.batch_size), seed, model.length)
     train(model, rows, how, seed=seed, metric="jaccard", evaluate=evaluate)
-    return model, task, config
+    return model, task, config.model_copy(update={"train": how})
+
+
+def _pairs(task: Task, rows: Sequence[Example]) -> list[Pair]:
+    return [Pair(Ask(row.source), task.codec.write(row.target)) for row in rows]
 
 
 def taught(name: str, seed: int, who: str = "set head", **differs: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +101,7 @@ def taught(name: str, seed: int, who: str = "set head", **differs: Mapping[str, 
     started = time.process_time()
     model, task, config = trained(name, seed, **differs)
     assert task.split is not None
-    settle(model, task.split.dev, config)
+    crossfit.settle(model, _pairs(task, task.split.train), _pairs(task, task.split.dev), config)
     answers = sets.predictions(model, [Ask(row.source) for row in task.split.exam], config.decode)
     seconds = time.process_time() - started
     told = scored(task, [answer.text for answer in answers])

@@ -10,7 +10,7 @@ token: nothing can repeat, and nothing illegal can be answered.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -46,6 +46,7 @@ class TinySetModel:
         self.name, self.labels, self.features, self.counts, self.rows = name, labels, features, counts, rows
         self.scale = 1.0  # of label logits: how sure to be
         self.tolls: tuple[Toll, ...] = ()
+        self.remake: Callable[[Sequence[Pair]], TinySetModel] | None = None  # another of its kind, for other rows
         self.module = Evidence(len(features.vocabulary), len(labels), most)
 
     @property
@@ -193,6 +194,7 @@ def build_set(
     counts, sizes = shares(sets, labels)
     model = TinySetModel(config.base, labels, features, counts, len(rows), min(len(sizes), len(labels)))
     model.module.begin(seed, log_odds(counts, len(rows)), sizes[: model.largest].float() + 0.5)
+    model.remake = lambda other: build_set(config, other, labels, seed=seed, label_names=label_names)
     return model
 
 

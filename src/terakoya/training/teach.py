@@ -25,7 +25,7 @@ from terakoya.scoring.baselines import evenly
 from terakoya.scoring.exam import judged
 from terakoya.scoring.health import health
 from terakoya.tongue import both
-from terakoya.training import machine
+from terakoya.training import crossfit, machine
 from terakoya.training.collapse import rotated
 from terakoya.training.guards import guards_for
 from terakoya.training.lesson import Lesson, pair, rows
@@ -133,7 +133,8 @@ def teach(
             noticed(run, listener, not_finite(error))
             raise
     if model.head == "set":  # belongs to the weights that shall answer, which need not be the last ones
-        settled(model, [pair(lesson.task, example) for example in lesson.split.dev if example.part == ""], config)
+        dev = [pair(lesson.task, example) for example in lesson.split.dev if example.part == ""]
+        crossfit.settle(model, [pair(lesson.task, example) for example in lesson.split.train], dev, config)
     return taught
 
 
