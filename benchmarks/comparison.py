@@ -25,13 +25,12 @@ from numpy.typing import NDArray
 
 from terakoya.scoring.certainty import ALPHA, bca, mean_interval
 from terakoya.scoring.paired import mcnemar, paired_seeds, permutation_p, tango
-from terakoya.scoring.power import power_binary, power_graded, power_sampled
+from terakoya.scoring.power import power_binary, power_graded, power_planned
 
 Floats = NDArray[np.float64]
 SIZES = (10, 20, 40, 80, 160, 320, 640, 1000, 2000)
 MOST_FALSE = 0.057
 MOST_OFF = 0.02
-FORMULA_FROM = 80  # items; below, graded power is computed by sampling
 BATCH = 500
 DRAWS = 2000  # sign flips; the product draws 10,000
 
@@ -162,10 +161,9 @@ def powers(simulations: int) -> Iterator[Row]:
         found = _graded_power(rng, n, skill_gain, simulations)
         gain = expected_gain(rng, skill_gain)
         computed = power_graded(n, gain, float(truth.std()), float((truth != 0).mean()))
-        yield _power_row("graded, formula", n, found, computed, simulations, promised=n >= FORMULA_FROM)
-        if n <= 320:
-            sampled = power_sampled(truth[:1_000_000], n)
-            yield _power_row("graded, by sampling", n, found, sampled, simulations)
+        yield _power_row("graded, formula alone", n, found, computed, simulations, promised=False)
+        planned = power_planned(truth[:1_000_000], n, gain)
+        yield _power_row("graded, as compare plans", n, found, planned, simulations)
 
 
 def _graded_power(rng: np.random.Generator, n: int, gain: float, simulations: int) -> float:

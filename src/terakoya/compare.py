@@ -143,7 +143,9 @@ def _comparison(a: Side, b: Side, effect: Effect, p: float, family: int, smalles
     if told:
         state = "first is better" if effect.value > 0 else "second is better"
     alpha = ALPHA / family  # what the first step of Holm's correction asks
-    count = None if told else needed(effect, max(abs(effect.value), smallest_gain), alpha)
+    first, second = _aligned(a, b)
+    seen = first.mean(axis=0) - second.mean(axis=0)
+    count = None if told else needed(effect, max(abs(effect.value), smallest_gain), alpha, differences=seen)
     return Comparison(
         first=a.name,
         second=b.name,
@@ -154,7 +156,7 @@ def _comparison(a: Side, b: Side, effect: Effect, p: float, family: int, smalles
         p=p,
         family=family,
         state=state,
-        detectable=detectable(effect, alpha),
+        detectable=detectable(effect, alpha, differences=seen),
         needed=None if count is None else max(count, effect.n + 1),
         seeds=(len(a.outcomes), len(b.outcomes)),
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from terakoya.scoring.paired import mcnemar, paired, permutation_p
-from terakoya.scoring.power import detectable, needed, power_binary, power_graded, power_sampled, roughly
+from terakoya.scoring.power import detectable, needed, power_binary, power_graded, power_planned, power_sampled, roughly
 
 
 @pytest.mark.parametrize(("n", "gain", "share"), [(10, 0.5, 0.5), (40, 0.175, 0.475), (300, 0.06, 0.1)])
@@ -53,3 +53,32 @@ def test_needed_and_detectable_are_inverse_to_each_other() -> None:
 def test_roughly_keeps_two_figures() -> None:
     """388 items are "about 390"; 7 are 7."""
     assert [roughly(n) for n in (7, 42, 388, 12_345)] == [7, 42, 390, 12_000]
+
+
+def test_small_graded_exams_are_planned_by_sampling() -> None:
+    """At ten items the formula promises more than the test finds; what comparisons plan with does not."""
+    rng = np.random.default_rng(5)
+    skill = rng.beta(1.5, 2.0, (4000, 10))
+    wanted = rng.integers(1, 6, (2, 4000, 10))
+    right = rng.binomial(wanted, np.clip(np.stack([skill + 0.35, skill]), 0, 1))
+    first, second = right / (2 * wanted - right)
+    d = first - second
+    found = float(((permutation_p(d) <= 0.05) & (d.sum(axis=1) > 0)).mean())
+    world = d.ravel()
+    planned = power_planned(world, 10, float(world.mean()))
+    formula = power_graded(10, float(world.mean()), float(world.std()), float((world != 0).mean()))
+    assert abs(planned - found) <= 0.03  # two standard errors of either side
+    assert formula - found > 0.03
+
+
+def test_planned_power_grows_with_the_gain_and_is_the_formula_in_large_exams() -> None:
+    """Moving the differences moves the power; from the joint on no draws are needed."""
+    rng = np.random.default_rng(6)
+    seen = np.where(rng.random(40) < 0.6, rng.choice([-0.5, 0.25, 0.5], 40), 0.0)
+    powers = [power_planned(seen, 20, gain) for gain in (0.0, 0.1, 0.2, 0.4)]
+    assert powers == sorted(powers) and powers[0] == 0 and powers[-1] > 0.9
+    differ = float((seen != 0).mean())
+    assert power_planned(seen, 200, 0.1) == power_graded(200, 0.1, float(seen.std(ddof=1)), differ)
+    effect = paired(seen, np.zeros(40))
+    edge = detectable(effect, differences=seen)
+    assert power_planned(seen, 40, edge) == pytest.approx(0.8, abs=0.03)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 POWER = 0.8
 FEWEST = 6  # items: with five, even all differences on one side give p = 2/32 > .05
 _FLIPS = 1000  # a simulation
+FORMULA_FROM = 80  # items; below, graded power is computed by sampling
+_PLANS = 2000  # simulations of each step of a search
 MOST = 10_000_000  # items; beyond, "more than can be made"
 
 
@@ -49,8 +51,8 @@ def power_graded(n: int, gain: float, spread: float, differ: float = 1.0, alpha:
     spread  true standard deviation of the differences
     differ  true share of items that differ at all: only these can be flipped, which matters in small exams
     By Student's noncentral t for every number of differing items, at the level that so many flips can attain. Good to
-    two points from 80 items on; below, large gains are a few points harder to see (benchmarks/comparison.py), and
-    `power_sampled` is the figure to plan with.
+    two points from FORMULA_FROM items on; below, large gains are a few points harder to see (benchmarks/comparison.py),
+    and `power_planned` is the figure to plan with.
     """
     import numpy as np
     from scipy.special import nctdtr, stdtrit
@@ -95,6 +97,28 @@ def power_sampled(
     return hits / simulations
 
 
+def power_planned(
+    differences: Sequence[float] | Floats, n: int, gain: float, alpha: float = ALPHA, *, simulations: int = 5000
+) -> float:
+    """The figure that comparisons and verdicts plan with: n items like these, but with this true mean difference.
+
+    Below FORMULA_FROM items the test itself is run on draws of `differences`, moved so that their mean is the gain
+    (items on which the sides agree stay so); from there on the formula is as good and needs no draws.
+    """
+    import numpy as np
+
+    seen = array(differences, "differences")
+    differing = np.abs(seen) > 1e-12
+    if n >= FORMULA_FROM or seen.size < 2 or not differing.any():
+        spread = float(seen.std(ddof=1)) if seen.size > 1 else 0.0
+        return power_graded(n, gain, spread, float(differing.mean()), alpha)
+    # A sample scatters less around its own mean than around the true one.
+    wider = math.sqrt(seen.size / (seen.size - 1))
+    centred = (seen - seen[differing].mean()) * wider
+    world = np.where(differing, centred + abs(gain) / float(differing.mean()), 0.0)
+    return power_sampled(world, n, alpha, simulations=simulations) if gain else 0.0
+
+
 def _differing(n: int, share: float) -> tuple[Floats, Floats]:
     """How many of n items differ, and how likely: all numbers within ten standard deviations."""
     import numpy as np
@@ -119,24 +143,27 @@ def power_t(gain: float, error: float, freedom: float, alpha: float = ALPHA) -> 
     return 1.0 - float(nctdtr(freedom, shift, edge))
 
 
-def detectable(effect: Effect, alpha: float = ALPHA) -> float:
-    """The smallest true difference that this exam, with this scatter, would have shown four times in five."""
-    chance = _chance(effect, alpha)
+def detectable(effect: Effect, alpha: float = ALPHA, *, differences: Floats | None = None) -> float:
+    """The smallest true difference that this exam, with this scatter, would have shown four times in five.
+
+    With the `differences` of a graded metric, small exams are reckoned by sampling (`power_planned`).
+    """
+    chance = _chance(effect, alpha, differences)
     if chance(effect.n, 1.0) < POWER:
         return 1.0
     low, high = 0.0, 1.0
-    for _ in range(40):
+    for _ in range(10 if differences is not None and effect.n < FORMULA_FROM else 40):  # to a thousandth is enough
         middle = (low + high) / 2
         low, high = (low, middle) if chance(effect.n, middle) >= POWER else (middle, high)
     return high
 
 
-def needed(effect: Effect, gain: float, alpha: float = ALPHA) -> int | None:
+def needed(effect: Effect, gain: float, alpha: float = ALPHA, *, differences: Floats | None = None) -> int | None:
     """Items needed to see a true difference of `gain` four times in five; None where no number of items would do.
 
     None happens when the difference is 0, and when the seeds differ so much that only more seeds can help.
     """
-    chance = _chance(effect, alpha)
+    chance = _chance(effect, alpha, differences)
     if gain == 0 or chance(MOST, abs(gain)) < POWER:
         return None
     low, high = 1, 2
@@ -148,13 +175,15 @@ def needed(effect: Effect, gain: float, alpha: float = ALPHA) -> int | None:
     return high
 
 
-def _chance(effect: Effect, alpha: float) -> Callable[[int, float], float]:
+def _chance(effect: Effect, alpha: float, differences: Floats | None = None) -> Callable[[int, float], float]:
     """Power as a function of items and gain, with the scatter that was seen."""
     differ = (effect.wins + effect.losses) / effect.n
     if effect.binary or effect.spread == 0:
         return lambda n, gain: power_binary(n, gain, differ, alpha)
 
     def chance(n: int, gain: float) -> float:
+        if not effect.seed_error and differences is not None and n < FORMULA_FROM:
+            return power_planned(differences, n, gain, alpha, simulations=_PLANS)
         if not effect.seed_error:
             return power_graded(n, gain, effect.spread, differ, alpha)
         error = math.hypot(effect.spread / math.sqrt(n), effect.seed_error)

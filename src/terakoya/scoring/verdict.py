@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from terakoya.errors import ConfigError
 from terakoya.scoring.baselines import NAMES_JA
+from terakoya.scoring.certainty import array
 from terakoya.scoring.paired import Effect, paired
 from terakoya.scoring.power import detectable, needed, roughly
 from terakoya.tongue import both
@@ -74,6 +75,7 @@ def verdict(
     effects = {name: paired(model, scores, seed=seed, resamples=resamples) for name, scores in rivals.items()}
     best = min(effects, key=lambda name: (effects[name].value, effects[name].low, name))
     effect = effects[best]
+    seen = array(model) - array(rivals[best])
     state = _state(effect, smallest_gain)
     value = float(sum(model) / len(model))
     return Verdict(
@@ -86,8 +88,8 @@ def verdict(
         effect.high,
         effect.p,
         effect.n,
-        detectable(effect),
-        _more_items(effect, smallest_gain) if state == "cannot be told" else None,
+        detectable(effect, differences=seen),
+        _more_items(effect, smallest_gain, seen) if state == "cannot be told" else None,
         smallest_gain,
     )
 
@@ -98,9 +100,9 @@ def _state(effect: Effect, smallest_gain: float) -> State:
     return "not learned" if effect.high < smallest_gain else "cannot be told"
 
 
-def _more_items(effect: Effect, smallest_gain: float) -> int | None:
+def _more_items(effect: Effect, smallest_gain: float, seen: Floats) -> int | None:
     """Two ways lead out of doubt: seeing the gain that was met, or ruling out the smallest one worth having."""
-    count = needed(effect, max(effect.value, smallest_gain - effect.value))
+    count = needed(effect, max(effect.value, smallest_gain - effect.value), differences=seen)
     return None if count is None else max(count, effect.n + 1)
 
 
