@@ -3,7 +3,7 @@
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup setup-dev run test lint check clean bench-numerals bench-recipes bench-emoji bench-training bench-hub \
+.PHONY: help setup setup-dev run test lint check clean bench-numerals bench-recipes bench-verification bench-emoji bench-training bench-hub \
 	bench-teacher torture-teacher bench-audit bench-comparison bench-guards bench-startup results
 
 help: ## what can be made
@@ -32,6 +32,9 @@ bench-numerals: setup-dev ## kanji numerals from nothing: three seeds, 20,000 fr
 
 bench-recipes: setup-dev ## recipe lines from nothing: three seeds, 20,000 fresh lines and 234 written by hand
 	$(BIN)/python benchmarks/recipes.py
+
+bench-verification: setup-dev ## verified and abstaining answers on kanji numerals, right and corrupted
+	$(BIN)/python benchmarks/verification.py
 
 bench-emoji: setup-dev ## sets without collapse: all seeds, baselines, ablations
 	$(BIN)/python benchmarks/emoji_sets.py
