@@ -85,8 +85,11 @@ def main() -> None:
     rows = hub_shapes.numeral_rows(min(asked.prompts, 200))
     pairs, asks = hub_shapes.pairs(rows), [Ask(source) for source, _ in rows]
     config = ModelConfig(base=str(base), instruction=hub_shapes.INSTRUCTION, dtype="bfloat16" if CUDA else "auto")
-    full = hub.build(config, pairs, seed=0)
-    small = hub.build(config.model_copy(update={"vocabulary": "trimmed"}), pairs, seed=0)
+    full, small = (
+        hub.build(config.model_copy(update={"vocabulary": kind}), pairs, seed=0) for kind in ("full", "trimmed")
+    )
+    assert isinstance(full, HubModel)
+    assert isinstance(small, HubModel)
     for model in (full, small):
         model.module.eval().to(DEVICE)
     pipe, prompts = _pipeline(base, asks)

@@ -27,6 +27,7 @@ from terakoya.models.hub_load import Opened, opened
 from terakoya.models.hub_model import HubModel, kind_of
 from terakoya.models.hub_prompt import Prompt, prompt_for
 from terakoya.models.hub_reader import reader
+from terakoya.models.hub_set import HubSetModel, build_set, is_set, load_set
 from terakoya.models.hub_tokens import Tokens
 from terakoya.models.model import Pair
 from terakoya.models.vocabulary import Words
@@ -44,8 +45,8 @@ def build(
     seed: int,
     instruction: str = "",
     label_names: Mapping[str, Sequence[str]] | None = None,
-) -> HubModel:
-    """A checkpoint made ready for these pairs.
+) -> HubModel | HubSetModel:
+    """A checkpoint made ready for these pairs: with a set head where there are labels, unless config.head says not.
 
     labels       of a task whose answers are labels: one that exists only as bytes gets a token of its own
     label_names  words that a label's first values are made of, where better ones than its Unicode name are known
@@ -65,20 +66,42 @@ def build(
         findings=found.findings,
         merge=config.merge,
     )
-    if config.new_tokens == "needed":
+    as_set = config.head == "set" or (config.head == "auto" and bool(labels))
+    if config.new_tokens == "needed" and not as_set:
         about = replace(about, new_tokens=_learn(found, tokens, rows, labels, config, label_names or {}, seed))
     prompt = prompt_for(tokens, causal=found.causal, kind=about.template, instruction=about.instruction)
     if config.vocabulary == "trimmed":
-        about = replace(about, kept=_kept(found, prompt, rows, about.new_tokens))
+        # A set is written by no token: what its rows need is what they ask.
+        asked = [Pair(row.ask, "") for row in rows] if as_set else rows
+        about = replace(about, kept=_kept(found, prompt, asked, about.new_tokens))
     if config.adaptation == "lora":
         about = replace(about, lora=_lora_settings(config))
     lost = [row for row in rows if any(map(tokens.loses, (turn for turn in _texts(row))))]
     about = replace(about, findings=(*about.findings, *_unknown(lost, len(rows))))
-    return _assembled(found, checkpoint, prompt, about, seed)
+    model = _assembled(found, checkpoint, prompt, about, seed)
+    if not as_set:
+        return model
+    if not labels:
+        raise ConfigError(
+            both(
+                "a set head scores labels, and this task has none", "集合ヘッドはラベルに点を付けるが、この課題にはない"
+            ),
+            where="model.head",
+            do=both(
+                "Set task.codec = 'labels', or model.head = 'sequence'.",
+                "task.codec = 'labels' か model.head = 'sequence' とすること。",
+            ),
+        )
+    return build_set(model, rows, labels, seed, {} if config.label_init == "random" else label_names or {})
 
 
-def load(folder: Path, *, instruction: str = "", template: str = "auto") -> HubModel:
+def load(folder: Path, *, instruction: str = "", template: str = "auto") -> HubModel | HubSetModel:
     """The model in a folder that `save` wrote, as it was taught; or any checkpoint, asked as these options say."""
+    model = _load(folder, instruction, template)
+    return load_set(model, folder) if is_set(folder) else model
+
+
+def _load(folder: Path, instruction: str, template: str) -> HubModel:
     about_file = folder / hub_save.ABOUT
     if not about_file.is_file():
         checkpoint = Checkpoint(str(folder), folder, "", vetted(folder))

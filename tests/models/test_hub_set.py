@@ -1,0 +1,156 @@
+"""A pretrained model with a set head: the same option, the same decoding, whatever the base."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+from checkpoints import checkpoint
+
+from terakoya import pipeline, sets
+from terakoya.config import DecodeConfig, ModelConfig
+from terakoya.errors import ConfigError, CorruptError, DataError
+from terakoya.models import hub
+from terakoya.models.hub_set import HubSetModel
+from terakoya.models.model import Ask, Pair
+from terakoya.records import Prediction
+
+CUES = {"花火": "🎆", "図書館": "📚", "子猫": "🐱", "雨": "☔", "電車": "🚃"}
+FILLING = ("今日は", "昨日の", "友だちと", "朝から", "ひさしぶりに", "駅前で", "みんなで")
+ENDINGS = ("を見た", "の話をした", "を待っていた", "が好きだ", "のことを考えた")
+
+
+def rows(count: int, seed: int) -> list[tuple[str, str]]:
+    """One or two things in a sentence, each with its emoji."""
+    chance, found = Random(seed), []
+    for _ in range(count):
+        things = chance.sample(sorted(CUES), chance.choice((1, 2)))
+        text = chance.choice(FILLING) + "と".join(things) + chance.choice(ENDINGS)
+        found.append((text, " ".join(CUES[one] for one in things)))
+    return found
+
+
+def pairs(count: int = 40, seed: int = 0) -> list[Pair]:
+    return [Pair(Ask(source), target, source) for source, target in rows(count, seed)]
+
+
+@pytest.fixture(scope="module", params=["t5", "gemma3", "lfm2"])
+def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("set") / request.param, request.param)
+
+
+def made(base: Path, **more: object) -> HubSetModel:
+    names = {label: (word,) for word, label in CUES.items()}
+    config = ModelConfig(base=str(base)).model_copy(update=more)
+    model = hub.build(config, pairs(), tuple(sorted(CUES.values())), seed=3, label_names=names)
+    assert isinstance(model, HubSetModel)
+    return model
+
+
+def answers(model: HubSetModel, asks: Sequence[Ask]) -> list[Prediction]:
+    return sets.predictions(model, asks, DecodeConfig())
+
+
+def test_labels_get_the_set_head_and_no_token_of_their_own(base: Path) -> None:
+    """`codec = "labels"` with nothing else said must not fall back on what collapses, whatever the base."""
+    model = made(base)
+    assert model.head == "set"
+    assert model.inner.about.new_tokens == ()
+    assert hub.build(ModelConfig(base=str(base), head="sequence"), pairs(), ("🎆",), seed=0).head == "sequence"
+
+
+def test_untrained_models_answer_with_legal_sets_only(base: Path) -> None:
+    """No illegal answer, ever: there is no way to write one."""
+    texts = ["".join(Random(seed).choices("今日は雨🐱abc(0)", k=12)) for seed in range(60)]
+    for found in answers(made(base), [Ask(text) for text in texts]):
+        labels = (found.text or "").split()
+        assert labels and len(labels) == len(set(labels)) and set(labels) <= set(CUES.values())
+
+
+@pytest.mark.parametrize("adaptation", ["full", "lora"])
+@pytest.mark.parametrize("vocabulary", ["full", "trimmed"])
+def test_a_folder_brings_back_the_same_answers(base: Path, adaptation: str, vocabulary: str, tmp_path: Path) -> None:
+    """Backbone, head, prices and how sure to be travel together; LoRA is folded in."""
+    model = made(base, adaptation=adaptation, vocabulary=vocabulary)
+    with torch.no_grad():
+        for number, (_, weight) in enumerate(model.parameters_to_train()):
+            weight.add_(0.02 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(number)))
+    model.scale = 0.8
+    asks = [pair.ask for pair in pairs(20, 5)]
+    before = answers(model, asks)
+    model.save(tmp_path / "model")
+    again = hub.load(tmp_path / "model")
+    assert isinstance(again, HubSetModel)
+    after = answers(again, asks)
+    assert [one.text for one in after] == [one.text for one in before]
+    assert [one.probability for one in after] == pytest.approx([one.probability for one in before], rel=1e-3)
+
+
+def test_the_backbone_opens_with_plain_from_pretrained(tmp_path: Path) -> None:
+    """Whoever has no Terakoya still has the encoder that was taught."""
+    import transformers
+
+    made(checkpoint(tmp_path / "base", "t5")).save(tmp_path / "model")
+    transformers.AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "model")
+    transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+
+
+def test_gradients_reach_the_backbone_and_the_head(base: Path) -> None:
+    """A head on frozen states learns what they happen to hold and no more."""
+    from terakoya.training.losses import plain
+
+    model = made(base)
+    plain(model.outputs(model.collate(pairs(8)))).backward()
+    reached = {name.split(".")[0] for name, weight in model.parameters_to_train() if weight.grad is not None}
+    assert {"set_head"} < reached
+
+
+def test_a_label_starts_near_what_its_name_means(base: Path) -> None:
+    """An emoji seen three times begins where its name stands, not where chance put it."""
+    with_names, without = made(base), made(base, label_init="random")
+    assert not torch.equal(with_names.scorer.acting()["label"], without.scorer.acting()["label"])
+    norms = with_names.scorer.acting()["label"].norm(dim=1)
+    assert norms == pytest.approx(torch.ones(len(norms)), abs=1e-4)
+
+
+def test_what_cannot_be_taught_is_refused_by_row(base: Path) -> None:
+    """A label that the head does not know, an empty set, a text that is too long: each by name."""
+    model = made(base, max_source=40)
+    for row, word in ((Pair(Ask("雨"), "🎻", "row 1"), "none of the labels"), (Pair(Ask("雨"), "", "row 2"), "empty")):
+        with pytest.raises(DataError, match=word):
+            model.collate([row])
+    with pytest.raises(DataError, match="does not fit"):
+        model.collate([Pair(Ask("雨" * 400), "☔", "row 3")])
+    with pytest.raises(ConfigError, match="has none"):
+        hub.build(ModelConfig(base=str(base), head="set"), pairs(), (), seed=0)
+
+
+def test_a_torn_head_is_refused(tmp_path: Path) -> None:
+    """Half a head answers nonsense with confidence."""
+    made(checkpoint(tmp_path / "base", "t5")).save(tmp_path / "model")
+    facts = json.loads((tmp_path / "model" / "set-head.json").read_text())
+    (tmp_path / "model" / "set-head.json").write_text(json.dumps(facts | {"labels": facts["labels"][:2]}))
+    with pytest.raises(CorruptError, match="set head"):
+        hub.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("family", ["t5", "qwen2"])
+def test_a_table_of_labels_is_taught_to_a_pretrained_model(family: str, tmp_path: Path) -> None:
+    """The whole way with one setting more: far above the best constant, watched, decoded as sets, and loadable."""
+    base = checkpoint(tmp_path / "base", family)
+    lines = "".join(json.dumps({"source": s, "target": t}, ensure_ascii=False) + "\n" for s, t in rows(700, 1))
+    (tmp_path / "things.jsonl").write_text(lines, encoding="utf-8")
+    (tmp_path / "things.toml").write_text(
+        f'name = "things"\n[task]\ndata = "things.jsonl"\ncodec = "labels"\n[model]\nbase = "{base}"\n'
+        "[train]\nsteps = 120\nlearning_rate = 2e-3\nthreads = 1\nevaluate_every = 60\n",
+        encoding="utf-8",
+    )
+    done = pipeline.run(str(tmp_path / "things.toml"), run_dir=tmp_path / "runs", anyway=True)
+    by = {(score.who, score.metric): score.value for score in done.scores if score.part == ""}
+    assert by["model", "jaccard"] > by["constant", "jaccard"] + 0.3
+    told = next(iter(pipeline.predict(done.folder, ["みんなで花火を見た"])))
+    assert "🎆" in str(told["prediction"])
