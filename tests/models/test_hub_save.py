@@ -33,7 +33,7 @@ ASKS = [pair.ask for pair in PAIRS] + [Ask("五千"), Ask("冷蔵庫")]
 
 def taught(base: Base, family: str, steps: int = 30, **changes: object) -> HubModel:
     config = ModelConfig(base=str(base(family)), lora_rank=4, **changes)  # type: ignore[arg-type]
-    model = hub.build(config, PAIRS, ("✨", "📚"), seed=0)
+    model = hub.build(config.model_copy(update={"head": "sequence"}), PAIRS, ("✨", "📚"), seed=0)
     how = TrainConfig(steps=steps, batch_size=4, learning_rate=8e-3, threads=1, select="last")
     train(model, Fixed(PAIRS, 4, 0), resolve(how, model.card, len(PAIRS)), seed=0, device="cpu")
     return model
@@ -187,9 +187,9 @@ def test_a_checkpoint_made_elsewhere_can_be_asked(base: Base) -> None:
 
 def test_the_folder_says_what_it_is(base: Base, tmp_path: Path) -> None:
     """Base, revision, prompt and trimming: all that is needed to ask it as it was taught."""
-    hub.build(ModelConfig(base=str(base("gemma3")), instruction="数字で"), PAIRS, ("✨", "📚"), seed=0).save(
-        tmp_path / "out"
-    )
+    hub.build(
+        ModelConfig(base=str(base("gemma3")), instruction="数字で", head="sequence"), PAIRS, ("✨", "📚"), seed=0
+    ).save(tmp_path / "out")
     about = json.loads((tmp_path / "out" / "terakoya-model.json").read_text())
     assert about["template"] == "chat" and about["instruction"] == "数字で" and about["new_tokens"] == ["✨", "📚"]
     assert hub.load(tmp_path / "out").prompt.instruction == "数字で"

@@ -27,7 +27,7 @@ def models(base: Base) -> Callable[[str], HubModel]:
 
     def model(family: str) -> HubModel:
         if family not in made:
-            made[family] = hub.build(ModelConfig(base=str(base(family))), PAIRS, ("✨", "📚"), seed=0)
+            made[family] = hub.build(ModelConfig(base=str(base(family)), head="sequence"), PAIRS, ("✨", "📚"), seed=0)
         return made[family]
 
     return model

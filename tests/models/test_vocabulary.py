@@ -36,7 +36,7 @@ def test_numbers_go_in_and_out() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_only_what_the_data_needs_is_added(base: Base, family: str) -> None:
     """The emoji log added 5,222 tokens where 296 occur."""
-    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, LABELS, seed=0)
+    model = hub.build(ModelConfig(base=str(base(family)), head="sequence"), PAIRS, LABELS, seed=0)
     assert set(model.about.new_tokens) == {"✨", "📚", "🌧️", "👨‍👩‍👧"}
     assert [len(model.answer(pair.written)) for pair in PAIRS[1:3]] == [2, 2]
     none = hub.build(ModelConfig(base=str(base(family)), new_tokens="none"), PAIRS[3:], seed=0)
@@ -81,7 +81,7 @@ def test_a_meaning_is_near_its_words() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_lora_trains_new_rows_and_no_others(base: Base, family: str) -> None:
     """Frozen rows stay bit for bit; new ones move, in embeddings and head."""
-    config = ModelConfig(base=str(base(family)), adaptation="lora")
+    config = ModelConfig(base=str(base(family)), adaptation="lora", head="sequence")
     model = hub.build(config, PAIRS, LABELS, seed=0)
     before, head_before = (table.clone() for table in model.words.full())
     optimizer = torch.optim.SGD([weight for _, weight in model.parameters_to_train()], lr=0.5)
@@ -99,7 +99,7 @@ def test_lora_trains_new_rows_and_no_others(base: Base, family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_first_loss_is_not_above_an_even_guess(base: Base, family: str) -> None:
     """15.8 was the log's first loss, ln 37,350 = 10.5 an even guess: its embeddings were broken at step 0."""
-    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, LABELS, seed=0)
+    model = hub.build(ModelConfig(base=str(base(family)), head="sequence"), PAIRS, LABELS, seed=0)
     outputs = model.outputs(model.collate(PAIRS))
     loss = float(F.cross_entropy(outputs.logits, outputs.targets).detach())
     # Random T5 weights alone guess half a nat worse than evenly.
