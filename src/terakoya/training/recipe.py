@@ -38,7 +38,7 @@ def _from_nothing(card: Card, examples: int, drawn: bool) -> dict[str, float | i
     rate = 3e-3 if card.weights < 1_000_000 else 6e-4
     few = not drawn and examples < 1000
     batch = 64 if drawn else 16 if few else 32
-    steps = 8000 if drawn else min(20_000, max(1500, math.ceil(40 * examples / batch)))
+    steps = 10_000 if drawn else min(20_000, max(1500, math.ceil(40 * examples / batch)))
     return {
         "batch_size": batch,
         "steps": steps,
