@@ -15,6 +15,7 @@ setup: ## .venv with what is needed to run
 setup-dev: ## .venv with what is needed to test, and a browser for the pages
 	@scripts/setup.sh dev
 	@scripts/install-browser.sh
+	@scripts/install-tools.sh
 
 run: setup ## teach kanji numerals to the built-in model and show the score
 	@$(BIN)/terakoya run kannume $(ARGS)

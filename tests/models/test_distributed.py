@@ -1,16 +1,46 @@
-"""Several processes teach as one does."""
+"""Several processes teach as one does, on one host and on two."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 WORKER = Path(__file__).parent / "distributed_worker.py"
+TORCHRUN = ("-m", "torch.distributed.run")
+# Two hosts on a wire of their own: network namespaces joined by a veth pair, on addresses kept for documentation.
+HOSTS = (("terakoya-0", "tk-veth0", "192.0.2.1"), ("terakoya-1", "tk-veth1", "192.0.2.2"))
+
+
+def started(before: Sequence[str], start: Sequence[str], arguments: Sequence[str], wire: str) -> subprocess.Popen[str]:
+    command = [*before, sys.executable, *start, str(WORKER), *arguments]
+    surroundings = os.environ | {"GLOO_SOCKET_IFNAME": wire, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def ended(processes: Sequence[subprocess.Popen[str]]) -> None:
+    try:
+        for process in processes:
+            said, _ = process.communicate(timeout=240)
+            assert process.returncode == 0, said[-2000:]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def same_losses(first: Path, second: Path) -> None:
+    one, two = (json.loads(path.read_text()) for path in (first, second))
+    assert len(one) == len(two) == 8
+    assert one[-1] < one[0]
+    assert all(abs(a - b) / abs(a) <= 1e-5 for a, b in zip(one, two, strict=True))
 
 
 def test_two_processes_give_the_losses_of_one(base: Callable[[str], Path], tmp_path: Path) -> None:
@@ -18,15 +48,52 @@ def test_two_processes_give_the_losses_of_one(base: Callable[[str], Path], tmp_p
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    surroundings = os.environ | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
-    torchrun = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_addr=127.0.0.1", f"--master_port={port}"]
-    order = [str(base("gemma3"))]
-    for start, out in (([], "one.json"), (torchrun, "two.json")):
-        done = subprocess.run(
-            [sys.executable, *start, str(WORKER), *order, str(tmp_path / out)],
-            env=surroundings, capture_output=True, text=True, timeout=240, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-2000:]
-    one, two = (json.loads((tmp_path / name).read_text()) for name in ("one.json", "two.json"))
-    assert len(one) == len(two) == 8 and one[-1] < one[0]
-    assert all(abs(a - b) / abs(a) <= 1e-5 for a, b in zip(one, two, strict=True))
+    told = str(base("gemma3"))
+    two = (*TORCHRUN, "--nproc_per_node=2", "--master_addr=127.0.0.1", f"--master_port={port}")
+    for start, out in (((), "one.json"), (two, "two.json")):
+        ended([started((), start, (told, str(tmp_path / out)), "lo")])
+    same_losses(tmp_path / "one.json", tmp_path / "two.json")
+
+
+@contextmanager
+def two_hosts() -> Iterator[None]:
+    def ip(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+    for name, _, _ in HOSTS:
+        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+    try:
+        for name, _, _ in HOSTS:
+            ip("netns", "add", name)
+        (first, left, _), (second, right, _) = HOSTS
+        ip("link", "add", left, "netns", first, "type", "veth", "peer", "name", right, "netns", second)
+        for name, wire, address in HOSTS:
+            ip("-n", name, "addr", "add", f"{address}/24", "dev", wire)
+            ip("-n", name, "link", "set", wire, "up")
+            ip("-n", name, "link", "set", "lo", "up")
+        yield
+    finally:
+        for name, _, _ in HOSTS:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="making network namespaces takes the rights of root"
+)
+def test_two_hosts_give_the_losses_of_one(base: Callable[[str], Path], tmp_path: Path) -> None:
+    """The same over a wire: what trains on a laptop trains on two rented machines."""
+    assert shutil.which("ip"), "iproute2 is missing: scripts/install-tools.sh installs it, as `make test` does"
+    told = str(base("gemma3"))
+    ended([started((), (), (told, str(tmp_path / "one.json")), "lo")])
+    with two_hosts():
+        ended([
+            started(
+                ("ip", "netns", "exec", name),
+                (*TORCHRUN, "--nnodes=2", f"--node_rank={rank}", "--nproc_per_node=1",
+                 f"--master_addr={HOSTS[0][2]}", "--master_port=29511"),
+                (told, str(tmp_path / "two.json")),
+                wire,
+            )
+            for rank, (name, wire, _) in enumerate(HOSTS)
+        ])  # fmt: skip
+    same_losses(tmp_path / "one.json", tmp_path / "two.json")

@@ -53,9 +53,9 @@ def collapse_findings(lesson: Lesson, model: Model) -> Iterator[Finding]:
         what,
         where="train.select" if by_loss else "model.head",
         do=both(
-            "Set model.head = 'set' (a built-in base), or train.select = 'metric'; smoothing, rates and more epochs "
+            "Set model.head = 'set', or train.select = 'metric'; smoothing, rates and more epochs "
             "did not help in the log.",
-            "model.head = 'set'（組み込みモデル）か train.select = 'metric' とすること。"
+            "model.head = 'set' か train.select = 'metric' とすること。"
             "平滑化、学習率、エポック数の増加は、記録された実験では役に立たなかった。",
         ),
         figures=figures,
