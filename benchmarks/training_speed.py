@@ -146,7 +146,7 @@ def by_trainer(
     batch: int,
     kind: type[Trainer],
 ) -> float:
-    """Examples per second under transformers' Trainer."""
+    """Examples per CPU second under transformers' Trainer."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
@@ -170,7 +170,7 @@ def by_trainer(
 
 
 def by_us(model: tiny.TinyModel, pairs: Sequence[Pair], how: TrainConfig) -> float:
-    """Examples per second under our loop."""
+    """Examples per CPU second under our loop."""
     times: list[float] = []
     batches = Fixed(pairs, int(how.batch_size), 0, model.length)
     train(model, batches, how, seed=0, on_step=lambda step: times.append(time.process_time()))
@@ -255,7 +255,7 @@ def report(rounds: Sequence[Mapping[str, float]], asked: Any, model: tiny.TinyMo
         f"# Training the built-in model\n\n{told()}; {asked.threads} thread(s), float32, "
         f"{model.card.weights:,} weights, batch {asked.batch}, rows of kannume, {asked.steps} steps a round "
         f"of which {WARM} are not counted, medians of {asked.rounds} interleaved rounds.\n\n"
-        f"{table(('arm', 'examples per second', 'ours is faster by'), rows)}\n"
+        f"{table(('arm', 'examples per CPU second', 'ours is faster by'), rows)}\n"
         f"Share of each part (times faster):\n\n{table(('part', 'times'), parts)}\n"
         f"The plain model's loss differs from ours by {off:.1e} (relative) on the same weights and rows. "
         f"Promised: at least {PROMISE} times transformers' Trainer; reached: {whole:.2f}.\n"
