@@ -3,7 +3,7 @@
     python benchmarks/experiments.py [NAME …] [--table]
 
 A run that is already under benchmarks/work/experiments/ is not repeated. The table is made from the run folders alone
-and set into README.md, README.ja.md and docs/results.md.
+and set into README.md, README.ja.md and docs/results.md; what was not run stands below it by name.
 """
 
 from __future__ import annotations
@@ -49,9 +49,11 @@ def teach(name: str) -> None:
         return
     began = time.monotonic()
     command = [sys.executable, "-m", "terakoya", "run", name, "--run-dir", str(WORK), "--anyway"]
-    # Exit code 1 is a verdict or a finding, and a result like any other.
     code = subprocess.run(command, check=False).returncode
     print(json.dumps({"experiment": name, "exit": code, "seconds": round(time.monotonic() - began)}), flush=True)
+    # Exit code 1 is a verdict or a finding, and a result like any other.
+    if code not in (0, 1):
+        raise SystemExit(f"{name} ended with {code}; mend it, and the same command goes on with the others")
 
 
 def page_maker() -> ModuleType:
@@ -81,6 +83,8 @@ def main() -> None:
         teach(name)
     runs = [run for name in SHIPPED for run in sorted(WORK.glob(f"{name}-2*")) if (run / "scores.json").is_file()]
     table = page_maker().results(runs)
+    if missing := [f"`{name}`" for name in SHIPPED if not any(run.name.startswith(f"{name}-2") for run in runs)]:
+        table += f"\nNot run yet: {', '.join(missing)}.\n"
     (ROOT / "docs" / "results.md").write_text(f"# Results\n\nMade by `make results`.\n\n{table}", encoding="utf-8")
     for page in ("README.md", "README.ja.md"):
         set_in(ROOT / page, "results", table)

@@ -7,7 +7,8 @@ none). Its exam's numbers of 1,000 and more are asked as they stand, and once mo
 dropped, doubled, or exchanged with its neighbour. Right is the number that the source, as it then stands, is read as
 by the oracle; a corrupted source that the oracle cannot read has no right answer. Verified: an answer that cannot have
 produced its source is not given (`predict --verify`); surer: one of less than so much probability is not given
-(`predict --abstain-below`). Written: benchmarks/results/verification.md and .json.
+(`predict --abstain-below`). Verification reads the source by the oracle itself, so what it lets through is right by
+construction: its figure is the coverage. Written: benchmarks/results/verification.md and .json.
 """
 
 from __future__ import annotations
@@ -133,7 +134,11 @@ def main() -> None:
         "right of the readable",
     )
     text = f"# Confidence and verification on kanji numerals\n\n{told(('torch',))}; run `{run.name}`, "
-    text += f"{time.process_time() - began:.0f} s of CPU.\n\n{table(head, rows)}"
+    text += f"{time.process_time() - began:.0f} s of CPU.\n\n{table(head, rows)}\n"
+    text += (
+        "Verification reads the source by the oracle itself: what it lets through is right by construction, and what\n"
+    )
+    text += "is measured is how much that is.\n"
     print(write("verification", text, {"machine": told(("torch",)), "run": run.name, "figures": values}).read_text())
 
 

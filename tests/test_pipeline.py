@@ -136,6 +136,26 @@ def test_a_run_sits_its_own_exam_again(lesson: Path, tmp_path: Path) -> None:
         pipeline.evaluate(done.folder / "model")
 
 
+def test_a_dev_answer_that_no_training_shows_is_wrong_and_ends_nothing(tmp_path: Path) -> None:
+    """One rare character in one dev answer ended a training of hours at its first evaluation."""
+    rows = [(f"w{number}", "abcdefgh"[number % 8]) for number in range(64)]
+    for name, some in (("train", rows), ("dev", [*rows[:7], ("w99", "夕")]), ("exam", [*rows[:7], ("w98", "空")])):
+        lines = "".join(f"{source},{target}\n" for source, target in some)
+        (tmp_path / f"{name}.csv").write_text("source,target\n" + lines, encoding="utf-8")
+    (tmp_path / "rare.toml").write_text(
+        '[task]\ndata = "train.csv"\ndev = "dev.csv"\nexam = "exam.csv"\n[model]\nbase = "tiny"\n'
+        "[train]\nsteps = 20\nevaluate_every = 10\nthreads = 1\n",
+        encoding="utf-8",
+    )
+    done = pipeline.run(str(tmp_path / "rare.toml"), run_dir=tmp_path / "runs", anyway=True)
+    (told,) = [finding for finding in done.findings if finding.check == "dev-rows"]
+    assert told.level == "warn"
+    assert "1 of 8 dev rows" in told.what
+    assert "夕" in told.what
+    steps = [json.loads(line) for line in (done.folder / "steps.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert all(0 < step["dev"]["loss"] < 100 for step in steps if step["dev"])
+
+
 def test_the_folder_of_runs_shows_runs_only(lesson: Path, tmp_path: Path) -> None:
     """`terakoya compare runs/*` is what people type."""
     pipeline.run(str(lesson), run_dir=tmp_path / "runs", overrides=["train.steps=20"])

@@ -322,9 +322,17 @@ def _reader(plan: Plan) -> Tokenizer | None:
     if maker is None:
         return None
     codec = plan.task.codec
-    written = {codec.write(example.target) for example in plan.split.train}
+    written = {_written(codec, example.target) for example in plan.split.train} - {""}
     found: Tokenizer = maker(plan.config.model, written, getattr(codec, "labels", ()), plan.task.instruction)
     return found
+
+
+def _written(codec: Codec, target: str) -> str:
+    """The target as its codec writes it; "" where it cannot, which is the audit's own finding."""
+    try:
+        return codec.write(target)
+    except DataError:
+        return ""
 
 
 def config_for_table(path: Path, overrides: Sequence[str] = ()) -> Config:

@@ -49,6 +49,15 @@ def test_the_audit_of_a_config_says_what_its_base_cannot_carry(tmp_path: Path) -
     assert "tokenizer-loses" not in learnt
 
 
+def test_targets_that_cannot_be_written_are_still_the_audits_to_tell(tmp_path: Path) -> None:
+    """Looking for the tokens that targets need must not end at the one that its codec refuses."""
+    base = checkpoint(tmp_path / "gemma", "gemma3")
+    rows = [(f"文{n}です", "abc" if n == 7 else str(n)) for n in range(40)]
+    path = table(tmp_path, base, rows)
+    found = {one.check: one for one in pipeline.audit(path, overrides=["task.codec=number"])}
+    assert found["unreadable-targets"].level == "stop"
+
+
 def test_the_audit_counts_what_would_be_cut(tmp_path: Path) -> None:
     """A target that is cut teaches an answer that never ends."""
     base = checkpoint(tmp_path / "gemma", "gemma3")

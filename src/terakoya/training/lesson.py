@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -21,6 +21,7 @@ from terakoya.training.batches import Batches, Fixed, Stream
 from terakoya.training.recipe import resolve
 
 _ORDERS = 8  # of each row where the order of labels is shuffled
+_AT_ONCE = 32
 TRIES = 1000  # draws in a row on the held-out side before a task's `draw` is called broken
 
 
@@ -93,6 +94,20 @@ def sample_pairs(task: Task, split: Split, seed: int, count: int = 4000) -> list
         return fixed
     draw = drawer(task, split)
     return fixed + [draw(Random(f"{seed}/sample/{number}"), 1.0) for number in range(count)]
+
+
+def refusals(model: Model, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, DataError]]:
+    """Rows that the model does not take, with why. Many are tried at a time; one by one only where they are refused."""
+    for place in range(0, len(pairs), _AT_ONCE):
+        batch = pairs[place : place + _AT_ONCE]
+        try:
+            model.collate(batch)
+        except DataError:
+            for row in batch:
+                try:
+                    model.collate([row])
+                except DataError as error:
+                    yield row, error
 
 
 def rows(lesson: Lesson, model: Model) -> Batches:

@@ -28,7 +28,7 @@ from terakoya.tongue import both
 from terakoya.training import crossfit, machine
 from terakoya.training.collapse import rotated
 from terakoya.training.guards import guards_for
-from terakoya.training.lesson import Lesson, pair, rows
+from terakoya.training.lesson import Lesson, pair, refusals, rows
 from terakoya.training.loop import Guard, Taught, train
 from terakoya.training.losses import plain
 from terakoya.training.recipe import BUILT_IN
@@ -39,7 +39,10 @@ from terakoya.training.trackers import Trackers
 def dev_figures(lesson: Lesson, model: Model, max_tokens: int) -> Callable[[int], Mapping[str, float]]:
     """What dev says of the model as it stands: the task's metrics on generated answers, and the plain loss."""
     examples = evenly([row for row in lesson.split.dev if row.part == ""], lesson.config.train.dev_items)
-    pairs = [pair(lesson.task, example) for example in examples]
+    # A dev answer may hold what the model has never seen and cannot write. It is asked, and wrong; it has no loss.
+    written = [pair(lesson.task, example) for example in examples]
+    refused = {id(row) for row, _ in refusals(model, written)}
+    pairs = [row for row in written if id(row) not in refused]
     asks = [asked(example) for example in examples]
     first = {lesson.task.metric: lesson.task.metrics[lesson.task.metric]}
 
@@ -52,12 +55,17 @@ def dev_figures(lesson: Lesson, model: Model, max_tokens: int) -> Callable[[int]
         sheet = judged("model", examples, found, lesson.task.codec, first)
         values = sheet.values(lesson.task.metric)
         seen = health([prediction.text for prediction in found])
-        loss = plain_loss(model, pairs)
-        # What the right input is worth; a second pass over dev, so only where collapse is a known danger.
-        gain = {"gain": plain_loss(model, rotated(pairs)) - loss} if getattr(lesson.task.codec, "labels", ()) else {}
-        return gain | {
+        gain: dict[str, float] = {}
+        loss: dict[str, float] = {}
+        if pairs:
+            loss["loss"] = plain_loss(model, pairs)
+        if pairs and bool(getattr(lesson.task.codec, "labels", ())):
+            # What the right input is worth; a second pass over dev, so only where collapse is a known danger.
+            gain["gain"] = plain_loss(model, rotated(pairs)) - loss["loss"]
+        return {
+            **gain,
             lesson.task.metric: sum(values) / len(values),
-            "loss": loss,
+            **loss,
             "unreadable": seen.unreadable,
             # The collapse meter of the record: one answer for everything shows here long before the loss tells.
             "top_share": seen.top_share,

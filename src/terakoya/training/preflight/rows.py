@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from terakoya.errors import DataError
+from terakoya.models.model import Pair
 from terakoya.records import Finding
 from terakoya.tongue import both, japanese, joined
 from terakoya.training.preflight.look import Look
 
 _NAMED = 20
+_FEW_OF_DEV = (
+    0.02  # rows of dev without an answer, beyond which the figures on dev say something else than they seem to
+)
 _ROW = re.compile(r"row (\d+)$")
 
 
@@ -27,12 +32,7 @@ def row_findings(look: Look) -> Iterator[Finding]:
     fault_do: dict[str, str] = {}
     for pair, error in look.bad:
         fault = re.sub(r"\d+|'[^']*'|\"[^\"]*\"", "…", error.what)
-        by_fault.setdefault(fault, []).append(
-            both(
-                f"{pair.key or pair.ask.source[:40]} ({error.what})",
-                f"{pair.key or pair.ask.source[:40]}（{japanese(error.what)}）",
-            )
-        )
+        by_fault.setdefault(fault, []).append(_named(pair, error))
         fault_do[fault] = error.do
     for fault, told in by_fault.items():
         shown = joined("; ", told[:5]) + (
@@ -60,3 +60,31 @@ def row_findings(look: Look) -> Iterator[Finding]:
             ),
             where="train",
         )
+    yield from _dev_findings(look)
+
+
+def _dev_findings(look: Look) -> Iterator[Finding]:
+    """Dev rows that the model cannot be shown: no training ends on them, but none of them can be answered either."""
+    if not look.dev_bad:
+        return
+    bad, rows = len(look.dev_bad), len(look.lesson.split.dev)
+    named = joined("; ", [_named(pair, error) for pair, error in look.dev_bad[:5]])
+    yield Finding(
+        "dev-rows",
+        "warn" if bad > _FEW_OF_DEV * rows else "note",
+        both(
+            f"{bad} of {rows} dev rows can be answered by no training: {named}. They are asked and have no loss",
+            f"検証{rows}行のうち{bad}行は、どう学習しても答えられない：{japanese(named)}。問われるが、損失には数えない",
+        ),
+        where="dev",
+        do=both(
+            "More rows bring more characters; a larger model.max_source or model.max_target takes longer rows.",
+            "行を増やせば文字も増える。長い行には model.max_source か model.max_target を上げること。",
+        ),
+        figures={"rows": float(bad), "share": bad / rows},
+    )
+
+
+def _named(pair: Pair, error: DataError) -> str:
+    name = pair.key or pair.ask.source[:40]
+    return both(f"{name} ({error.what})", f"{name}（{japanese(error.what)}）")
