@@ -17,7 +17,9 @@ import pytest
 WORKER = Path(__file__).parent / "distributed_worker.py"
 TORCHRUN = ("-m", "torch.distributed.run")
 # Two hosts on a wire of their own: network namespaces joined by a veth pair, on addresses kept for documentation.
-HOSTS = (("terakoya-0", "tk-veth0", "192.0.2.1"), ("terakoya-1", "tk-veth1", "192.0.2.2"))
+# Named after this process: two suites on one machine must not take each other's hosts down.
+ME = os.getpid()
+HOSTS = ((f"terakoya-{ME}-0", f"tk{ME}a", "192.0.2.1"), (f"terakoya-{ME}-1", f"tk{ME}b", "192.0.2.2"))
 
 
 def started(before: Sequence[str], start: Sequence[str], arguments: Sequence[str], wire: str) -> subprocess.Popen[str]:

@@ -12,6 +12,7 @@ characters; `tiny_set` is the model for sets of labels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy, deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -87,6 +88,19 @@ class TinyModel:
     @property
     def device(self) -> torch.device:
         return self.module.embed.weight.device
+
+    def twin(self) -> TinyModel | None:
+        """The same weights in another module, with gradients of its own, so that two passes can run side by side.
+
+        None with dropout, which draws from one generator: whichever pass came first would change the other's draws.
+        """
+        if self.shape.dropout:
+            return None
+        other = copy(self)
+        other.module = deepcopy(self.module)
+        for weight, original in zip(other.module.parameters(), self.module.parameters(), strict=True):
+            weight.data = original.data
+        return other
 
     def length(self, pair: Pair) -> int:
         """Rows with equal sources in length fill a batch best; the answer's length decides among them."""

@@ -27,6 +27,7 @@ from terakoya.training.batches import Batches
 from terakoya.training.diagnosis import Scene, largest, likely
 from terakoya.training.losses import loss_for, plain
 from terakoya.training.optimizer import optimizers
+from terakoya.training.replicas import Replicas
 from terakoya.training.schedule import rate, warmup_steps
 from terakoya.training.state import named, optimizer_tensors, restore, restore_optimizer
 
@@ -64,6 +65,8 @@ class Engine:
         self.warmup = warmup_steps(config, self.steps)
         self.decay = float(config.average)
         self.average = [weight.detach().clone() for weight in self.parameters] if self.decay else []
+        on_processor = self.accelerator.device.type == "cpu"
+        self.replicas = Replicas(model, int(config.replicas) if on_processor else 1)
         self.parts = 1  # of every batch, where memory was short
         self.began = largest(self.weights)
         self._last: tuple[int, float] = (0, 0.0)  # number and learning rate of the step done last
@@ -104,16 +107,20 @@ class Engine:
         tokens = sum(batch.tokens for batch in batches)
         counts = self._summed([targets, tokens, stop, late])
         self._begin_chance(number)
+
+        def work(model: Model, batch: Batch) -> Tensor:
+            return self._backward(model, batch, batch.targets / counts[0] if counts[0] else 1.0)
+
         losses = torch.zeros(2, device=self.accelerator.device)
-        for batch in batches:
-            losses += self._backward(batch, batch.targets / counts[0] if counts[0] else 1.0)
+        for part in self.replicas.over(batches, work):
+            losses += part
+        self.replicas.gather()
         self._share_gradients(losses)
         return losses, counts
 
     def _make_do(self, number: int) -> None:
         """Work on smaller parts of the batch from now on where that is wanted and possible; else refuse."""
-        for weight in self.parameters:
-            weight.grad = None
+        self.replicas.forget()
         oom.released()
         rows = max(self._rows(number), key=len)
         # Other processes wait for this one's gradients, and would wait for ever.
@@ -122,28 +129,30 @@ class Engine:
             return
 
         def attempt(some: Sequence[Pair]) -> None:
-            batch = self._ready(some)
-            self._backward(batch, 1.0)
+            self._backward(self.model, self._ready(some), 1.0)
             for weight in self.parameters:
                 weight.grad = None
 
         fits = oom.largest_that_fits(sorted(rows, key=self.model.length, reverse=True), attempt)
-        raise oom.refusal(number + 1, len(rows), self.config.accumulate * self.parts, fits)
+        side_by_side = len(self.replicas.models)
+        raise oom.refusal(
+            number + 1, len(rows) * side_by_side, self.config.accumulate * self.parts, fits * side_by_side
+        )
 
     def _rows(self, number: int) -> list[Sequence[Pair]]:
         """This process's share of the step's rows, in the parts that are worked on at once."""
         world, place, parts = self.accelerator.num_processes, self.accelerator.process_index, self.config.accumulate
         shares = [self.batches.at(number * parts + part)[place::world] for part in range(parts)]
-        return [part for rows in shares for part in oom.parted(rows, self.parts)]
+        return [part for rows in shares for part in oom.parted(rows, self.parts * len(self.replicas.models))]
 
     def _ready(self, rows: Sequence[Pair]) -> Batch:
         batch = self.model.collate(rows)
         return batch if self.accelerator.device.type == "cpu" else batch.to(self.accelerator.device)
 
-    def _backward(self, batch: Batch, share: float) -> Tensor:
+    def _backward(self, model: Model, batch: Batch, share: float) -> Tensor:
         """Adds this batch's part of the gradient; gives its part of (loss, plain loss)."""
         with self.accelerator.autocast():
-            outputs = self.model.outputs(batch)
+            outputs = model.outputs(batch)
             loss = self.loss(outputs)
             taught = loss if outputs.penalty is None else loss + outputs.penalty
         self.accelerator.backward(taught * share if share != 1.0 else taught)

@@ -26,8 +26,12 @@ def resolve(train: TrainConfig, card: Card, examples: int, *, drawn: bool = Fals
     steps = int(merged["steps"])
     merged["epochs"] = given.get("epochs", round(steps * batch / max(1, examples), 3) if not drawn else 0.0)
     merged["evaluate_every"] = given.get("evaluate_every", values.get("evaluate_every", max(1, steps // 20)))
+    small = card.weights < 1_000_000
     # One thread for small matrices: a second one doubled CPU time and memory and saved no time (docs/log.md).
-    merged["threads"] = train.threads or (1 if card.weights < 1_000_000 else os.cpu_count() or 1)
+    cores = os.cpu_count() or 1
+    merged["threads"] = train.threads or (1 if small else cores)
+    # What a second thread inside a product does not save, a second half of the batch on it does.
+    merged["replicas"] = given.get("replicas", min(2, cores) if small and merged["threads"] == 1 else 1)
     return TrainConfig(**merged)
 
 
