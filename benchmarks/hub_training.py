@@ -92,34 +92,49 @@ def _data(work: str, home: Path) -> Any:
 
 
 def floor(work: str, home: Path) -> Iterator[dict[str, Any]]:
-    """What cannot be left out: three products for every weight matrix on the tokens it sees, and the update."""
+    """What cannot be left out: three products for every weight matrix on the tokens it sees, and the update.
+
+    Step by step the batches are those of `ours`, so both work on the same tokens.
+    """
     import torch
 
     engine, model, _ = _engine(work, home, "trimmed")
+    for weight in engine.parameters:
+        weight.grad = torch.zeros_like(weight)
+    kind: Any = {"device": DEVICE, "dtype": torch.bfloat16 if CUDA else torch.float32}
+    work_of = [_seen(model, engine.batches.at(step)) for step in range(12)]  # before the clock runs
+    sides = {(w.shape, n): (torch.randn(n, w.shape[1], **kind), torch.randn(n, w.shape[0], **kind))
+             for _, seen in work_of for w, n in seen}  # fmt: skip
+    yield {}
+    step = 0
+    while True:
+        tokens, seen = work_of[step % len(work_of)]
+        with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16, enabled=CUDA):
+            for weight, count in seen:
+                x, g = sides[weight.shape, count]
+                x @ weight.T, g @ weight, g.T @ x
+            for optimizer in engine.optimizers:
+                optimizer.step()
+        yield {"real_tokens": tokens}
+        step += 1
+
+
+def _seen(model: Any, rows: Any) -> Any:
+    """Real tokens of these rows, and every weight matrix with the number of tokens that it sees of them."""
+    import torch
+
     seen: list[tuple[Any, int]] = []
 
     def watch(layer: Any, given: Any) -> None:
         seen.append((layer.weight, given[0].numel() // given[0].shape[-1]))
 
     hooks = [m.register_forward_pre_hook(watch) for m in model.module.modules() if isinstance(m, torch.nn.Linear)]
-    batch = model.collate(engine.batches.at(0)).to(torch.device(DEVICE))
+    batch = model.collate(rows).to(torch.device(DEVICE))
     with torch.no_grad():
         model.outputs(batch)
     for hook in hooks:
         hook.remove()
-    for weight in engine.parameters:
-        weight.grad = torch.zeros_like(weight)
-    kind: Any = {"device": DEVICE, "dtype": torch.bfloat16 if CUDA else torch.float32}
-    sides = {(w.shape, n): (torch.randn(n, w.shape[1], **kind), torch.randn(n, w.shape[0], **kind)) for w, n in seen}
-    yield {}
-    while True:
-        with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16, enabled=CUDA):
-            for weight, count in seen:
-                x, g = sides[weight.shape, count]
-                x @ weight.T, g @ weight, g.T @ x
-            for optimizer in getattr(engine, "optimizers", None) or [engine.optimizer]:
-                optimizer.step()
-        yield {"real_tokens": batch.tokens}
+    return batch.tokens, seen
 
 
 def plain(work: str, home: Path) -> Iterator[dict[str, Any]]:

@@ -213,7 +213,7 @@ def test_halving_teaches_the_same_and_is_recorded() -> None:
     rows = rows_for(1)
     whole, parted = model_for(rows, 1, dropout=0.0), model_for(rows, 1, dropout=0.0)
     _train(whole, rows)
-    findings, states = _train(_Small(parted, 3), rows, on_oom="halve")
+    findings, states = _train(_Small(parted, 3), rows, on_oom="halve", replicas=1)
     assert [(finding.check, finding.figures["parts"]) for finding in findings] == [("out-of-memory", 4.0)]
     assert states[-1].facts["parts"] == 4
     weights: dict[str, Tensor] = dict(whole.module.named_parameters())

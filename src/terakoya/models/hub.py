@@ -22,6 +22,7 @@ from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, IncompatibleError, need
 from terakoya.models import hub_save, vocabulary
 from terakoya.models.hub_about import About
+from terakoya.models.hub_fast import quicken_norms
 from terakoya.models.hub_files import Checkpoint, find_checkpoint, read_json, vetted, weight_files
 from terakoya.models.hub_load import Opened, opened
 from terakoya.models.hub_model import HubModel, kind_of
@@ -79,6 +80,8 @@ def build(
     lost = [row for row in rows if any(map(tokens.loses, (turn for turn in _texts(row))))]
     about = replace(about, findings=(*about.findings, *_unknown(lost, len(rows))))
     model = _assembled(found, checkpoint, prompt, about, seed)
+    if about.lora is None:
+        _own(found.module)
     if not as_set:
         return model
     if not labels:
@@ -145,6 +148,7 @@ def _load_adapter(folder: Path, about: About) -> HubModel:
 
 def _assembled(found: Opened, checkpoint: Checkpoint, prompt: Prompt, about: About, seed: int) -> HubModel:
     """Trimmed where wanted, LoRA put in where wanted, behind the face of its family."""
+    quicken_norms(found.module)
     words = Words(found.module, about.kept)
     if about.kept is not None:
         _read_rest(words, found.module, checkpoint.folder)
@@ -153,6 +157,13 @@ def _assembled(found: Opened, checkpoint: Checkpoint, prompt: Prompt, about: Abo
         _free_new_rows(words, prompt.tokens, about)
     _ends(found.module, prompt, found.causal)
     return kind_of(found.causal)(found.module, prompt, words, about)
+
+
+def _own(module: torch.nn.Module) -> None:
+    """Weights to be trained leave the mapped file. The first step would copy them anyway, page by page, and whatever
+    else of the file was touched (a table of 262,144 rows) would stay in memory as long as one weight lies in it."""
+    for weight in module.parameters():
+        weight.data = weight.data.clone()
 
 
 def _tokens(found: Opened) -> Tokens:
@@ -208,7 +219,7 @@ def _kept(found: Opened, prompt: Prompt, rows: Sequence[Pair], new: Sequence[str
         wanted.update(prompt.question(row.ask))
         wanted.update(prompt.answer(row.written))
     plain = set(string.printable)
-    wanted |= {i for i, piece in enumerate(tokens.pieces) if piece in plain}
+    wanted |= {i for i in range(tokens.size) if tokens.piece(i) in plain}
     config: Any = found.module.config
     wanted |= {i for i in (config.pad_token_id, getattr(config, "decoder_start_token_id", None)) if i is not None}
     last = [tokens.learnt[token] for token in new]
@@ -236,8 +247,15 @@ def _in_file(folder: Path, name: str, wanted: torch.Tensor) -> torch.Tensor | No
                     same = table.shape[1:] == wanted.shape[1:] and torch.equal(
                         table[sample].to(wanted.dtype), wanted[: len(table)][sample]
                     )
-                    return table if same else None
+                    return _unread(file, key) if same else None
     return None
+
+
+def _unread(file: Path, key: str) -> torch.Tensor:
+    """A tensor of a file as mapped anew: what the comparison touched is let go."""
+    with need("safetensors", extra="hub").safe_open(file, framework="pt") as held:
+        table: torch.Tensor = held.get_tensor(key)
+        return table
 
 
 def _lora_settings(config: ModelConfig) -> dict[str, Any]:

@@ -9,7 +9,7 @@ cannot be laid out so; their rows are padded on the right. Which of the two is e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from terakoya.models import hub_fast
 from terakoya.models.vocabulary import only_at
 
 IGNORED = -100
@@ -31,7 +32,7 @@ class Row:
 
 
 def tree(rows: Sequence[Row], *, share: bool) -> dict[str, Tensor]:
-    """One sequence (1, T) with positions, mask (1, 1, T, T), places of logits (N,) and targets (N,).
+    """One sequence (1, T) with positions, mask (1, 1, T, T), lanes (hub_fast), places of logits (N,), targets (N,).
 
     Whatever rows have in common from their beginning on stands there once: the prompt's opening in all of them, the
     first characters of a source in some. A token sees itself and those before it in its rows.
@@ -41,9 +42,10 @@ def tree(rows: Sequence[Row], *, share: bool) -> dict[str, Tensor]:
     before: list[int] = []  # the place of the token before, -1 at the beginning
     places: list[int] = []
     targets: list[int] = []
+    own: list[int] = []  # places that each row brought
     known: dict[tuple[int, int], int] = {}  # (place before, token) → its place
     for row in rows:
-        last = -1
+        last, began = -1, len(ids)
         for depth, token in enumerate(row.ids[:-1]):
             place = known.get((last, token)) if share else None
             if place is None:
@@ -56,7 +58,8 @@ def tree(rows: Sequence[Row], *, share: bool) -> dict[str, Tensor]:
                 places.append(place)
                 targets.append(row.ids[depth + 1])
             last = place
-    return {
+        own.append(len(ids) - began)
+    return hub_fast.lanes(before, own) | {
         "ids": torch.tensor([ids]),
         "positions": torch.tensor([positions]),
         "mask": _sight(before)[None, None],
@@ -95,14 +98,26 @@ def padded(rows: Sequence[Row], pad: int) -> dict[str, Tensor]:
 
 def logits(module: Any, head: Any, tensors: dict[str, Tensor]) -> Tensor:
     """(N, V) logits at the places where there is a target, and only there."""
-    given = {"input_ids": tensors["ids"], "use_cache": False}
-    if "mask" in tensors:
-        given |= {"position_ids": tensors["positions"], "attention_mask": tensors["mask"]}
-    else:
-        given["attention_mask"] = tensors["padding"]
+    how = _laid(module, tensors) if "mask" in tensors else {"attention_mask": tensors["padding"]}
     with only_at(head, tensors["places"]):
-        found: Tensor = module(**given).logits
+        found: Tensor = module(input_ids=tensors["ids"], use_cache=False, **how).logits
     return found[0]
+
+
+def _laid(module: Any, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What tells a module that its sequence is a tree."""
+    told: dict[str, Any] = {"position_ids": tensors["positions"], "attention_mask": tensors["mask"]}
+    if module.config._attn_implementation == hub_fast.NAME and not tensors["ids"].is_cuda:
+        told["lanes"] = {name: tensors[name] for name in hub_fast.LANES}
+    return told
+
+
+def quicken(module: Any, head: Any, ids: Sequence[int]) -> None:
+    """Lanes in place of the mask, for a model that takes trees, where they give the same (tried on these ids)."""
+    before = module.config._attn_implementation
+    hub_fast.use_lanes(module)
+    if not tree_is_exact(module, head, ids):
+        module.set_attn_implementation(before)
 
 
 def tree_is_exact(module: Any, head: Any, ids: Sequence[int]) -> bool:
@@ -139,9 +154,7 @@ def _nothing_leaks(module: Any, head: Any, rows: Sequence[Row]) -> bool:
     laid = _on(head.weight.device, tree(rows, share=True))
     vectors = module.get_input_embeddings()(laid["ids"]).detach().requires_grad_()
     with only_at(head, laid["places"][-1:]):
-        found = module(
-            inputs_embeds=vectors, position_ids=laid["positions"], attention_mask=laid["mask"], use_cache=False
-        ).logits
+        found = module(**_laid(module, laid), inputs_embeds=vectors, use_cache=False).logits
     (slope,) = torch.autograd.grad(found.float().square().sum(), vectors)
     shared = 4  # of both rows' seven; the first row's own three follow
     others = slope[0, shared : shared + 3]

@@ -160,9 +160,8 @@ class HubModel:
 
     @cached_property
     def _pieces(self) -> tuple[str, ...]:
-        texts = self.tokens.pieces
         numbering = self.words.numbering
-        return tuple(texts[i] if i < len(texts) else "" for i in numbering.outward(range(numbering.size)))
+        return tuple(map(self.tokens.piece, numbering.outward(range(numbering.size))))
 
     def parameters_to_train(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((name, weight) for name, weight in self.module.named_parameters() if weight.requires_grad)
@@ -256,7 +255,10 @@ class HubCausal(HubModel):
 
     def __init__(self, module: Any, prompt: Prompt, words: Words, about: About) -> None:
         super().__init__(module, prompt, words, about)
-        self.exact_tree = hub_causal.tree_is_exact(module, words.tables.head, self.question(Ask("一二三")))
+        probe = self.question(Ask("一二三"))
+        self.exact_tree = hub_causal.tree_is_exact(module, words.tables.head, probe)
+        if self.exact_tree:
+            hub_causal.quicken(module, words.tables.head, probe)
 
     @property
     def layout(self) -> str:

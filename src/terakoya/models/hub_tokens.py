@@ -117,13 +117,11 @@ class Tokens:
 
     def text(self, ids: Iterable[int]) -> str:
         """The text of answer tokens. Control tokens have none."""
-        table = self._bytes
-        return b"".join(table[i] for i in ids if i < len(table)).decode("utf-8", "replace")
+        return b"".join(map(self._spelt, ids)).decode("utf-8", "replace")
 
-    @cached_property
-    def pieces(self) -> tuple[str, ...]:
-        """The text of every id; "" for control tokens and for ids that are only part of a character."""
-        return tuple(_text_or_nothing(piece) for piece in self._bytes)
+    def piece(self, number: int) -> str:
+        """The text of an id; "" for control tokens and for ids that are only part of a character."""
+        return _text_or_nothing(self._spelt(number))
 
     def carries(self, text: str) -> bool:
         """Whether the text survives as it is, without unknown tokens."""
@@ -139,12 +137,12 @@ class Tokens:
     def spelt_in_bytes(self, text: str) -> bool:
         """Whether every token of the text is a mere part of a character."""
         ids = self._plain(text)
-        return bool(ids) and all(not self.pieces[i] for i in ids)
+        return bool(ids) and not any(map(self.piece, ids))
 
     def spelling(self, words: str) -> list[int]:
         """Ids of the words that a new token's meaning is made of: no controls, nothing unknown, no bare space."""
         ids = self.backend.encode(words, add_special_tokens=False).ids
-        return [i for i in ids if i not in self.names and self.pieces[i].strip()]
+        return [i for i in ids if i not in self.names and self.piece(i).strip()]
 
     def learn(self, added: Sequence[str]) -> None:
         """Give these tokens of their own; what was derived from the vocabulary is derived again."""
@@ -153,7 +151,7 @@ class Tokens:
         tokenizers = need("tokenizers", extra="hub")
         self.tokenizer.add_tokens([tokenizers.AddedToken(one, normalized=False, special=False) for one in added])
         self.learnt |= {token: self.backend.token_to_id(token) for token in added}
-        for name in ("_bytes", "pieces", "_sealed", "_model", "_learnt_pattern"):
+        for name in ("_sealed", "_model", "_learnt_pattern"):
             self.__dict__.pop(name, None)
 
     def _plain(self, written: str) -> list[int]:
@@ -184,24 +182,21 @@ class Tokens:
         longest_first = sorted(self.learnt, key=len, reverse=True)
         return re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
 
+    def _spelt(self, number: int) -> bytes:
+        """What an id adds to an answer, in UTF-8. Asked one by one: a table of 262,144 texts is 50 MB."""
+        token = None if number in self.names else self.backend.id_to_token(number)
+        if token is None:
+            return b""
+        if token in self.learnt:
+            return bytes(token, "utf-8")
+        if self.byte_level:
+            return bytes(self._alphabet[char] for char in token if char in self._alphabet)
+        byte = _BYTE_TOKEN.fullmatch(token)
+        return bytes([int(byte[1], 16)]) if byte else token.replace(_SPACE, " ").encode("utf-8", "replace")
+
     @cached_property
-    def _bytes(self) -> list[bytes]:
-        """What every id adds to an answer, in UTF-8."""
-        table = [b""] * self.size
-        alphabet = _byte_alphabet() if self.byte_level else {}
-        for token, number in self.backend.get_vocab(with_added_tokens=True).items():
-            if number in self.names or number >= len(table):
-                continue
-            spelt = _BYTE_TOKEN.fullmatch(token)
-            if token in self.learnt:
-                table[number] = token.encode()
-            elif self.byte_level:
-                table[number] = bytes(alphabet[char] for char in token if char in alphabet)
-            elif spelt:
-                table[number] = bytes([int(spelt[1], 16)])
-            else:
-                table[number] = token.replace(_SPACE, " ").encode("utf-8", "replace")
-        return table
+    def _alphabet(self) -> dict[str, int]:
+        return _byte_alphabet()
 
     @cached_property
     def _control_pattern(self) -> re.Pattern[str]:

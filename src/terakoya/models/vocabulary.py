@@ -277,7 +277,9 @@ def _turn(module: nn.Module, mixin: type) -> None:
     if isinstance(module, mixin):
         return
     twin = copy.copy(module)
-    twin.__dict__["_parameters"] = dict(module._parameters)
+    # Rows are handed to the twin at each call; holding the table itself would keep all of a checkpoint in memory.
+    held, none = module._parameters, nn.Parameter(torch.empty(0), requires_grad=False)
+    twin.__dict__["_parameters"] = {name: None if weight is None else none for name, weight in held.items()}
     twin.__dict__["padding_idx"] = None
     module.__dict__["twin"] = [twin]  # in a list, so that it is no part of the model
     module.__class__ = type(f"{mixin.__name__}{type(module).__name__}", (mixin, type(module)), {})

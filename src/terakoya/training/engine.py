@@ -162,9 +162,9 @@ class Engine:
         return torch.stack((told, beside)).float() * share
 
     def _update(self, number: int, share: float, norm: Tensor, size: float) -> None:
-        if self.config.clip and size > self.config.clip:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip, norm)
+        clipped = bool(self.config.clip) and size > self.config.clip
         for optimizer in self.optimizers:
+            self._clip(optimizer, norm if clipped else None)
             for group in optimizer.param_groups:
                 group["lr"] = share * group["peak"]
             optimizer.step()
@@ -175,6 +175,18 @@ class Engine:
             keep = min(self.decay, (1 + number) / (10 + number))
             with torch.no_grad():
                 torch._foreach_lerp_(self.average, [weight.data for weight in self.parameters], 1 - keep)
+
+    def _clip(self, optimizer: Any, norm: Tensor | None) -> None:
+        """Gradients of this optimizer × clip / norm; None leaves them as they are.
+
+        Fused AdamW divides on its way through the gradients, which spares a pass over all of them.
+        """
+        if isinstance(optimizer, torch.optim.AdamW):
+            optimizer.grad_scale = None if norm is None else (norm.float() + 1e-6) / self.config.clip  # type: ignore[attr-defined]
+            optimizer.found_inf = None  # type: ignore[attr-defined]
+        elif norm is not None:
+            weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+            torch.nn.utils.clip_grads_with_norm_(weights, self.config.clip, norm)
 
     def _begin_chance(self, number: int) -> None:
         """Dropout of a step is a function of seed and step, so nothing of it needs to be remembered."""
