@@ -287,3 +287,25 @@ def test_numbers_are_no_labels() -> None:
     """Small numbers come again and again in honest data; how many rows each has is no fault."""
     rows = [Example(row.source, str(at % 60), row=row.row) for at, row in enumerate(texts(600))]
     assert raised(number_task(rows)) == {}
+
+
+def test_labels_that_the_exam_asks_and_nobody_can_answer_are_told_and_stop_nothing() -> None:
+    """A hand-written exam knows more than the data. Its rows are sound; what they cost is said beforehand."""
+    rows = moods()
+    task = labels_task(rows)
+    strange = changed(rows[500:], range(0, 100, 10), target="🦑 ✨")
+    found = raised(task, Split(tuple(rows[:450]), tuple(rows[450:500]), tuple(strange), "by hand"))
+    assert "unreadable-targets" not in found
+    told = found["unanswerable-labels"]
+    assert (told.level, told.where, told.figures["rows"]) == ("warn", "exam", 10.0)
+    assert "'🦑'" in told.what and "10.0%" in told.what
+
+
+def test_what_is_no_label_at_all_stops_in_an_exam_too() -> None:
+    """Prose among emoji is damage, wherever it stands."""
+    rows = moods()
+    task = labels_task(rows)
+    split = Split(
+        tuple(rows[:450]), tuple(rows[450:500]), tuple(changed(rows[500:], [3], target="たのしい")), "by hand"
+    )
+    assert raised(task, split)["unreadable-targets"].level == "stop"

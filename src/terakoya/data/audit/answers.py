@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import Seen, Subject, Tally, canonical_of, percent, share
+from terakoya.data.audit.look import SIDES_JA, Seen, Subject, Tally, canonical_of, percent, share, unanswerable
+from terakoya.data.split import Side
 from terakoya.records import Finding, Level
 from terakoya.tongue import both, japanese
 
@@ -32,8 +34,10 @@ class Answers:
         self.subject = subject
         self.canonical = canonical_of(subject.codec)
         self.rows = self.texts = 0
+        self.sides: Counter[Side] = Counter()
         self.unwritable, self.refusals, self.wrapped, self.copies = Tally(), Tally(), Tally(), Tally()
         self.swapped = 0
+        self.beyond: dict[Side, Tally] = {}
 
     def see(self, seen: Seen) -> None:
         example = seen.example
@@ -42,6 +46,9 @@ class Answers:
         if seen.canonical is None:
             self.unwritable.add(row, target)
             self.swapped += self.subject.kind != "text" and self.canonical(example.source) is not None
+        elif strange := unanswerable(self.subject.codec, seen.canonical):
+            self.beyond.setdefault(seen.side, Tally()).add(row, " ".join(strange))
+        self.sides[seen.side] += 1
         if len(target) > 4:
             if _REFUSAL.search(target):
                 self.refusals.add(row, target)
@@ -73,6 +80,21 @@ class Answers:
                     "直すか行を外すか、別のコーデックを選ぶこと（task.codec）。",
                 ),
                 where="target",
+            )
+        for side, beyond in self.beyond.items():
+            part = share(beyond.count, self.sides[side])
+            yield beyond.finding(
+                "unanswerable-labels",
+                "warn" if part >= line.UNANSWERABLE else "note",
+                both(
+                    f"{beyond.count} {side} targets ({percent(part)}) hold labels that no answer can hold",
+                    f"{SIDES_JA[side]}の正解{beyond.count}件（{percent(part)}）に、答えに書けないラベルがある",
+                ),
+                do=both(
+                    "Teach them, or let them be answered; as it is, even a perfect model loses points there.",
+                    "学習させるか、答えられるようにすること。このままでは完全なモデルでもそこで点を失う。",
+                ),
+                where=side,
             )
         if self.refusals.count:
             yield self.refusals.finding(

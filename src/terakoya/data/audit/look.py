@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from typing import Generic, Protocol, TypeVar
 
 from terakoya.codec import Codec
+from terakoya.codec.labels import LabelsCodec
 from terakoya.data.audit.thresholds import LONG_TEXT, ROWS_NAMED
 from terakoya.data.split import Side
 from terakoya.errors import DataError
@@ -134,17 +135,25 @@ class Even(Generic[T]):
 
 
 def canonical_of(codec: Codec) -> Callable[[str], str | None]:
-    """The canonical form of targets, None where the codec cannot write one or does not read back what it wrote."""
+    """The canonical form of targets, None where the codec cannot write one or does not read back what it wrote.
+
+    A label that no row taught is a label all the same, and cannot be answered (`unanswerable`): no damage in a row.
+    """
 
     def canonical(target: str) -> str | None:
         try:
             form = codec.canonical(target)
-            return form if codec.read(codec.write(target)) == form else None
+            return form if unanswerable(codec, form) or codec.read(codec.write(target)) == form else None
         except DataError:
             return None
 
     cached = lru_cache(maxsize=65536)(canonical)
     return lambda target: cached(target) if len(target) <= LONG_TEXT else canonical(target)
+
+
+def unanswerable(codec: Codec, form: str) -> list[str]:
+    """Labels of a canonical target that are no legal answers."""
+    return [] if not isinstance(codec, LabelsCodec) else [one for one in form.split() if one not in codec.legal]
 
 
 def form_of(example: Example) -> str:

@@ -17,6 +17,8 @@ TOP_MAJORITY = 0.75
 # and learnt nothing; our set head learns from a median of 30). Counted as the median label, rare ones being many.
 USES_PER_LABEL = 10
 USES_WANTED = 20  # how many uses "how many more would be needed" is counted to
+# Targets of dev or exam with labels that no answer can hold: one in fifty moves a score by as much as models differ.
+UNANSWERABLE = 0.02
 # A constant that scores this much in the task's own metric passes for a trained model: the log's best was .177.
 CONSTANT_SCORE = 0.15
 
