@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoints import FAMILIES
+from checkpoints import CAUSAL, FAMILIES
 
 from terakoya.codec import TextCodec
 from terakoya.config import DecodeConfig, ModelConfig
 from terakoya.decoding import answers
 from terakoya.models import hub
 from terakoya.models.hub_model import HubModel
+from terakoya.models.hub_state import CausalState
 from terakoya.models.model import Ask, Pair
 
 Base = Callable[[str], Path]
@@ -42,6 +43,30 @@ def test_a_batch_answers_as_each_row_alone(base: Base, family: str) -> None:
     assert len({answer.raw for answer in together}) > 1
     for one, other in zip(together, alone, strict=True):
         assert one.probability == pytest.approx(other.probability, rel=1e-3, abs=1e-9)
+
+
+@pytest.mark.parametrize("family", CAUSAL)
+@pytest.mark.parametrize(
+    "asks", [ASKS, [Ask("一万"), Ask("二千")], [Ask("五")] * 3], ids=["any", "as long", "the same"]
+)
+def test_a_shared_beginning_is_read_once_and_heard_by_all(base: Base, family: str, asks: list[Ask]) -> None:
+    """The opening of a prompt is the same in every row; models with a state along the sequence read it row by row."""
+    model = noisy(base, family)
+    read: list[int] = []
+    hook = model.module.get_input_embeddings().register_forward_hook(  # type: ignore[operator]
+        lambda _, given, __: read.append(given[0].numel())
+    )
+    with torch.inference_mode():
+        shared = model.start(asks)
+        hook.remove()
+        apart = CausalState(model.core, [model.question(ask) for ask in asks], model.pad, model.device)
+        for _ in range(4):
+            torch.testing.assert_close(shared.logits, apart.logits, rtol=1e-3, atol=1e-3)
+            tokens = apart.logits.argmax(-1)
+            shared.advance(tokens)
+            apart.advance(tokens)
+    longest = max(len(model.question(ask)) for ask in asks)
+    assert (sum(read) < longest * len(asks)) == (family != "lfm2")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -265,7 +265,9 @@ class HubCausal(HubModel):
         return "tree" if self.exact_tree else "padded"
 
     def start(self, asks: Sequence[Ask]) -> State:
-        return CausalState(self.core, [self.question(ask) for ask in asks], self.pad, self.device)
+        return CausalState(
+            self.core, [self.question(ask) for ask in asks], self.pad, self.device, share=self.exact_tree
+        )
 
     def _tensors(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> dict[str, torch.Tensor]:
         begin = 0 if self.loss_on == "all" else None

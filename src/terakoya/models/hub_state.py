@@ -63,15 +63,28 @@ def _growing_layer(utils: Any) -> Any:
 
 
 class CausalState:
-    """The State of models/model.py for a causal model. Prompts are filled on the left, so that all end together."""
+    """The State of models/model.py for a causal model. Prompts are filled on the left, so that all end together.
 
-    def __init__(self, module: Any, prompts: Sequence[Sequence[int]], pad: int, device: torch.device) -> None:
+    share  what all prompts begin with is read once, and its keys and values are given to every row; exact where a
+           row's past is all in its keys and values (a model that takes trees)
+    """
+
+    def __init__(
+        self, module: Any, prompts: Sequence[Sequence[int]], pad: int, device: torch.device, *, share: bool = False
+    ) -> None:
         self.module = module
-        ids, mask = filled(prompts, pad, left=True)
-        self.mask: Tensor | None = None if bool(mask.all()) else mask.to(device)
-        self.place = mask.sum(1).to(device)  # of the next token of every row
+        self.mask: Tensor | None = None
         self.cache = growing_cache(module.config)
-        positions = (mask.cumsum(1) - 1).clamp(min=0).to(device)
+        lead = _common(prompts) if share and len(prompts) > 1 else 0
+        if lead:
+            opening = torch.tensor([list(prompts[0][:lead])], device=device)
+            self._step(opening, torch.arange(lead, device=device)[None])
+            self.cache.reorder_cache(torch.zeros(len(prompts), dtype=torch.long, device=device))
+        ids, mask = filled([prompt[lead:] for prompt in prompts], pad, left=True)
+        if not bool(mask.all()):
+            self.mask = torch.cat((mask.new_ones(len(prompts), lead), mask), dim=1).to(device)
+        self.place = (lead + mask.sum(1)).to(device)  # of the next token of every row
+        positions = (lead + mask.cumsum(1) - 1).clamp(min=0).to(device)
         self.logits = self._step(ids.to(device), positions)
 
     def advance(self, tokens: Tensor) -> None:
@@ -95,6 +108,14 @@ class CausalState:
             logits_to_keep=1,
         ).logits
         return found[:, -1]
+
+
+def _common(prompts: Sequence[Sequence[int]]) -> int:
+    """How many tokens all prompts begin with; one of each is left to be asked."""
+    alike = [list(prompt) for prompt in prompts]
+    first, last = min(alike), max(alike)  # what these two share, all share
+    most = min(map(len, prompts)) - 1
+    return next((place for place in range(most) if first[place] != last[place]), most)
 
 
 class Seq2SeqState:
