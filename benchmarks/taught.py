@@ -23,7 +23,7 @@ def teach(home: Path, experiment: str, settings: Sequence[str]) -> None:
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     # Exit code 1 is a verdict or a finding, and a result like any other.
     code = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
-    if code not in (0, 1):
+    if code not in (0, 1) or not list(folder.glob("*/scores.json")):
         raise SystemExit(f"{' '.join(command)} ended with {code}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cost = {
