@@ -39,13 +39,18 @@ bench-verification: setup-dev ## verified and abstaining answers on kanji numera
 
 bench-emoji: setup-dev ## sets without collapse: all seeds, baselines, ablations
 	$(BIN)/python benchmarks/emoji_sets.py
+	$(BIN)/python benchmarks/emoji_corpus.py
+	$(BIN)/python benchmarks/emoji_ablations.py
 
 bench-training: setup-dev ## training the built-in model against transformers' Trainer
 	$(BIN)/python benchmarks/training_speed.py
 
-bench-hub: setup-dev ## fine-tuning and decoding at real sizes against the usual tools
+bench-hub: setup-dev ## pretrained models: speed at real sizes against the usual tools, and whether it teaches as well
 	$(BIN)/python benchmarks/hub_training.py
+	$(BIN)/python benchmarks/hub_training.py --work emoji
 	$(BIN)/python benchmarks/hub_decoding.py
+	$(BIN)/python benchmarks/hub_learning.py
+	$(BIN)/python benchmarks/template_fuzz.py
 
 bench-teacher: setup-dev ## throughput of the teacher client
 	$(BIN)/python benchmarks/teacher_throughput.py

@@ -67,7 +67,7 @@ def vetted(folder: Path, name: str = "") -> dict[str, Any]:
             where=where,
             do=both("This is no transformers checkpoint.", "transformers のチェックポイントではない。"),
         )
-    _check_weights(folder, where)
+    _check_depth(config, _check_weights(folder, where), where)
     return config
 
 
@@ -114,7 +114,24 @@ def weight_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.glob("*.safetensors") if file.is_file())
 
 
-def _check_weights(folder: Path, where: str) -> None:
+def _check_depth(config: dict[str, Any], tensors: int, where: str) -> None:
+    """A config can ask for a million layers, which would be built one by one before anybody misses their weights."""
+    parts = [config, *(value for value in config.values() if isinstance(value, dict))]
+    layers = [value for part in parts for name, value in part.items() if name.endswith("layers")]
+    deepest = max((value for value in layers if isinstance(value, int)), default=0)
+    if deepest > tensors:
+        raise CorruptError(
+            both(
+                f"its config speaks of {deepest} layers, and its files hold {tensors} weights",
+                f"設定では{deepest}層だが、ファイルにある重みは{tensors}個である",
+            ),
+            where=where,
+            do=both("Take the checkpoint from its source.", "元の配布元のチェックポイントを使うこと。"),
+        )
+
+
+def _check_weights(folder: Path, where: str) -> int:
+    """How many weights the files hold; every file's header is sound."""
     index = folder / "model.safetensors.index.json"
     if index.exists():
         _check_index(index, folder, where)
@@ -133,8 +150,7 @@ def _check_weights(folder: Path, where: str) -> None:
                 f"Only safetensors are opened. {_CONVERT}", f"開けるのは safetensors だけである。{japanese(_CONVERT)}"
             ),
         )
-    for file in weight_files(folder):
-        _check_header(file, where)
+    return sum(_check_header(file, where) for file in weight_files(folder))
 
 
 def _check_index(index: Path, folder: Path, where: str) -> None:
@@ -163,11 +179,11 @@ def _check_index(index: Path, folder: Path, where: str) -> None:
             )
 
 
-def _check_header(file: Path, where: str) -> None:
+def _check_header(file: Path, where: str) -> int:
     safetensors = need("safetensors", extra="hub")
     try:
         with safetensors.safe_open(file, framework="pt") as opened:
-            opened.keys()
+            return len(opened.keys())
     except Exception as error:  # the library raises its own type, OSError, and for some torn files MemoryError
         raise CorruptError(
             both(

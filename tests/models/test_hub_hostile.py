@@ -1,0 +1,218 @@
+"""A corpus of hostile and broken checkpoint folders: none runs code, none hangs, none ends in a traceback.
+
+Every folder is a sound tiny checkpoint with one thing wrong. Some can be opened all the same (what is wrong there is
+never looked at); the others are refused with what, where and what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from terakoya.config import ModelConfig
+from terakoya.errors import TerakoyaError
+from terakoya.models import hub
+from terakoya.models.model import Ask, Pair
+
+PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)")]
+Base = Callable[[str], Path]
+RAN = "ran"  # the file that code of a checkpoint would leave where the test works
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, (f"open('{RAN}', 'w').write('x')",)
+
+
+_CODE = f"open('{RAN}', 'w').write('x')\nclass Model: pass\n"
+_TEMPLATE_BOMB = (
+    "{{ ().__class__.__base__.__subclasses__()[0].__init__.__globals__['__builtins__']['open']('ran', 'w') }}"
+)
+
+
+def config(folder: Path, **changes: object) -> None:
+    _edit(folder / "config.json", changes)
+
+
+def tokenizer_config(folder: Path, **changes: object) -> None:
+    _edit(folder / "tokenizer_config.json", changes)
+
+
+def _edit(file: Path, changes: dict[str, object]) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def header(folder: Path, change: Callable[[dict[str, object]], None]) -> None:
+    """Another header in front of the same bytes of weights."""
+    file = folder / "model.safetensors"
+    data = file.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    told = json.loads(data[8 : 8 + size])
+    change(told)
+    text = json.dumps(told).encode()
+    file.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size :])
+
+
+def weights(folder: Path, change: Callable[[dict[str, object]], None]) -> None:
+    held = load_file(folder / "model.safetensors")
+    change(held)
+    save_file(held, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def first(held: dict[str, object]) -> str:
+    return next(name for name in held if name != "__metadata__" and "layers" in name)
+
+
+def replaced(name: str, data: bytes) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).write_bytes(data)
+
+
+def removed(name: str) -> Callable[[Path], object]:
+    return lambda folder: (folder / name).unlink()
+
+
+def as_pickle(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb()))
+
+
+def as_folder(name: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).mkdir()
+
+    return make
+
+
+def as_loop(name: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        (folder / name).unlink()
+        (folder / name).symlink_to(folder / name)
+
+    return make
+
+
+def with_code(**named: object) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        for file in ("modeling_evil.py", "configuration_evil.py", "tokenization_evil.py", "__init__.py"):
+            (folder / file).write_text(_CODE)
+        config(folder, **named)
+
+    return make
+
+
+REFUSED: dict[str, Callable[[Path], object]] = {
+    "no config": removed("config.json"),
+    "config: no JSON": replaced("config.json", b"{"),
+    "config: a list": replaced("config.json", b"[1, 2]"),
+    "config: Shift_JIS": replaced("config.json", '{"model_type": "日本"}'.encode("cp932")),
+    "config: nested ten thousand deep": replaced("config.json", b'{"a":' * 10_000 + b"1" + b"}" * 10_000),
+    "config: a folder": as_folder("config.json"),
+    "config: a link to itself": as_loop("config.json"),
+    "config: no model type": lambda folder: config(folder, model_type=None),
+    "config: a model type with a path": lambda folder: config(folder, model_type="../../evil"),
+    "config: an unknown architecture with code of its own": with_code(
+        model_type="evil", auto_map={"AutoModelForCausalLM": "modeling_evil.Model"}
+    ),
+    "config: a classifier": lambda folder: config(folder, model_type="vit"),
+    "config: ten million layers": lambda folder: config(folder, num_hidden_layers=10**7),
+    "config: a width that is text": lambda folder: config(folder, hidden_size="wide"),
+    "config: a width of none": lambda folder: config(folder, hidden_size=0),
+    "config: another width than the weights": lambda folder: config(folder, hidden_size=64),
+    "weights: none": removed("model.safetensors"),
+    "weights: pickled": as_pickle,
+    "weights: empty": replaced("model.safetensors", b""),
+    "weights: a pickle under the right name": replaced("model.safetensors", pickle.dumps(Bomb())),
+    "weights: a header of exabytes": replaced("model.safetensors", struct.pack("<Q", 1 << 62) + b"{}"),
+    "weights: a header that is no JSON": replaced("model.safetensors", struct.pack("<Q", 4) + b"{{{{"),
+    "weights: cut in the middle": lambda folder: os.truncate(folder / "model.safetensors", 5000),
+    "weights: more behind the end": lambda folder: (folder / "model.safetensors").open("ab").write(b"x" * 64),
+    "weights: offsets beyond the file": lambda folder: header(
+        folder,
+        lambda told: told[first(told)].update(data_offsets=[0, 1 << 50]),  # type: ignore[attr-defined]
+    ),
+    "weights: offsets that overlap": lambda folder: header(
+        folder,
+        lambda told: told[first(told)].update(data_offsets=[0, 4]),  # type: ignore[attr-defined]
+    ),
+    "weights: an unknown type of number": lambda folder: header(
+        folder,
+        lambda told: told[first(told)].update(dtype="P64"),  # type: ignore[attr-defined]
+    ),
+    "weights: one is missing": lambda folder: weights(folder, lambda held: held.pop(first(held))),
+    "weights: a folder": as_folder("model.safetensors"),
+    "weights: a link to nowhere": as_loop("model.safetensors"),
+    "index: names a file elsewhere": replaced(
+        "model.safetensors.index.json", json.dumps({"weight_map": {"w": "../../other.safetensors"}}).encode()
+    ),
+    "index: names a device": replaced(
+        "model.safetensors.index.json", json.dumps({"weight_map": {"w": "/dev/zero"}}).encode()
+    ),
+    "index: no map": replaced("model.safetensors.index.json", b'{"weight_map": 3}'),
+    "tokenizer: none": removed("tokenizer.json"),
+    "tokenizer: no JSON": replaced("tokenizer.json", b"{"),
+    "tokenizer: a folder": as_folder("tokenizer.json"),
+    "template: does not end": lambda folder: _template(folder, "{% for a in range(10**9) %}{{ a }}{% endfor %}"),
+    "template: wants to open files": lambda folder: _template(folder, _TEMPLATE_BOMB),
+    "template: no template": lambda folder: _template(folder, "{% for %}"),
+}
+OPENED: dict[str, Callable[[Path], object]] = {
+    "a pickle beside the weights": replaced("pytorch_model.bin", pickle.dumps(Bomb())),
+    "training state in a pickle": replaced("training_args.bin", pickle.dumps(Bomb())),
+    "code of its own for a known architecture": with_code(auto_map={"AutoModelForCausalLM": "modeling_evil.Model"}),
+    "code of its own for the tokenizer": lambda folder: (
+        with_code()(folder),
+        tokenizer_config(folder, auto_map={"AutoTokenizer": ["tokenization_evil.Model", None]}),
+    ),
+}
+
+
+def _template(folder: Path, text: str) -> None:
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    tokenizer_config(folder, chat_template=text)
+
+
+@pytest.fixture
+def spoilt(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Path], object]], Path]:
+    """A copy of a sound checkpoint with one thing wrong; code that ran would leave a file where the test works."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(change: Callable[[Path], object]) -> Path:
+        folder = Path(shutil.copytree(base("gemma3"), tmp_path / "checkpoint"))
+        change(folder)
+        return folder
+
+    return make
+
+
+def test_the_corpus_is_large_enough() -> None:
+    assert len(REFUSED) + len(OPENED) >= 30
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_hostile_folder_is_refused_in_words(
+    kind: str, spoilt: Callable[[Callable[[Path], object]], Path], tmp_path: Path
+) -> None:
+    """What, where and what to do; no traceback, and nothing ran."""
+    folder = spoilt(REFUSED[kind])
+    with pytest.raises(TerakoyaError) as caught:
+        hub.build(ModelConfig(base=str(folder)), PAIRS, seed=0)
+    assert caught.value.what and caught.value.do and caught.value.exit_code != 70
+    assert not (tmp_path / RAN).exists()
+
+
+@pytest.mark.parametrize("kind", OPENED)
+def test_what_is_never_looked_at_does_no_harm(
+    kind: str, spoilt: Callable[[Callable[[Path], object]], Path], tmp_path: Path
+) -> None:
+    """Many checkpoints of good people carry these."""
+    hub.build(ModelConfig(base=str(spoilt(OPENED[kind]))), PAIRS, seed=0)
+    assert not (tmp_path / RAN).exists()

@@ -1,0 +1,68 @@
+"""Run as a process of its own: teaches under a limit on its address space and tells how that ended, as JSON.
+
+python memory_child.py stop|halve [limit in MiB beyond what it holds when training begins]
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+from random import Random
+
+import torch
+
+from terakoya.config import ModelConfig, TrainConfig
+from terakoya.errors import TerakoyaError
+from terakoya.models.model import Ask, Pair
+from terakoya.models.tiny import build
+from terakoya.records import Finding
+from terakoya.training.batches import Fixed
+from terakoya.training.loop import train
+from terakoya.training.recipe import resolve
+from terakoya.training.state import TrainState
+
+BATCH, STEPS = 32, 2
+
+
+def rows() -> list[Pair]:
+    chance = Random(0)
+    return [
+        Pair(Ask("".join(chance.choices("あいうえお", k=120))), "".join(chance.choices("12345", k=40)))
+        for _ in range(64)
+    ]
+
+
+def held() -> int:
+    """Bytes of address space."""
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
+
+
+def main() -> None:
+    on_oom, more = sys.argv[1], int(sys.argv[2]) << 20
+    torch.set_num_threads(1)
+    pairs = rows()
+    model = build(ModelConfig(base="base", width=128, dropout=0.0), pairs, seed=0)
+    settings = {"steps": STEPS, "batch_size": BATCH, "evaluate_every": 1, "threads": 1, "optimizer": "adamw"}
+    how = resolve(TrainConfig(**settings, on_oom=on_oom), model.card, len(pairs))  # type: ignore[arg-type]
+    saved: list[TrainState] = []
+    found: list[Finding] = []
+    train(model, Fixed(pairs[:4], 2, 0), how.model_copy(update={"steps": 1}), seed=0)  # libraries take their room first
+    if more:
+        resource.setrlimit(resource.RLIMIT_AS, (held() + more, resource.RLIM_INFINITY))
+    told: dict[str, object] = {}
+    try:
+        train(
+            model, Fixed(pairs, BATCH, 0), how, seed=0, evaluate=lambda step: {"exact": 0.0}, save=saved.append,
+            on_finding=found.append,
+        )  # fmt: skip
+    except TerakoyaError as error:
+        told = {"error": error.what, "do": error.do, "saved": error.saved, "code": error.exit_code}
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    weight = float(sum(weight.detach().double().abs().sum() for _, weight in model.parameters_to_train()))
+    print(json.dumps(told | {"steps": len(saved), "parts": [one.figures["parts"] for one in found], "weight": weight}))
+
+
+if __name__ == "__main__":
+    main()

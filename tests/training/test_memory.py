@@ -1,0 +1,41 @@
+"""Memory that truly runs out: a process under a limit on its address space, and torch's own refusal."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHILD = Path(__file__).parent / "memory_child.py"
+TIGHT = "150"  # MiB beyond what the process holds; a whole batch takes several times as much
+
+
+def child(*arguments: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, str(CHILD), *arguments], capture_output=True, text=True, timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def test_a_full_memory_is_a_refusal_that_names_what_fits() -> None:
+    """Not a traceback of the allocator's, and not the kernel's knife: the setting that fits was tried."""
+    told = child("stop", TIGHT)
+    assert told["error"] == "out of memory with 32 rows at once"
+    assert "train.batch_size = " in told["do"] and "train.accumulate = " in told["do"]
+    assert "last checkpoint is sound" in told["saved"] and told["code"] == 2
+
+
+def test_halving_under_a_real_limit_teaches_the_same() -> None:
+    """The batch is worked on in parts, the record says so, and the weights are those of a machine with room."""
+    roomy, tight = child("stop", "0"), child("halve", TIGHT)
+    assert tight["steps"] == roomy["steps"] == 2
+    assert tight["parts"] and not roomy["parts"]
+    assert tight["weight"] == pytest.approx(roomy["weight"], rel=1e-6)
