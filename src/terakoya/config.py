@@ -119,7 +119,7 @@ class TrainConfig(Section):
     prefix_cache: bool | Auto = "auto"  # shared prompt prefix computed once where exact
     checkpointing: bool = False  # gradient checkpointing
     on_oom: Literal["stop", "halve"] = "stop"
-    threads: int = Field(default=0, ge=0)  # of every product; 0: one for small models, else all
+    threads: int = Field(default=0, ge=0)  # of every product; 0: one for small models and set heads, else all
     replicas: Annotated[int, Field(ge=1)] | Auto = "auto"  # parts of a batch worked on at the same time, a thread each
     guards: bool = True
     on_collapse: Literal["warn", "stop"] = "warn"

@@ -27,9 +27,10 @@ def resolve(train: TrainConfig, card: Card, examples: int, *, drawn: bool = Fals
     merged["epochs"] = given.get("epochs", round(steps * batch / max(1, examples), 3) if not drawn else 0.0)
     merged["evaluate_every"] = given.get("evaluate_every", values.get("evaluate_every", max(1, steps // 20)))
     small = card.weights < 1_000_000
-    # One thread for small matrices: a second one doubled CPU time and memory and saved no time (docs/log.md).
+    # One thread for small matrices: a second one doubled CPU time and memory and saved no time (docs/log.md). A set
+    # head may have millions of weights, and its matrices are small all the same.
     cores = os.cpu_count() or 1
-    merged["threads"] = train.threads or (1 if small else cores)
+    merged["threads"] = train.threads or (1 if small or card.family == "set" else cores)
     # What a second thread inside a product does not save, a second half of the batch on it does.
     merged["replicas"] = given.get("replicas", min(2, cores) if small and merged["threads"] == 1 else 1)
     return TrainConfig(**merged)
