@@ -5,7 +5,8 @@
 default  the shipped experiment on an exam of 20,000 fresh numbers, three seeds; kannume-200 beside it
 longer   the same with a larger budget
 few      the numerals log's regime: 160 rows by rule, 40 to test, five seeds, every notation
-table    writes benchmarks/results/numerals.md from the run folders that the others left in benchmarks/work/
+table    writes benchmarks/results/numerals.md, numerals_longer.md and numerals_160.md from the run folders that the
+         others left in benchmarks/work/
 
 Every run is a process of its own, so that its time and its peak memory are its own.
 """
@@ -140,14 +141,24 @@ def main() -> None:
                 )
                 teach("few", "kannume-160", settings)
     if "table" in asked.what:
-        text = f"# Kanji numerals\n\n{told(('torch',))}\n\n"
-        text += large("default", "Default budget, 20,000 fresh numbers of 1,000 and more") + forms("default")
-        text += large("longer", f"Longer budget ({', '.join(LONGER)})") + forms("longer") + few()
-        values = {
-            kind: [{"run": run.name, "cost": cost, "forms": by_form(run)} for run, cost in runs(kind)]
-            for kind in ("default", "longer")
-        }
-        print(write("numerals", text, {"machine": told(("torch",)), **values}))
+        for page in pages():
+            print(page)
+
+
+def pages() -> Iterator[Path]:
+    """A page for each kind of which there are runs; the others stay as they were."""
+    titles = {
+        "default": ("numerals", "Default budget, 20,000 fresh numbers of 1,000 and more"),
+        "longer": ("numerals_longer", f"Longer budget ({', '.join(LONGER)})"),
+        "few": ("numerals_160", "160 rows"),
+    }
+    for kind, (name, title) in titles.items():
+        found = list(runs(kind))
+        if found:
+            text = f"# Kanji numerals\n\n{told(('torch',))}\n\n"
+            text += few() if kind == "few" else large(kind, title) + forms(kind)
+            values = [{"run": run.name, "cost": cost, "forms": by_form(run)} for run, cost in found]
+            yield write(name, text, {"machine": told(("torch",)), kind: values})
 
 
 if __name__ == "__main__":
