@@ -1,6 +1,6 @@
 """Our own Japanese corpus, skewed as the emoji log's v1 and balanced as its v2, asked on 408 sentences by hand.
 
-    python benchmarks/emoji_corpus.py [run] [table] [--seeds 5]
+    python benchmarks/emoji_corpus.py [run] [table] [--seeds 5] [--arms ARM …]
 
 run     each data set taught as sets with the shipped settings, and v1 taught as in the log (a sequence, the checkpoint
         of least dev loss), every training seed a run of its own under benchmarks/work/emoji_corpus; runs that are
@@ -149,10 +149,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", nargs="*", default=["run", "table"])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=list(ARMS))
     wanted = parser.parse_args()
     if "run" in wanted.what:
         for seed in range(wanted.seeds):
-            for arm, (experiment, settings) in ARMS.items():
+            for arm in wanted.arms:
+                experiment, settings = ARMS[arm]
                 taught.teach(folder(arm), experiment, (*settings, f"seed={seed}"))
     if "table" in wanted.what:
         print(write("emoji_corpus", *page()).read_text(encoding="utf-8"))

@@ -9,7 +9,8 @@ from random import Random
 import pytest
 import torch
 
-from terakoya import sets
+from terakoya import consensus, decoding, sets
+from terakoya.codec.labels import labels_codec
 from terakoya.config import DecodeConfig, ModelConfig, TrainConfig
 from terakoya.errors import CorruptError, DataError
 from terakoya.models.model import Ask, Pair, SetScores
@@ -22,6 +23,7 @@ from terakoya.training.recipe import resolve
 
 LABELS = ("✨", "🎉", "🐱", "🐶", "📚")
 NAMES = {"🐱": ("ネコ",), "🐶": ("イヌ",)}
+TYPED = ("x" * 10_000, "あ " * 5_000, "✨🎉", "こんにちは", "\x00\x1b[31m", "مرحبا", "?!", "🐶")
 CUES = {"mato": "🎉", "keri": "📚", "suno": "🐱"}
 
 
@@ -75,9 +77,7 @@ def test_a_label_is_known_by_its_name_before_it_was_ever_taught(taught: TinySetM
     assert "🐶" in named and "🐶" not in plain
 
 
-@pytest.mark.parametrize(
-    "source", ["x" * 10_000, "あ " * 5_000, "✨🎉", "こんにちは", "\x00\x1b[31m", "مرحبا", "?!", "🐶"]
-)
+@pytest.mark.parametrize("source", TYPED)
 def test_whatever_is_typed_gets_a_legal_set(taught: TinySetModel, source: str) -> None:
     """Without a cue the answer is what suits the data; it is never a crash, a repeat or an illegal label."""
     found = sets.predictions(taught, [Ask(source)], DecodeConfig())[0]
@@ -173,3 +173,19 @@ def test_how_sure_to_be_is_settled_on_dev(taught: TinySetModel, monkeypatch: pyt
     assert settled(12.0) == pytest.approx(settled(6.0) / 2, rel=0.1)
     sets.settle(taught, asks, (), DecodeConfig())
     assert taught.scale == 1.0
+
+
+@pytest.mark.parametrize("method", ["greedy", "beam", "sample", "best-expected"])
+def test_a_sequence_gets_a_legal_set_whatever_is_typed(method: str) -> None:
+    """The other head keeps the same promise, even with weights that were never taught: held to the codec's language."""
+    codec = labels_codec(LABELS, most=3)
+    model = build(ModelConfig(base="tiny", head="sequence"), _pairs(8), LABELS, seed=3)
+    decode = DecodeConfig.model_validate({"method": method, "beams": 2, "samples": 4})
+    ask_all = consensus.agreed if method == "best-expected" else decoding.answers
+    asks = [Ask(source) for source in (*TYPED, "", "\u200b") if model.fits(Ask(source))]
+    assert len(asks) >= len(TYPED) - 2  # of 10,000 characters, a built-in sequence model may say that they do not fit
+    for found in ask_all(model, asks, codec, decode, max_tokens=12, seed=1):
+        answer = decoding.read(found, codec)
+        assert answer is not None
+        labels = answer.split()
+        assert 0 < len(labels) == len(set(labels)) and set(labels) <= set(LABELS)
