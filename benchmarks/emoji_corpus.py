@@ -90,6 +90,14 @@ def baselines(arm: str, run: Path) -> list[tuple[str, ...]]:
     ]
 
 
+def verdicts(arm: str, runs: Sequence[Path]) -> list[tuple[str, ...]]:
+    """Each seed's own verdict: paired with the best baseline, sentence by sentence."""
+    found = [read_json(run / "scores.json")["verdict"] for run in runs]
+    return [
+        (arm, one["best"], f"{one['gain']:+.3f} [{one['low']:+.3f}, {one['high']:+.3f}]", one["state"]) for one in found
+    ]
+
+
 def by_tag(runs: Sequence[Path], tag: str) -> list[tuple[str, ...]]:
     values: dict[str, list[float]] = defaultdict(list)
     for run in runs:
@@ -132,6 +140,11 @@ def page() -> tuple[str, dict[str, Any]]:
             rows += baselines(arm, run)
     head = ("what", "n", "Jaccard", "every seed", "share of ✨", "top answer", "distinct", "no answer", "repeats")
     text += table(head, rows)
+    text += "\n## Every seed beside its best baseline, paired\n\n"
+    text += table(
+        ("what", "best baseline", "gain", "verdict"),
+        [line for arm in ARMS for line in verdicts(arm, [run for run, _ in taught.runs(folder(arm))])],
+    )
     for arm in ("v1, as sets", "v2, as sets"):
         runs = [run for run, _ in taught.runs(folder(arm))]
         if runs:
