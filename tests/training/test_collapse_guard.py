@@ -52,6 +52,19 @@ def test_the_guard_remembers_over_a_checkpoint_and_stops_where_asked() -> None:
     assert [one.level for one in found] == ["stop"]
 
 
+def test_answers_that_cannot_be_read_are_not_called_one_answer() -> None:
+    """The emoji log's run wrote nothing legal for its first 340 steps; "0.0% of them differ" says something else."""
+    unread = {"distinct_share": 0.0, "gain": 0.0, "top_share": 0.0, "unreadable": 1.0}
+    guards = [Collapse(), Collapse()]
+    for guard, dev in zip(guards, (unread, POOR), strict=True):
+        _told(guard, [dev, dev])
+    found = [
+        guard(Step(9, 1.0, 1.0, 0.1, 1.0, 10, 1.0, dev)) for guard, dev in zip(guards, (unread, POOR), strict=True)
+    ]
+    assert ["none of them can be read" in one.what for (one,) in found] == [True, False]
+    assert "1.0% of them differ" in found[1][0].what
+
+
 def test_rotation_gives_every_answer_another_question() -> None:
     """The gain from the right input is the loss that this costs."""
     pairs = [Pair(Ask(str(n)), f"answer {n}") for n in range(3)]

@@ -8,7 +8,7 @@ from typing import Any
 from terakoya.models.model import Pair
 from terakoya.records import Finding, Step
 from terakoya.scoring.collapse import DISTINCT, GAIN, IN_A_ROW
-from terakoya.tongue import both
+from terakoya.tongue import Both, both
 
 
 def rotated(pairs: Sequence[Pair]) -> list[Pair]:
@@ -47,12 +47,7 @@ class Collapse:
         return Finding(
             "collapse",
             "stop" if self.level == "stop" else "warn",
-            both(
-                f"the answers have collapsed: {dev['distinct_share']:.1%} of them differ, and the right input is worth "
-                f"{dev['gain']:.4f} nat",
-                f"回答が崩壊している：異なる回答は {dev['distinct_share']:.1%} だけで、"
-                f"正しい入力の価値は {dev['gain']:.4f} nat である",
-            ),
+            _said(dev["distinct_share"], dev["gain"]),
             where=both(f"step {step}", f"ステップ{step}"),
             do=both(
                 "Teach sets as sets (model.head = 'set'), choose the checkpoint by train.select = 'metric' and not by "
@@ -70,3 +65,16 @@ class Collapse:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.count, self.told = int(state["count"]), bool(state["told"])
+
+
+def _said(distinct: float, gain: float) -> Both:
+    """Answers of which none can be read are not one answer for all: a reader who looks for that would find nothing."""
+    if distinct == 0:
+        return both(
+            f"the answers have collapsed: none of them can be read, and the right input is worth {gain:.4f} nat",
+            f"回答が崩壊している：読み取れる回答がなく、正しい入力の価値は {gain:.4f} nat である",
+        )
+    return both(
+        f"the answers have collapsed: {distinct:.1%} of them differ, and the right input is worth {gain:.4f} nat",
+        f"回答が崩壊している：異なる回答は {distinct:.1%} だけで、正しい入力の価値は {gain:.4f} nat である",
+    )
