@@ -31,7 +31,7 @@ class Row:
     begin: int
 
 
-def tree(rows: Sequence[Row], *, share: bool) -> dict[str, Tensor]:
+def tree(rows: Sequence[Row], *, share: bool, lanes: bool = True) -> dict[str, Tensor]:
     """One sequence (1, T) with positions, mask (1, 1, T, T), lanes (hub_fast), places of logits (N,), targets (N,).
 
     Whatever rows have in common from their beginning on stands there once: the prompt's opening in all of them, the
@@ -59,7 +59,8 @@ def tree(rows: Sequence[Row], *, share: bool) -> dict[str, Tensor]:
                 targets.append(row.ids[depth + 1])
             last = place
         own.append(len(ids) - began)
-    return hub_fast.lanes(before, own) | {
+    beside = hub_fast.lanes(before, own) if lanes else {}
+    return beside | {
         "ids": torch.tensor([ids]),
         "positions": torch.tensor([positions]),
         "mask": _sight(before)[None, None],
@@ -107,7 +108,7 @@ def logits(module: Any, head: Any, tensors: dict[str, Tensor]) -> Tensor:
 def _laid(module: Any, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """What tells a module that its sequence is a tree."""
     told: dict[str, Any] = {"position_ids": tensors["positions"], "attention_mask": tensors["mask"]}
-    if module.config._attn_implementation == hub_fast.NAME and not tensors["ids"].is_cuda:
+    if module.config._attn_implementation == hub_fast.NAME and hub_fast.LANES[0] in tensors:
         told["lanes"] = {name: tensors[name] for name in hub_fast.LANES}
     return told
 

@@ -18,6 +18,8 @@ from terakoya.tongue import both, japanese
 _WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+# As architectures name their number of layers; others that end so (Qwen's max_window_layers) are no such number.
+_DEPTHS = ("num_hidden_layers", "num_layers", "num_decoder_layers", "encoder_layers", "decoder_layers", "n_layer")
 _LARGEST_JSON = 200_000_000  # bytes; the largest tokenizer.json in use has 33 million
 _CONVERT = both(
     "Pickled weights can run code when they are opened, so they never are. Convert them once, where you trust them: "
@@ -117,7 +119,7 @@ def weight_files(folder: Path) -> list[Path]:
 def _check_depth(config: dict[str, Any], tensors: int, where: str) -> None:
     """A config can ask for a million layers, which would be built one by one before anybody misses their weights."""
     parts = [config, *(value for value in config.values() if isinstance(value, dict))]
-    layers = [value for part in parts for name, value in part.items() if name.endswith("layers")]
+    layers = [part[name] for part in parts for name in _DEPTHS if name in part]
     deepest = max((value for value in layers if isinstance(value, int)), default=0)
     if deepest > tensors:
         raise CorruptError(

@@ -274,7 +274,7 @@ class HubCausal(HubModel):
         laid = [Row((*q, *a), len(q) if begin is None else begin) for q, a in rows]
         window = getattr(self.core.config, "sliding_window", None) or 1 << 30
         if self.exact_tree and max(len(row.ids) for row in laid) <= window:
-            return hub_causal.tree(laid, share=self.share_prefix)
+            return hub_causal.tree(laid, share=self.share_prefix, lanes=self.device.type == "cpu")
         return hub_causal.padded(laid, self.pad)
 
 
