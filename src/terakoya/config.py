@@ -40,7 +40,7 @@ class TaskConfig(Section):
     split: str = ""  # the author's own split column, with values train / dev / exam (or test)
     encoding: str = ""  # "" means by BOM, else UTF-8
     codec: Literal["", "text", "number", "quantity", "labels"] = ""
-    notation: str = ""  # of the codec number: plain, bracketed, groups, pds, exponent, reversed
+    notation: str = ""  # of numbers: plain, bracketed, groups, short-groups, pds, exponent, reversed, calculator
     separator: str = ""  # between labels; "" is white space
     metric: str = ""  # "" is the codec's own
     options: dict[str, Any] = Field(default_factory=dict)  # of the task named by `use`

@@ -14,6 +14,7 @@ from terakoya.config import Config
 from terakoya.data.table import read_examples
 from terakoya.decoding import placed
 from terakoya.errors import DataError
+from terakoya.foresight import Foreseen, foreseen
 from terakoya.listener import Listener
 from terakoya.models.model import Model, Pair
 from terakoya.records import Example, Prediction, Signature, Split, set_fingerprint
@@ -40,6 +41,13 @@ class Examined:
     verdict: Verdict | None
     exam: tuple[Example, ...]
     head: str = "sequence"  # of the model: sets and sequences are asked for in different ways
+    foreseen: Foreseen | None = None  # where answers are text
+
+    @property
+    def beside(self) -> Sheet | None:
+        """The best baseline, where answers are text: people want to read both."""
+        name = self.verdict.best if self.verdict and self.foreseen else ""
+        return next((sheet for sheet in self.sheets[1:] if sheet.who == name), None)
 
 
 def examine(
@@ -60,13 +68,15 @@ def examine(
     rivals = _baselines(task, train, dev)
     sheets += [_handed_in(baseline, task, exam) for baseline in rivals]
     sheets += _hybrid(task, exam, found)
-    return Examined(tuple(sheets), _verdict(sheets, task, config), tuple(exam), model.head)
+    texts = task.codec.name == "text" and model.head != "set"
+    told = foreseen(model, task, exam, train) if texts else None
+    return Examined(tuple(sheets), _verdict(sheets, task, config), tuple(exam), model.head, told)
 
 
 def write_exam(run: Run, examined: Examined, task: Task, config: Config, *, where: str = "") -> None:
     """predictions.jsonl and scores.json, in the run's folder or the folder `where` inside it."""
     run.restart(f"{where}predictions.jsonl")
-    for line in lines(examined.sheets[0], task.metric, task.error_kind):
+    for line in lines(examined.sheets[0], task.metric, task.error_kind, examined.beside):
         run.append(f"{where}predictions.jsonl", line)
     told = [
         score
@@ -79,7 +89,11 @@ def write_exam(run: Run, examined: Examined, task: Task, config: Config, *, wher
             resamples=config.score.resamples,
         )
     ]
-    run.write_json(f"{where}scores.json", {"scores": told, "verdict": _verdict_values(examined.verdict)})
+    values = {"verdict": _verdict_values(examined.verdict)}
+    if examined.foreseen:
+        told += examined.foreseen.scores(examined.exam)
+        values["foreseen"] = examined.foreseen.facts()
+    run.write_json(f"{where}scores.json", {"scores": told, **values})
 
 
 def _signer(exam: Sequence[Example], task: Task, config: Config, head: str) -> Any:

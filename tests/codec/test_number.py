@@ -11,9 +11,9 @@ from terakoya.errors import ConfigError, DataError
 
 ALPHABETS = {
     "plain": "0159-.", "bracketed": "0159-.()", "groups": "0159,", "short-groups": "0159,", "pds": "0159_ ",
-    "exponent": "01569e-() ", "reversed": "0159",
+    "exponent": "01569e-() ", "reversed": "0159", "calculator": "0123456789-.*/+",
 }  # fmt: skip
-SIGNED = ("plain", "bracketed", "exponent")
+SIGNED = ("plain", "bracketed", "exponent", "calculator")
 
 numbers = st.one_of(
     st.integers(0, 10**16 - 1),

@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from terakoya.codec.working import as_decimal
 from terakoya.config import SplitConfig
 from terakoya.data.split import side
 from terakoya.errors import ConfigError
@@ -18,7 +19,6 @@ from terakoya.tasks.janum.exam import IDIOMS, UNSEEN, log_list
 from terakoya.tasks.janum.expressions import FORMS, draw_expression
 from terakoya.tasks.janum.idioms import lexicon, taught, unseen
 from terakoya.tasks.janum.sampler import frames, in_sentence, surroundings
-from terakoya.tasks.janum.units import as_decimal
 
 
 @pytest.fixture(scope="module")

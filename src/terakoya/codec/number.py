@@ -1,10 +1,12 @@
-"""Numbers as a model writes them: seven notations of one value, each read back exactly.
+"""Numbers as a model writes them: eight notations of one value, each read back exactly.
 
 The canonical form of a number is its plain decimal spelling: half-width, no separators, no needless zeros
 ("007" → "7", "1.50" → "1.5", "1,000" → "1000"). A notation spells that form and reads only what it would
 itself have written, so `complete(text)` holds exactly where `read(text)` gives a number. Written languages
 are regular but for one rule (places must fall), which is why `viable` is exact: the shape by partial
 matching, the rule by looking at the places that can still follow.
+
+The eighth is no spelling of a value but a working that gives it (working.py): a target may be one, and keeps it.
 
 PDS is the positional description scheme of arXiv 2408.12430, in the spelling of the numerals log.
 """
@@ -20,6 +22,7 @@ from types import MappingProxyType
 
 import regex
 
+from terakoya.codec.working import WORKING, is_working, may_be_worked_out, worked_out
 from terakoya.errors import ConfigError, DataError, nearest
 from terakoya.tongue import both
 
@@ -72,6 +75,7 @@ class _Notation:
     value     written (and matching) → canonical form, None where a rule beyond the pattern is broken
     feasible  whether a prefix that fits the pattern can still keep that rule
     any_sign  negative numbers and decimals can be written too
+    worked    targets may be workings, 12*144, and are written as such
     """
 
     pattern: str
@@ -79,6 +83,7 @@ class _Notation:
     value: Callable[[str], str | None]
     feasible: Callable[[str], bool] = lambda prefix: True
     any_sign: bool = False
+    worked: bool = False
 
     @cached_property
     def shape(self) -> regex.Pattern[str]:
@@ -87,6 +92,10 @@ class _Notation:
 
 def _as_it_is(text: str) -> str:
     return text
+
+
+def _worked_out(written: str) -> str | None:
+    return worked_out(written) if is_working(written) else written
 
 
 def _in_groups(number: str) -> str:
@@ -198,6 +207,9 @@ _NOTATIONS: Mapping[str, _Notation] = MappingProxyType(
         "reversed": _Notation(
             rf"0|[0-9]{{0,{MAX_DIGITS - 1}}}[1-9]", lambda number: number[::-1], lambda written: written[::-1]
         ),
+        "calculator": _Notation(
+            rf"{_PLAIN}|{WORKING}", _as_it_is, _worked_out, may_be_worked_out, any_sign=True, worked=True
+        ),
     }
 )
 NOTATIONS: tuple[str, ...] = tuple(_NOTATIONS)
@@ -216,6 +228,7 @@ class NumberCodec:
     | pds | `_ 1 05 5 04 _` | |
     | exponent | `( 1e4 5e3 )` | negatives (`( - 2e0 )`), decimals (`( 5e-1 )`) |
     | reversed | `00051` | |
+    | calculator | `15000`, or as the target has it: `15*1000` | negatives, decimals, workings (`3/4`, `2+3/8`) |
     """
 
     notation: str = "plain"
@@ -225,7 +238,10 @@ class NumberCodec:
         return f"number:{self.notation}"
 
     def write(self, target: str) -> str:
-        number, how = canonical_number(target), _NOTATIONS[self.notation]
+        how = _NOTATIONS[self.notation]
+        number = self.canonical(target)
+        if how.worked and is_working(target):
+            return target
         if not how.any_sign and not number.isdecimal():
             raise DataError(
                 both(
@@ -245,7 +261,15 @@ class NumberCodec:
         return how.value(raw) if how.shape.fullmatch(raw) else None
 
     def canonical(self, target: str) -> str:
-        return canonical_number(target)
+        if not _NOTATIONS[self.notation].worked or not is_working(target):
+            return canonical_number(target)
+        value = worked_out(target)
+        if value is None:
+            raise DataError(
+                both(f"{target!r} has no end as a decimal", f"{target!r} は小数として終わらない"),
+                do=both("Leave it out, or choose another codec.", "除くか、別のコーデックを選ぶこと。"),
+            )
+        return value
 
     def viable(self, prefix: str) -> bool:
         how = _NOTATIONS[self.notation]

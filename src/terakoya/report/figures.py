@@ -100,6 +100,12 @@ def examples(record: Record, most: int = 8) -> tuple[list[Item], list[Item]]:
     return right[::step][:most], wrong[:most]
 
 
+def side_by_side(record: Record, most: int = 12) -> list[Item]:
+    """Items whose line holds a baseline's answer too, evenly spaced over the exam: nobody chose them."""
+    items = [item for item in _main_part(record) if item.get("beside")]
+    return items if len(items) <= most else [items[place * len(items) // most] for place in range(most)]
+
+
 def _main_part(record: Record) -> list[Item]:
     main = [item for item in record.predictions if not item.get("part")]
     return main or list(record.predictions)

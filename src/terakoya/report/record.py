@@ -27,6 +27,7 @@ class Record:
     verdict      the fields of scoring's Verdict
     predictions  lines of predictions.jsonl: source, target, raw, prediction, verdict, part, tags, probability, error
     dataset      what `dataset_statistics` counts
+    foreseen     over what perplexity was taken: unit, vocabulary, novelty, items, tokens …; {}: not taken
     cost         requests, tokens, money … of a teacher, as the ledger knows them; None: no teacher was asked
     """
 
@@ -39,6 +40,7 @@ class Record:
     verdict: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     predictions: tuple[Mapping[str, Any], ...] = ()
     dataset: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    foreseen: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     cost: Mapping[str, Any] | None = None
 
     @property
@@ -86,6 +88,7 @@ def read_record(path: Path) -> Record:
         verdict=told.get("verdict") or {},
         predictions=tuple(run.read_lines("predictions.jsonl")),
         dataset=manifest.get("dataset") or {},
+        foreseen=told.get("foreseen") or {},
         cost=manifest.get("cost"),
     )
 

@@ -13,6 +13,8 @@ from terakoya.report.words import known, say
 
 
 def examples(record: Record, lang: str) -> list[Block]:
+    if pairs := figures.side_by_side(record):
+        return _side_by_side(pairs, lang)
     right, wrong = figures.examples(record)
     blocks: list[Block] = []
     for title, items in (("right examples", right), ("wrong examples", wrong)):
@@ -23,6 +25,35 @@ def examples(record: Record, lang: str) -> list[Block]:
     if right and not wrong:
         blocks.append(Text(say(lang, "no errors")))
     return blocks
+
+
+def _side_by_side(items: Sequence[Mapping[str, Any]], lang: str) -> list[Block]:
+    """Texts are neither right nor wrong, so they stand beside the reference and what the best baseline says."""
+    rival = items[0]["beside"]["who"]
+    head = (*heads(lang, ("source", "reference", "answer", "score")), known(lang, rival), say(lang, "score"))
+    rows = tuple(
+        (
+            _talk(item, lang),
+            str(item["target"]),
+            _said(item, lang),
+            figure(float(item["verdict"])),
+            _said(item["beside"], lang),
+            figure(float(item["beside"]["verdict"])),
+        )
+        for item in items
+    )
+    return [Text(say(lang, "side by side", n=len(items))), Table(head, rows, frozenset({3, 5}))]
+
+
+def _talk(item: Mapping[str, Any], lang: str) -> str:
+    """The source, with the turns before it."""
+    turns = [f"{known(lang, role)}：{text}" for role, text in item.get("turns") or ()]
+    return " ／ ".join([*turns, f"{known(lang, 'user')}：{item['source']}"] if turns else [str(item["source"])])
+
+
+def _said(item: Mapping[str, Any], lang: str) -> str:
+    answer = item.get("prediction")
+    return say(lang, "unreadable") if answer is None else str(answer)
 
 
 def _example_row(item: Mapping[str, Any], lang: str) -> tuple[str, ...]:
@@ -47,8 +78,24 @@ def metrics(record: Record, lang: str) -> list[Block]:
     blocks: list[Block] = [Charts(("scores",)), _score_table(record, main.metric, lang, folded="")]
     blocks.append(Text(say(lang, "signature", exam=made.exam, metric=made.metric, decoding=made.decoding)))
     others = dict.fromkeys(score.metric for score in record.scores if score.metric != main.metric)
-    titles = {name: f"{say(lang, 'metric')}: {name}" for name in others}
+    titles = {name: f"{say(lang, 'metric')}: {known(lang, name)}" for name in others}
+    blocks += [Text(sentence) for sentence in _foreseen(record, lang)]
     return [*blocks, *(_score_table(record, name, lang, folded=title) for name, title in titles.items())]
+
+
+def _foreseen(record: Record, lang: str) -> Iterator[str]:
+    """What perplexity was taken over, and what it may be held against."""
+    own = {score.metric: score for score in record.scores if score.who == "model" and not score.part}
+    if not record.foreseen or not {"perplexity", "bits_per_character"} <= set(own):
+        return
+    seen = record.foreseen
+    counts = {name: f"{seen[name]:,}" for name in ("vocabulary", "tokens", "characters", "items", "left_out")}
+    told = {name: _with_doubt(own[name]) for name in ("perplexity", "bits_per_character")}
+    yield say(lang, "foreseen", unit=known(lang, seen["unit"]), **told, **counts)
+    if seen["novelty"]:
+        yield say(lang, "foreseen escape", novelty=figure(seen["novelty"]))
+    if seen["left_out"]:
+        yield say(lang, "foreseen left out", **counts)
 
 
 def _score_table(record: Record, metric: str, lang: str, folded: str) -> Table:

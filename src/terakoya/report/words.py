@@ -22,6 +22,9 @@ _WORDS: dict[str, tuple[str, str]] = {
     "causes": ("Causes and cures", "原因と対策"),
     "right examples": ("Right", "正解の例"),
     "wrong examples": ("Not right, the surest first", "不正解の例（自信の高い順）"),
+    "reference": ("reference", "お手本"),
+    "user": ("user", "相手"),
+    "assistant": ("assistant", "話者"),
     # verdicts and outcomes
     "learned": ("learned", "学習できた"),
     "not learned": ("not learned", "学習できていない"),
@@ -154,6 +157,37 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Made with exam {exam}, metric {metric}, decoding {decoding}.",
         "試験 {exam}、指標 {metric}、デコード {decoding}。",
     ),
+    "side by side": (
+        "{n} items, evenly spaced over the exam and not chosen: reference, the model's answer, and that of the best "
+        "baseline. Scores are those of the deciding metric.",
+        "試験から等間隔に取った{n}問（選別していない）。お手本、モデルの回答、最良のベースラインの回答を並べる。"
+        "スコアは判定に使う指標である。",
+    ),
+    "foreseen": (
+        "Perplexity {perplexity} per {unit}, {vocabulary} of which the model chooses among: the {items} references of "
+        "the main part were given to it token by token ({tokens} tokens, each answer's end included). It cannot be "
+        "held against a model with another tokenizer; bits per character can: {bits_per_character} over {characters} "
+        "characters.",
+        "パープレキシティ {perplexity}（{unit}あたり、選択肢は{vocabulary}種類）。"
+        "本試験のお手本{items}件を1トークンずつ与えて測った（終端を含めて{tokens}トークン）。"
+        "トークンの区切り方が異なるモデルとは比べられない。"
+        "比べられるのは1文字あたりのビット数：{bits_per_character}（{characters}文字）。",
+    ),
+    "foreseen escape": (
+        "Characters that were never taught count too: at each place such a one has the chance {novelty} (the share of "
+        "characters taught once), shared evenly by all of Unicode.",
+        "一度も教えていない文字も数に入れた：どの位置でも確率{novelty}（一度だけ教えた文字の割合）で現れ、"
+        "Unicode の全文字に等しく分けるものとする。",
+    ),
+    "foreseen left out": (
+        "{left_out} references could not be given to the model; they are not in these two figures.",
+        "モデルに与えられなかったお手本{left_out}件は、この二つの値に含まれない。",
+    ),
+    "character": ("character", "文字"),
+    "token of its own tokenizer": ("token of the model's own tokenizer", "モデル独自のトークン"),
+    "perplexity": ("perplexity, per token of the answer", "パープレキシティ（回答のトークンあたり）"),
+    "bits_per_character": ("bits per character", "1文字あたりのビット数"),
+    "character frequencies": ("character frequencies", "文字の頻度"),
     "calibration": (
         "Expected calibration error {error} over {n} answers (0 is perfect).",
         "期待較正誤差 {error}（{n}件、0が理想）。",

@@ -107,10 +107,16 @@ def scores(
     ]
 
 
-def lines(sheet: Sheet, metric: str, error_kind: Callable[[Example, Prediction], str] | None) -> list[dict[str, Any]]:
-    """What predictions.jsonl holds: one line an item."""
+def lines(
+    sheet: Sheet,
+    metric: str,
+    error_kind: Callable[[Example, Prediction], str] | None,
+    beside: Sheet | None = None,
+) -> list[dict[str, Any]]:
+    """What predictions.jsonl holds: one line an item; `beside` is a baseline whose answers shall stand there too."""
     rows = []
-    for item in sheet.items:
+    others = beside.items if beside else (None,) * len(sheet.items)
+    for item, other in zip(sheet.items, others, strict=True):
         example, prediction, value = item.example, item.prediction, item.verdicts[metric]
         row: dict[str, Any] = {
             "source": example.source,
@@ -126,6 +132,9 @@ def lines(sheet: Sheet, metric: str, error_kind: Callable[[Example, Prediction],
         row |= {"accepted": list(example.accepted)} if example.accepted else {}
         row |= {"turns": [[turn.role, turn.content] for turn in example.turns]} if example.turns else {}
         row |= {"withheld": prediction.withheld} if prediction.withheld else {}
+        if beside and other:
+            answer = {"who": beside.who, "prediction": other.prediction.text, "verdict": other.verdicts[metric]}
+            row["beside"] = answer
         if value < 1:
             row["error"] = _error(item, error_kind)
         rows.append(row)

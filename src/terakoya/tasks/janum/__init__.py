@@ -23,6 +23,7 @@ from terakoya.tongue import both
 __all__ = ["answer", "task"]
 
 LISTS = ("drawn", "log")
+NOTATIONS = ("plain", "bracketed", "exponent", "calculator")
 _ITEMS = 900
 _METRICS = MappingProxyType({"exact": exact})
 ERROR_KINDS = ("unreadable", "sign lost", "power of ten", "half lost", "digit wrong")
@@ -38,7 +39,8 @@ def task(
 ) -> Task:
     """Number expressions to be taught.
 
-    notation   how answers are written: plain, bracketed or exponent (the others know no decimals)
+    notation   how answers are written: plain, bracketed, exponent, or calculator, where dozens and fractions are
+               answered with a working (the others know no decimals)
     items      composed expressions in the main part of the exam (900 where 0), balanced over 15 forms
     exam_seed  another seed, another exam; a run's seed does not change it
     rows       "drawn": fresh expressions by rule, and the lexicon; "log": 50 rows in the numerals log's order, parted
@@ -59,14 +61,14 @@ def task(
                 do=both("Write a whole number from 0 on.", "0 以上の整数を書くこと。"),
             )
     codec = number_codec(notation)
-    if notation not in ("plain", "bracketed", "exponent"):
+    if notation not in NOTATIONS:
         raise ConfigError(
             both(
                 f"the notation '{notation}' knows no decimals and no negatives",
                 f"書き方 '{notation}' は小数も負の数も扱わない",
             ),
             where="[task]",
-            do=both("Choose plain, bracketed or exponent.", "plain・bracketed・exponent のいずれかを選ぶこと。"),
+            do=both(f"Choose one of {', '.join(NOTATIONS)}.", f"{'・'.join(NOTATIONS)} のいずれかを選ぶこと。"),
         )
     about = Task(
         name="janum",
@@ -106,7 +108,7 @@ def _drawn(about: Task, parting: SplitConfig, items: int, exam_seed: int) -> Tas
                 'split.method = "hash" と split.folds = 0 にするか、オプション rows = "log" とすること。',
             ),
         )
-    sampler = Sampler(parting)
+    sampler = Sampler(parting, workings=about.codec.name == "number:calculator")
     return replace(
         about,
         draw=sampler.draw,

@@ -14,6 +14,7 @@ from itertools import accumulate
 from random import Random
 from types import MappingProxyType
 
+from terakoya.codec.working import as_decimal, worked_out
 from terakoya.tasks.janum import units
 from terakoya.tasks.numerals.writer import write_if_fits
 from terakoya.text import source_form
@@ -37,21 +38,26 @@ _SPELLINGS = (
 
 @dataclass(frozen=True)
 class Expression:
-    """group  what must stay on one side of a split: the form with the value, however that is spelled."""
+    """group    what must stay on one side of a split: the form with the value, however that is spelled
+    working  what a calculator would be given, where a form takes a sum: 12*12; else the value
+    """
 
     text: str
     value: Fraction
     form: str
     group: str
+    working: str
 
 
 def draw_expression(random: Random, form: str = "") -> Expression:
     """One expression, of that form or of any."""
     name = form or _NAMES[bisect(_STEPS, random.random() * _STEPS[-1])]
-    text, value = _FORMS[name][1](random)
+    text, found = _FORMS[name][1](random)
+    value = found if isinstance(found, Fraction) else Fraction(worked_out(found) or "")
     # A closed form has few values, so that a spelling is held out and not the value: 七つ where 7つ is taught.
-    key = source_form(text) if name in CLOSED else units.as_decimal(value)
-    return Expression(text, value, name, f"{name}:{key}")
+    key = source_form(text) if name in CLOSED else as_decimal(value)
+    working = as_decimal(value) if isinstance(found, Fraction) else found
+    return Expression(text, value, name, f"{name}:{key}", working)
 
 
 def number(random: Random, most: int = 0) -> tuple[str, int]:
@@ -133,17 +139,13 @@ def _half(random: Random) -> tuple[str, Fraction]:
     return f"半{random.choice(units.HALF_OF)}", units.HALF
 
 
-def _dozens(random: Random) -> tuple[str, Fraction]:
+def _dozens(random: Random) -> tuple[str, str]:
     word, size = random.choice(tuple(units.DOZENS.items()))
     kind = random.random()
     if kind < 0.1:
-        return f"半{word}", Fraction(size, 2)
+        return f"半{word}", f"{size}/2"
     text, value = number(random, 40)
-    return (
-        (f"{text}{word}半", value * size + Fraction(size, 2))
-        if kind < 0.2
-        else (f"{text}{word}", Fraction(value * size))
-    )
+    return (f"{text}{word}半", f"{value}*{size}+{size}/2") if kind < 0.2 else (f"{text}{word}", f"{value}*{size}")
 
 
 def _digit(random: Random) -> tuple[str, int]:
@@ -183,14 +185,14 @@ def _percent(random: Random) -> tuple[str, Fraction]:
     return text + word, Fraction(value, 100)
 
 
-def _fraction(random: Random) -> tuple[str, Fraction]:
+def _fraction(random: Random) -> tuple[str, str]:
     below = random.choice(units.DENOMINATORS)
     above = 1 + int(random.random() * min(below - 1, 12)) if random.random() < 0.9 else 1 + int(random.random() * 30)
     text = f"{spelled(random, below)}分の{spelled(random, above)}"
     if random.random() < 0.15:
         whole, value = number(random, 20)
-        return f"{whole}と{text}", value + Fraction(above, below)
-    return text, Fraction(above, below)
+        return f"{whole}と{text}", f"{value}+{above}/{below}"
+    return text, f"{above}/{below}"
 
 
 def _decimal(random: Random) -> tuple[str, Fraction]:
@@ -228,7 +230,8 @@ def _relative(random: Random) -> tuple[str, Fraction]:
     return word + random.choice(units.RELATIVE_UNITS[word]), Fraction(units.RELATIVE[word])
 
 
-_Form = tuple[float, Callable[[Random], tuple[str, Fraction]]]
+# A form's share of what is drawn, and how one is drawn: its text, and its value or the working that gives it.
+_Form = tuple[float, Callable[[Random], tuple[str, Fraction] | tuple[str, str]]]
 _FORMS: Mapping[str, _Form] = MappingProxyType(
     {
         "count": (20, _count), "ordinal": (12, _ordinal), "step": (10, _step), "share": (10, _share),

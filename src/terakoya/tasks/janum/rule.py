@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from terakoya.codec.working import as_decimal
 from terakoya.tasks.janum import units
 from terakoya.tasks.numerals.reader import read
 
@@ -62,7 +63,7 @@ def answer(source: str) -> str | None:
     if len(marked) > 1 or ("【" in source and not marked):
         return None
     value = read_expression(marked[0] if marked else source)
-    return None if value is None else units.as_decimal(value)
+    return None if value is None else as_decimal(value)
 
 
 def read_expression(text: str) -> Fraction | None:

@@ -11,13 +11,13 @@ from functools import cache
 from importlib import resources
 from random import Random
 
+from terakoya.codec.working import as_decimal
 from terakoya.config import SplitConfig
 from terakoya.data.sentences import hand_written
 from terakoya.data.split import Side, side
 from terakoya.records import Example
 from terakoya.tasks.janum.expressions import Expression, draw_expression
 from terakoya.tasks.janum.idioms import Idiom, lexicon, taught
-from terakoya.tasks.janum.units import as_decimal
 
 _IDIOMS, _IN_SENTENCES = 0.35, 0.35
 _LONGEST = 40  # characters of a sentence around an expression
@@ -39,9 +39,14 @@ def surroundings() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Sampler:
-    """Fresh examples by rule; expressions stand on one side each by the hash of their form and value."""
+    """Fresh examples by rule; expressions stand on one side each by the hash of their form and value.
+
+    workings  targets of train and dev are what a calculator would be given; those of the exam are always values, so
+              that it is one exam whatever is taught
+    """
 
     parting: SplitConfig
+    workings: bool = False
 
     def draw(self, random: Random, progress: float) -> Example:
         """One example that may be taught; there is no curriculum."""
@@ -56,7 +61,8 @@ class Sampler:
             if self.side_of(made) == where and made.text not in _listed():
                 text = in_sentence(random, made.text) if random.random() < _IN_SENTENCES else made.text
                 tags = (("form", made.form), ("where", "alone" if text == made.text else "sentence"))
-                return Example(text, as_decimal(made.value), made.group, "rule", tags=tags)
+                target = made.working if self.workings and where != "exam" else as_decimal(made.value)
+                return Example(text, target, made.group, "rule", tags=tags)
 
     def idiom(self, random: Random, idiom: Idiom) -> Example:
         """An expression of the closed list, alone or in a sentence that is not its own."""

@@ -137,12 +137,3 @@ RELATIVE_UNITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 DENOMINATORS: tuple[int, ...] = (2, 4, 5, 8, 10, 16, 20, 25, 40, 50, 100, 125, 200, 1000)
 HALF = Fraction(1, 2)
-
-
-def as_decimal(value: Fraction) -> str:
-    """A value that ends, written out: 7/20 → 0.35."""
-    if value.denominator == 1:
-        return str(value.numerator)
-    power = next(power for power in range(1, 40) if 10**power % value.denominator == 0)
-    digits = str(abs(value.numerator) * 10**power // value.denominator).rjust(power + 1, "0")
-    return f"{'-' if value < 0 else ''}{digits[:-power]}.{digits[-power:]}".rstrip("0").rstrip(".")
