@@ -111,9 +111,12 @@ def train(
     with _chance_and_threads(config.threads), Shield() as shield:
         engine = Engine(model, batches, config, seed, device, precision)
         training = _Training(engine, config, metric, callbacks, shield)
-        if resume is not None:
-            training.restore(resume)
-        return training.run()
+        try:
+            if resume is not None:
+                training.restore(resume)
+            return training.run()
+        finally:
+            engine.replicas.close()
 
 
 class _Training:
