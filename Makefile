@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .PHONY: help setup setup-dev run test lint check clean bench-numerals bench-recipes bench-verification bench-emoji bench-training bench-hub \
-	bench-teacher torture-teacher bench-audit bench-comparison bench-guards bench-startup results
+	bench-teacher torture-teacher torture-sweep bench-audit bench-comparison bench-guards bench-startup results
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -54,6 +54,9 @@ bench-hub: setup-dev ## pretrained models: speed at real sizes against the usual
 
 bench-teacher: setup-dev ## throughput of the teacher client
 	$(BIN)/python benchmarks/teacher_throughput.py
+
+torture-sweep: setup-dev ## two hundred kills among four workers of a series
+	TERAKOYA_KILLS=200 TERAKOYA_WORKERS=4 $(BIN)/python -m pytest -q tests/test_series_kills.py
 
 torture-teacher: setup-dev ## a thousand kills while answers are paid for
 	$(BIN)/python benchmarks/teacher_torture.py
