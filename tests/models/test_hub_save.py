@@ -85,7 +85,7 @@ def test_a_saved_model_answers_the_same_here_and_elsewhere(
     assert asked(hub.load(tmp_path / "twice")) == before
 
 
-@pytest.mark.parametrize("family", ["gemma3", "llama", "t5"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_an_adapter_is_saved_loaded_and_merged_to_the_same_answers(base: Base, tmp_path: Path, family: str) -> None:
     """New rows under LoRA get lost in the tools of today (peft #2898, LLaMA-Factory #7997)."""
     model = taught(base, family, adaptation="lora", merge=False)
