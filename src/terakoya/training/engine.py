@@ -22,7 +22,7 @@ from torch import Tensor
 from terakoya.config import TrainConfig
 from terakoya.models.model import Batch, Model, Pair
 from terakoya.records import fingerprint
-from terakoya.training import numeric, oom
+from terakoya.training import numeric, oom, pages
 from terakoya.training.batches import Batches
 from terakoya.training.diagnosis import Scene, largest, likely
 from terakoya.training.losses import loss_for, plain
@@ -66,6 +66,8 @@ class Engine:
         self.decay = float(config.average)
         self.average = [weight.detach().clone() for weight in self.parameters] if self.decay else []
         on_processor = self.accelerator.device.type == "cpu"
+        if on_processor:
+            pages.keep()
         self.replicas = Replicas(model, int(config.replicas) if on_processor else 1)
         self.parts = 1  # of every batch, where memory was short
         self.began = largest(self.weights)

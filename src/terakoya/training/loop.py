@@ -34,7 +34,7 @@ from terakoya.errors import ConfigError, Interrupted
 from terakoya.models.model import Model
 from terakoya.records import Finding, Step
 from terakoya.tongue import both
-from terakoya.training import oom
+from terakoya.training import oom, pages
 from terakoya.training.batches import Batches
 from terakoya.training.engine import Engine
 from terakoya.training.interrupt import Shield
@@ -117,6 +117,7 @@ def train(
             return training.run()
         finally:
             engine.replicas.close()
+            pages.give_back()
 
 
 class _Training:

@@ -11,6 +11,7 @@ import torch
 from terakoya.errors import ConfigError
 from terakoya.records import Finding
 from terakoya.tongue import both
+from terakoya.training import pages
 
 _SAID = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 Row = TypeVar("Row")
@@ -24,8 +25,9 @@ def is_oom(error: BaseException) -> bool:
 
 
 def released() -> None:
-    """Give back what the failed attempt left behind."""
+    """Give back what the failed attempt left behind; where memory is short none is held for the next step."""
     gc.collect()
+    pages.give_back()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
