@@ -71,7 +71,8 @@ def _engine(work: str, home: Path, vocabulary: str) -> Any:
     from terakoya.training.recipe import resolve
 
     pairs, labels, base = _data(work, home)
-    told: dict[str, Any] = {"instruction": hub_shapes.INSTRUCTION} if work == "numerals" else {}
+    # The log wrote emoji as a sequence; labels would get a set head otherwise.
+    told: dict[str, Any] = {"instruction": hub_shapes.INSTRUCTION} if work == "numerals" else {"head": "sequence"}
     config = ModelConfig(base=str(base)).model_copy(update={"vocabulary": vocabulary, **told})
     model = hub.build(config, pairs, labels, seed=0)
     train = TrainConfig(
