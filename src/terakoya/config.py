@@ -112,6 +112,7 @@ class TrainConfig(Section):
     dev_items: int = Field(default=400, ge=1)  # asked by generation at each evaluation
     select: Literal["metric", "loss", "last"] = "metric"
     crossfit: bool = True  # of sets: where dev is small, how sure to be is settled on out-of-fold answers too
+    refit: bool | Auto = "auto"  # taught again on train and dev once all is chosen; auto: the built-in set head is
     stop_when_solved: float = Field(default=1.0, ge=0)  # dev metric at which training may end early; 0: never
     patience: int = Field(default=0, ge=0)  # evaluations without a better one; 0: no limit
     keep: int = Field(default=2, ge=2)  # checkpoints

@@ -65,7 +65,7 @@ def examine(
         model, [asked(example) for example in exam], task, config.decode, max_tokens=max_tokens, seed=config.seed
     )
     sheets = [judged("model", exam, found, task.codec, task.metrics)]
-    rivals = _baselines(task, train, dev)
+    rivals = _baselines(task, train, dev, refit=config.train.refit is True)
     sheets += [_handed_in(baseline, task, exam) for baseline in rivals]
     sheets += _hybrid(task, exam, found)
     texts = task.codec.name == "text" and model.head != "set"
@@ -106,7 +106,7 @@ def _signer(exam: Sequence[Example], task: Task, config: Config, head: str) -> A
     return made
 
 
-def _baselines(task: Task, train: Sequence[Example], dev: Sequence[Example]) -> list[Baseline]:
+def _baselines(task: Task, train: Sequence[Example], dev: Sequence[Example], *, refit: bool) -> list[Baseline]:
     if not train:
         return []
     made = baselines(
@@ -118,6 +118,7 @@ def _baselines(task: Task, train: Sequence[Example], dev: Sequence[Example]) -> 
         rule=task.rule,
         names=task.label_names,
         more=task.baselines,
+        refit=refit,
     )
     return list(made.values())
 

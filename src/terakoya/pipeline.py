@@ -168,6 +168,7 @@ def _teach(opened: Run, lesson: Lesson, model: Model, max_tokens: int, anyway: b
     )
     taught = teach.teach(lesson, model, opened, tell, max_tokens=max_tokens)
     opened.note(training=taught)
+    model = teach.again(lesson, model, opened, tell)
     tell.note(
         both(
             f"{taught.steps} steps in {taught.seconds:.0f} s, ended by {taught.stopped}; best at {taught.best_step}",

@@ -130,6 +130,7 @@ def baselines(
     rule: Rule | None = None,
     names: Mapping[str, Sequence[str]] | None = None,
     more: Mapping[str, Callable[[tuple[Example, ...]], Rule]] | None = None,
+    refit: bool = False,
 ) -> Mapping[str, Baseline]:
     """Every baseline that fits the task, by name.
 
@@ -137,6 +138,7 @@ def baselines(
     canonical  the codec's canonical form; every answer is given in it (raises DataError for what is no target)
     labels     targets are sets of labels, parted by white space in canonical form
     rule, names, more   the task's `rule`, `label_names` and `baselines`
+    refit      the model beside them was taught dev too, so they are
 
     Raises DataError without training examples, and where a training target is no legal target.
     """
@@ -150,6 +152,9 @@ def baselines(
         )
     taught = tuple(_canonical(example, canonical) for example in train)
     asked = tuple(_canonical(example, canonical) for example in dev)
+    chosen_on, given = taught, tuple(train)
+    if refit:
+        taught, given = (*taught, *asked), (*given, *dev)
     made: dict[str, Many] = {
         "constant": _always(best_constant(taught, metric, labels=labels)),
         "most frequent": _always(_frequent([example.target for example in taught])[0]),
@@ -157,13 +162,13 @@ def baselines(
         "copy": list,
     }
     if labels:
-        made["word table"] = word_table(taught, asked, metric)
+        made["word table"] = word_table(chosen_on, asked, metric, refit=refit)
     if labels and names:
         made["name lexicon"] = _one_by_one(name_lexicon(names, taught))
     if rule is not None:
         made["rule"] = _one_by_one(rule)
     for name, make in (more or {}).items():
-        made[name] = _one_by_one(make(tuple(train)))
+        made[name] = _one_by_one(make(given))
     return {name: Baseline(name, _in_form(many, canonical)) for name, many in made.items()}
 
 

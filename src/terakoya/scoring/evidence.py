@@ -81,11 +81,16 @@ def count(train: Sequence[Example]) -> Table:
 
 
 def word_table(
-    train: Sequence[Example], dev: Sequence[Example], metric: Metric
+    train: Sequence[Example], dev: Sequence[Example], metric: Metric, *, refit: bool = False
 ) -> Callable[[Sequence[str]], list[str | None]]:
-    """Counts on training examples; the strength of the prior and the threshold that score best on dev."""
+    """Counts on training examples; the strength of the prior and the threshold that score best on dev.
+
+    refit  once they are chosen, dev is counted too
+    """
     counted = count(train)
     prior, threshold = _choose(counted, dev, metric)
+    if refit and dev:
+        counted = count((*train, *dev))
     return lambda sources: counted.answers(counted.belief(sources, prior), threshold)
 
 

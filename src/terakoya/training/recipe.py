@@ -6,7 +6,9 @@ import math
 import os
 
 from terakoya.config import TrainConfig
+from terakoya.errors import ConfigError
 from terakoya.models.model import Card
+from terakoya.tongue import both
 
 BUILT_IN = ("tiny", "small", "base")
 
@@ -26,6 +28,7 @@ def resolve(train: TrainConfig, card: Card, examples: int, *, drawn: bool = Fals
     steps = int(merged["steps"])
     merged["epochs"] = given.get("epochs", round(steps * batch / max(1, examples), 3) if not drawn else 0.0)
     merged["evaluate_every"] = given.get("evaluate_every", values.get("evaluate_every", max(1, steps // 20)))
+    merged["refit"] = _refit(train, card, drawn)
     small = card.weights < 1_000_000
     # One thread for small matrices: a second one doubled CPU time and memory and saved no time (docs/log.md). A set
     # head may have millions of weights, and its matrices are small all the same.
@@ -34,6 +37,21 @@ def resolve(train: TrainConfig, card: Card, examples: int, *, drawn: bool = Fals
     # What a second thread inside a product does not save, a second half of the batch on it does.
     merged["replicas"] = given.get("replicas", min(2, cores) if small and merged["threads"] == 1 else 1)
     return TrainConfig(**merged)
+
+
+def _refit(train: TrainConfig, card: Card, drawn: bool) -> bool:
+    """Only a model that takes seconds, and is made anew for other rows, is taught again once all is chosen."""
+    able = card.family == "set" and card.name in BUILT_IN and not drawn
+    if train.refit is True and not able:
+        raise ConfigError(
+            both(
+                "only the built-in set head is taught again on train and dev",
+                "学習と検証を合わせて学習し直せるのは、組み込みの集合ヘッドだけである",
+            ),
+            where="train.refit",
+            do=both("Leave train.refit out.", "train.refit を外すこと。"),
+        )
+    return able if train.refit == "auto" else bool(train.refit)
 
 
 def _from_nothing(card: Card, examples: int, drawn: bool) -> dict[str, float | int | str | bool]:

@@ -25,7 +25,7 @@ from terakoya.scoring.baselines import evenly
 from terakoya.scoring.exam import judged
 from terakoya.scoring.health import health
 from terakoya.tongue import both
-from terakoya.training import crossfit, machine
+from terakoya.training import crossfit, machine, refit
 from terakoya.training.collapse import rotated
 from terakoya.training.guards import guards_for
 from terakoya.training.lesson import Lesson, pair, refusals, rows
@@ -141,9 +141,23 @@ def teach(
             noticed(run, listener, not_finite(error))
             raise
     if model.head == "set":  # belongs to the weights that shall answer, which need not be the last ones
-        dev = [pair(lesson.task, example) for example in lesson.split.dev if example.part == ""]
-        crossfit.settle(model, [pair(lesson.task, example) for example in lesson.split.train], dev, config)
+        crossfit.settle(model, *_sides(lesson), config)
     return taught
+
+
+def again(lesson: Lesson, model: Model, run: Run, listener: Listener) -> Model:
+    """The model that shall answer: this one, or where the config says so another that was taught dev too."""
+    train_side, dev = _sides(lesson)
+    if not refit.wanted(model, dev, lesson.config):
+        return model
+    noticed(run, listener, refit.told(len(train_side), len(dev)))
+    return refit.refitted(model, train_side, dev, lesson.config)
+
+
+def _sides(lesson: Lesson) -> tuple[list[Pair], list[Pair]]:
+    """The training rows, and the rows of dev's main part."""
+    dev = [pair(lesson.task, example) for example in lesson.split.dev if example.part == ""]
+    return [pair(lesson.task, example) for example in lesson.split.train], dev
 
 
 def settled(model: Model, dev: Sequence[Pair], config: Config) -> None:
