@@ -114,18 +114,75 @@ class Series:
         return int(any(told.state == "failed" for told in self.trials))
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What is said beside a series' file: settings for all trials, axes of the grid (in place of its own), seeds."""
+
+    set: tuple[str, ...] = ()
+    grid: tuple[str, ...] = ()  # KEY=VALUE,VALUE …, or KEY=[a TOML array]
+    seeds: tuple[int, ...] = ()
+
+    def of(self, plan: Plan) -> Plan:
+        """The plan with these changes. Raises ConfigError for an axis without values, or beside a list or search."""
+        if self.grid and not plan.grid:
+            raise ConfigError(
+                both("this series is no grid", "このシリーズは grid ではない"),
+                where="--grid",
+                do=both("Use --set; or describe a grid of your own.", "--set を使うか、自分で grid を書くこと。"),
+            )
+        return plan.model_copy(
+            update={
+                "set": (*plan.set, *self.set),
+                "grid": plan.grid | dict(map(_axis, self.grid)),
+                "seeds": self.seeds or plan.seeds,
+            }
+        )
+
+
+def seeds_of(told: str) -> tuple[int, ...]:
+    """ "0,1,2" as numbers; "" is none."""
+    try:
+        return tuple(int(seed) for seed in told.split(",")) if told else ()
+    except ValueError as error:
+        raise ConfigError(
+            both(f"'{told}' is no list of seeds", f"'{told}' はシードの並びではない"),
+            where="--seeds",
+            do=both("Whole numbers with commas: 0,1,2.", "0,1,2 のように整数をコンマで区切ること。"),
+        ) from error
+
+
+def _axis(told: str) -> tuple[str, tuple[Any, ...]]:
+    key, _, text = told.partition("=")
+    try:
+        values = tomllib.loads(f"values = {text}")["values"] if text.startswith("[") else text.split(",")
+    except tomllib.TOMLDecodeError:
+        values = []
+    if not key or not values or "" in values:
+        raise ConfigError(
+            both(f"'{told}' names no key and values", f"'{told}' にキーと値がない"),
+            where="--grid",
+            do=both('KEY=VALUE,VALUE or KEY=["VALUE", …].', 'KEY=値,値 または KEY=["値", …] のように書くこと。'),
+        )
+    return key, _tuples(values)
+
+
 def sweep(
-    name: str | Path, *, run_dir: Path = Path("runs"), lang: str = "", listener: Listener | None = None
+    name: str | Path,
+    *,
+    changes: Changes = Changes(),
+    run_dir: Path = Path("runs"),
+    lang: str = "",
+    listener: Listener | None = None,
 ) -> Series:
     """All trials that are still open, then the exam for what was declared beforehand, then the page.
 
-    `name` is a TOML file, or one of the series that ship.
+    `name` is a TOML file, or one of the series that ship; a series that goes on has the changes that it began with.
     """
     tell = listener or Silent()
     path = catalog.find_series(str(name))
-    plan = read_plan(path)
+    plan = changes.of(read_plan(path))
     folder = run_dir / f"series-{safe_name(plan.name)}"
-    _keep_plan(folder, path)
+    _keep_plan(folder, path, changes)
     check(plan, path.resolve().parent)
     deadline = time.monotonic() + plan.minutes * 60 if plan.minutes else None
     work = _Work(plan, path.resolve().parent, folder, tell)
@@ -392,11 +449,14 @@ def _notes(plan: Plan, told: Sequence[Told], best: str) -> Iterator[str]:
         )
 
 
-def _keep_plan(folder: Path, path: Path) -> None:
-    """The series' own copy of its file; another series under the same name is refused."""
+def _keep_plan(folder: Path, path: Path, changes: Changes) -> None:
+    """The series' own copy of its file and of what was said beside it; another one under the same name is refused."""
     folder.mkdir(parents=True, exist_ok=True)
     own = folder / "series.toml"
     text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+    beside = [f"--set {one}" for one in changes.set] + [f"--grid {one}" for one in changes.grid]
+    beside += [f"--seeds {','.join(map(str, changes.seeds))}"] if changes.seeds else []
+    text += "".join(f"# {one}\n" for one in map(_one_line, beside)) if text else ""
     if own.is_file() and text and own.read_text(encoding="utf-8") != text:
         raise ConfigError(
             both(
@@ -404,11 +464,18 @@ def _keep_plan(folder: Path, path: Path) -> None:
             ),
             where=str(folder),
             do=both(
-                "Give this one another name, or remove the folder.", "別の名前を付けるか、そのフォルダを消すこと。"
+                "Give this one another name or another --run-dir, repeat what it began with (the end of its "
+                "series.toml shows it), or remove the folder.",
+                "別の名前か別の --run-dir にするか、始めたときと同じ指定にするか（その series.toml の末尾にある）、"
+                "そのフォルダを消すこと。",
             ),
         )
     if text and not own.is_file():
         write_text(own, text)
+
+
+def _one_line(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _experiment(plan: Plan, beside: Path) -> str:

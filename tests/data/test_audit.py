@@ -158,7 +158,7 @@ def test_a_tail_split_of_ordered_rows_is_objected_to() -> None:
     """janum: .3 on the last rows, .7 after shuffling, and nobody knew why."""
     rows = sorted(numbers(), key=lambda row: int(row.target))
     rows = [replace(row, row=at) for at, row in enumerate(rows, 2)]
-    assert raised(number_task(rows), parted(rows, "tail", exam=0.5))["order"].level == "warn"
+    assert raised(number_task(rows), parted(rows, "tail", exam=0.5))["order"].level == "stop"
     assert "order" not in raised(number_task(numbers()), parted(numbers(), "tail", exam=0.5))
     assert "order" not in raised(number_task(rows))  # by fingerprint the order does no harm
 

@@ -68,7 +68,7 @@ def test_unshuffled_janum_draws_an_objection() -> None:
     """.3 became .7 by shuffling: the order of the rows had decided the exam."""
     rows = idioms()
     found = told(audit(number_task(rows), parted(rows, "tail", exam=0.2, dev=0.1)))["order"]
-    assert found.level == "warn" and "split.method" in found.do
+    assert found.level == "stop" and "split.method" in found.do
     Random(1).shuffle(rows)
     shuffled = [replace(row, row=at) for at, row in enumerate(rows, 2)]
     found = told(audit(number_task(shuffled), parted(shuffled, "tail", exam=0.2, dev=0.1)))["order"]

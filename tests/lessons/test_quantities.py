@@ -44,10 +44,10 @@ def test_the_tail_split_of_the_log_is_objected_to() -> None:
     """.3 and .7 were two exams, not two models: the order of the rows decided them (docs/lessons.md, no. 21)."""
     findings = pipeline.audited(pipeline.planned(find_experiment("janum-unshuffled")))
     order = [finding for finding in findings if finding.check == "order"]
-    assert [finding.level for finding in order] == ["warn"] and "order of the rows decides" in order[0].what
+    assert [finding.level for finding in order] == ["stop"] and "order of the rows decides" in order[0].what
     shuffled = pipeline.planned(find_experiment("janum-unshuffled", ('split.method="hash"',)))
     assert not [
-        finding for finding in pipeline.audited(shuffled) if finding.check == "order" and finding.level == "warn"
+        finding for finding in pipeline.audited(shuffled) if finding.check == "order" and finding.level != "note"
     ]
 
 

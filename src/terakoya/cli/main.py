@@ -240,6 +240,11 @@ def report(
 @app.command()
 def sweep(
     series: Annotated[str, typer.Argument(help="a series that ships, or a TOML file that describes one")],
+    overrides: Overrides = None,
+    grid: Annotated[
+        list[str] | None, typer.Option("--grid", help="KEY=VALUE,VALUE: an axis of the grid, in place of its own")
+    ] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="in place of the series' own: 0,1,2")] = "",
     run_dir: RunDir = Path("runs"),
     lang: Lang = "",
     json: Json = False,
@@ -249,7 +254,8 @@ def sweep(
     from terakoya.cli import show
 
     with show.listening(json=json, lang=lang) as listener:
-        done = room.sweep(series, run_dir=run_dir, lang=lang, listener=listener)
+        changes = room.Changes(tuple(overrides or ()), tuple(grid or ()), room.seeds_of(seeds))
+        done = room.sweep(series, changes=changes, run_dir=run_dir, lang=lang, listener=listener)
     return show.series(done, json=json, lang=lang)
 
 

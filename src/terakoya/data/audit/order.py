@@ -97,14 +97,19 @@ class Order:
             return
         yield Finding(
             "order",
-            "warn",
+            "stop",
             both(
                 f"the exam is the last rows of the table, and they are not like the rest ({found.says}; p = "
                 f"{found.p:.2g}): the order of the rows decides the score",
                 f"試験は表の末尾の行であり、残りと異なる（{japanese(found.says)}、p = "
                 f"{found.p:.2g}）：行の並びがスコアを決めてしまう",
             ),
-            do=both('Cut by fingerprint: split.method = "hash".', '指紋で分割すること：split.method = "hash"。'),
+            do=both(
+                'Cut by fingerprint: split.method = "hash". Where the last rows are meant to be of another time or '
+                "kind, name them as an exam of their own: task.exam.",
+                '指紋で分割すること：split.method = "hash"。末尾の行が別の時期や種類のものとして意図されているなら、'
+                "独立した試験として task.exam に指定すること。",
+            ),
             figures={"p": found.p},
         )
 
