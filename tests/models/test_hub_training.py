@@ -93,6 +93,12 @@ def gradients(model: HubModel, loss: Tensor) -> dict[str, Tensor]:
     return {name: weight.grad.clone() for name, weight in model.parameters_to_train() if weight.grad is not None}
 
 
+def far(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> float:
+    """Length of the difference over all weights, as a share of the length that is wanted."""
+    total = sum(float(g.double().square().sum()) for g in wanted.values()) ** 0.5
+    return sum(float((found[n] - wanted[n]).double().square().sum()) for n in found) ** 0.5 / total
+
+
 def relative(one: Tensor, other: Tensor) -> float:
     return abs(one.item() - other.item()) / abs(other.item())
 
@@ -105,15 +111,22 @@ def our_loss(model: HubModel, pairs: Sequence[Pair]) -> Tensor:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("vocabulary", ["full", "trimmed"])
 def test_loss_and_gradients_are_those_of_a_plain_loop(base: Base, family: str, vocabulary: str) -> None:
-    """Speed that changes the training is no speed. Relative difference at most 1e-5, every weight."""
+    """Speed that changes the training is no speed. Relative difference at most 1e-5 in all; and weight by weight each
+    gradient is as near to the one in double precision as the plain loop's, for rounding alone may part a norm's few
+    numbers by more.
+    """
     model = made(base, family, vocabulary=vocabulary)
     fast, slow = our_loss(model, PAIRS), plain_loop(model, PAIRS)
     assert relative(fast, slow) < 1e-5
     ours, theirs = gradients(model, fast), gradients(model, slow)
     assert ours.keys() == theirs.keys() and len(ours) == len(list(model.parameters_to_train()))
-    total = sum(float(g.double().square().sum()) for g in theirs.values()) ** 0.5
-    apart = sum(float((ours[n] - theirs[n]).double().square().sum()) for n in ours) ** 0.5
-    assert apart / total < 1e-5
+    assert far(ours, theirs) < 1e-5
+    model.module.double()
+    exact = gradients(model, plain_loop(model, PAIRS))
+    for name, wanted in exact.items():
+        least = 1e-6 * float(wanted.norm()) + 1e-7  # what float32 cannot tell
+        plainly, here = (float((found[name] - wanted).norm()) for found in (theirs, ours))
+        assert here <= 2 * plainly + least, name
 
 
 @pytest.mark.parametrize("family", CAUSAL)
