@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -46,11 +47,12 @@ def checkpoint(folder: Path, family: str, *, words: int = 700, seed: int = 0, wi
     return folder
 
 
-def make_tokenizer(family: str, words: int) -> Any:
+def make_tokenizer(family: str, words: int, text: Sequence[str] = ()) -> Any:
+    """`text` is known to it beside our own sentences; it matters to T5's alone, which has no bytes to fall back on."""
     from transformers import PreTrainedTokenizerFast
 
     if family == "t5":
-        return _t5_tokenizer(words)
+        return _t5_tokenizer(words, text)
     if family == "gemma3":
         backend, names = _sentencepiece_like(words)
     else:
@@ -135,7 +137,7 @@ def _byte_level(words: int, *, bos: bool) -> tuple[Any, dict[str, str]]:
     return tokenizer, named
 
 
-def _t5_tokenizer(words: int) -> Any:
+def _t5_tokenizer(words: int, text: Sequence[str] = ()) -> Any:
     """As sonoisa/t5-base-japanese: a Unigram vocabulary, no bytes to fall back on, so emoji are unknown."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import T5Tokenizer
@@ -145,6 +147,6 @@ def _t5_tokenizer(words: int) -> Any:
     trainer = trainers.UnigramTrainer(
         vocab_size=words + 700, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", max_piece_length=6
     )
-    tokenizer.train_from_iterator([*own_text(), "▁ \n"], trainer)
+    tokenizer.train_from_iterator([*own_text(), "▁ \n", *text], trainer)
     pieces = [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
     return T5Tokenizer(vocab=pieces, extra_ids=4)

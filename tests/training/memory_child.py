@@ -1,6 +1,6 @@
 """Run as a process of its own: teaches under a limit on its address space and tells how that ended, as JSON.
 
-python memory_child.py stop|halve [limit in MiB beyond what it holds when training begins]
+python memory_child.py stop|halve MIB FILE    a training; limit beyond what is held then, 0: none; weights go to FILE
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from pathlib import Path
 from random import Random
 
 import torch
+from safetensors.torch import save_file
 
 from terakoya.config import ModelConfig, TrainConfig
 from terakoya.errors import TerakoyaError
 from terakoya.models.model import Ask, Pair
 from terakoya.models.tiny import build
-from terakoya.records import Finding
+from terakoya.records import Finding, Step
 from terakoya.training.batches import Fixed
 from terakoya.training.loop import train
 from terakoya.training.recipe import resolve
@@ -39,29 +40,40 @@ def held() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
 
 
-def main() -> None:
-    on_oom, more = sys.argv[1], int(sys.argv[2]) << 20
-    torch.set_num_threads(1)
+def limited(more: int) -> None:
+    """No more address space than what is held now and `more` bytes; 0: no limit."""
+    resource.setrlimit(resource.RLIMIT_AS, (held() + more if more else resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def lesson(on_oom: str, more: int, weights: Path) -> dict[str, object]:
+    """A training of two steps under the limit: how it ended, its losses, and its weights in a file."""
     pairs = rows()
     model = build(ModelConfig(base="base", width=128, dropout=0.0), pairs, seed=0)
     settings = {"steps": STEPS, "batch_size": BATCH, "evaluate_every": 1, "threads": 1, "optimizer": "adamw"}
     how = resolve(TrainConfig(**settings, on_oom=on_oom), model.card, len(pairs))  # type: ignore[arg-type]
     saved: list[TrainState] = []
     found: list[Finding] = []
+    steps: list[Step] = []
     train(model, Fixed(pairs[:4], 2, 0), how.model_copy(update={"steps": 1}), seed=0)  # libraries take their room first
-    if more:
-        resource.setrlimit(resource.RLIMIT_AS, (held() + more, resource.RLIM_INFINITY))
+    limited(more)
     told: dict[str, object] = {}
     try:
         train(
             model, Fixed(pairs, BATCH, 0), how, seed=0, evaluate=lambda step: {"exact": 0.0}, save=saved.append,
-            on_finding=found.append,
+            on_finding=found.append, on_step=steps.append,
         )  # fmt: skip
     except TerakoyaError as error:
         told = {"error": error.what, "do": error.do, "saved": error.saved, "code": error.exit_code}
-    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    weight = float(sum(weight.detach().double().abs().sum() for _, weight in model.parameters_to_train()))
-    print(json.dumps(told | {"steps": len(saved), "parts": [one.figures["parts"] for one in found], "weight": weight}))
+    limited(0)
+    save_file({name: weight.detach().contiguous() for name, weight in model.parameters_to_train()}, weights)
+    losses = [step.loss for step in steps]
+    return told | {"steps": len(saved), "parts": [one.figures["parts"] for one in found], "losses": losses}
+
+
+def main() -> None:
+    how, more, place = sys.argv[1], int(sys.argv[2]) << 20, Path(sys.argv[3])
+    torch.set_num_threads(1)
+    print(json.dumps(lesson(how, more, place)))
 
 
 if __name__ == "__main__":
