@@ -70,7 +70,7 @@ def build(
     as_set = config.head == "set" or (config.head == "auto" and bool(labels))
     if config.new_tokens == "needed" and not as_set:
         about = replace(about, new_tokens=_learn(found, tokens, rows, labels, config, label_names or {}, seed))
-    prompt = prompt_for(tokens, causal=found.causal, kind=about.template, instruction=about.instruction)
+    prompt = _prompt(tokens, found, about.template, about.instruction, checkpoint.name)
     if config.vocabulary == "trimmed":
         # A set is written by no token: what its rows need is what they ask.
         asked = [Pair(row.ask, "") for row in rows] if as_set else rows
@@ -112,7 +112,7 @@ def _load(folder: Path, instruction: str, template: str) -> HubModel:
         about = About(
             str(folder), folder=str(folder), template=template, instruction=instruction, findings=found.findings
         )
-        prompt = prompt_for(_tokens(found), causal=found.causal, kind=template, instruction=instruction)
+        prompt = _prompt(_tokens(found), found, template, instruction, checkpoint.name)
         return _assembled(found, checkpoint, prompt, about, 0)
     facts = read_json(about_file, str(folder))
     if facts.pop("format", None) != hub_save.FORMAT:
@@ -128,7 +128,7 @@ def _load(folder: Path, instruction: str, template: str) -> HubModel:
         return _load_adapter(folder, about)
     checkpoint = Checkpoint(about.base, folder, about.revision, vetted(folder))
     found = opened(checkpoint)
-    prompt = prompt_for(_tokens(found), causal=found.causal, kind=about.template, instruction=about.instruction)
+    prompt = _prompt(_tokens(found), found, about.template, about.instruction, str(folder))
     return _assembled(found, checkpoint, prompt, replace(about, lora=None, findings=found.findings), 0)
 
 
@@ -140,10 +140,19 @@ def _load_adapter(folder: Path, about: About) -> HubModel:
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     found = replace(found, tokenizer=tokenizer)
     _make_room(found.module, tokenizer)
-    prompt = prompt_for(_tokens(found), causal=found.causal, kind=about.template, instruction=about.instruction)
+    prompt = _prompt(_tokens(found), found, about.template, about.instruction, str(folder))
     model = _assembled(found, base, prompt, replace(about, folder=str(base.folder)), 0)
     hub_save.read_adapter(model, folder)
     return model
+
+
+def _prompt(tokens: Tokens, found: Opened, kind: str, instruction: str, name: str) -> Prompt:
+    """The checkpoint's prompt; what is wrong with its template is said with its name."""
+    try:
+        return prompt_for(tokens, causal=found.causal, kind=kind, instruction=instruction)
+    except IncompatibleError as error:
+        error.where = error.where or name
+        raise
 
 
 def _assembled(found: Opened, checkpoint: Checkpoint, prompt: Prompt, about: About, seed: int) -> HubModel:

@@ -20,6 +20,7 @@ _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack"
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 # As architectures name their number of layers; others that end so (Qwen's max_window_layers) are no such number.
 _DEPTHS = ("num_hidden_layers", "num_layers", "num_decoder_layers", "encoder_layers", "decoder_layers", "n_layer")
+_FLOATS = ("F64", "F32", "F16", "BF16")
 _LARGEST_JSON = 200_000_000  # bytes; the largest tokenizer.json in use has 33 million
 _CONVERT = both(
     "Pickled weights can run code when they are opened, so they never are. Convert them once, where you trust them: "
@@ -185,7 +186,8 @@ def _check_header(file: Path, where: str) -> int:
     safetensors = need("safetensors", extra="hub")
     try:
         with safetensors.safe_open(file, framework="pt") as opened:
-            return len(opened.keys())
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+            kinds = {name: one.get_dtype() for name, one in slices.items() if len(one.get_shape()) > 1}
     except Exception as error:  # the library raises its own type, OSError, and for some torn files MemoryError
         raise CorruptError(
             both(
@@ -195,6 +197,22 @@ def _check_header(file: Path, where: str) -> int:
             where=where,
             do=both("Download it again.", "ダウンロードし直すこと。"),
         ) from error
+    # Buffers may be whole numbers (positions, masks); matrices that are would be read as weights without a word.
+    whole = {name: kind for name, kind in kinds.items() if name.endswith(".weight") and kind not in _FLOATS}
+    if whole:
+        name, kind = next(iter(whole.items()))
+        raise IncompatibleError(
+            both(
+                f"{name} is stored as {kind}: quantised weights, or none at all",
+                f"{name} が {kind} で保存されている：量子化されているか、重みではない",
+            ),
+            where=where,
+            do=both(
+                "Take the checkpoint in float32, bfloat16 or float16.",
+                "float32・bfloat16・float16 のチェックポイントを使うこと。",
+            ),
+        )
+    return len(slices)
 
 
 def _from_hub(name: str, revision: str) -> tuple[Path, str]:

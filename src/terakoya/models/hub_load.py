@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -182,7 +183,22 @@ def _module(transformers: Any, checkpoint: Checkpoint, config: Any, dtype: str) 
             where=checkpoint.name,
             do=both("Download it again.", "ダウンロードし直すこと。"),
         )
+    _check_finite(module, checkpoint)
     return module, not seq2seq
+
+
+def _check_finite(module: nn.Module, checkpoint: Checkpoint) -> None:
+    """A training that ended in NaN leaves files that are sound, and a model that answers anything."""
+    for name, weight in module.named_parameters():
+        if weight.numel() and not all(map(math.isfinite, map(float, torch.aminmax(weight.detach())))):
+            raise CorruptError(
+                both(f"not all its weights are finite ({name})", f"有限でない重みがある（{name}）"),
+                where=checkpoint.name,
+                do=both(
+                    "Take it from its source, or a checkpoint from before its training went wrong.",
+                    "元の配布元のものか、学習が壊れる前のチェックポイントを使うこと。",
+                ),
+            )
 
 
 def _check_fit(tokenizer: Any, module: Any, checkpoint: Checkpoint) -> None:
