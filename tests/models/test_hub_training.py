@@ -122,7 +122,8 @@ def test_loss_and_gradients_are_those_of_a_plain_loop(base: Base, family: str, v
     model.module.double()
     exact, same = gradients(model, plain_loop(model, PAIRS)), gradients(model, our_loss(model, PAIRS))
     for name, wanted in exact.items():
-        assert (same[name] - wanted).norm() <= 1e-9 * wanted.norm() + 1e-12, name
+        # Not nearer, for a library may work out angles and norms in float32 whatever it is given.
+        assert (same[name] - wanted).norm() <= 1e-6 * wanted.norm() + 1e-12, name
     assert far(ours, exact) <= max(1e-5, 2 * far(theirs, exact))
 
 
