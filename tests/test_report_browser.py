@@ -127,6 +127,28 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, tmp_path: Path) -
         assert browser.run("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.parametrize("width", [1100, 390])
+def test_long_texts_side_by_side_are_seen_whole(browser: Browser, tmp_path: Path, width: int) -> None:
+    """A character's answers beside the baseline's: the last column lay outside the frame, on a phone all but one did."""
+    record = sample_records.numerals(40)
+    line = "峠の茶屋でございやす。お客人、どうぞ一杯の湯をあがっておくんなせえ。" * 2
+    items = [{**item, "source": line, "target": line, "prediction": line, "verdict": 0.07,
+              "beside": {"who": "constant", "prediction": line, "verdict": 0.1}}
+             for item in record.predictions]  # fmt: skip
+    page = tmp_path / "talk.html"
+    page.write_text(html(replace(record, predictions=tuple(items)), "ja"), encoding="utf-8")
+    browser.open(page, width=width)
+    seen = "Array.from(document.querySelectorAll('table.cards'), t => [t.scrollWidth, t.parentElement.clientWidth])"
+    tables = browser.run(seen)
+    assert len(tables) >= 2 and all(inner <= frame for inner, frame in tables), tables
+    first = "document.querySelector('table.side tbody tr')"
+    shown = browser.run(f"Array.from({first}.cells, c => c.getBoundingClientRect().right)")
+    assert len(shown) == 6 and max(shown) <= width
+    if width < 600:  # each cell says what it is
+        told = f"Array.from({first}.cells, c => getComputedStyle(c, '::before').content)"
+        assert browser.run(told)[0] == '"入力"'
+
+
 def test_the_series_sorts_by_a_click(browser: Browser, tmp_path: Path) -> None:
     """The best run comes to the top, by number and not by letters."""
     plain = sample_records.numerals(20)

@@ -152,7 +152,10 @@ def _settings(record: Record) -> tuple[tuple[str, str], ...]:
     """What decides a run most, with `auto` resolved."""
     resolved = flat(record.manifest.get("resolved") or {}, "train.")
     told = dict(flat(record.config)) | dict(resolved)
-    return tuple((key, str(told[key])) for key in _DECIDING if told.get(key) not in (None, ""))
+    keys = list(_DECIDING)
+    if (record.manifest.get("model") or {}).get("family") == "set":  # it writes nothing, whatever the method
+        keys[keys.index("decode.method") :] = ["train.refit", "decode.objective", "decode.share_cap"]
+    return tuple((key, str(told[key])) for key in keys if told.get(key) not in (None, ""))
 
 
 def flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
