@@ -129,7 +129,7 @@ def test_a_phone_needs_no_sideways_scrolling(browser: Browser, tmp_path: Path) -
 
 @pytest.mark.parametrize("width", [1100, 390])
 def test_long_texts_side_by_side_are_seen_whole(browser: Browser, tmp_path: Path, width: int) -> None:
-    """A character's answers beside the baseline's: the last column lay outside the frame, on a phone all but one did."""
+    """A character's answers beside the baseline's: the last column lay outside the frame, on a phone all but one."""
     record = sample_records.numerals(40)
     line = "峠の茶屋でございやす。お客人、どうぞ一杯の湯をあがっておくんなせえ。" * 2
     items = [{**item, "source": line, "target": line, "prediction": line, "verdict": 0.07,
