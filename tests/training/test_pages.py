@@ -11,7 +11,7 @@ import pytest
 
 # A process of its own: what other tests left of the heap would hide the difference. Blocks below 32 MiB lie on it.
 CHILD = """
-import resource, sys, torch
+import resource, torch
 from terakoya.training import pages
 
 def step():
@@ -23,33 +23,28 @@ def faults():
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 
-if sys.argv[1] == "keep":
-    assert pages.keep()
+assert pages.keep()
 for _ in range(2):
     step()
 before = faults()
 for _ in range(5):
     step()
-again, full = faults() - before, resident()
+kept, full = faults() - before, resident()
 pages.give_back()
-print(again, full - resident())
+given, before = full - resident(), faults()
+step()
+print(kept, given, faults() - before)
 """
-
-
-def child(what: str) -> tuple[int, int]:
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, what], capture_output=True, text=True, check=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    again, given = map(int, done.stdout.split())
-    return again, given
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="speaks of glibc")
 def test_a_step_does_not_pay_again_for_the_pages_of_the_last() -> None:
-    size = 160 << 20
-    usual, _ = child("leave")
-    kept, given = child("keep")
-    assert usual * resource.getpagesize() > size, "without it every step pays, or this test shows nothing"
-    assert kept * resource.getpagesize() < size / 10
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD], capture_output=True, text=True, check=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    kept, given, again = map(int, done.stdout.split())
+    page, size = resource.getpagesize(), 160 << 20
+    assert kept * page < size / 10
     assert given > size / 2, "afterwards the memory is the system's again"
+    assert again * page > size / 2, "and a step pays for its pages, or this test counts nothing"

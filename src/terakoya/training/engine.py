@@ -7,6 +7,7 @@ several processes give the gradient of the whole batch, not a mean of means.
 
 from __future__ import annotations
 
+import atexit
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -308,7 +309,17 @@ def _accelerator(device: str, precision: str) -> Accelerator:
         # accelerate keeps one state for a whole process; a second run with another device or precision would be
         # refused, or quietly take the first one's.
         AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    return Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    made = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    if made.num_processes > 1:
+        atexit.unregister(_part)  # of an earlier training in this process
+        atexit.register(_part)
+    return made
+
+
+def _part() -> None:
+    """Processes that worked together part in order: gloo's threads, still running when Python ends, abort it."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _grouped(parameters: Sequence[Any], most: int = 1 << 24) -> Iterator[list[Any]]:
