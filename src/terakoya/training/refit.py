@@ -26,12 +26,16 @@ def wanted(model: Model, dev: Sequence[Pair], config: Config) -> bool:
     return config.train.refit is True and bool(dev) and getattr(model, "remake", None) is not None
 
 
+def known(model: Model, dev: Sequence[Pair]) -> list[Pair]:
+    """The rows of dev that can be taught: a label that only dev has is none that the model can score."""
+    strange = {id(row) for row, _ in refusals(model, dev)}
+    return [row for row in dev if id(row) not in strange]
+
+
 def refitted(model: Model, taught: Sequence[Pair], dev: Sequence[Pair], config: Config) -> Model:
     """Another model like this one, taught both sides. Its dev figures would be those of rows that it knows."""
     settled: Any = model
-    # A label that only dev has is none that the model can score.
-    strange = {id(row) for row, _ in refusals(model, dev)}
-    rows = [*taught, *(row for row in dev if id(row) not in strange)]
+    rows = [*taught, *known(model, dev)]
     made: Any = settled.remake(rows)
     steps = max(1, round(int(config.train.steps) * len(rows) / len(taught)))
     how = config.train.model_copy(update={"select": "last", "guards": False, "steps": steps, "evaluate_every": steps})
@@ -49,9 +53,9 @@ def told(taught: int, dev: int) -> Finding:
         "refit",
         "note",
         both(
-            f"everything was chosen on the {dev} rows of dev; then the model was taught again on {taught + dev} rows, "
-            "theirs among them. Dev figures are those of the model before",
-            f"すべてを検証の{dev}行で選んだあと、その行も含む{taught + dev}行でモデルを学習し直した。"
+            f"everything was chosen on dev; then the model was taught again on {taught + dev} rows, {dev} of dev among "
+            "them. Dev figures are those of the model before",
+            f"すべてを検証で選んだあと、検証の{dev}行も含む{taught + dev}行でモデルを学習し直した。"
             "検証の数値はその前のモデルのものである",
         ),
         do=both(

@@ -150,8 +150,9 @@ def again(lesson: Lesson, model: Model, run: Run, listener: Listener) -> Model:
     train_side, dev = _sides(lesson)
     if not refit.wanted(model, dev, lesson.config):
         return model
-    noticed(run, listener, refit.told(len(train_side), len(dev)))
-    return refit.refitted(model, train_side, dev, lesson.config)
+    made = refit.refitted(model, train_side, dev, lesson.config)
+    noticed(run, listener, refit.told(len(train_side), len(refit.known(model, dev))))
+    return made
 
 
 def _sides(lesson: Lesson) -> tuple[list[Pair], list[Pair]]:
