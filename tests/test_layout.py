@@ -22,7 +22,7 @@ SHELVES = {
     "outcomes": 5,
     "training": 6, "compare": 6, "catalog": 6, "export": 6, "skill": 6, "result": 6, "examination": 6,
     "predicting": 6, "recording": 6, "starter": 6,
-    "pipeline": 7, "tasks": 7,
+    "pipeline": 7, "tasks": 7, "series_plan": 7,
     "series": 8,
     "cli": 9, "__main__": 10,
 }  # fmt: skip

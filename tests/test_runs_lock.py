@@ -139,6 +139,9 @@ def test_openings_of_an_exam_are_counted_for_each_exam(tmp_path: Path) -> None:
     assert index.openings("aa") == []
     assert [index.open_exam("aa", "run-1"), index.open_exam("aa", "run-2"), index.open_exam("bb", "run-2")] == [1, 2, 1]
     assert [opening["who"] for opening in index.openings("aa")] == ["run-1", "run-2"]
+    assert index.open_exam("aa", "run-1", once=True) == 2, "a sitting that was cut off goes on"
+    assert index.open_exam("aa", "run-1") == 3, "an evaluation afterwards is another one"
+    assert index.open_exam("cc", "run-1", once=True) == 1
 
 
 def test_several_processes_count_every_opening_once(tmp_path: Path) -> None:

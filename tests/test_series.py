@@ -13,6 +13,7 @@ from terakoya.errors import ConfigError, Interrupted
 from terakoya.listener import Silent
 from terakoya.records import Step
 from terakoya.runs import Index, Run
+from terakoya.series_plan import Changes, seeds_of
 
 TABLE = "source,target\n" + "".join(
     f"{opening}{word}{ending},{word[::-1]}\n"
@@ -134,7 +135,7 @@ def test_an_impossible_series_is_refused_before_its_first_trial(place: Path, tex
 def test_what_is_said_beside_the_file_takes_its_place_and_is_kept(place: Path) -> None:
     """Other models, other seeds: one option, and no copied script."""
     path = plan(place, 'open = "none"\n[grid]\n"model.width" = [16, 32]\n"train.steps" = [4, 8]\n')
-    changes = series.Changes(set=("train.evaluate_every=2",), grid=("train.steps=2,3",), seeds=(7,))
+    changes = Changes(set=("train.evaluate_every=2",), grid=("train.steps=2,3",), seeds=(7,))
     done = series.sweep(path, changes=changes, run_dir=place / "runs")
     assert {told.trial.seed for told in done.trials} == {7}
     asked = {tuple(item for item in told.trial.settings if "model" not in item) for told in done.trials}
@@ -147,22 +148,20 @@ def test_what_is_said_beside_the_file_takes_its_place_and_is_kept(place: Path) -
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        (series.Changes(grid=("model.width",)), "no key and values"),
-        (series.Changes(grid=("model.width=[16",)), "no key and values"),
-        (series.Changes(grid=("model.wdth=16,32",)), "width"),
-        (series.Changes(set=("model.wdth=16",)), "width"),
+        (Changes(grid=("model.width",)), "no key and values"),
+        (Changes(grid=("model.width=[16",)), "no key and values"),
+        (Changes(grid=("model.wdth=16,32",)), "width"),
+        (Changes(set=("model.wdth=16",)), "width"),
     ],
 )
-def test_impossible_changes_are_refused_before_the_first_trial(place: Path, changes: series.Changes, word: str) -> None:
+def test_impossible_changes_are_refused_before_the_first_trial(place: Path, changes: Changes, word: str) -> None:
     with pytest.raises(ConfigError, match=word):
         series.sweep(plan(place, '[grid]\n"model.width" = [16]\n'), changes=changes, run_dir=place / "runs")
     with pytest.raises(ConfigError, match="no grid"):
-        series.sweep(
-            plan(place, "[[list]]\n"), changes=series.Changes(grid=("train.steps=1,2",)), run_dir=place / "other"
-        )
+        series.sweep(plan(place, "[[list]]\n"), changes=Changes(grid=("train.steps=1,2",)), run_dir=place / "other")
 
 
 def test_seeds_are_whole_numbers() -> None:
-    assert series.seeds_of("") == () and series.seeds_of("0,12") == (0, 12)
+    assert seeds_of("") == () and seeds_of("0,12") == (0, 12)
     with pytest.raises(ConfigError, match="list of seeds"):
-        series.seeds_of("0;1")
+        seeds_of("0;1")

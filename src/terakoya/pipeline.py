@@ -186,7 +186,8 @@ def _examine(opened: Run, lesson: Lesson) -> None:
     from terakoya.examination import examine, write_exam
     from terakoya.skill import read_skill
 
-    count = Index(opened.path.parent).open_exam(lesson.split.exam_fingerprint, opened.name)
+    # A run that was killed here comes back with the same weights and nothing chosen since: it is the same sitting.
+    count = Index(opened.path.parent).open_exam(lesson.split.exam_fingerprint, opened.name, once=True)
     opened.note(exam=lesson.split.exam_fingerprint, openings=count)
     skill = read_skill(opened.path)
     split = lesson.split

@@ -11,6 +11,7 @@ from checkpoints import checkpoint
 from terakoya import pipeline, series
 from terakoya.errors import DataError
 from terakoya.runs import Index, Run
+from terakoya.series_plan import Changes
 
 FAMILIES = ("gemma3", "lfm2", "llama", "qwen2")  # those of the log: Gemma 3, LFM2, SmolLM2, Qwen 2.5
 
@@ -19,7 +20,7 @@ def test_one_experiment_over_a_list_of_models_in_full_and_with_lora(tmp_path: Pa
     """The series that ships, on the log's architectures: every cell taught, examined once, in one table."""
     torch.set_num_threads(1)
     folders = [checkpoint(tmp_path / family, family) for family in FAMILIES]
-    changes = series.Changes(
+    changes = Changes(
         set=("train.steps=2", "train.threads=1", "decode.max_tokens=4", "score.resamples=100"),
         grid=(f"model.base={','.join(map(str, folders))}",),
         seeds=(0,),

@@ -252,9 +252,10 @@ def sweep(
     """A series of runs over config keys and seeds, chosen on dev, examined once."""
     from terakoya import series as room
     from terakoya.cli import show
+    from terakoya.series_plan import Changes, seeds_of
 
     with show.listening(json=json, lang=lang) as listener:
-        changes = room.Changes(tuple(overrides or ()), tuple(grid or ()), room.seeds_of(seeds))
+        changes = Changes(tuple(overrides or ()), tuple(grid or ()), seeds_of(seeds))
         done = room.sweep(series, changes=changes, run_dir=run_dir, lang=lang, listener=listener)
     return show.series(done, json=json, lang=lang)
 

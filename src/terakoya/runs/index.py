@@ -26,9 +26,15 @@ class Index:
         self.parent = parent
         self.path = parent / ".index.jsonl"
 
-    def open_exam(self, fingerprint: str, who: str, now: datetime | None = None) -> int:
-        """Write down that `who` looks at the exam now; how often it has been opened, this time included."""
+    def open_exam(self, fingerprint: str, who: str, now: datetime | None = None, *, once: bool = False) -> int:
+        """Write down that `who` looks at the exam now; how often it has been opened, this time included.
+
+        once  a sitting that was cut off goes on: where `who` has opened this exam already, nothing is added
+        """
         with self._appending() as journal:
+            before = self.openings(fingerprint)
+            if once and any(opening["who"] == who for opening in before):
+                return len(before)
             journal.append({"event": "exam opened", "exam": fingerprint, "who": who, "time": _iso(now)}, durable=True)
             return len(self.openings(fingerprint))
 
