@@ -24,7 +24,7 @@ from typing import Any
 import numerals
 import taught
 from machine import table, told, write
-from terakoya import pipeline
+from terakoya import planning
 from terakoya.asking import predictions, withheld
 from terakoya.catalog import Experiment
 from terakoya.config import read_config
@@ -77,7 +77,7 @@ def run_of(asked: Path | None) -> Path:
 
 def exam_of(run: Path) -> list[str]:
     config = read_config(run / "config.toml")
-    plan = pipeline.planned(Experiment(config.name, config, run))
+    plan = planning.planned(Experiment(config.name, config, run))
     return [item.source for item in plan.split.exam if item.part == ""]
 
 

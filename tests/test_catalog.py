@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from terakoya import catalog, pipeline, series
+from terakoya import catalog, pipeline, planning, series
 from terakoya.config import make_config
 from terakoya.errors import ConfigError
 
@@ -26,7 +26,7 @@ def test_a_task_of_ones_own_comes_from_a_file_beside_the_config(tmp_path: Path) 
     """Where a table is not enough, a function is."""
     (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
     (tmp_path / "own.toml").write_text('[task]\nuse = "own.py"\noptions = { words = 30 }\n', encoding="utf-8")
-    plan = pipeline.planned(catalog.find_experiment(str(tmp_path / "own.toml")))
+    plan = planning.planned(catalog.find_experiment(str(tmp_path / "own.toml")))
     assert plan.config.name == "own"
     assert len(plan.task.examples) == 30
 

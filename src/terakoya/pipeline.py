@@ -8,28 +8,26 @@ Whatever the command line does, a notebook can do with the function of the same 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from terakoya import catalog
+from terakoya import catalog, endings
 from terakoya.catalog import Experiment
 from terakoya.codec import Codec, TextCodec
-from terakoya.config import Config, read_config, write_config
-from terakoya.data.split import split as part
-from terakoya.errors import ConfigError, DataError, Interrupted, TerakoyaError
+from terakoya.config import read_config, write_config
+from terakoya.endings import heed
+from terakoya.errors import ConfigError, DataError
 from terakoya.listener import Listener, Silent
-from terakoya.records import Finding, Split, set_fingerprint
-from terakoya.report.statistics import dataset_statistics
+from terakoya.planning import Plan, audited, config_for_table, planned, reader, remember, sizes
+from terakoya.records import Finding
 from terakoya.result import Result, read_result, unexamined
 from terakoya.runs import Index, Run, git_commit, is_sealed, seal
-from terakoya.task import Task
-from terakoya.tongue import both, joined
+from terakoya.tongue import both
 
 if TYPE_CHECKING:
     from terakoya.compare import Comparison
-    from terakoya.data.audit import Tokenizer
     from terakoya.data.generate import Generated
     from terakoya.models.model import Model
     from terakoya.training.lesson import Lesson
@@ -42,16 +40,6 @@ _WHY_JA = {
     "patience": "検証で伸びない",
     "guard": "監視",
 }
-
-
-@dataclass(frozen=True)
-class Plan:
-    """An experiment with its examples parted. The config's paths are relative to `folder`."""
-
-    config: Config
-    folder: Path
-    task: Task
-    split: Split
 
 
 # ── the story ───────────────────────────────────────────────────────────────────────────────────────
@@ -76,8 +64,11 @@ def run(
     if (Path(experiment) / "manifest.json").is_file():
         return _gone_on(Path(experiment), overrides, how)
     found = catalog.find_experiment(experiment, overrides)
-    with Run.create(run_dir, found.name, seed=found.config.seed, git=git_commit(found.folder)) as opened:
-        return _to_the_end(opened, found, how)
+    with (
+        Run.create(run_dir, found.name, seed=found.config.seed, git=git_commit(found.folder)) as opened,
+        endings.told(opened),
+    ):
+        return _story(opened, found, how)
 
 
 @dataclass(frozen=True)
@@ -91,11 +82,11 @@ def _story(opened: Run, experiment: Experiment, how: _How) -> Result:
     anyway, tell = how.anyway, how.tell
     tell.stage("examples", experiment.name)
     plan = planned(experiment)
-    _remember(opened, plan)
-    tell.note(_sizes(plan.split))
+    remember(opened, plan)
+    tell.note(sizes(plan.split))
 
     tell.stage("audit")
-    _heed(opened, audited(plan), tell, anyway)
+    heed(opened, audited(plan), tell, anyway)
 
     lesson, model, max_tokens = _prepared(plan, opened)
     card = model.card
@@ -122,26 +113,6 @@ def _story(opened: Run, experiment: Experiment, how: _How) -> Result:
     return read_result(opened.path)
 
 
-def planned(experiment: Experiment) -> Plan:
-    """The task with its examples, parted as the task itself or the config says."""
-    task = catalog.find_task(experiment.config, experiment.folder)
-    parted = task.split or part(task.examples, experiment.config.split, always_taught=task.always_taught)
-    return Plan(experiment.config, experiment.folder, task, parted)
-
-
-def audited(plan: Plan, tokenizer: Tokenizer | None = None) -> list[Finding]:
-    """What the audit of data and split has to say, and the task's own checks."""
-    from terakoya.data import audit
-
-    own = [finding for check in plan.task.checks for finding in check(plan.split)]
-    return [*audit.audit(plan.task, _with_recall(plan.task, plan.split), tokenizer), *own]
-
-
-def _with_recall(task: Task, split: Split) -> Split:
-    """The split with every exam item that is taught on purpose marked as recall: standing in train, it is no leak."""
-    return replace(split, exam=tuple(replace(it, part="recall") if task.is_recall(it) else it for it in split.exam))
-
-
 def _prepared(plan: Plan, opened: Run) -> tuple[Lesson, Model, int]:
     """The model, made for this data; every `auto` resolved and the whole config written down."""
     from terakoya.skill import moved
@@ -160,7 +131,7 @@ def _teach(opened: Run, lesson: Lesson, model: Model, max_tokens: int, anyway: b
     from terakoya.training import preflight, teach
 
     tell.stage("preflight")
-    _heed(opened, preflight.preflight(lesson, model, opened.path), tell, anyway)
+    heed(opened, preflight.preflight(lesson, model, opened.path), tell, anyway)
     how = lesson.config.train
     tell.stage(
         "train",
@@ -221,87 +192,9 @@ def _gone_on(path: Path, overrides: Sequence[str], how: _How) -> Result:
         return done if done.report else read_result(path)
     with Run.resume(path) as opened:
         opened.go_on()
-        config = read_config(path / "config.toml")
-        return _to_the_end(opened, Experiment(config.name, config, path), how)
-
-
-def _to_the_end(opened: Run, experiment: Experiment, how: _How) -> Result:
-    """The story, with its end written into the manifest however it ends."""
-    try:
-        return _story(opened, experiment, how)
-    except KeyboardInterrupt as stop:
-        opened.finish("interrupted")
-        go_on = f"terakoya run {opened.path}"
-        stopped = both(f"Stopped. Go on with: {go_on}", f"停止した。再開：{go_on}")
-        raise KeyboardInterrupt(joined("\n", [*filter(None, stop.args), stopped])) from stop
-    except Interrupted as stop:
-        opened.finish("interrupted")
-        go_on = f"terakoya run {opened.path}"
-        stop.do = stop.do or both(f"Go on with: {go_on}", f"再開：{go_on}")
-        raise
-    except TerakoyaError as error:
-        opened.finish("failed", reason=both(str(error), error.words("ja")))
-        raise
-    except BaseException:
-        opened.finish("failed", reason=both("a fault of Terakoya's own", "Terakoya 自身の不具合"))
-        raise
-
-
-def _remember(opened: Run, plan: Plan) -> None:
-    """What the run rests on. A run that goes on must find the same data."""
-    data = set_fingerprint((*plan.split.train, *plan.split.dev, *plan.split.exam))
-    known = opened.manifest.get("data")
-    if known and known["fingerprint"] != data:
-        raise DataError(
-            both("the data is not what this run began with", "データがこの実行を始めたときと異なる"),
-            where=str(opened.path),
-            do=both(
-                f"Begin anew with: terakoya run {opened.path / 'config.toml'}",
-                f"新しく始めること：terakoya run {opened.path / 'config.toml'}",
-            ),
-        )
-    sizes = {name: len(getattr(plan.split, name)) for name in ("train", "dev", "exam")}
-    drawn = plan.task.draw is not None
-    opened.note(data={"fingerprint": data, "drawn": drawn, "split": plan.split.method, **sizes})
-    opened.note(dataset=dataset_statistics(plan.split, _labels_of(plan.task), drawn=drawn))
-    if not opened.has("config.toml"):
-        from terakoya.skill import moved
-
-        opened.write_text("config.toml", write_config(moved(plan.config, plan.folder, opened.path)))
-
-
-def _heed(opened: Run, findings: Sequence[Finding], tell: Listener, anyway: bool) -> None:
-    """Findings are written down and told; one of level stop ends the run, unless it is wanted anyway."""
-    known = {(line["check"], line["what"]) for line in opened.read_lines("findings.jsonl")}
-    for finding in findings:
-        if (finding.check, finding.what) not in known:
-            opened.append("findings.jsonl", finding)
-        tell.finding(finding)
-    stops = [finding for finding in findings if finding.level == "stop"]
-    if stops and not anyway:
-        raise DataError(
-            joined("\n", (joined(": ", (finding.check, finding.what)) for finding in stops)),
-            where=str(opened.path),
-            do=both(
-                "Mend it as said above, or go on all the same with --anyway.",
-                "上の指示に従って直すか、--anyway を付けてそのまま続けること。",
-            ),
-        )
-
-
-def _labels_of(task: Task) -> Callable[[str], Sequence[str]] | None:
-    """How a target falls into labels, for tasks whose answers are sets."""
-    if not task.codec.name.startswith("labels"):
-        return None
-    return lambda target: task.codec.canonical(target).split()
-
-
-def _sizes(split: Split) -> str:
-    train, dev, exam = (f"{len(side):,}" for side in (split.train, split.dev, split.exam))
-    return both(
-        f"{train} to train on, {dev} for dev, {exam} in the exam ({split.method})",
-        f"学習{train}件、検証{dev}件、試験{exam}件（{split.method}）",
-    )
+        with endings.told(opened):
+            config = read_config(path / "config.toml")
+            return _story(opened, Experiment(config.name, config, path), how)
 
 
 # ── the steps singly ────────────────────────────────────────────────────────────────────────────────
@@ -315,33 +208,7 @@ def audit(subject: str, *, overrides: Sequence[str] = ()) -> list[Finding]:
     if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"):
         return room.audit_table(path, config_for_table(path, overrides))
     plan = planned(catalog.find_experiment(subject, overrides))
-    return audited(plan, _reader(plan))
-
-
-def _reader(plan: Plan) -> Tokenizer | None:
-    """The tokenizer of a pretrained base. A run leaves this to its preflight, which has the whole model at hand."""
-    maker = catalog.find_reader(plan.config.model.base)
-    if maker is None:
-        return None
-    codec = plan.task.codec
-    written = {_written(codec, example.target) for example in plan.split.train} - {""}
-    found: Tokenizer = maker(plan.config.model, written, getattr(codec, "labels", ()), plan.task.instruction)
-    return found
-
-
-def _written(codec: Codec, target: str) -> str:
-    """The target as its codec writes it; "" where it cannot, which is the audit's own finding."""
-    try:
-        return codec.write(target)
-    except DataError:
-        return ""
-
-
-def config_for_table(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """The smallest config there is: this table, and what is set besides."""
-    from terakoya.config import make_config, with_overrides
-
-    return with_overrides(make_config({"name": path.stem, "task": {"data": path.name}}), overrides)
+    return audited(plan, reader(plan))
 
 
 def split(experiment: str, output: Path, *, overrides: Sequence[str] = ()) -> dict[str, str | int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from terakoya import pipeline
+from terakoya import planning
 from terakoya.catalog import find_experiment
 from terakoya.records import Prediction
 from terakoya.scoring.exam import judged
@@ -42,12 +42,12 @@ def test_half_of_the_taught_names_are_random_strings() -> None:
 
 def test_the_tail_split_of_the_log_is_objected_to() -> None:
     """.3 and .7 were two exams, not two models: the order of the rows decided them (docs/lessons.md, no. 21)."""
-    findings = pipeline.audited(pipeline.planned(find_experiment("janum-unshuffled")))
+    findings = planning.audited(planning.planned(find_experiment("janum-unshuffled")))
     order = [finding for finding in findings if finding.check == "order"]
     assert [finding.level for finding in order] == ["stop"] and "order of the rows decides" in order[0].what
-    shuffled = pipeline.planned(find_experiment("janum-unshuffled", ('split.method="hash"',)))
+    shuffled = planning.planned(find_experiment("janum-unshuffled", ('split.method="hash"',)))
     assert not [
-        finding for finding in pipeline.audited(shuffled) if finding.check == "order" and finding.level != "note"
+        finding for finding in planning.audited(shuffled) if finding.check == "order" and finding.level != "note"
     ]
 
 

@@ -1,0 +1,142 @@
+"""Configs from TOML and from `--set`. Every fault is told, with its place."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from terakoya.config.faults import fault
+from terakoya.config.sections import Config, Section
+from terakoya.errors import ConfigError
+from terakoya.tongue import both, joined
+
+
+def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """The config in a TOML file, with `section.key=value` overrides laid over it."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            both("there is no such config", "その設定ファイルはない"),
+            where=str(path),
+            do=both(
+                "Check the path; `terakoya list` shows the experiments that ship.",
+                "パスを確かめること。同梱の実験は `terakoya list` で見られる。",
+            ),
+        ) from error
+    except IsADirectoryError as error:
+        raise ConfigError(
+            both("this is a folder, not a config", "これはフォルダであり、設定ファイルではない"),
+            where=str(path),
+            do=both("Name the TOML file in it.", "中の TOML ファイルを指定すること。"),
+        ) from error
+    except PermissionError as error:
+        raise ConfigError(
+            both("this file may not be read", "このファイルを読む権限がない"),
+            where=str(path),
+            do=both("Check its permissions.", "権限を確かめること。"),
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            both(f"not UTF-8 (byte {error.start})", f"UTF-8 ではない（{error.start}バイト目）"),
+            where=str(path),
+            do=both("Save the config as UTF-8.", "設定ファイルを UTF-8 で保存すること。"),
+        ) from error
+    return parse_config(text, where=str(path), overrides=overrides)
+
+
+def parse_config(text: str, *, where: str = "config", overrides: Sequence[str] = ()) -> Config:
+    try:
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(
+            both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"),
+            where=where,
+            do=both("Mend the line named above.", "上に示された行を直すこと。"),
+        ) from error
+    for override in overrides:
+        values = _overlaid(values, override)
+    return make_config(values, where=where)
+
+
+def make_config(values: Mapping[str, Any], *, where: str = "config") -> Config:
+    """A Config from plain values; all faults are told at once."""
+    values = dict(values)
+    if isinstance(values.get("task"), str):
+        values["task"] = {"use": values["task"]}
+    try:
+        # TOML has arrays only; strict tuples want lists turned, which JSON mode does and Python mode does not.
+        return Config.model_validate(_tuples(values))
+    except ValidationError as error:
+        faults = sorted({fault(dict(item), where) for item in error.errors()})
+        raise ConfigError(
+            joined("\n", faults),
+            do=both("docs/settings.md lists every setting.", "設定の一覧は docs/settings.md にある。"),
+        ) from error
+
+
+def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
+    values: dict[str, Any] = config.model_dump()
+    for override in overrides:
+        values = _overlaid(values, override)
+    return make_config(values, where="--set")
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: item if key == "options" else _tuples(item) for key, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _overlaid(values: Mapping[str, Any], override: str) -> dict[str, Any]:
+    key, equals, text = override.partition("=")
+    path = key.strip().split(".")
+    if not equals or not all(path) or len(path) > 3:
+        raise ConfigError(
+            both(f"'{override}' is no setting", f"'{override}' は設定ではない"),
+            where="--set",
+            do=both(
+                "Write --set section.key=value, as in --set train.steps=100.",
+                "--set section.key=value の形で書くこと。例：--set train.steps=100。",
+            ),
+        )
+    merged = {name: dict(item) if isinstance(item, dict) else item for name, item in values.items()}
+    if isinstance(merged.get("task"), str):
+        merged["task"] = {"use": merged["task"]}
+    place: dict[str, Any] = merged
+    for name in path[:-1]:
+        inner = place.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(
+                both(f"'{name}' is no section", f"'{name}' というセクションはない"),
+                where="--set",
+                do=both("Write --set section.key=value.", "--set section.key=value の形で書くこと。"),
+            )
+        place[name] = place = dict(inner)
+    place[path[-1]] = _value(text, path)
+    return merged
+
+
+def _value(text: str, path: Sequence[str]) -> Any:
+    """A value as TOML reads it; text stays text where the key takes text (`--set model.revision=007`)."""
+    if _takes_text_only(path):
+        return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _takes_text_only(path: Sequence[str]) -> bool:
+    model: Any = Config
+    for name in path[:-1]:
+        field = model.model_fields.get(name)
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
+            return False
+        model = field.annotation
+    field = model.model_fields.get(path[-1])
+    return field is not None and field.annotation is str
