@@ -56,7 +56,7 @@ bench-teacher: setup-dev ## throughput of the teacher client
 	$(BIN)/python benchmarks/teacher_throughput.py
 
 torture-sweep: setup-dev ## two hundred kills among four workers of a series
-	TERAKOYA_KILLS=200 TERAKOYA_WORKERS=4 $(BIN)/python -m pytest -q tests/test_series_kills.py
+	TERAKOYA_KILLS=200 TERAKOYA_WORKERS=4 $(BIN)/python -m pytest -q -s tests/test_series_kills.py
 
 torture-teacher: setup-dev ## a thousand kills while answers are paid for
 	$(BIN)/python benchmarks/teacher_torture.py

@@ -25,6 +25,7 @@ TABLE = "source,target\n" + "".join(
     for ending in ("", "だ", "です", "かな", "よ")
 )
 TRIALS = 6
+KILLS_A_SERIES = 20
 CONFIG = (
     '[task]\ndata = "words.csv"\n[model]\nbase = "tiny"\n[train]\nsteps = 60\nthreads = 1\nevaluate_every = 20\n'
     "[score]\nresamples = 100\n"
@@ -48,17 +49,17 @@ def states(place: Path) -> list[str]:
 
 
 def killed(place: Path, kills: int, chance: Random) -> int:
-    """Workers until every exam is opened, `kills` of them shot on the way. Returns how many were."""
+    """Workers until every exam is opened, up to `kills` of them shot on the way. Returns how many were."""
     alive: list[subprocess.Popen[bytes]] = []
-    shot, deadline = 0, time.monotonic() + 120 + 20 * kills
-    while states(place) != ["done"] * TRIALS or shot < kills:
+    shot, deadline = 0, time.monotonic() + 240 + 20 * kills
+    while states(place) != ["done"] * TRIALS:
         assert time.monotonic() < deadline, f"the series does not come to its end: {states(place)}"
         alive = [process for process in alive if process.poll() is None]
         while len(alive) < WORKERS:
             alive.append(worker(place))
         time.sleep(chance.uniform(0.5, 6.0))
         victim = chance.choice(alive)
-        if shot < kills and victim.poll() is None:
+        if shot < kills and victim.poll() is None and states(place) != ["done"] * TRIALS:
             os.killpg(victim.pid, signal.SIGKILL)
             victim.wait()
             shot += 1
@@ -67,17 +68,30 @@ def killed(place: Path, kills: int, chance: Random) -> int:
     return shot
 
 
+def made(place: Path) -> Path:
+    place.mkdir()
+    (place / "words.csv").write_text(TABLE, encoding="utf-8")
+    (place / "words.toml").write_text(CONFIG, encoding="utf-8")
+    (place / "s.toml").write_text(SERIES, encoding="utf-8")
+    return place
+
+
 def test_killed_workers_lose_no_trial_and_open_no_exam_twice(tmp_path: Path) -> None:
-    """What is shared is files: a dead worker's trial is taken up by another, and nobody else's is touched."""
-    (tmp_path / "words.csv").write_text(TABLE, encoding="utf-8")
-    (tmp_path / "words.toml").write_text(CONFIG, encoding="utf-8")
-    (tmp_path / "s.toml").write_text(SERIES, encoding="utf-8")
-    assert killed(tmp_path, KILLS, Random(KILLS)) == KILLS
-    assert states(tmp_path) == ["done"] * TRIALS
-    folder = tmp_path / "runs" / "series-widths"
-    runs = [Run.open(path.parent) for path in folder.rglob("scores.json")]
-    assert len({run.path for run in runs}) == TRIALS, "a trial was finished twice, or not at all"
-    widths = Counter((run.manifest["seed"], (run.path / "config.toml").read_text(encoding="utf-8")) for run in runs)
-    assert set(widths.values()) == {1}
-    openings = [Index(run.path.parent).openings(str(run.manifest["exam"])) for run in runs]
-    assert [len(found) for found in openings] == [1] * TRIALS, "an exam was opened twice"
+    """What is shared is files: a dead worker's trial is taken up by another, and nobody else's is touched.
+
+    A series that is done has nothing left to break, so the next kills fall on a fresh one.
+    """
+    chance, left, number = Random(KILLS), KILLS, 0
+    while left:
+        place = made(tmp_path / f"{number}")
+        left -= killed(place, min(left, KILLS_A_SERIES), chance)
+        number += 1
+        assert states(place) == ["done"] * TRIALS
+        folder = place / "runs" / "series-widths"
+        runs = [Run.open(path.parent) for path in folder.rglob("scores.json")]
+        assert len({run.path for run in runs}) == TRIALS, "a trial was finished twice, or not at all"
+        widths = Counter((run.manifest["seed"], (run.path / "config.toml").read_text(encoding="utf-8")) for run in runs)
+        assert set(widths.values()) == {1}
+        openings = [Index(run.path.parent).openings(str(run.manifest["exam"])) for run in runs]
+        assert [len(found) for found in openings] == [1] * TRIALS, "an exam was opened twice"
+        print(f"series {number}: {KILLS - left} of {KILLS} kills", flush=True)

@@ -76,6 +76,41 @@ def test_every_norm_of_every_family_is_known_by_trial(base: Base, family: str) -
     assert norms and all("forward" in vars(part) for part in norms)
 
 
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_norms_of_a_gpu_give_what_the_architecture_s_own_give(
+    base: Base, family: str, half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path that a GPU takes, walked on a processor: values, derivatives, and the dtype that comes out."""
+    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    monkeypatch.setattr(hub_fast, "_launches", lambda x: True)
+    torch.manual_seed(0)
+    for norm in (part for part in model.module.modules() if type(part).__name__.endswith(("RMSNorm", "LayerNorm"))):
+        x = torch.randn(3, 4, len(norm.weight), dtype=torch.bfloat16 if half else torch.float32, requires_grad=True)
+        found = []
+        for one in (norm.forward, lambda x, norm=norm: type(norm).forward(norm, x)):
+            given = one(x)
+            found.append((given, *torch.autograd.grad(given.float().square().sum(), (x, norm.weight))))
+        for ours, own in zip(*found, strict=True):
+            assert ours.dtype == own.dtype
+            torch.testing.assert_close(ours, own, **({"rtol": 2e-2, "atol": 2e-2} if half else {}))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_step_in_mixed_precision_comes_to_the_same_with_norms_of_a_gpu(
+    base: Base, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bfloat16 beside float32 weights, as a GPU is taught: the loss moves less than bfloat16 itself moves it."""
+    losses = []
+    for quick in (False, True):
+        monkeypatch.setattr(hub_fast, "_launches", lambda x, quick=quick: quick)
+        model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = model.outputs(model.collate(PAIRS))
+        losses.append(torch.nn.functional.cross_entropy(outputs.logits.float(), outputs.targets).item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
+
+
 class Centred(nn.Module):
     """Named like an RMS norm, and none."""
 

@@ -67,6 +67,8 @@ class Replicas:
 
     def gather(self) -> None:
         """Adds the twins' gradients to the model's own and takes them from the twins."""
+        if len(self.models) == 1:
+            return
         own = [weight for _, weight in self.models[0].parameters_to_train()]
         for twin in self.models[1:]:
             added: list[Tensor] = []
