@@ -43,7 +43,6 @@ SAME_SHELF = {
     ("skill", "catalog"): "a saved skill finds its task and its model by name",
     ("predicting", "skill"): "who is asked",
     ("planning", "catalog"): "the task is found by its name",
-    ("planning", "skill"): "paths in a config hold from the run folder too",
     ("examination", "skill"): "who sits the exam",
     ("examination", "result"): "what the exam came to",
 }

@@ -219,6 +219,24 @@ class _Presses(Silent):
             signal.raise_signal(signal.SIGINT)
 
 
+def test_a_run_killed_before_anything_was_read_goes_on_too(
+    lesson: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is a run holds its config from the first moment; a series would count such a trial as failed."""
+
+    def killed(*_: object) -> None:
+        os._exit(9)
+
+    monkeypatch.setattr(pipeline, "planned", killed)
+    if (child := os.fork()) == 0:
+        pipeline.run(str(lesson), overrides=("train.steps=20",), run_dir=tmp_path / "runs")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    monkeypatch.undo()
+    (run,) = (tmp_path / "runs").iterdir()
+    assert pipeline.run(str(run)).folder == run
+    assert Run.open(run).state == "done"
+
+
 def test_ctrl_c_while_training_saves_and_says_how_to_go_on(lesson: Path, tmp_path: Path) -> None:
     """It is no failure: the folder says interrupted, the message names the next command, and that goes on."""
     with pytest.raises(Interrupted) as stop:

@@ -53,6 +53,7 @@ def killed(place: Path, kills: int, chance: Random) -> int:
     alive: list[subprocess.Popen[bytes]] = []
     shot, deadline = 0, time.monotonic() + 240 + 20 * kills
     while states(place) != ["done"] * TRIALS:
+        assert "failed" not in states(place), f"a kill is no fault of the trial: {place}"
         assert time.monotonic() < deadline, f"the series does not come to its end: {states(place)}"
         alive = [process for process in alive if process.poll() is None]
         while len(alive) < WORKERS:

@@ -24,6 +24,7 @@ from terakoya.planning import Plan, audited, config_for_table, planned, reader, 
 from terakoya.records import Finding
 from terakoya.result import Result, read_result, unexamined
 from terakoya.runs import Index, Run, git_commit, is_sealed, seal
+from terakoya.skill import moved
 from terakoya.tongue import both
 
 if TYPE_CHECKING:
@@ -64,11 +65,15 @@ def run(
     if (Path(experiment) / "manifest.json").is_file():
         return _gone_on(Path(experiment), overrides, how)
     found = catalog.find_experiment(experiment, overrides)
-    with (
-        Run.create(run_dir, found.name, seed=found.config.seed, git=git_commit(found.folder)) as opened,
-        endings.told(opened),
-    ):
+    with _new(run_dir, found) as opened, endings.told(opened):
         return _story(opened, found, how)
+
+
+def _new(run_dir: Path, found: Experiment) -> Run:
+    def config(path: Path) -> str:
+        return write_config(moved(found.config, found.folder, path))
+
+    return Run.create(run_dir, found.name, config=config, seed=found.config.seed, git=git_commit(found.folder))
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,6 @@ def _story(opened: Run, experiment: Experiment, how: _How) -> Result:
 
 def _prepared(plan: Plan, opened: Run) -> tuple[Lesson, Model, int]:
     """The model, made for this data; every `auto` resolved and the whole config written down."""
-    from terakoya.skill import moved
     from terakoya.training.lesson import prepared
 
     lesson, model, max_tokens = prepared(
@@ -127,7 +131,7 @@ def _prepared(plan: Plan, opened: Run) -> tuple[Lesson, Model, int]:
 
 
 def _teach(opened: Run, lesson: Lesson, model: Model, max_tokens: int, anyway: bool, tell: Listener) -> None:
-    from terakoya.skill import moved, write_skill
+    from terakoya.skill import write_skill
     from terakoya.training import preflight, teach
 
     tell.stage("preflight")

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 from terakoya import catalog
 from terakoya.catalog import Experiment
 from terakoya.codec import Codec
-from terakoya.config import Config, make_config, with_overrides, write_config
+from terakoya.config import Config, make_config, with_overrides
 from terakoya.data.split import split as part
 from terakoya.errors import DataError
 from terakoya.records import Finding, Split, set_fingerprint
 from terakoya.report.statistics import dataset_statistics
 from terakoya.runs import Run
-from terakoya.skill import moved
 from terakoya.task import Task
 from terakoya.tongue import both
 
@@ -95,8 +94,6 @@ def remember(opened: Run, plan: Plan) -> None:
     drawn = plan.task.draw is not None
     opened.note(data={"fingerprint": data, "drawn": drawn, "split": plan.split.method, **counts})
     opened.note(dataset=dataset_statistics(plan.split, _labels_of(plan.task), drawn=drawn))
-    if not opened.has("config.toml"):
-        opened.write_text("config.toml", write_config(moved(plan.config, plan.folder, opened.path)))
 
 
 def sizes(split: Split) -> str:

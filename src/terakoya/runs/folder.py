@@ -38,11 +38,25 @@ class Run:
         self._journals: dict[str, Journal] = {}
 
     @classmethod
-    def create(cls, parent: Path, name: str, clock: Callable[[], datetime] = now, **facts: Any) -> Run:
-        """A new folder NAME-YYYYMMDD-HHMMSS that nobody else has, locked; `facts` go into its manifest."""
+    def create(
+        cls,
+        parent: Path,
+        name: str,
+        clock: Callable[[], datetime] = now,
+        *,
+        config: Callable[[Path], str] | None = None,
+        **facts: Any,
+    ) -> Run:
+        """A new folder NAME-YYYYMMDD-HHMMSS that nobody else has, locked; `facts` go into its manifest.
+
+        `config` tells what is asked, as it reads from that folder. It is written before the manifest: a folder that is
+        a run can be gone on with, however soon it was killed.
+        """
         stem = f"{disk.safe_name(name)}-{clock():%Y%m%d-%H%M%S}"
         run = cls(new_folder(parent, stem), clock)
         run._lock.acquire(wait=0.1)
+        if config is not None:
+            run.write_text("config.toml", config(run.path))
         manifest = {"format": FORMAT, "name": name, "run": run.path.name, "state": "running"}
         times: dict[str, Any] = {"started": run._time(), "ended": None, "resumed": []}
         manifest |= {"times": times, "versions": about.versions(), "machine": about.machine(), **facts}
