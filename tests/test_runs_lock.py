@@ -53,6 +53,23 @@ def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
     Run.resume(path).close()
 
 
+def test_who_only_looks_turns_nobody_away(tmp_path: Path) -> None:
+    """A table of trials looks every two seconds; a lock tried each time would turn away who wants it just then."""
+    Run.create(tmp_path, "k").close()
+    path = next(item for item in tmp_path.iterdir() if item.is_dir())
+    assert not Lock(path / ".lock").claimed()
+    holder = started(HOLD, str(path))
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    assert Lock(path / ".lock").claimed()
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert not Lock(path / ".lock").claimed()
+    with Run.resume(path):
+        assert Lock(path / ".lock").claimed()
+    assert not Lock(path / ".lock").claimed()
+
+
 def _race(path: Path, gate: Path, results: Path, number: int) -> None:
     while not gate.exists():
         time.sleep(0.0005)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from terakoya import series
 from terakoya.errors import ConfigError, Interrupted
-from terakoya.listener import Silent
+from terakoya.listener import Silent, Standing
 from terakoya.records import Step
 from terakoya.runs import Index, Run
 from terakoya.series_plan import Changes, seeds_of
@@ -52,6 +53,26 @@ def test_the_exam_is_opened_once_for_what_dev_chose(place: Path) -> None:
     again = series.sweep(path, run_dir=place / "runs")
     assert [(told.trial.key, told.run) for told in again.trials] == [(told.trial.key, told.run) for told in done.trials]
     assert all(page.is_file() for page in again.pages)
+
+
+class _Looks(Silent):
+    def __init__(self) -> None:
+        self.seen: list[list[str]] = []
+
+    def trials(self, look: Callable[[], Sequence[Standing]]) -> None:
+        self.seen.append([standing.state for standing in look()])
+
+
+def test_whoever_watches_is_told_how_every_trial_stands(place: Path) -> None:
+    """Hours of work without a word about how far it is are hours of doubt."""
+    watching = _Looks()
+    path = plan(place, 'open = "all"\n[grid]\n"model.width" = [16, 32]\n')
+    done = series.sweep(path, run_dir=place / "runs", listener=watching)
+    assert watching.seen == [
+        ["running", "open"], ["taught", "open"], ["taught", "running"], ["taught", "taught"],
+        ["running", "taught"], ["done", "taught"], ["done", "running"], ["done", "done"],
+    ]  # fmt: skip
+    assert [told.state for told in done.trials] == ["done", "done"]
 
 
 def test_an_interrupted_series_goes_on_and_opens_nothing_before(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from terakoya.records import Finding, Step
+
+TrialState = Literal["open", "running", "held", "taught", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a trial of a series stands: running here, held by another process, taught (its exam still closed) …"""
+
+    name: str
+    seed: int
+    state: TrialState
+    dev: float | None = None
 
 
 class Listener(Protocol):
@@ -24,6 +38,10 @@ class Listener(Protocol):
         """A sentence for people."""
         ...
 
+    def trials(self, look: Callable[[], Sequence[Standing]]) -> None:
+        """A series has come a trial further; `look` tells how all of them stand, now and whenever it is asked again."""
+        ...
+
 
 class Silent:
     """Tells nobody."""
@@ -38,4 +56,7 @@ class Silent:
         pass
 
     def note(self, text: str) -> None:
+        pass
+
+    def trials(self, look: Callable[[], Sequence[Standing]]) -> None:
         pass

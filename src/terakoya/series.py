@@ -36,7 +36,7 @@ from typing import Any
 
 from terakoya import catalog, pipeline
 from terakoya.errors import Interrupted, LockedError, TerakoyaError, need
-from terakoya.listener import Listener, Silent
+from terakoya.listener import Listener, Silent, Standing, TrialState
 from terakoya.report import SeriesRecord, language, read_record, series_markdown, series_page
 from terakoya.runs import Lock, Run, read_json, safe_name, write_json, write_text
 from terakoya.series_plan import (
@@ -60,7 +60,7 @@ class Told:
     """How a trial stands: "open", "taught" (its exam is closed), "done", "failed", "held" by another process."""
 
     trial: Trial
-    state: str
+    state: TrialState
     run: str = ""
     dev: float | None = None
     reason: str = ""
@@ -123,6 +123,8 @@ class _Work:
 
     def __init__(self, plan: Plan, beside: Path, folder: Path, tell: Listener) -> None:
         self.plan, self.beside, self.folder, self.tell = plan, beside, folder, tell
+        self.known = {} if plan.search else {trial.key: trial for trial in trials(plan)}
+        self.running = ""  # the key of the trial that this process is at
 
     def told(self, trial: Trial) -> Told:
         path = self._file(trial)
@@ -152,6 +154,19 @@ class _Work:
             self.tell.stage("exam of", _named(trial))
             return self._run(trial, known, exam=True)
 
+    def standings(self) -> list[Standing]:
+        """How all trials stand at this moment, in whoever's hands they are."""
+        return [self._standing(trial) for trial in self.known.values()]
+
+    def _standing(self, trial: Trial) -> Standing:
+        told = self.told(trial)
+        state = told.state
+        if trial.key == self.running:
+            state = "running"
+        elif state in ("open", "taught") and self._lock(trial).claimed():
+            state = "held"
+        return Standing(trial.name, trial.seed, state, told.dev)
+
     def _run(self, trial: Trial, known: Told, *, exam: bool) -> Told:
         runs = self.folder / "runs" / trial.key
         begun = sorted(path.parent for path in runs.glob("*/manifest.json"))
@@ -180,20 +195,27 @@ class _Work:
     def _file(self, trial: Trial) -> Path:
         return self.folder / "trials" / f"{trial.key}.json"
 
+    def _lock(self, trial: Trial) -> Lock:
+        return Lock(self.folder / "trials" / f"{trial.key}.lock")
+
     @contextmanager
     def _held(self, trial: Trial) -> Iterator[bool]:
-        place = self.folder / "trials"
-        place.mkdir(parents=True, exist_ok=True)
-        lock = Lock(place / f"{trial.key}.lock")
+        """Whether the trial is this process's; all listeners are told when it begins and when it has ended."""
+        (self.folder / "trials").mkdir(parents=True, exist_ok=True)
+        lock = self._lock(trial)
         try:
             lock.acquire()
         except LockedError:
             yield False
             return
+        self.known[trial.key], self.running = trial, trial.key
+        self.tell.trials(self.standings)
         try:
             yield True
         finally:
+            self.running = ""
             lock.release()
+            self.tell.trials(self.standings)
 
 
 def dev_of(run: Path) -> float | None:

@@ -41,11 +41,11 @@ def run(
 ) -> int:
     """Everything: examples, audit, split, preflight, train, predict, score, record."""
     from terakoya import pipeline
-    from terakoya.cli import show
+    from terakoya.cli import show, show_live
 
     settings = _set(overrides, seed, lang)
     lang = lang or pipeline.spoken(experiment, settings)
-    with show.listening(json=json, lang=lang) as listener:
+    with show_live.listening(json=json, lang=lang) as listener:
         done = pipeline.run(experiment, overrides=settings, run_dir=run_dir, anyway=anyway, listener=listener)
     return show.result(done, json=json, lang=lang)
 
@@ -62,11 +62,11 @@ def train(
 ) -> int:
     """Examples, audit, split, preflight, train; the exam stays closed. `terakoya run RUN` opens it."""
     from terakoya import pipeline
-    from terakoya.cli import show
+    from terakoya.cli import show, show_live
 
     settings = _set(overrides, seed, lang)
     lang = lang or pipeline.spoken(experiment, settings)
-    with show.listening(json=json, lang=lang) as listener:
+    with show_live.listening(json=json, lang=lang) as listener:
         done = pipeline.train(experiment, overrides=settings, run_dir=run_dir, anyway=anyway, listener=listener)
     return show.result(done, json=json, lang=lang)
 
@@ -117,10 +117,10 @@ def evaluate(
 ) -> int:
     """Set a taught model an exam: its own again, or another."""
     from terakoya import pipeline
-    from terakoya.cli import show
+    from terakoya.cli import show, show_live
 
     lang = lang or pipeline.spoken(str(run), overrides or ())
-    with show.listening(json=json, lang=lang) as listener:
+    with show_live.listening(json=json, lang=lang) as listener:
         done = pipeline.evaluate(
             run, data=data, source=source, target=target, task=task, overrides=overrides or [], listener=listener
         )
@@ -141,10 +141,10 @@ def generate(
 ) -> int:
     """Let a teacher make a data set; paid once, kept whatever happens, balanced while it is made."""
     from terakoya import pipeline
-    from terakoya.cli import show
+    from terakoya.cli import show, show_live
 
     lang = lang or pipeline.spoken(experiment, overrides or ())
-    with show.listening(json=json, lang=lang) as listener:
+    with show_live.listening(json=json, lang=lang) as listener:
         made = pipeline.generate(
             experiment,
             output=output,
@@ -165,10 +165,10 @@ def audit(
 ) -> int:
     """What is wrong with the data, with rows and what to do."""
     from terakoya import pipeline
-    from terakoya.cli import show
+    from terakoya.cli import show, show_lines
 
     lang = lang or pipeline.spoken(subject, overrides or ())
-    with show.speaking(lang):
+    with show_lines.speaking(lang):
         found = pipeline.audit(subject, overrides=overrides or [])
     return show.findings(found, json=json, lang=lang)
 
@@ -201,10 +201,10 @@ def doctor(
 ) -> int:
     """Preflight without training: what would go wrong."""
     from terakoya import pipeline
-    from terakoya.cli import show
+    from terakoya.cli import show, show_lines
 
     lang = lang or pipeline.spoken(experiment, overrides or ())
-    with show.speaking(lang):
+    with show_lines.speaking(lang):
         examined = pipeline.doctor(experiment, overrides=overrides or [], show_tokens=show_tokens)
     return show.findings(examined.findings, json=json, lang=lang, text=examined.tokens)
 
@@ -251,10 +251,10 @@ def sweep(
 ) -> int:
     """A series of runs over config keys and seeds, chosen on dev, examined once."""
     from terakoya import series as room
-    from terakoya.cli import show
+    from terakoya.cli import show, show_live
     from terakoya.series_plan import Changes, seeds_of
 
-    with show.listening(json=json, lang=lang) as listener:
+    with show_live.listening(json=json, lang=lang) as listener:
         changes = Changes(tuple(overrides or ()), tuple(grid or ()), seeds_of(seeds))
         done = room.sweep(series, changes=changes, run_dir=run_dir, lang=lang, listener=listener)
     return show.series(done, json=json, lang=lang)

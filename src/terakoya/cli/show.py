@@ -4,53 +4,21 @@ from __future__ import annotations
 
 import json as json_module
 import sys
-import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from terakoya.cli.show_lines import new_console, print_finding, safe, safe_lines
 from terakoya.errors import TerakoyaError
-from terakoya.listener import Listener
-from terakoya.records import Finding, Score, Step
+from terakoya.records import Finding, Score
 from terakoya.tongue import both, in_language, language, spread
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_MARKS = {"note": "·", "warn": "!", "stop": "✕"}
-_STYLES = {"note": "dim", "warn": "yellow", "stop": "bold red"}
-PLAIN_EVERY = 10.0  # seconds between progress lines where there is no terminal
 _RIGHT, _WRONG = both("right", "正解"), both("wrong", "不正解")
-_SECONDS = both("s", "秒")
-_STAGES = {
-    english: both(english, japan)
-    for english, japan in (
-        ("examples", "例"),
-        ("audit", "監査"),
-        ("model", "モデル"),
-        ("preflight", "事前検査"),
-        ("train", "学習"),
-        ("exam", "試験"),
-        ("record", "記録"),
-        ("trial", "試行"),
-        ("exam of", "試験の対象"),
-        ("generate", "データ生成"),
-    )
-}
-
-
-def safe(text: str) -> str:
-    """Text from data or answers, with control and direction marks made visible: a terminal obeys none of them."""
-    return "".join(char if char.isprintable() or char == " " else f"\\u{ord(char):04x}" for char in text)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False)
 
 
 def _json(value: Any) -> None:
@@ -65,97 +33,12 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-class Telling:
-    """A live line on a terminal; a plain line now and then elsewhere."""
-
-    def __init__(self, console: Console, lang: str = "en") -> None:
-        self.console, self.lang = console, lang
-        self.began = time.monotonic()
-        self.told = 0.0
-        self.first: tuple[float, int] | None = None
-        self.dev = ""
-        self.live: Any = None
-
-    def stage(self, name: str, detail: str = "") -> None:
-        self._end_live()
-        self.first = None
-        named, more = in_language(_STAGES.get(name, name), self.lang), in_language(detail, self.lang)
-        took = f"{time.monotonic() - self.began:6.1f} {in_language(_SECONDS, self.lang)}"
-        self.console.print(f"[{took}] {named}" + (f": {more}" if more else ""))
-
-    def step(self, step: Step, total: int) -> None:
-        now = time.monotonic()
-        if self.first is None:
-            self.first = (now, step.step)
-        if step.dev:
-            self.dev = in_language(both("  dev ", "  検証 "), self.lang) + "  ".join(
-                f"{key} {value:.4f}" for key, value in list(step.dev.items())[:3]
-            )
-        done = step.step - self.first[1]
-        left = (now - self.first[0]) / done * (total - step.step) if done else 0.0
-        line = in_language(
-            both(
-                f"step {step.step}/{total}  loss {step.plain:.4f}{self.dev}  {_clock(left)} left",
-                f"ステップ {step.step}/{total}  損失 {step.plain:.4f}{self.dev}  残り {_clock(left)}",
-            ),
-            self.lang,
-        )
-        if self.console.is_terminal:
-            self._live(line)
-        elif now - self.told >= PLAIN_EVERY or step.dev or step.step == total:
-            self.told = now
-            self.console.print("  " + line)
-
-    def finding(self, finding: Finding) -> None:
-        self._end_live()
-        _print_finding(self.console, finding, self.lang)
-
-    def note(self, text: str) -> None:
-        self._end_live()
-        self.console.print("  " + safe(in_language(text, self.lang)))
-
-    def _live(self, line: str) -> None:
-        if self.live is None:
-            from rich.live import Live
-
-            self.live = Live(line, console=self.console, refresh_per_second=8, transient=True)
-            self.live.start()
-        self.live.update(line)
-
-    def _end_live(self) -> None:
-        if self.live is not None:
-            self.live.stop()
-            self.live = None
-
-    close = _end_live
-
-
-@contextmanager
-def listening(*, json: bool, lang: str = "") -> Iterator[Listener]:
-    telling = Telling(_console(stderr=json), language(lang))
-    try:
-        with speaking(lang):
-            yield telling
-    finally:
-        telling.close()
-
-
-@contextmanager
-def speaking(lang: str) -> Iterator[None]:
-    """A refusal from within is told in this language, where the command line names no other."""
-    try:
-        yield
-    except TerakoyaError as error:
-        error.lang = error.lang or lang
-        raise
-
-
 def result(done: Any, *, json: bool, lang: str) -> int:
     """The score table, a few right and wrong answers, and where the report lies."""
     if json:
         _json(done.document())
         return int(done.exit_code)
-    console, spoken = _console(), language(lang)
+    console, spoken = new_console(), language(lang)
     if done.scores:
         _scores(console, [score for score in done.scores if _told(score, done.scores[0].metric)], spoken)
     for title, items in ((_RIGHT, done.right), (_WRONG, done.wrong)):
@@ -209,11 +92,11 @@ def findings(found: Sequence[Finding], *, json: bool, lang: str = "", text: str 
     if json:
         _json({"findings": [_plain(finding) for finding in found], "tokens": text})
     else:
-        console, spoken = _console(), language(lang)
+        console, spoken = new_console(), language(lang)
         if text:
             console.print(text)
         for finding in sorted(found, key=lambda finding: ("stop", "warn", "note").index(finding.level)):
-            _print_finding(console, finding, spoken)
+            print_finding(console, finding, spoken)
         console.print(in_language(_counted(found), spoken))
     return 1 if any(finding.level == "stop" for finding in found) else 0
 
@@ -223,16 +106,6 @@ def _counted(found: Sequence[Finding]) -> str:
         return both("Nothing found.", "検出された事項はない。")
     stop, warn, note = (sum(finding.level == level for finding in found) for level in ("stop", "warn", "note"))
     return both(f"{stop} stop, {warn} warn, {note} note", f"停止{stop}件、警告{warn}件、メモ{note}件")
-
-
-def _print_finding(console: Console, finding: Finding, lang: str) -> None:
-    what, where, do = (safe(in_language(said, lang)) for said in (finding.what, finding.where, finding.do))
-    place = f" ({where})" if where else ""
-    named = f"{', '.join(map(str, finding.rows[:8]))}{' …' if len(finding.rows) > 8 else ''}"
-    rows = in_language(both(f" rows {named}", f" 行 {named}"), lang) if finding.rows else ""
-    console.print(f"  {_MARKS[finding.level]} {finding.check}{place}: {what}{rows}", style=_STYLES[finding.level])
-    if do and finding.level != "note":
-        console.print(f"      → {do}")
 
 
 def listing(found: Mapping[str, Sequence[tuple[str, str]]], *, json: bool) -> int:
@@ -375,10 +248,6 @@ def refusal(error: TerakoyaError, *, lang: str = "") -> int:
     return error.exit_code
 
 
-def safe_lines(text: str) -> str:
-    return "\n".join(safe(line) for line in text.splitlines())
-
-
 def interrupted(stop: KeyboardInterrupt, *, lang: str = "") -> int:
     nothing = both("Stopped. Nothing was begun that could be lost.", "停止した。失われたものはない。")
     said = stop.args[0] if stop.args and str(stop) else nothing
@@ -403,8 +272,3 @@ def our_fault(error: Exception, *, lang: str = "") -> int:
     traceback.print_exception(error)
     print(f"\n{in_language(_OURS, language(lang))}", file=sys.stderr)
     return 70
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02d}"

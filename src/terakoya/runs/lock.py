@@ -77,6 +77,18 @@ class Lock:
         finally:
             os.close(handle)
 
+    def claimed(self) -> bool:
+        """Whether some process says that it holds it and, if of this host, is alive. Only looks: `taken` tries the
+        lock, and whoever wants it at that moment is turned away."""
+        told = self.holder()
+        if not told or told.get("host") != socket.gethostname():
+            return bool(told)
+        try:
+            os.kill(int(told.get("pid", 0)), 0)
+        except (OSError, ValueError, TypeError) as error:
+            return isinstance(error, PermissionError)  # somebody else's process is alive too
+        return True
+
     def _try(self) -> bool:
         with disk_faults(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
