@@ -22,6 +22,7 @@ from hostile import HOSTILE
 from terakoya.errors import CorruptError
 from terakoya.records import Example, Finding, Split
 from terakoya.report import (
+    Compared,
     Record,
     SeriesRecord,
     charts,
@@ -280,9 +281,31 @@ def test_a_series_stands_side_by_side_with_what_differed(numerals: Record) -> No
     series = SeriesRecord("notations", runs, ("task.notation",), failed={"run-x": "loss is NaN in step 3"})
     page = series_page(series, "en")
     assert page.count("<tr>") >= 4
-    assert "<svg" in page
+    assert "All runs, with 95% intervals" in page
     assert "loss is NaN in step 3" in page
     assert "| run-pds | pds |" in series_markdown(series, "en")
+
+
+def test_a_series_is_told_in_the_order_of_the_logs(numerals: Record) -> None:
+    """Both logs are series: what came out, the data, the machine, trials with causes and cures, what comes next."""
+    warned = Finding("learning-rate", "warn", "the rate is high", do="Take 1e-4.")
+    alone = Finding("collapse", "stop", "one answer for all", do="Teach sets.")
+    runs = (replace(numerals, name="a", findings=(warned,)), replace(numerals, name="b", findings=(warned, alone)))
+    compared = Compared("groups", "plain", "groups and plain cannot be told apart", told=False, needed=390)
+    titles = {"a": "groups, seed 0", "b": "plain, seed 0"}
+    series = SeriesRecord("n", runs, ("task.notation",), ("Best on dev: groups.",), {}, "a", titles, {}, (compared,))
+    told = series_markdown(series, "ja")
+    headings = [line[3:] for line in told.splitlines() if line.startswith("## ")]
+    assert [heading.partition("（")[0] for heading in headings] == list(HEADINGS)
+    (causes,) = (block for block in told.split("\n\n") if block.startswith("| 試行 | 重さ"))
+    assert [line.split(" | ")[:3] for line in causes.splitlines()[2:]] == [
+        ["| plain, seed 0", "停止", "collapse"], ["| 2件すべて", "警告", "learning-rate"],
+    ]  # fmt: skip
+    assert "groups and plain cannot be told apart" in told
+    following = told[told.index("## 次のステップ") :]
+    assert "Take 1e-4." in following and "Teach sets." in following
+    assert "約390問" in told
+    assert told.index("Best on dev") < told.index("他の1設定のどれも")
 
 
 def test_runs_of_different_exams_get_no_common_plot(numerals: Record) -> None:
@@ -290,7 +313,8 @@ def test_runs_of_different_exams_get_no_common_plot(numerals: Record) -> None:
     series = SeriesRecord("mixed", (numerals, sample_records.emoji(60)))
     page = series_page(series, "en")
     assert "cannot be compared" in page
-    assert "<svg" not in page
+    assert "All runs, with 95% intervals" not in page
+    assert "cannot be compared" in series_markdown(series, "en")
 
 
 def test_the_index_leads_to_every_run(numerals: Record) -> None:
@@ -302,6 +326,32 @@ def test_the_index_leads_to_every_run(numerals: Record) -> None:
 
 
 # ── inert ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def series_of(hostile: Record) -> SeriesRecord:
+    """Hostile text wherever a series can hold some."""
+    compared = tuple(Compared(text, text, text, told=True, needed=300) for text in HOSTILE[:60])
+    runs = (hostile, replace(hostile, name="b"))
+    titles, failed = {run.name: HOSTILE[2] for run in runs}, {HOSTILE[0]: HOSTILE[1]}
+    return SeriesRecord(HOSTILE[3], runs, (HOSTILE[4],), HOSTILE[:60], failed, "b", titles, {}, compared)
+
+
+def test_hostile_strings_stay_text_in_a_series(hostile: Record) -> None:
+    """Names of trials, reasons and comparisons hold whatever somebody wrote into a config."""
+    series = series_of(hostile)
+    for lang in ("en", "ja"):
+        page = Page(series_page(series, lang))
+        assert {tag for tag, _ in page.elements} <= ELEMENTS
+        assert sum(tag == "script" for tag, _ in page.elements) == 1
+        for _, attributes in page.elements:
+            assert not [name for name in attributes if name.startswith("on") or name in ("src", "srcset", "action")]
+            assert str(attributes.get("href") or "#").startswith("#")
+    reader = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    made = Page(reader.render(series_markdown(series, "en")))
+    tags = {tag for tag, _ in made.elements}
+    assert tags <= {"h1", "h2", "h3", "p", "ul", "li", "table", "thead", "tbody", "tr", "th", "td", "pre", "code"}
+    for source in (series_page(series, "en"), series_markdown(series, "en")):
+        assert not re.search(r"[\u202a-\u202e\u2066-\u2069\x00-\x08\x1b\x7f\x9b]", source)
 
 
 def test_three_hundred_hostile_strings_stay_text_in_html(hostile: Record) -> None:

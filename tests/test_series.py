@@ -55,6 +55,34 @@ def test_the_exam_is_opened_once_for_what_dev_chose(place: Path) -> None:
     assert all(page.is_file() for page in again.pages)
 
 
+def test_settings_are_compared_on_the_exam_and_corrected_for_their_number(place: Path) -> None:
+    """The better of two figures is no finding: the record says what the exam can tell apart, and what it cannot."""
+    path = plan(place, 'seeds = [0, 1]\nopen = "all"\n[grid]\n"model.width" = [16, 24, 32]\n')
+    done = series.sweep(path, run_dir=place / "runs", lang="en")
+    told = (done.folder / "report.md").read_text(encoding="utf-8")
+    (compared,) = (part for part in told.split("\n\n") if part.startswith("- ") and "corrected for" in part)
+    lines = compared.splitlines()
+    assert len(lines) == 2 and all("corrected for 2 comparisons" in line and done.best in line for line in lines)
+    assert all("(2 seeds)" in line for line in lines)
+    assert "Set them the same exam" not in told
+
+
+def test_ways_of_decoding_may_be_what_a_series_asks_about(place: Path) -> None:
+    """Elsewhere another decoding forbids a comparison; here it is the question."""
+    path = plan(place, 'open = "all"\n[grid]\n"decode.method" = ["greedy", "beam"]\n')
+    done = series.sweep(path, run_dir=place / "runs", lang="en")
+    told = (done.folder / "report.md").read_text(encoding="utf-8")
+    assert "Compared on the exam" in told and "cannot be compared" not in told
+
+
+def test_a_series_over_exams_says_why_nothing_is_compared(place: Path) -> None:
+    """Another split is another exam."""
+    path = plan(place, 'open = "all"\n[grid]\n"split.salt" = ["a", "b"]\n')
+    done = series.sweep(path, run_dir=place / "runs", lang="ja")
+    told = (done.folder / "report.md").read_text(encoding="utf-8")
+    assert "比較できない" in told and "試験での比較" not in told
+
+
 class _Looks(Silent):
     def __init__(self) -> None:
         self.seen: list[list[str]] = []

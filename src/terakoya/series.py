@@ -30,15 +30,18 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import quote
 
 from terakoya import catalog, pipeline
-from terakoya.errors import Interrupted, LockedError, TerakoyaError, need
+from terakoya.compare import compare
+from terakoya.errors import IncompatibleError, Interrupted, LockedError, TerakoyaError, need
 from terakoya.listener import Listener, Silent, Standing, TrialState
-from terakoya.report import SeriesRecord, language, read_record, series_markdown, series_page
-from terakoya.runs import Lock, Run, read_json, safe_name, write_json, write_text
+from terakoya.outcomes import read_run
+from terakoya.report import Compared, SeriesRecord, language, read_record, series_markdown, series_page
+from terakoya.runs import Lock, read_json, safe_name, write_json, write_text
 from terakoya.series_plan import (
     AS_IT_IS,
     Changes,
@@ -52,7 +55,7 @@ from terakoya.series_plan import (
     trials,
     written_value,
 )
-from terakoya.tongue import both, gathered, in_language
+from terakoya.tongue import both, gathered, in_language, japanese
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ class _Work:
         except TerakoyaError as error:
             return self._keep(Told(trial, "failed", known.run, None, both(str(error), error.words("ja"))))
         return self._keep(
-            Told(trial, "done" if exam else "taught", str(folder.relative_to(self.folder)), dev_of(folder))
+            Told(trial, "done" if exam else "taught", str(folder.relative_to(self.folder)), read_record(folder).dev)
         )
 
     def _keep(self, told: Told) -> Told:
@@ -216,13 +219,6 @@ class _Work:
             self.running = ""
             lock.release()
             self.tell.trials(self.standings)
-
-
-def dev_of(run: Path) -> float | None:
-    """The dev figure of the checkpoint that answers."""
-    training = Run.open(run).manifest.get("training") or {}
-    figures = {key: value for key, value in (training.get("best") or {}).items() if key not in ("loss", "unreadable")}
-    return float(next(iter(figures.values()))) if figures else None
 
 
 def _searched(work: _Work, deadline: float | None) -> list[Told]:
@@ -272,11 +268,13 @@ def _declared(plan: Plan, told: Sequence[Told], best: str) -> list[Told]:
 
 def _written(work: _Work, told: Sequence[Told], best: str, lang: str) -> Series:
     folder, spoken = work.folder, language(lang)
-    runs = [one for one in told if one.run]
-    notes = tuple(_notes(work.plan, told, best))
+    made = [one for one in told if one.run]
+    compared, refused = _compared(folder, made, best)
+    notes = (*_notes(work.plan, told, best), *refused)
+    name = {one.run: Path(one.run).name for one in made}
     record = SeriesRecord(
         name=work.plan.name,
-        runs=tuple(read_record(folder / one.run) for one in runs),
+        runs=tuple(read_record(folder / one.run) for one in made),
         keys=tuple(sorted({item.partition("=")[0] for one in told for item in one.trial.settings} | {"seed"})),
         notes=tuple(in_language(note, spoken) for note in notes),
         failed={
@@ -284,11 +282,38 @@ def _written(work: _Work, told: Sequence[Told], best: str, lang: str) -> Series:
             for one in told
             if one.state == "failed"
         },
+        lead=next((name[one.run] for one in made if one.trial.name == best), ""),
+        titles={name[one.run]: in_language(_named(one.trial), spoken) for one in made},
+        links={
+            name[one.run]: quote(f"{one.run}/report.html")
+            for one in made
+            if (folder / one.run / "report.html").is_file()
+        },
+        compared=compared,
     )
     pages = {"report.md": series_markdown(record, spoken), "report.html": series_page(record, spoken)}
-    for name, text in pages.items():
-        write_text(folder / name, text)
-    return Series(work.plan.name, folder, tuple(told), best, tuple(folder / name for name in pages), notes)
+    for page, text in pages.items():
+        write_text(folder / page, text)
+    return Series(work.plan.name, folder, tuple(told), best, tuple(folder / page for page in pages), notes)
+
+
+def _compared(folder: Path, made: Sequence[Told], best: str) -> tuple[tuple[Compared, ...], tuple[str, ...]]:
+    """The best on dev against every other setting whose exam was opened, as one family; or why that cannot be done."""
+    done = sorted((one for one in made if one.state == "done"), key=lambda one: one.trial.name != best)
+    if len({one.trial.name for one in done}) < 2:
+        return (), ()
+    outcomes = [replace(read_run(folder / one.run), name=one.trial.name) for one in done]
+    # Where ways of decoding are what the series asks about, they may differ.
+    asks = any(item.startswith("decode.") for one in done for item in one.trial.settings)
+    across: tuple[Literal["decoding"], ...] = ("decoding",) if asks else ()
+    try:
+        found = compare(outcomes, pairs="first", across=across)
+    except IncompatibleError as refusal:
+        return (), (both(refusal.what, japanese(refusal.what)),)
+    return tuple(
+        Compared(c.first, c.second, both(c.words("en"), c.words("ja")), c.state != "cannot be told apart", c.needed)
+        for c in found
+    ), ()
 
 
 def _named(trial: Trial) -> str:

@@ -59,7 +59,7 @@ def test_lesson_25_figures_of_different_exams_are_not_plotted_together() -> None
     )
     page = series_page(SeriesRecord("janum", runs), "en")
     assert "cannot be compared" in page
-    assert "<svg" not in page
+    assert "All runs, with 95% intervals" not in page
 
 
 def test_lesson_28_each_look_at_the_exam_is_counted_and_shown(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from terakoya.report.markdown import markdown
 from terakoya.report.page import html
-from terakoya.report.record import Record, SeriesRecord, read_record
+from terakoya.report.record import Compared, Record, SeriesRecord, read_record
 from terakoya.report.series import index_page, series_markdown, series_page
 from terakoya.report.sheet import csv
 from terakoya.report.statistics import dataset_statistics
 from terakoya.report.words import language
 
 __all__ = [
+    "Compared",
     "Record",
     "SeriesRecord",
     "csv",

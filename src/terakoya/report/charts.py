@@ -43,7 +43,7 @@ def title(name: str, lang: str) -> str:
 
 def forest(series: SeriesRecord, lang: str) -> str:
     """One dot and interval a run, the best on top."""
-    mains = [(run.name, run.main) for run in series.runs]
+    mains = [(series.title(run), run.main) for run in series.runs]
     scored = [(name, score) for name, score in mains if score is not None]
     scored.sort(key=lambda pair: -pair[1].value)
     made = _intervals([(name, score, MODEL) for name, score in scored], lang)

@@ -117,8 +117,8 @@ def _minutes_text(times: Mapping[str, Any], lang: str) -> str | None:
 
 def trial(record: Record, lang: str) -> list[Block]:
     blocks: list[Block] = []
-    if settings := _settings(record):
-        blocks += [Heading(say(lang, "settings")), Facts(settings)]
+    if told := settings(record):
+        blocks += [Heading(say(lang, "settings")), Facts(told)]
     if record.config:
         whole = "\n".join(f"{key} = {value}" for key, value in flat(record.config))
         blocks.append(Folded(say(lang, "whole config"), whole))
@@ -148,7 +148,7 @@ def _where(finding: Finding, lang: str) -> str:
     return f"{where} ({rows})" if rows else where
 
 
-def _settings(record: Record) -> tuple[tuple[str, str], ...]:
+def settings(record: Record) -> tuple[tuple[str, str], ...]:
     """What decides a run most, with `auto` resolved."""
     resolved = flat(record.manifest.get("resolved") or {}, "train.")
     told = dict(flat(record.config)) | dict(resolved)

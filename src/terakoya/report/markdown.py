@@ -14,7 +14,7 @@ def markdown(record: Record, lang: str = "en") -> str:
     parts = [f"# {markdown_text(record.name)}"]
     for section in story(record, lang):
         parts.append(f"## {markdown_text(section.title)}")
-        parts += [text for block in section.blocks if (text := _block(block))]
+        parts += [text for block in section.blocks if (text := shown(block))]
     if record.predictions:
         parts.append(markdown_text(say(lang, "all in")))
     return "\n\n".join(parts) + "\n"
@@ -30,7 +30,8 @@ def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cell or ' ' for cell in cells)} |"
 
 
-def _block(block: Block) -> str:
+def shown(block: Block) -> str:
+    """A block as Markdown; "" where it is only drawn."""
     match block:
         case Text(text):
             return markdown_text(text)

@@ -50,7 +50,7 @@ def html(record: Record, lang: str = "en") -> str:
         verdict=known(lang, state) if state else "",
         seal=_SEALS.get(state, ""),
         sections=story(record, lang),
-        draw=partial(_draw, record, lang),
+        draw=partial(draw, record, lang),
         answers=_island(shown, kinds, lang) if shown else None,
         outcomes=_outcomes(shown, lang),
         kinds=[name for name, _ in kinds],
@@ -107,7 +107,7 @@ def _part(name: str) -> str:
     return resources.files("terakoya.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def _draw(record: Record, lang: str, names: Sequence[str]) -> list[tuple[str, Any]]:
+def draw(record: Record, lang: str, names: Sequence[str]) -> list[tuple[str, Any]]:
     """Title and SVG of every chart that has something to show. The SVG is ours, cleaned element by element."""
     from markupsafe import Markup
 

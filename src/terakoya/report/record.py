@@ -49,6 +49,13 @@ class Record:
         own = [score for score in self.scores if score.who == "model"]
         return next((score for score in own if not score.part), own[0] if own else None)
 
+    @property
+    def dev(self) -> float | None:
+        """The dev figure of the checkpoint that answers: what it was chosen by."""
+        best = (self.manifest.get("training") or {}).get("best") or {}
+        figures = (float(value) for key, value in best.items() if key not in ("loss", "unreadable"))
+        return next(figures, None)
+
     def figure(self, name: str) -> float | None:
         """A figure that preflight or a guard measured: from the manifest, else from the finding that holds it."""
         known = self.manifest.get("figures") or {}
@@ -63,14 +70,48 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Compared:
+    """What a comparison of two settings came to. `needed` items would tell them apart (None: told, or none would)."""
+
+    first: str
+    second: str
+    words: str
+    told: bool
+    needed: int | None = None
+
+
+@dataclass(frozen=True)
 class SeriesRecord:
-    """Several runs told side by side. `keys` are the config keys that differ; `notes` are sentences to be shown."""
+    """Several runs told side by side. Everything but name and runs may be missing.
+
+    keys      the config keys that differ
+    notes     sentences to be shown
+    failed    run → reason
+    lead      the run that speaks for what all share: the best on dev
+    titles    run → what sets it apart from the others
+    links     run → its own page
+    compared  on the exam: the lead's setting against each other one, corrected for their number
+    """
 
     name: str
     runs: tuple[Record, ...]
     keys: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    failed: Mapping[str, str] = field(default_factory=lambda: _NOTHING)  # run → reason
+    failed: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    lead: str = ""
+    titles: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    links: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    compared: tuple[Compared, ...] = ()
+
+    @property
+    def leader(self) -> Record | None:
+        """The run called `lead`; else one with a score, else any."""
+        named = [run for run in self.runs if run.name == self.lead]
+        scored = [run for run in self.runs if run.main]
+        return next(iter([*named, *scored, *self.runs]), None)
+
+    def title(self, run: Record) -> str:
+        return self.titles.get(run.name, run.name)
 
 
 def read_record(path: Path) -> Record:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 from urllib.parse import quote
 
 from terakoya.report import charts
-from terakoya.report.blocks import Table, figure, heads
+from terakoya.report.blocks import Section, Table, Text, figure, heads
 from terakoya.report.facts import flat, minutes
 from terakoya.report.inert import markdown_text
-from terakoya.report.markdown import table
-from terakoya.report.page import render
+from terakoya.report.markdown import shown
+from terakoya.report.page import draw, render
 from terakoya.report.record import Record, SeriesRecord
+from terakoya.report.series_story import series_story
 from terakoya.report.words import known, say
 
-_HEADS = ("run", "date", "state", "metric", "score", "interval", "items", "verdict", "openings", "minutes")
-_NUMBERS = frozenset({4, 5, 6, 8, 9})
+_HEADS = ("run", "date", "state", "metric", "best dev", "score", "interval", "items", "verdict", "openings", "minutes")
+_NUMBERS = frozenset({4, 5, 6, 7, 9, 10})
 
 
 @dataclass(frozen=True)
@@ -31,51 +32,59 @@ class Cell:
 
 def series_page(series: SeriesRecord, lang: str = "en") -> str:
     """The series as one HTML document."""
-    return _page(series, lang, lead=say(lang, "series of", n=len(series.runs)), linked=False)
+    return _page(series, lang, lead=say(lang, "series of", n=len(series.runs)), told=series_story(series, lang))
 
 
 def index_page(runs: Sequence[Record], lang: str = "en") -> str:
     """All runs of a folder, newest first, each leading to its own report.html."""
     newest = sorted(runs, key=lambda run: str((run.manifest.get("times") or {}).get("started") or ""), reverse=True)
-    index = SeriesRecord(say(lang, "all runs"), tuple(newest))
-    return _page(index, lang, lead=say(lang, "runs here", n=len(runs)), linked=True)
+    links = {run.name: f"{quote(run.name)}/report.html" for run in newest}
+    index = SeriesRecord(say(lang, "all runs"), tuple(newest), links=links)
+    return _page(index, lang, lead=say(lang, "runs here", n=len(runs)), told=())
 
 
 def series_markdown(series: SeriesRecord, lang: str = "en") -> str:
-    """The series as a Markdown table."""
-    rows = tuple(tuple(cell.text for cell in _cells(run, series.keys, lang, linked=False)) for run in series.runs)
-    parts = [f"# {markdown_text(series.name)}", *map(markdown_text, _notes(series, lang))]
-    parts.append(table(Table(_heads(series, lang), rows, _numbers(series))))
-    if series.failed:
-        parts += [f"## {say(lang, 'failed runs')}", table(_failed(series.failed, lang))]
+    """The series as Markdown: the same story, with the table of runs among the trials."""
+    rows = tuple(tuple(cell.text for cell in _cells(series, run, lang)) for run in series.runs)
+    runs = Table(_heads(series, lang), rows, _numbers(series))
+    parts = [f"# {markdown_text(series.name)}"]
+    for section in series_story(series, lang):
+        told = (*section.blocks, *_doubts(series, lang)) if section.key == "summary" else section.blocks
+        parts.append(f"## {markdown_text(section.title)}")
+        parts += [
+            text for block in (runs, *told) if (block is not runs or section.key == "trial") and (text := shown(block))
+        ]
     return "\n\n".join(parts) + "\n"
 
 
-def _page(series: SeriesRecord, lang: str, *, lead: str, linked: bool) -> str:
+def _page(series: SeriesRecord, lang: str, *, lead: str, told: Sequence[Section]) -> str:
     from markupsafe import Markup
 
     # A forest of figures from different exams would invite the very comparison that is refused elsewhere.
     forest = "" if _mixed(series) else charts.forest(series, lang)
+    leader = series.leader or Record("")
     return render(
         "series.html.j2",
         lang,
         title=series.name,
         lead=lead,
-        notes=() if linked else _notes(series, lang),
+        sections=told,
+        draw=partial(draw, leader, lang),
+        doubts=_doubts(series, lang) if told else (),
         forest=Markup(forest),
         heads=_heads(series, lang),
         numbers=_numbers(series),
-        rows=[_cells(run, series.keys, lang, linked=linked) for run in series.runs],
-        failed=_failed(series.failed, lang) if series.failed else None,
+        rows=[_cells(series, run, lang) for run in series.runs],
     )
 
 
-def _notes(series: SeriesRecord, lang: str) -> tuple[str, ...]:
-    return (*series.notes, say(lang, "other exam")) if _mixed(series) else series.notes
+def _doubts(series: SeriesRecord, lang: str) -> tuple[Text, ...]:
+    return (Text(say(lang, "other exam")),) if _mixed(series) else ()
 
 
 def _mixed(series: SeriesRecord) -> bool:
-    return len({run.main.signature for run in series.runs if run.main}) > 1
+    """Whether figures of different exams stand here; what was compared was found to be alike in all that counts."""
+    return not series.compared and len({run.main.signature for run in series.runs if run.main}) > 1
 
 
 def _heads(series: SeriesRecord, lang: str) -> tuple[str, ...]:
@@ -86,17 +95,18 @@ def _numbers(series: SeriesRecord) -> frozenset[int]:
     return frozenset(number + len(series.keys) for number in _NUMBERS)
 
 
-def _cells(run: Record, keys: Sequence[str], lang: str, *, linked: bool) -> list[Cell]:
+def _cells(series: SeriesRecord, run: Record, lang: str) -> list[Cell]:
     values = dict(flat(run.config))
     times = run.manifest.get("times") or {}
     spent, main, state = minutes(times), run.main, str(run.manifest.get("state", ""))
     verdict = str(run.verdict.get("state", ""))
     return [
-        Cell(run.name, run.name, f"{quote(run.name)}/report.html" if linked else ""),
-        *(_plain(str(values.get(key, ""))) for key in keys),
+        Cell(run.name, run.name, series.links.get(run.name, "")),
+        *(_plain(str(values.get(key, ""))) for key in series.keys),
         _plain(str(times.get("started") or "")[:16].replace("T", " ")),
         _plain(known(lang, state)),
         _plain(main.metric if main else ""),
+        Cell(figure(run.dev), run.dev) if run.dev is not None else Cell("–"),
         Cell(figure(main.value), main.value) if main else Cell("–"),
         Cell(f"{figure(main.low)} – {figure(main.high)}", main.low) if main else Cell("–"),
         Cell(f"{main.n:,}", main.n) if main else Cell("–"),
@@ -108,7 +118,3 @@ def _cells(run: Record, keys: Sequence[str], lang: str, *, linked: bool) -> list
 
 def _plain(text: str) -> Cell:
     return Cell(text, text)
-
-
-def _failed(failed: Mapping[str, Any], lang: str) -> Table:
-    return Table(heads(lang, ("run", "reason")), tuple((run, str(why)) for run, why in failed.items()))

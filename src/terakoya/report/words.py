@@ -18,6 +18,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "cost": ("Cost", "生成コスト"),
     "answers": ("Every answer of the exam", "試験の全解答"),
     "settings": ("Settings", "設定"),
+    "trials": ("The trials", "試行"),
+    "shared settings": ("Settings that all share", "共通の設定"),
+    "which trials": ("trial", "試行"),
+    "compared": ("Compared on the exam", "試験での比較"),
     "results": ("Result", "結果"),
     "causes": ("Causes and cures", "原因と対策"),
     "right examples": ("Right", "正解の例"),
@@ -230,6 +234,25 @@ _WORDS: dict[str, tuple[str, str]] = {
         "実行フォルダから terakoya {version} が作成。",
     ),
     "series of": ("{n} runs side by side.", "{n}件の実行の比較。"),
+    "of the lead": ("Of the best on dev, {run}:", "検証で最良の {run} について："),
+    "all of them": ("all {n}", "{n}件すべて"),
+    "failed count": ("{n} trials failed.", "失敗した試行：{n}件。"),
+    "none told": (
+        "The exam tells none of the other {n} settings from the best on dev.",
+        "他の{n}設定のどれも、検証で最良の設定と試験では区別できない。",
+    ),
+    "no warnings": (
+        "Audit, preflight and guards warned of nothing in these runs.",
+        "監査・事前検査・監視の警告はない。",
+    ),
+    "to tell apart": (
+        "Use an exam of about {n} items to tell {first} from {second}.",
+        "{first} と {second} を区別するには、試験を約{n}問に増やす。",
+    ),
+    "compute in all": (
+        "{runs} runs, {minutes} minutes in all on {cores} cores.",
+        "計算時間：{runs}件の実行、{cores}コアで合計{minutes}分。",
+    ),
     "runs here": ("{n} runs, the newest first.", "{n}件、新しい順。"),
     "other exam": (
         "These runs were scored on different exams or in different ways: their figures cannot be compared.",
