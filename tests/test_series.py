@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -81,6 +82,21 @@ def test_a_series_over_exams_says_why_nothing_is_compared(place: Path) -> None:
     done = series.sweep(path, run_dir=place / "runs", lang="ja")
     told = (done.folder / "report.md").read_text(encoding="utf-8")
     assert "比較できない" in told and "試験での比較" not in told
+
+
+def test_a_run_that_vanished_takes_nothing_with_it(place: Path) -> None:
+    """Somebody tidied up: the other trials stand, and the record says which run is gone and what to do."""
+    path = plan(place, 'open = "all"\n[grid]\n"model.width" = [16, 24, 32]\n')
+    done = series.sweep(path, run_dir=place / "runs")
+    gone = next(told for told in done.trials if told.trial.name != done.best)
+    shutil.rmtree(done.folder / gone.run)
+    again = series.sweep(path, run_dir=place / "runs", lang="en")
+    states = {told.trial.key: told.state for told in again.trials}
+    assert states == {told.trial.key: "failed" if told is gone else "done" for told in done.trials}
+    assert again.best == done.best and again.exit_code == 1
+    assert "its run is gone" in (again.folder / "report.md").read_text(encoding="utf-8")
+    (again.folder / "trials" / f"{gone.trial.key}.json").unlink()
+    assert [told.state for told in series.sweep(path, run_dir=place / "runs").trials] == ["done"] * 3
 
 
 class _Looks(Silent):

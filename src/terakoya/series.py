@@ -134,6 +134,8 @@ class _Work:
         if not path.is_file():
             return Told(trial, "open")
         values = gathered(read_json(path))
+        if values["run"] and not (self.folder / values["run"] / "manifest.json").is_file():
+            return Told(trial, "failed", reason=_gone(self.folder / values["run"], path))
         return Told(trial, values["state"], values["run"], values["dev"], values["reason"])
 
     def teach(self, trial: Trial, deadline: float | None) -> Told:
@@ -314,6 +316,13 @@ def _compared(folder: Path, made: Sequence[Told], best: str) -> tuple[tuple[Comp
         Compared(c.first, c.second, both(c.words("en"), c.words("ja")), c.state != "cannot be told apart", c.needed)
         for c in found
     ), ()
+
+
+def _gone(run: Path, told: Path) -> str:
+    return both(
+        f"its run is gone: {run}\nPut it back, or remove {told} to teach it again.",
+        f"実行フォルダがなくなっている：{run}\n元に戻すか、{told} を消して学習し直すこと。",
+    )
 
 
 def _named(trial: Trial) -> str:
