@@ -16,7 +16,8 @@ from terakoya import pipeline
 from terakoya.errors import ConfigError, DataError, Interrupted, LockedError
 from terakoya.listener import Silent
 from terakoya.records import Step
-from terakoya.runs import Index, Run
+from terakoya.runs import Index, Run, about
+from terakoya.training import world
 
 COLOURS = {"りんご": "あか", "ばなな": "きいろ", "そら": "あお", "くさ": "みどり", "ゆき": "しろ", "からす": "くろ"}
 ENDINGS = ("の色", "は何色", "みたいな色", "と同じ色", "を塗る色", "といえば", "のような", "色にする")
@@ -250,6 +251,48 @@ def test_ctrl_c_while_training_saves_and_says_how_to_go_on(lesson: Path, tmp_pat
     assert resumed.scores and Run.open(folder).state == "done"
     steps = [json.loads(line)["step"] for line in (folder / "steps.jsonl").read_text().splitlines()]
     assert steps == list(range(1, len(steps) + 1)) and len(steps) > 30
+
+
+def interrupted(lesson: Path, runs: Path) -> Path:
+    with pytest.raises(Interrupted):
+        pipeline.run(str(lesson), run_dir=runs, listener=_Presses())
+    (run,) = (path for path in runs.iterdir() if path.is_dir())
+    return run
+
+
+def test_a_training_does_not_go_on_with_other_settings(lesson: Path, tmp_path: Path) -> None:
+    """Another rate in the middle is another training; the usual tools take it, or pass over it in silence."""
+    run = interrupted(lesson, tmp_path / "runs")
+    config = run / "config.toml"
+    config.write_text(config.read_text(encoding="utf-8").replace("learning_rate = 0.004", "learning_rate = 0.002"))
+    with pytest.raises(DataError, match=r"train.learning_rate 0.004 → 0.002"):
+        pipeline.run(str(run))
+    config.write_text(config.read_text(encoding="utf-8").replace("learning_rate = 0.002", "learning_rate = 0.004"))
+    assert pipeline.run(str(run)).scores
+
+
+def test_a_training_does_not_go_on_with_other_versions_unless_wanted(
+    lesson: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the steps by one torch and half by another is neither's result; whoever wants it has it in the record."""
+    run = interrupted(lesson, tmp_path / "runs")
+    monkeypatch.setattr(world, "versions", lambda: {**about.versions(), "torch": "9.9", "transformers": "0.1"})
+    with pytest.raises(DataError, match=r"torch .* → 9.9") as refusal:
+        pipeline.run(str(run))
+    assert "transformers" not in str(refusal.value), "a built-in model does not rest on it"
+    assert pipeline.run(str(run), anyway=True).scores
+    assert "changed-versions" in {line["check"] for line in Run.open(run).read_lines("findings.jsonl")}
+
+
+def test_another_processor_is_said_and_no_obstacle(
+    lesson: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It rounds differently: the figures may be compared, the bits may not."""
+    run = interrupted(lesson, tmp_path / "runs")
+    monkeypatch.setattr(world.torch.backends.cpu, "get_cpu_capability", lambda: "ANOTHER")
+    assert pipeline.run(str(run)).scores
+    found = {line["check"]: line for line in Run.open(run).read_lines("findings.jsonl")}
+    assert "→ ANOTHER" in found["changed-machine"]["what"]
 
 
 def test_a_run_refuses_data_that_changed_under_it(lesson: Path, tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def _teach(opened: Run, lesson: Lesson, model: Model, max_tokens: int, anyway: b
         "train",
         both(f"{how.steps} steps of {how.batch_size} rows", f"{how.steps}ステップ、一ステップ{how.batch_size}行"),
     )
-    taught = teach.teach(lesson, model, opened, tell, max_tokens=max_tokens)
+    taught = teach.teach(lesson, model, opened, tell, max_tokens=max_tokens, anyway=anyway)
     opened.note(training=taught)
     model = teach.again(lesson, model, opened, tell)
     tell.note(

@@ -336,6 +336,11 @@ def _notes(plan: Plan, told: Sequence[Told], best: str) -> Iterator[str]:
         else both("No trial has a dev figure yet.", "検証の値がある試行はまだない。")
     )
     yield both(f"Exam declared beforehand to be opened: {plan.open}.", f"試験を開くと前もって決めたもの：{plan.open}。")
+    if any(one.state == "failed" for one in told):
+        yield both(
+            "A failed trial is not tried again; to have it tried, remove its file in trials/.",
+            "失敗した試行は再試行しない。もう一度試すには trials/ にあるそのファイルを消すこと。",
+        )
     left = sum(one.state in ("open", "held") for one in told)
     if left:
         yield both(

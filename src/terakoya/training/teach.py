@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from terakoya import sets
 from terakoya.asking import asked, predictions
 from terakoya.config import Config
+from terakoya.endings import heed
 from terakoya.errors import NumericError
 from terakoya.listener import Listener
 from terakoya.models.model import Model, Pair
@@ -34,6 +36,7 @@ from terakoya.training.losses import plain
 from terakoya.training.recipe import BUILT_IN
 from terakoya.training.state import TrainState
 from terakoya.training.trackers import Trackers
+from terakoya.training.world import changes, world
 
 
 def dev_figures(lesson: Lesson, model: Model, max_tokens: int) -> Callable[[int], Mapping[str, float]]:
@@ -92,24 +95,35 @@ def plain_loss(model: Model, pairs: Sequence[Pair], rows_at_once: int = 64) -> f
 
 
 def teach(
-    lesson: Lesson, model: Model, run: Run, listener: Listener, *, max_tokens: int, guards: Sequence[Guard] = ()
+    lesson: Lesson,
+    model: Model,
+    run: Run,
+    listener: Listener,
+    *,
+    max_tokens: int,
+    guards: Sequence[Guard] = (),
+    anyway: bool = False,
 ) -> Taught:
     """Train the model in this run: from its newest whole checkpoint where there is one.
 
-    `guards` watch besides the house's own (training/guards), which `train.guards = false` turns off.
+    `guards` watch besides the house's own (training/guards), which `train.guards = false` turns off. A checkpoint made
+    with other settings or versions is refused (DataError), unless `anyway`.
     """
     config = lesson.config
+    here = world(config)
     found = run.latest_checkpoint()
     for finding in found.findings:
         noticed(run, listener, finding)
     resume = None if found.path is None else read_state(found.path)
     if resume is not None:
+        heed(run, changes(resume.facts.get("world", {}), here), listener, anyway)
         listener.note(both(f"going on after step {resume.step}", f"ステップ{resume.step}の続きから"))
         cut_steps(run, resume.step)
 
     def save(state: TrainState) -> None:
         best = int(state.facts.get("best_step", 0))
-        run.save_checkpoint(state.step, lambda folder: write_state(state, folder), keep=config.train.keep, spare={best})
+        kept = replace(state, facts={**state.facts, "world": here})
+        run.save_checkpoint(state.step, lambda folder: write_state(kept, folder), keep=config.train.keep, spare={best})
 
     precision = machine.precision(config.device, pretrained=config.model.base not in BUILT_IN, dtype=config.model.dtype)
     run.note(precision="bf16 beside float32" if precision == "bf16" else "as the weights")
