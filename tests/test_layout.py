@@ -19,7 +19,7 @@ SHELVES = {
     "scoring": 3,
     "report": 4, "task": 4, "models": 4, "runs": 4,
     "data": 5, "decoding": 5, "set_decoding": 5, "sets": 5, "consensus": 5, "asking": 5, "foresight": 5,
-    "outcomes": 5, "endings": 5,
+    "outcomes": 5, "endings": 5, "sitting": 5,
     "training": 6, "compare": 6, "catalog": 6, "export": 6, "skill": 6, "result": 6, "examination": 6,
     "predicting": 6, "planning": 6, "recording": 6, "starter": 6,
     "pipeline": 7, "tasks": 7, "series_plan": 7,

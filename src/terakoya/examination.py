@@ -16,19 +16,22 @@ from terakoya.decoding import placed
 from terakoya.errors import DataError
 from terakoya.foresight import Foreseen, foreseen
 from terakoya.listener import Listener
-from terakoya.models.model import Model, Pair
-from terakoya.records import Example, Prediction, Signature, Split, set_fingerprint
+from terakoya.models.model import Ask, Model, Pair
+from terakoya.records import Example, Prediction, Signature, Split, fingerprint, set_fingerprint
 from terakoya.result import Result, read_result
-from terakoya.runs import Index, Run
+from terakoya.runs import Index, Run, seal_of, versions
 from terakoya.scoring.baselines import Baseline, baselines
 from terakoya.scoring.exam import Sheet, judged, lines, scores, signature
 from terakoya.scoring.metrics import Metric
 from terakoya.scoring.verdict import Verdict, verdict
-from terakoya.skill import read_skill
+from terakoya.sitting import Answering, rise, sat
+from terakoya.skill import Skill, read_skill
 from terakoya.task import Task
 from terakoya.tongue import both, japanese, joined
 
 Maker = Callable[..., Model]
+
+Keep = Callable[[Sequence[Ask], Answering], list[Prediction]]
 
 BASELINE_ROWS = 20_000  # training rows that baselines are made from
 
@@ -59,11 +62,18 @@ def examine(
     max_tokens: int,
     train: Sequence[Example] = (),
     dev: Sequence[Example] = (),
+    keep: Keep | None = None,
 ) -> Examined:
-    """Ask the model every question of the exam, and let the baselines answer beside it."""
-    found = asking.predictions(
-        model, [asked(example) for example in exam], task, config.decode, max_tokens=max_tokens, seed=config.seed
-    )
+    """Ask the model every question of the exam, and let the baselines answer beside it.
+
+    `keep` has the answers kept while they are given, and given again where they were kept before.
+    """
+
+    def answer(asks: Sequence[Ask]) -> list[Prediction]:
+        return asking.predictions(model, asks, task, config.decode, max_tokens=max_tokens, seed=config.seed)
+
+    asks = [asked(example) for example in exam]
+    found = answer(asks) if keep is None else keep(asks, answer)
     sheets = [judged("model", exam, found, task.codec, task.metrics)]
     rivals = _baselines(task, train, dev, refit=config.train.refit is True)
     sheets += [_handed_in(baseline, task, exam) for baseline in rivals]
@@ -94,6 +104,19 @@ def write_exam(run: Run, examined: Examined, task: Task, config: Config, *, wher
         told += examined.foreseen.scores(examined.exam)
         values["foreseen"] = examined.foreseen.facts()
     run.write_json(f"{where}scores.json", {"scores": told, **values})
+    rise(run, where=where)
+
+
+def kept_in(run: Run, skill: Skill, exam: Sequence[Example], *, where: str = "") -> Keep:
+    """Answers of this skill to this exam, kept in the run's folder, or in the folder `where` inside it."""
+    decode = asking.described(skill.config.decode, head=skill.model.head)
+    world = (str(versions()), str(skill.config.seed), str(skill.max_tokens))
+    made = fingerprint(set_fingerprint(exam), decode, seal_of(skill.folder), *world)
+
+    def keep(asks: Sequence[Ask], answer: Answering) -> list[Prediction]:
+        return sat(run, made, asks, answer, where=where)
+
+    return keep
 
 
 def _signer(exam: Sequence[Example], task: Task, config: Config, head: str) -> Any:
@@ -177,18 +200,23 @@ def evaluate_skill(
     exam = read_examples(wanted, data.name, data.resolve().parent)
     legible(exam, skill.task)
     listener.stage("exam", both(f"{len(exam)} questions from {data.name}", f"{data.name} から{len(exam)}問"))
-    examined = examine(skill.model, skill.task, skill.config, exam, max_tokens=skill.max_tokens)
-    return _kept(path, examined, skill.task, skill.config)
+
+    def sit(keep: Keep | None) -> Examined:
+        return examine(skill.model, skill.task, skill.config, exam, max_tokens=skill.max_tokens, keep=keep)
+
+    return _set(path, exam, skill.task, skill.config, sit, skill)
 
 
 def evaluate_again(path: Path, task: Task, split: Split, overrides: tuple[str, ...], listener: Listener) -> Result:
     """A taught model sits its own exam once more, answering as `overrides` say. The opening is counted."""
     skill = read_skill(path, overrides)
     listener.stage("exam", both(f"{len(split.exam)} questions, its own", f"自分の試験{len(split.exam)}問"))
-    examined = examine(
-        skill.model, task, skill.config, split.exam, max_tokens=skill.max_tokens, train=split.train, dev=split.dev
-    )
-    return _kept(path, examined, task, skill.config)
+
+    def sit(keep: Keep | None) -> Examined:
+        sides = {"train": split.train, "dev": split.dev}
+        return examine(skill.model, task, skill.config, split.exam, max_tokens=skill.max_tokens, keep=keep, **sides)
+
+    return _set(path, split.exam, task, skill.config, sit, skill)
 
 
 def evaluate_foreign(path: Path, task: Task, split: Split, config: Config, make: Maker, listener: Listener) -> Result:
@@ -198,8 +226,11 @@ def evaluate_foreign(path: Path, task: Task, split: Split, config: Config, make:
     model = placed(make(settings, pairs, tuple(getattr(task.codec, "labels", ())), seed=config.seed), config.device)
     listener.stage("exam", both(f"{len(split.exam)} questions to {path}", f"{path} に{len(split.exam)}問"))
     most = config.decode.max_tokens or longest_answer(model, pairs)
-    examined = examine(model, task, config, split.exam, max_tokens=most, train=split.train, dev=split.dev)
-    return _kept(path, examined, task, config)
+
+    def sit(keep: Keep | None) -> Examined:
+        return examine(model, task, config, split.exam, max_tokens=most, train=split.train, dev=split.dev)
+
+    return _set(path, split.exam, task, config, sit)
 
 
 def legible(exam: Sequence[Example], task: Task) -> None:
@@ -219,15 +250,24 @@ def legible(exam: Sequence[Example], task: Task) -> None:
         )
 
 
-def _kept(path: Path, examined: Examined, task: Task, config: Config) -> Result:
-    fingerprint = set_fingerprint(examined.exam)
+def _set(
+    path: Path,
+    exam: Sequence[Example],
+    task: Task,
+    config: Config,
+    sit: Callable[[Keep | None], Examined],
+    skill: Skill | None = None,
+) -> Result:
+    """Let it sit the exam, and keep what came of it: in the run's folder, which is held the while; else nowhere."""
+    name = set_fingerprint(exam)
     if not (path / "manifest.json").is_file():
         with tempfile.TemporaryDirectory() as folder:
             with Run.create(Path(folder), "evaluation") as run:
-                write_exam(run, examined, task, config)
+                write_exam(run, sit(None), task, config)
             return read_result(run.path)
+    where = f"evaluations/{name}/"
     with Run.resume(path) as run:
-        Index(path.resolve().parent).open_exam(fingerprint, run.name)
-        where = f"evaluations/{fingerprint}/"
+        examined = sit(None if skill is None else kept_in(run, skill, exam, where=where))
+        Index(path.resolve().parent).open_exam(name, run.name)
         write_exam(run, examined, task, config, where=where)
     return read_result(path / where)

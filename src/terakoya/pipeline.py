@@ -158,7 +158,7 @@ def _teach(opened: Run, lesson: Lesson, model: Model, max_tokens: int, anyway: b
 
 def _examine(opened: Run, lesson: Lesson) -> None:
     """The model is opened again from its folder: what is scored is what was saved."""
-    from terakoya.examination import examine, write_exam
+    from terakoya.examination import examine, kept_in, write_exam
     from terakoya.skill import read_skill
 
     # A run that was killed here comes back with the same weights and nothing chosen since: it is the same sitting.
@@ -174,6 +174,7 @@ def _examine(opened: Run, lesson: Lesson) -> None:
         max_tokens=skill.max_tokens,
         train=split.train,
         dev=split.dev,
+        keep=kept_in(opened, skill, split.exam),
     )
     write_exam(opened, examined, lesson.task, lesson.config)
 

@@ -8,7 +8,7 @@ from terakoya.runs.index import Index
 from terakoya.runs.journal import Journal, read_lines
 from terakoya.runs.lock import Lock
 from terakoya.runs.opening import FORMAT, runs_in
-from terakoya.runs.sealing import is_sealed, seal, verify
+from terakoya.runs.sealing import is_sealed, seal, seal_of, verify
 from terakoya.runs.secrets import without_secrets
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "runs_in",
     "safe_name",
     "seal",
+    "seal_of",
     "verify",
     "versions",
     "without_secrets",

@@ -148,6 +148,12 @@ class Run:
             journal.close()
         disk.write_bytes(path, b"".join(record_line(without_secrets(disk.plain(record))) for record in records))
 
+    def discard(self, name: str) -> None:
+        """Remove a file, where there is one."""
+        if journal := self._journals.pop(name, None):
+            journal.close()
+        self._writable(name).unlink(missing_ok=True)
+
     def has(self, name: str) -> bool:
         return (self.path / name).exists()
 

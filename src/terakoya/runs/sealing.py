@@ -66,6 +66,11 @@ def is_sealed(folder: Path) -> bool:
     return (folder / SEAL).is_file()
 
 
+def seal_of(folder: Path) -> str:
+    """The digest that stands for every file of a sealed folder. Raises CorruptError where there is none."""
+    return str(_read_seal(folder)["self"])
+
+
 def _read_seal(folder: Path) -> dict[str, Any]:
     path = folder / SEAL
     if not path.is_file():
