@@ -25,8 +25,13 @@ def world(config: Config) -> dict[str, Any]:
     """What a checkpoint should remember, as JSON can carry it."""
     names = _COMPUTE if config.model.base in BUILT_IN else (*_COMPUTE, *_PRETRAINED)
     installed = versions()
-    # Paths hold from where a config lies, and what they lead to is told by the fingerprint of the data.
-    apart: Any = {"lang": True, "name": True, "score": True, "teacher": True, "task": {"use", "data", "dev", "exam"}}
+    # Paths hold from where a config lies, and what they lead to is told by the fingerprint of the data. Of training,
+    # what says how it is watched and what it may take, and leaves every step as it is.
+    apart: Any = {
+        **dict.fromkeys(("lang", "name", "score", "teacher"), True),
+        "task": {"use", "data", "dev", "exam"},
+        "train": {"minutes", "keep", "on_oom", "guards", "on_collapse", "trackers"},
+    }
     settings = config.model_dump(mode="json", exclude=apart)
     return {
         "settings": {
