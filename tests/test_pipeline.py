@@ -220,6 +220,23 @@ class _Presses(Silent):
             signal.raise_signal(signal.SIGINT)
 
 
+class _Dies(Silent):
+    """Falls over before the first checkpoint."""
+
+    def step(self, step: Step, total: int) -> None:
+        if step.step == 5:
+            raise RuntimeError("a listener of somebody's")
+
+
+def test_steps_before_the_first_checkpoint_are_not_told_twice(lesson: Path, tmp_path: Path) -> None:
+    """With no checkpoint a run begins anew, and so does its log: the record draws the loss from it."""
+    with pytest.raises(RuntimeError):
+        pipeline.run(str(lesson), overrides=("train.steps=20",), run_dir=tmp_path / "runs", listener=_Dies())
+    (run,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    pipeline.run(str(run))
+    assert [line["step"] for line in Run.open(run).read_lines("steps.jsonl")] == list(range(1, 21))
+
+
 def test_a_run_killed_before_anything_was_read_goes_on_too(
     lesson: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

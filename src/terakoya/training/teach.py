@@ -118,7 +118,7 @@ def teach(
     if resume is not None:
         heed(run, changes(resume.facts.get("world", {}), here), listener, anyway)
         listener.note(both(f"going on after step {resume.step}", f"ステップ{resume.step}の続きから"))
-        cut_steps(run, resume.step)
+    cut_steps(run, 0 if resume is None else resume.step)  # killed before its first checkpoint, it begins anew
 
     def save(state: TrainState) -> None:
         best = int(state.facts.get("best_step", 0))
@@ -194,8 +194,10 @@ def noticed(run: Run, listener: Listener, finding: Finding) -> None:
 
 def cut_steps(run: Run, step: int) -> None:
     """Lines of the step log beyond the checkpoint are made again; they must not stand there twice."""
-    kept = [line for line in run.read_lines("steps.jsonl") if int(line["step"]) <= step]
-    run.restart("steps.jsonl", kept)
+    known = run.read_lines("steps.jsonl")
+    kept = [line for line in known if int(line["step"]) <= step]
+    if len(kept) < len(known):
+        run.restart("steps.jsonl", kept)
 
 
 def write_state(state: TrainState, folder: Path) -> None:
