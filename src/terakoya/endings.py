@@ -34,12 +34,17 @@ def told(opened: Run) -> Iterator[None]:
         raise
 
 
+def noted(opened: Run, finding: Finding) -> None:
+    """Written down, once: a run that goes on comes by the same places again."""
+    known = ((line["check"], line["what"], line["where"]) for line in opened.read_lines("findings.jsonl"))
+    if (finding.check, finding.what, finding.where) not in known:
+        opened.append("findings.jsonl", finding)
+
+
 def heed(opened: Run, findings: Sequence[Finding], tell: Listener, anyway: bool) -> None:
     """Findings are written down and told; one of level stop ends the run, unless it is wanted anyway."""
-    known = {(line["check"], line["what"]) for line in opened.read_lines("findings.jsonl")}
     for finding in findings:
-        if (finding.check, finding.what) not in known:
-            opened.append("findings.jsonl", finding)
+        noted(opened, finding)
         tell.finding(finding)
     stops = [finding for finding in findings if finding.level == "stop"]
     if stops and not anyway:

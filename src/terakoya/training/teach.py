@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from terakoya import sets
 from terakoya.asking import asked, predictions
 from terakoya.config import Config
-from terakoya.endings import heed
+from terakoya.endings import heed, noted
 from terakoya.errors import NumericError
 from terakoya.listener import Listener
 from terakoya.models.model import Model, Pair
@@ -188,7 +188,7 @@ def not_finite(error: NumericError) -> Finding:
 
 
 def noticed(run: Run, listener: Listener, finding: Finding) -> None:
-    run.append("findings.jsonl", finding)
+    noted(run, finding)
     listener.finding(finding)
 
 
