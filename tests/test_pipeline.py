@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from terakoya import pipeline
-from terakoya.errors import ConfigError, DataError, Interrupted, LockedError
+from terakoya.errors import ConfigError, DataError, IncompatibleError, Interrupted, LockedError
 from terakoya.listener import Silent
 from terakoya.records import Step
 from terakoya.runs import Index, Run, about
@@ -282,7 +282,7 @@ def test_a_training_does_not_go_on_with_other_settings(lesson: Path, tmp_path: P
     run = interrupted(lesson, tmp_path / "runs")
     config = run / "config.toml"
     config.write_text(config.read_text(encoding="utf-8").replace("learning_rate = 0.004", "learning_rate = 0.002"))
-    with pytest.raises(DataError, match=r"train.learning_rate 0.004 → 0.002"):
+    with pytest.raises(IncompatibleError, match=r"train.learning_rate 0.004 → 0.002"):
         pipeline.run(str(run))
     mended = config.read_text(encoding="utf-8").replace("learning_rate = 0.002", "learning_rate = 0.004")
     config.write_text(mended.replace('on_oom = "stop"', 'on_oom = "halve"'), encoding="utf-8")  # changes no step
@@ -295,7 +295,7 @@ def test_a_training_does_not_go_on_with_other_versions_unless_wanted(
     """Half of the steps by one torch and half by another is neither's result; whoever wants it has it in the record."""
     run = interrupted(lesson, tmp_path / "runs")
     monkeypatch.setattr(world, "versions", lambda: {**about.versions(), "torch": "9.9", "transformers": "0.1"})
-    with pytest.raises(DataError, match=r"torch .* → 9.9") as refusal:
+    with pytest.raises(IncompatibleError, match=r"torch .* → 9.9") as refusal:
         pipeline.run(str(run))
     assert "transformers" not in str(refusal.value), "a built-in model does not rest on it"
     assert pipeline.run(str(run), anyway=True).scores

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from terakoya import series
-from terakoya.errors import ConfigError, Interrupted
+from terakoya.errors import ConfigError, IncompatibleError, Interrupted
 from terakoya.listener import Silent, Standing
 from terakoya.records import Step
 from terakoya.runs import Index, Run
 from terakoya.series_plan import Changes, seeds_of
+from terakoya.training import world
 
 TABLE = "source,target\n" + "".join(
     f"{opening}{word}{ending},{word[::-1]}\n"
@@ -97,6 +98,18 @@ def test_a_run_that_vanished_takes_nothing_with_it(place: Path) -> None:
     assert "its run is gone" in (again.folder / "report.md").read_text(encoding="utf-8")
     (again.folder / "trials" / f"{gone.trial.key}.json").unlink()
     assert [told.state for told in series.sweep(path, run_dir=place / "runs").trials] == ["done"] * 3
+
+
+def test_a_series_waits_where_versions_changed_under_a_trial(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trial did not fail, and the others would be taught by something else than what it began with."""
+    path = plan(place, 'open = "all"\nset = ["train.steps=40"]\n[grid]\n"model.width" = [16, 24]\n')
+    with pytest.raises(Interrupted):
+        series.sweep(path, run_dir=place / "runs", listener=_Presses())
+    with monkeypatch.context() as patched:
+        patched.setattr(world, "versions", lambda: {"torch": "9.9"})
+        with pytest.raises(IncompatibleError, match=r"→ 9\.9"):
+            series.sweep(path, run_dir=place / "runs")
+    assert [told.state for told in series.sweep(path, run_dir=place / "runs").trials] == ["done", "done"]
 
 
 class _Looks(Silent):

@@ -41,14 +41,16 @@ def noted(opened: Run, finding: Finding) -> None:
         opened.append("findings.jsonl", finding)
 
 
-def heed(opened: Run, findings: Sequence[Finding], tell: Listener, anyway: bool) -> None:
-    """Findings are written down and told; one of level stop ends the run, unless it is wanted anyway."""
+def heed(
+    opened: Run, findings: Sequence[Finding], tell: Listener, anyway: bool, error: type[TerakoyaError] = DataError
+) -> None:
+    """Findings are written down and told; one of level stop ends the run with `error`, unless it is wanted anyway."""
     for finding in findings:
         noted(opened, finding)
         tell.finding(finding)
     stops = [finding for finding in findings if finding.level == "stop"]
     if stops and not anyway:
-        raise DataError(
+        raise error(
             joined("\n", (joined(": ", (finding.check, finding.what)) for finding in stops)),
             where=str(opened.path),
             do=both(

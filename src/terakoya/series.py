@@ -185,6 +185,10 @@ class _Work:
         except Interrupted as stop:  # not a fault of the trial: its run goes on when the series does
             stop.do = both("Go on with the same command.", "続けるには同じコマンドをもう一度実行すること。")
             raise
+        except (
+            IncompatibleError
+        ):  # begun with other versions: those of one series should be compared, so all of it waits
+            raise
         except TerakoyaError as error:
             return self._keep(Told(trial, "failed", known.run, None, both(str(error), error.words("ja"))))
         return self._keep(

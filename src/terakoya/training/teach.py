@@ -18,7 +18,7 @@ from terakoya import sets
 from terakoya.asking import asked, predictions
 from terakoya.config import Config
 from terakoya.endings import heed, noted
-from terakoya.errors import NumericError
+from terakoya.errors import IncompatibleError, NumericError
 from terakoya.listener import Listener
 from terakoya.models.model import Model, Pair
 from terakoya.records import Finding, Step
@@ -107,7 +107,7 @@ def teach(
     """Train the model in this run: from its newest whole checkpoint where there is one.
 
     `guards` watch besides the house's own (training/guards), which `train.guards = false` turns off. A checkpoint made
-    with other settings or versions is refused (DataError), unless `anyway`.
+    with other settings or versions is refused (IncompatibleError), unless `anyway`.
     """
     config = lesson.config
     here = world(config)
@@ -116,7 +116,7 @@ def teach(
         noticed(run, listener, finding)
     resume = None if found.path is None else read_state(found.path)
     if resume is not None:
-        heed(run, changes(resume.facts.get("world", {}), here), listener, anyway)
+        heed(run, changes(resume.facts.get("world", {}), here), listener, anyway, IncompatibleError)
         listener.note(both(f"going on after step {resume.step}", f"ステップ{resume.step}の続きから"))
     cut_steps(run, 0 if resume is None else resume.step)  # killed before its first checkpoint, it begins anew
 
