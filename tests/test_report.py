@@ -308,6 +308,13 @@ def test_a_series_is_told_in_the_order_of_the_logs(numerals: Record) -> None:
     assert told.index("Best on dev") < told.index("他の1設定のどれも")
 
 
+def test_a_series_without_a_single_run_still_says_why() -> None:
+    """Every trial failed: that is what the record is for then."""
+    series = SeriesRecord("s", (), ("seed",), ("Nothing was taught.",), {"width 16": "out of memory"})
+    for told in (series_markdown(series, "en"), series_page(series, "en")):
+        assert "out of memory" in told and "width 16" in told and "Nothing was taught." in told
+
+
 def test_runs_of_different_exams_get_no_common_plot(numerals: Record) -> None:
     """Figures from different exams are not laid side by side as if they were one."""
     series = SeriesRecord("mixed", (numerals, sample_records.emoji(60)))

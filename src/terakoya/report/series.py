@@ -8,7 +8,7 @@ from functools import partial
 from urllib.parse import quote
 
 from terakoya.report import charts
-from terakoya.report.blocks import Section, Table, Text, figure, heads
+from terakoya.report.blocks import Block, Section, Table, Text, figure, heads
 from terakoya.report.facts import flat, minutes
 from terakoya.report.inert import markdown_text
 from terakoya.report.markdown import shown
@@ -47,13 +47,13 @@ def series_markdown(series: SeriesRecord, lang: str = "en") -> str:
     """The series as Markdown: the same story, with the table of runs among the trials."""
     rows = tuple(tuple(cell.text for cell in _cells(series, run, lang)) for run in series.runs)
     runs = Table(_heads(series, lang), rows, _numbers(series))
+    before: dict[str, tuple[Block, ...]] = {"trial": (runs,)}
+    after: dict[str, tuple[Block, ...]] = {"summary": _doubts(series, lang)}
     parts = [f"# {markdown_text(series.name)}"]
     for section in series_story(series, lang):
-        told = (*section.blocks, *_doubts(series, lang)) if section.key == "summary" else section.blocks
         parts.append(f"## {markdown_text(section.title)}")
-        parts += [
-            text for block in (runs, *told) if (block is not runs or section.key == "trial") and (text := shown(block))
-        ]
+        blocks = (*before.get(section.key, ()), *section.blocks, *after.get(section.key, ()))
+        parts += [text for block in blocks if (text := shown(block))]
     return "\n\n".join(parts) + "\n"
 
 

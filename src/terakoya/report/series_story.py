@@ -17,9 +17,7 @@ from terakoya.tongue import in_language
 
 def series_story(series: SeriesRecord, lang: str) -> tuple[Section, ...]:
     """All sections that have something to say."""
-    lead = series.leader
-    if lead is None:
-        return ()
+    lead = series.leader or Record("")  # no run is left where every trial failed
     told = {
         "summary": _summary(series, lang),
         "dataset": _of(lead, facts.dataset(lead, lang), series, lang),
