@@ -22,7 +22,7 @@ SHELVES = {
     "outcomes": 5, "endings": 5, "sitting": 5,
     "training": 6, "compare": 6, "catalog": 6, "export": 6, "skill": 6, "result": 6, "examination": 6,
     "predicting": 6, "planning": 6, "recording": 6, "starter": 6,
-    "pipeline": 7, "tasks": 7, "series_plan": 7,
+    "pipeline": 7, "tasks": 7, "series_plan": 7, "series_record": 7,
     "series": 8,
     "cli": 9, "__main__": 10,
 }  # fmt: skip
@@ -42,6 +42,7 @@ SAME_SHELF = {
     ("foresight", "decoding"): "right answers are told to the model where it is asked for its own",
     ("skill", "catalog"): "a saved skill finds its task and its model by name",
     ("predicting", "skill"): "who is asked",
+    ("series_record", "series_plan"): "how trials stand is told of them",
     ("planning", "catalog"): "the task is found by its name",
     ("examination", "skill"): "who sits the exam",
     ("examination", "result"): "what the exam came to",

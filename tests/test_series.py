@@ -112,6 +112,22 @@ def test_a_series_waits_where_versions_changed_under_a_trial(place: Path, monkey
     assert [told.state for told in series.sweep(path, run_dir=place / "runs").trials] == ["done", "done"]
 
 
+def test_runs_begun_in_the_same_second_are_told_apart(place: Path) -> None:
+    """Four workers start at once, and their run folders bear one name."""
+    path = plan(place, 'open = "all"\n[grid]\n"model.width" = [16, 24]\n')
+    done = series.sweep(path, run_dir=place / "runs")
+    for told in done.trials:
+        (done.folder / told.run).rename((done.folder / told.run).with_name("same"))
+        file = done.folder / "trials" / f"{told.trial.key}.json"
+        changed = json.loads(file.read_text()) | {"run": str(Path(told.run).with_name("same"))}
+        file.write_text(json.dumps(changed), encoding="utf-8")
+    again = series.sweep(path, run_dir=place / "runs", lang="en")
+    page = (again.folder / "report.html").read_text(encoding="utf-8")
+    for told in again.trials:
+        assert f"{told.trial.name}, seed 0" in page and f"same ({told.trial.key[:6]})" in page
+        assert f'href="runs/{told.trial.key}/same/report.html"' in page
+
+
 class _Looks(Silent):
     def __init__(self) -> None:
         self.seen: list[list[str]] = []

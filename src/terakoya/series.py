@@ -30,22 +30,20 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Any
 
 from terakoya import catalog, pipeline
-from terakoya.compare import compare
 from terakoya.errors import IncompatibleError, Interrupted, LockedError, TerakoyaError, need
-from terakoya.listener import Listener, Silent, Standing, TrialState
-from terakoya.outcomes import read_run
-from terakoya.report import Compared, SeriesRecord, language, read_record, series_markdown, series_page
-from terakoya.runs import Lock, read_json, safe_name, write_json, write_text
+from terakoya.listener import Listener, Silent, Standing
+from terakoya.report import read_record
+from terakoya.runs import Lock, read_json, safe_name, write_json
 from terakoya.series_plan import (
     AS_IT_IS,
     Changes,
     Plan,
+    Told,
     Trial,
     check,
     experiment_of,
@@ -55,18 +53,8 @@ from terakoya.series_plan import (
     trials,
     written_value,
 )
-from terakoya.tongue import both, gathered, in_language, japanese
-
-
-@dataclass(frozen=True)
-class Told:
-    """How a trial stands: "open", "taught" (its exam is closed), "done", "failed", "held" by another process."""
-
-    trial: Trial
-    state: TrialState
-    run: str = ""
-    dev: float | None = None
-    reason: str = ""
+from terakoya.series_record import chosen, named, written
+from terakoya.tongue import both, gathered
 
 
 @dataclass(frozen=True)
@@ -109,16 +97,9 @@ def sweep(
     best = chosen(told)
     for one in _declared(plan, told, best):
         work.examine(one.trial)
-    return _written(work, [work.told(one.trial) for one in told], best, lang)
-
-
-def chosen(told: Sequence[Told]) -> str:
-    """The setting whose dev figure, over its seeds, is the best mean. The exam has no say."""
-    figures: dict[str, list[float]] = {}
-    for one in told:
-        if one.dev is not None:
-            figures.setdefault(one.trial.name, []).append(one.dev)
-    return max(figures, key=lambda name: sum(figures[name]) / len(figures[name]), default="")
+    ended = [work.told(one.trial) for one in told]
+    pages, notes = written(plan, folder, ended, best, lang)
+    return Series(plan.name, folder, tuple(ended), best, pages, notes)
 
 
 class _Work:
@@ -146,7 +127,7 @@ class _Work:
         with self._held(trial) as mine:
             if not mine:
                 return Told(trial, "held")
-            self.tell.stage("trial", _named(trial))
+            self.tell.stage("trial", named(trial))
             return self._run(trial, known, exam=False)
 
     def examine(self, trial: Trial) -> Told:
@@ -156,7 +137,7 @@ class _Work:
         with self._held(trial) as mine:
             if not mine:
                 return known
-            self.tell.stage("exam of", _named(trial))
+            self.tell.stage("exam of", named(trial))
             return self._run(trial, known, exam=True)
 
     def standings(self) -> list[Standing]:
@@ -272,82 +253,8 @@ def _declared(plan: Plan, told: Sequence[Told], best: str) -> list[Told]:
     return [one for one in told if plan.open == "all" or one.trial.name == best]
 
 
-def _written(work: _Work, told: Sequence[Told], best: str, lang: str) -> Series:
-    folder, spoken = work.folder, language(lang)
-    made = [one for one in told if one.run]
-    compared, refused = _compared(folder, made, best)
-    notes = (*_notes(work.plan, told, best), *refused)
-    name = {one.run: Path(one.run).name for one in made}
-    record = SeriesRecord(
-        name=work.plan.name,
-        runs=tuple(read_record(folder / one.run) for one in made),
-        keys=tuple(sorted({item.partition("=")[0] for one in told for item in one.trial.settings} | {"seed"})),
-        notes=tuple(in_language(note, spoken) for note in notes),
-        failed={
-            in_language(_named(one.trial), spoken): in_language(one.reason, spoken)
-            for one in told
-            if one.state == "failed"
-        },
-        lead=next((name[one.run] for one in made if one.trial.name == best), ""),
-        titles={name[one.run]: in_language(_named(one.trial), spoken) for one in made},
-        links={
-            name[one.run]: quote(f"{one.run}/report.html")
-            for one in made
-            if (folder / one.run / "report.html").is_file()
-        },
-        compared=compared,
-    )
-    pages = {"report.md": series_markdown(record, spoken), "report.html": series_page(record, spoken)}
-    for page, text in pages.items():
-        write_text(folder / page, text)
-    return Series(work.plan.name, folder, tuple(told), best, tuple(folder / page for page in pages), notes)
-
-
-def _compared(folder: Path, made: Sequence[Told], best: str) -> tuple[tuple[Compared, ...], tuple[str, ...]]:
-    """The best on dev against every other setting whose exam was opened, as one family; or why that cannot be done."""
-    done = sorted((one for one in made if one.state == "done"), key=lambda one: one.trial.name != best)
-    if len({one.trial.name for one in done}) < 2:
-        return (), ()
-    outcomes = [replace(read_run(folder / one.run), name=one.trial.name) for one in done]
-    # Where ways of decoding are what the series asks about, they may differ.
-    asks = any(item.startswith("decode.") for one in done for item in one.trial.settings)
-    across: tuple[Literal["decoding"], ...] = ("decoding",) if asks else ()
-    try:
-        found = compare(outcomes, pairs="first", across=across)
-    except IncompatibleError as refusal:
-        return (), (both(refusal.what, japanese(refusal.what)),)
-    return tuple(
-        Compared(c.first, c.second, both(c.words("en"), c.words("ja")), c.state != "cannot be told apart", c.needed)
-        for c in found
-    ), ()
-
-
 def _gone(run: Path, told: Path) -> str:
     return both(
         f"its run is gone: {run}\nPut it back, or remove {told} to teach it again.",
         f"実行フォルダがなくなっている：{run}\n元に戻すか、{told} を消して学習し直すこと。",
     )
-
-
-def _named(trial: Trial) -> str:
-    return both(f"{trial.name}, seed {trial.seed}", f"{trial.name}、シード{trial.seed}")
-
-
-def _notes(plan: Plan, told: Sequence[Told], best: str) -> Iterator[str]:
-    yield (
-        both(f"Best on dev: {best}.", f"検証での最良：{best}。")
-        if best
-        else both("No trial has a dev figure yet.", "検証の値がある試行はまだない。")
-    )
-    yield both(f"Exam declared beforehand to be opened: {plan.open}.", f"試験を開くと前もって決めたもの：{plan.open}。")
-    if any(one.state == "failed" for one in told):
-        yield both(
-            "A failed trial is not tried again; to have it tried, remove its file in trials/.",
-            "失敗した試行は再試行しない。もう一度試すには trials/ にあるそのファイルを消すこと。",
-        )
-    left = sum(one.state in ("open", "held") for one in told)
-    if left:
-        yield both(
-            f"{left} trials are still to be done; the exam stays closed. Go on with the same command.",
-            f"残りの試行は{left}件で、試験はまだ開かない。同じコマンドで続けること。",
-        )

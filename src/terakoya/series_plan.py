@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from terakoya import catalog
 from terakoya.config import Section, wanted, with_overrides
 from terakoya.errors import ConfigError
+from terakoya.listener import TrialState
 from terakoya.records import fingerprint
 from terakoya.runs import write_text
 from terakoya.tongue import both, joined
@@ -57,6 +58,17 @@ class Trial:
     @property
     def key(self) -> str:
         return fingerprint(*sorted(self.settings), f"seed={self.seed}")
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a trial stands: "open", "taught" (its exam is closed), "done", "failed", "held" by another process."""
+
+    trial: Trial
+    state: TrialState
+    run: str = ""
+    dev: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
