@@ -236,10 +236,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "series of": ("{n} runs side by side.", "{n}件の実行の比較。"),
     "of the lead": ("Of the best on dev, {run}:", "検証で最良の {run} について："),
     "all of them": ("all {n}", "{n}件すべて"),
-    "failed count": ("{n} trials failed.", "失敗した試行：{n}件。"),
+    "failed count": ("Trials that failed: {n}.", "失敗した試行：{n}件。"),
     "none told": (
-        "The exam tells none of the other {n} settings from the best on dev.",
-        "他の{n}設定のどれも、検証で最良の設定と試験では区別できない。",
+        "On the exam no other setting can be told from the best on dev ({n} compared).",
+        "検証で最良の設定と試験で区別できる設定はない（比較{n}件）。",
     ),
     "no warnings": (
         "Audit, preflight and guards warned of nothing in these runs.",
