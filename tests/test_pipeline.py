@@ -247,7 +247,10 @@ def test_a_run_killed_before_anything_was_read_goes_on_too(
 
     monkeypatch.setattr(pipeline, "planned", killed)
     if (child := os.fork()) == 0:
-        pipeline.run(str(lesson), overrides=("train.steps=20",), run_dir=tmp_path / "runs")
+        try:
+            pipeline.run(str(lesson), overrides=("train.steps=20",), run_dir=tmp_path / "runs")
+        finally:
+            os._exit(1)  # whatever happened, this process is no second test run
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     monkeypatch.undo()
     (run,) = (tmp_path / "runs").iterdir()

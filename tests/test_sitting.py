@@ -12,7 +12,7 @@ from terakoya import pipeline, sitting
 from terakoya.models.model import Ask
 from terakoya.records import Prediction
 from terakoya.runs import Run
-from terakoya.sitting import FILE, rise, sat
+from terakoya.sitting import FILE, answered, clear
 
 ASKS = [Ask(f"問{number}") for number in range(10)]
 
@@ -42,17 +42,17 @@ def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
     """Hours of answers are not lost to a closed lid, and every batch holds the questions that it would have held."""
     whole = Answering()
     with Run.create(tmp_path, "whole") as run:
-        wanted = sat(run, "k", ASKS, whole)
+        wanted = answered(run, "k", ASKS, whole)
     assert [len(part) for part in whole.asked] == [4, 4, 2]
     with Run.create(tmp_path, "broken") as run:
         with pytest.raises(KeyboardInterrupt):
-            sat(run, "k", ASKS, Answering(parts=2))
+            answered(run, "k", ASKS, Answering(parts=2))
         rest = Answering()
-        assert sat(run, "k", ASKS, rest) == wanted
+        assert answered(run, "k", ASKS, rest) == wanted
         assert rest.asked == whole.asked[2:]
         nothing = Answering(parts=0)
-        assert sat(run, "k", ASKS, nothing) == wanted, "all of it was answered, and asked again"
-        rise(run)
+        assert answered(run, "k", ASKS, nothing) == wanted, "all of it was answered, and asked again"
+        clear(run)
         assert not run.has(FILE)
 
 
@@ -60,29 +60,29 @@ def test_half_a_part_is_asked_again(tmp_path: Path) -> None:
     """A kill between two lines must not shift the questions among the batches."""
     with Run.create(tmp_path, "k") as run:
         with pytest.raises(KeyboardInterrupt):
-            sat(run, "k", ASKS, Answering(parts=2))
+            answered(run, "k", ASKS, Answering(parts=2))
         lines = (run.path / FILE).read_text(encoding="utf-8").splitlines(keepends=True)
         run.discard(FILE)
         (run.path / FILE).write_text("".join(lines[:7]) + lines[7][:9], encoding="utf-8")
         rest = Answering()
-        sat(run, "k", ASKS, rest)
+        answered(run, "k", ASKS, rest)
         assert rest.asked[0] == ["問4", "問5", "問6", "問7"]
 
 
 def test_answers_of_another_model_or_exam_are_not_taken(tmp_path: Path) -> None:
     """What they depend on is in the key: exam, weights, way of asking, versions."""
     with Run.create(tmp_path, "k") as run:
-        sat(run, "one", ASKS, Answering())
+        answered(run, "one", ASKS, Answering())
         other = Answering()
-        sat(run, "two", ASKS, other)
+        answered(run, "two", ASKS, other)
         assert sum(map(len, other.asked)) == len(ASKS)
 
 
 def test_a_probability_that_is_not_finite_comes_back(tmp_path: Path) -> None:
     """It is kept by its name, as all figures are."""
     with Run.create(tmp_path, "k") as run:
-        sat(run, "k", ASKS[:1], lambda asks: [Prediction(asks[0].source, "", None, math.inf)])
-        assert sat(run, "k", ASKS[:1], Answering(parts=0))[0].probability == math.inf
+        answered(run, "k", ASKS[:1], lambda asks: [Prediction(asks[0].source, "", None, math.inf)])
+        assert answered(run, "k", ASKS[:1], Answering(parts=0))[0].probability == math.inf
 
 
 def test_a_run_broken_off_in_its_exam_asks_only_for_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +98,7 @@ def test_a_run_broken_off_in_its_exam_asks_only_for_the_rest(tmp_path: Path, mon
         encoding="utf-8",
     )
     straight = pipeline.run(str(tmp_path / "words.toml"), run_dir=tmp_path / "a", anyway=True)
-    real, asked = sitting.sat, list[int]()
+    real, asked = sitting.answered, list[int]()
 
     def broken(
         run: Run, key: str, asks: Sequence[Ask], answer: sitting.Answering, *, where: str = ""
@@ -112,7 +112,7 @@ def test_a_run_broken_off_in_its_exam_asks_only_for_the_rest(tmp_path: Path, mon
 
         return real(run, key, asks, counted, where=where)
 
-    monkeypatch.setattr("terakoya.examination.sat", broken)
+    monkeypatch.setattr("terakoya.examination.answered", broken)
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(str(tmp_path / "words.toml"), run_dir=tmp_path / "b", anyway=True)
     (run,) = (path.parent for path in (tmp_path / "b").glob("*/manifest.json"))

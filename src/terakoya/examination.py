@@ -24,7 +24,7 @@ from terakoya.scoring.baselines import Baseline, baselines
 from terakoya.scoring.exam import Sheet, judged, lines, scores, signature
 from terakoya.scoring.metrics import Metric
 from terakoya.scoring.verdict import Verdict, verdict
-from terakoya.sitting import Answering, rise, sat
+from terakoya.sitting import Answering, answered, clear
 from terakoya.skill import Skill, read_skill
 from terakoya.task import Task
 from terakoya.tongue import both, japanese, joined
@@ -104,7 +104,7 @@ def write_exam(run: Run, examined: Examined, task: Task, config: Config, *, wher
         told += examined.foreseen.scores(examined.exam)
         values["foreseen"] = examined.foreseen.facts()
     run.write_json(f"{where}scores.json", {"scores": told, **values})
-    rise(run, where=where)
+    clear(run, where=where)
 
 
 def kept_in(run: Run, skill: Skill, exam: Sequence[Example], *, where: str = "") -> Keep:
@@ -114,7 +114,7 @@ def kept_in(run: Run, skill: Skill, exam: Sequence[Example], *, where: str = "")
     made = fingerprint(set_fingerprint(exam), decode, seal_of(skill.folder), *world)
 
     def keep(asks: Sequence[Ask], answer: Answering) -> list[Prediction]:
-        return sat(run, made, asks, answer, where=where)
+        return answered(run, made, asks, answer, where=where)
 
     return keep
 

@@ -127,6 +127,9 @@ class _Work:
         with self._held(trial) as mine:
             if not mine:
                 return Told(trial, "held")
+            known = self.told(trial)  # whoever held it until now may have come to its end
+            if known.state != "open":
+                return known
             self.tell.stage("trial", named(trial))
             return self._run(trial, known, exam=False)
 
@@ -135,7 +138,7 @@ class _Work:
         if known.state != "taught":
             return known
         with self._held(trial) as mine:
-            if not mine:
+            if not mine or (known := self.told(trial)).state != "taught":
                 return known
             self.tell.stage("exam of", named(trial))
             return self._run(trial, known, exam=True)
@@ -166,9 +169,12 @@ class _Work:
         except Interrupted as stop:  # not a fault of the trial: its run goes on when the series does
             stop.do = both("Go on with the same command.", "続けるには同じコマンドをもう一度実行すること。")
             raise
-        except (
-            IncompatibleError
-        ):  # begun with other versions: those of one series should be compared, so all of it waits
+        except IncompatibleError as error:
+            # The trial began with other versions and did not fail. Trials are there to be compared: all of them wait.
+            error.do = both(
+                f"Put back what it began with, or remove {begun[-1] if begun else runs} to begin this trial anew.",
+                f"始めたときの状態に戻すか、{begun[-1] if begun else runs} を消してこの試行を新しく始めること。",
+            )
             raise
         except TerakoyaError as error:
             return self._keep(Told(trial, "failed", known.run, None, both(str(error), error.words("ja"))))

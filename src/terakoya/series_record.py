@@ -88,6 +88,7 @@ def _compared(folder: Path, made: Sequence[Told], best: str) -> tuple[tuple[Comp
 
 
 def named(trial: Trial) -> str:
+    """What a trial is called where people read."""
     return both(f"{trial.name}, seed {trial.seed}", f"{trial.name}、シード{trial.seed}")
 
 

@@ -19,10 +19,10 @@ PART = 1024  # questions
 FILE = "sitting.jsonl"
 
 
-def sat(run: Run, key: str, asks: Sequence[Ask], answer: Answering, *, where: str = "") -> list[Prediction]:
+def answered(run: Run, key: str, asks: Sequence[Ask], answer: Answering, *, where: str = "") -> list[Prediction]:
     """One prediction for each ask, in order. `key` tells what they depend on: answers kept under another are dropped.
 
-    The file is for `rise` to remove, when the answers are written where they belong.
+    The file is for `clear` to remove, when the answers are written where they belong.
     """
     name = f"{where}{FILE}"
     begun, *kept = run.read_lines(name) or [{}]
@@ -38,7 +38,7 @@ def sat(run: Run, key: str, asks: Sequence[Ask], answer: Answering, *, where: st
     return given
 
 
-def rise(run: Run, *, where: str = "") -> None:
+def clear(run: Run, *, where: str = "") -> None:
     """The answers are kept elsewhere now."""
     run.discard(f"{where}{FILE}")
 
