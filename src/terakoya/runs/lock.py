@@ -81,11 +81,12 @@ class Lock:
         """Whether some process says that it holds it and, if of this host, is alive. Only looks: `taken` tries the
         lock, and whoever wants it at that moment is turned away."""
         told = self.holder()
-        if not told or told.get("host") != socket.gethostname():
+        # On Windows signal 0 is no question but a Ctrl-C.
+        if not told or told.get("host") != socket.gethostname() or sys.platform == "win32":
             return bool(told)
         try:
-            os.kill(int(told.get("pid", 0)), 0)
-        except (OSError, ValueError, TypeError) as error:
+            os.kill(int(told["pid"]), 0)
+        except (OSError, ValueError, TypeError, KeyError) as error:
             return isinstance(error, PermissionError)  # somebody else's process is alive too
         return True
 
