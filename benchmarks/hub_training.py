@@ -30,6 +30,7 @@ RESULTS = Path(__file__).parent / "results"
 BATCH, RATE = 16, 5e-5
 CUDA = os.environ.get("HUB_BENCH_DEVICE") == "cuda"  # told by the parent to the processes that it starts
 DEVICE = "cuda" if CUDA else "cpu"
+HALF = CUDA or bool(os.environ.get("HUB_BENCH_HALF"))  # bfloat16 beside float32 weights
 STEPS = 10 if CUDA else 1  # of a round
 SECONDS = "wall" if CUDA else "cpu"
 VERBOSE = bool(os.environ.get("VERBOSE"))  # show what the libraries print
@@ -81,7 +82,7 @@ def _engine(work: str, home: Path, vocabulary: str) -> Any:
     )  # fmt: skip
     how = resolve(train, model.card, len(pairs))
     model.settle(how)
-    precision = "bf16" if CUDA else "no"
+    precision = "bf16" if HALF else "no"
     return Engine(model, Fixed(pairs, BATCH, 0, model.length), how, 0, DEVICE, precision), model, pairs
 
 
@@ -102,7 +103,7 @@ def floor(work: str, home: Path) -> Iterator[dict[str, Any]]:
     engine, model, _ = _engine(work, home, "trimmed")
     for weight in engine.parameters:
         weight.grad = torch.zeros_like(weight)
-    kind: Any = {"device": DEVICE, "dtype": torch.bfloat16 if CUDA else torch.float32}
+    kind: Any = {"device": DEVICE, "dtype": torch.bfloat16 if HALF else torch.float32}
     work_of = [_seen(model, engine.batches.at(step)) for step in range(12)]  # before the clock runs
     sides = {(w.shape, n): (torch.randn(n, w.shape[1], **kind), torch.randn(n, w.shape[0], **kind))
              for _, seen in work_of for w, n in seen}  # fmt: skip
@@ -110,7 +111,7 @@ def floor(work: str, home: Path) -> Iterator[dict[str, Any]]:
     step = 0
     while True:
         tokens, seen = work_of[step % len(work_of)]
-        with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16, enabled=CUDA):
+        with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16, enabled=HALF):
             for weight, count in seen:
                 x, g = sides[weight.shape, count]
                 x @ weight.T, g @ weight, g.T @ x
@@ -156,7 +157,7 @@ def plain(work: str, home: Path) -> Iterator[dict[str, Any]]:
         rows = [texts[(step * BATCH + place) % len(texts)] for place in range(BATCH)]
         batch = tokenizer(rows, padding=True, add_special_tokens=False, return_tensors="pt").to(DEVICE)
         labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
-        with torch.autocast(DEVICE, torch.bfloat16, enabled=CUDA):
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=HALF):
             loss = module(**batch, labels=labels).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
@@ -185,7 +186,7 @@ def trl(work: str, home: Path, wait: Callable[[dict[str, Any]], None]) -> None:
     args = SFTConfig(
         output_dir=str(home / "trl"), max_length=512, packing=False, per_device_train_batch_size=BATCH,
         gradient_checkpointing=False, optim="adamw_torch_fused", learning_rate=RATE, lr_scheduler_type="constant",
-        max_steps=1000, logging_steps=1, save_strategy="no", report_to="none", use_cpu=not CUDA, bf16=CUDA,
+        max_steps=1000, logging_steps=1, save_strategy="no", report_to="none", use_cpu=not CUDA, bf16=HALF,
         disable_tqdm=True,
     )  # fmt: skip
     trainer = SFTTrainer(
@@ -212,7 +213,7 @@ def trainer(work: str, home: Path, wait: Callable[[dict[str, Any]], None]) -> No
 
     args = TrainingArguments(
         output_dir=str(home / "trainer"), per_device_train_batch_size=BATCH, learning_rate=RATE, max_steps=1000,
-        logging_steps=1, save_strategy="no", report_to="none", use_cpu=not CUDA, bf16=CUDA,
+        logging_steps=1, save_strategy="no", report_to="none", use_cpu=not CUDA, bf16=HALF,
         disable_tqdm=True,
     )  # fmt: skip
     Trainer(

@@ -24,6 +24,7 @@ from terakoya.models import hub_save, vocabulary
 from terakoya.models.hub_about import About
 from terakoya.models.hub_fast import quicken_norms
 from terakoya.models.hub_files import Checkpoint, find_checkpoint, read_json, vetted, weight_files
+from terakoya.models.hub_layers import quicken_layers
 from terakoya.models.hub_load import Opened, opened
 from terakoya.models.hub_model import HubModel, kind_of
 from terakoya.models.hub_prompt import Prompt, prompt_for
@@ -164,6 +165,7 @@ def _assembled(found: Opened, checkpoint: Checkpoint, prompt: Prompt, about: Abo
     if about.lora is not None:
         _put_lora(found.module, about.lora, seed)
         _free_new_rows(words, prompt.tokens, about)
+    quicken_layers(found.module)
     _ends(found.module, prompt, found.causal)
     return kind_of(found.causal)(found.module, prompt, words, about)
 

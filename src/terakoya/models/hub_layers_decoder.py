@@ -1,0 +1,180 @@
+"""A decoder layer in a fifth of the operators: Llama, Qwen 2 and 3, Gemma 3, and what is built like them.
+
+Its weights are cast together and laid beside each other, so that three products are one; queries and keys are normed
+and turned in one piece; masks and angles are made ready once a pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from terakoya.models import hub_fast
+from terakoya.models.hub_layers_parts import Prepared, alike, beside, norm, product_dtype, watched
+
+_OUTER = ("input_layernorm", "post_attention_layernorm")
+_SANDWICH = ("pre_feedforward_layernorm", "post_feedforward_layernorm")
+_INNER = ("q_norm", "k_norm")
+_BIASES = ([False] * 7, [True] * 3 + [False] * 4)  # of queries, keys, values (Qwen 2); output, gate, up, down
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a layer is made of. `plus` is what its norms add to their weights (Gemma: 1)."""
+
+    heads: int
+    shared: int  # heads of keys and values
+    width: int  # of a head
+    scaling: float
+    eps: float
+    plus: float
+    normed: bool  # queries and keys have norms
+    sandwich: bool  # attention and feed-forward have a norm behind them too
+    biased: bool  # queries, keys and values have a bias
+
+
+def plan(layer: Any) -> Plan | None:
+    """What the layer seems to be by its parts; None where it has others, or not all of them."""
+    attention, feed = getattr(layer, "self_attn", None), getattr(layer, "mlp", None)
+    if attention is None or feed is None or getattr(attention, "attention_dropout", None):
+        return None
+    linear: list[Any] = [getattr(attention, f"{name}_proj", None) for name in "qkvo"]
+    linear += [getattr(feed, f"{name}_proj", None) for name in ("gate", "up", "down")]
+    if any(type(one) is not nn.Linear for one in linear) or not hasattr(feed, "act_fn"):
+        return None
+    norms = _norms(layer)
+    has = [name in norms for name in (*_OUTER, *_SANDWICH, *_INNER)]
+    if not all(has[:2]) or has[2] != has[3] or has[4] != has[5]:
+        return None
+    known = {id(weight) for one in (*linear, *norms.values()) for weight in one.parameters()}
+    biases = [one.bias is not None for one in linear]
+    if {id(weight) for weight in layer.parameters()} != known or biases not in _BIASES:
+        return None
+    plus, *others = {(hub_fast._plus(one), hub_fast._eps(one)) for one in norms.values()}
+    width, scaling = getattr(attention, "head_dim", 0), getattr(attention, "scaling", None)
+    if others or plus[0] is None or not width or width % 2 or scaling is None:
+        return None
+    heads, shared = (one.out_features // width for one in linear[:2])
+    return Plan(heads, shared, width, float(scaling), plus[1], plus[0], has[4], has[2], biases[0])
+
+
+def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
+    """The layer's forward: ours where something is launched, `original` where this is not known here."""
+
+    def forward(
+        layer: Any, hidden_states: Tensor, *rest: Any, position_embeddings: Any = None,
+        attention_mask: Tensor | None = None, past_key_values: Any = None, **told: Any,
+    ) -> Any:  # fmt: skip
+        # What else transformers tells a layer (places, flags of caches) changes nothing here; lanes would.
+        if (
+            rest or past_key_values is not None or not isinstance(position_embeddings, tuple)
+            or "lanes" in told or told.get("output_attentions") or not hub_fast._launches(hidden_states)
+            or layer.input_layernorm.weight.dtype != torch.float32 or watched((layer.self_attn, layer.mlp))
+        ):  # fmt: skip
+            return original(
+                layer, hidden_states, *rest, position_embeddings=position_embeddings, attention_mask=attention_mask,
+                past_key_values=past_key_values, **told,
+            )  # fmt: skip
+        dtype = product_dtype(hidden_states)
+        angles, mask = prepared.angles(*position_embeddings), prepared.mask(attention_mask, dtype)
+        return _layer(layer, plan, hidden_states.float(), angles, mask, dtype)
+
+    return forward
+
+
+def same(layer: Any, plan: Plan) -> bool:
+    """Whether both ways come to the same, with angles and a mask that no model would make."""
+    chance = torch.Generator().manual_seed(0)
+    size = 6
+    hidden = torch.randn(2, size, len(layer.input_layernorm.weight), generator=chance)
+    cos, sin = torch.randn(2, 2, size, plan.width, generator=chance)
+    sight = torch.ones(size, size, dtype=torch.bool).tril()[None, None].repeat(2, 1, 1, 1)
+    sight[1, :, 3:, 1] = False  # something that a causal mask would show
+    prepared = Prepared()
+
+    def own(hidden: Tensor) -> list[Tensor]:
+        found = type(layer).forward(
+            layer, hidden, position_embeddings=(cos, sin), attention_mask=sight, past_key_values=None,
+            position_ids=torch.arange(size)[None].expand(2, -1),
+        )  # fmt: skip
+        return [found if isinstance(found, Tensor) else found[0]]
+
+    def ours(hidden: Tensor) -> list[Tensor]:
+        dtype = torch.float32
+        return [_layer(layer, plan, hidden, prepared.angles(cos, sin), prepared.mask(sight, dtype), dtype)]
+
+    return alike(layer, own, ours, {"hidden": hidden})
+
+
+def _layer(
+    layer: Any, plan: Plan, hidden: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None, dtype: torch.dtype
+) -> Tensor:
+    """hidden (B, T, D) float32 → the same after this layer; mask is added to scores, None is a causal one."""
+    attention, feed = layer.self_attn, layer.mlp
+    asking = (attention.q_proj, attention.k_proj, attention.v_proj)
+    groups = [[one.weight for one in asking], [attention.o_proj.weight],
+              [feed.gate_proj.weight, feed.up_proj.weight], [feed.down_proj.weight]]  # fmt: skip
+    if plan.biased:
+        groups.append([one.bias for one in asking])
+    ask, out, widen, narrow, *bias = beside(groups, dtype)
+    scales = _scales(layer, plan)
+    depth = hidden.shape[-1]
+
+    def normed(x: Tensor, name: str) -> Tensor:
+        return norm(x, scales[name], depth, plan.eps)
+
+    given = functional.linear(normed(hidden, "input_layernorm").to(dtype), ask, *bias)
+    seen = functional.linear(_attention(given, plan, scales, angles, mask), out)
+    if plan.sandwich:
+        hidden = hidden + normed(seen, "post_attention_layernorm")
+        before, after = _SANDWICH
+    else:
+        hidden = hidden + seen
+        before, after = "post_attention_layernorm", ""
+    gate, up = functional.linear(normed(hidden, before).to(dtype), widen).chunk(2, -1)
+    told = functional.linear(feed.act_fn(gate) * up, narrow)
+    return hidden + (normed(told, after) if after else told)
+
+
+def _attention(
+    given: Tensor, plan: Plan, scales: dict[str, Tensor], angles: tuple[Tensor, Tensor], mask: Tensor | None
+) -> Tensor:
+    """Queries, keys and values side by side (B, T, (H + 2K)·W) → (B, T, H·W)."""
+    rows, size, _ = given.shape
+    heads = given.view(rows, size, -1, plan.width)
+    turning, values = torch.split(heads, [plan.heads + plan.shared, plan.shared], 2)
+    if plan.normed:
+        of_heads = torch.cat([scales["q_norm"].expand(plan.heads, -1), scales["k_norm"].expand(plan.shared, -1)])
+        turning = norm(turning, None, plan.width, plan.eps) * of_heads
+    cos, sin = angles
+    turned = torch.addcmul(turning * cos, turning.roll(plan.width // 2, -1), sin).to(given.dtype)
+    queries, keys = torch.split(turned.transpose(1, 2), [plan.heads, plan.shared], 1)
+    seen = functional.scaled_dot_product_attention(
+        queries, _repeated(keys, plan), _repeated(values.transpose(1, 2), plan),
+        attn_mask=mask, is_causal=mask is None, scale=plan.scaling,
+    )  # fmt: skip
+    return seen.transpose(1, 2).reshape(rows, size, -1)
+
+
+def _repeated(part: Tensor, plan: Plan) -> Tensor:
+    """(B, K, T, W) → (B, H, T, W): every head of keys as often as heads of queries share it."""
+    if plan.heads == plan.shared:
+        return part
+    rows, shared, size, width = part.shape
+    return part[:, :, None].expand(rows, shared, plan.heads // shared, size, width).reshape(rows, -1, size, width)
+
+
+def _norms(layer: Any) -> dict[str, Any]:
+    found = {name: getattr(layer, name, None) for name in (*_OUTER, *_SANDWICH)}
+    found |= {name: getattr(layer.self_attn, name, None) for name in _INNER}
+    return {name: one for name, one in found.items() if one is not None}
+
+
+def _scales(layer: Any, plan: Plan) -> dict[str, Tensor]:
+    norms = _norms(layer)
+    weights = [one.weight for one in norms.values()]
+    return dict(zip(norms, torch._foreach_add(weights, plan.plus) if plan.plus else weights, strict=True))

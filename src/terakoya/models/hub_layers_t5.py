@@ -1,0 +1,183 @@
+"""A block of T5 (encoder or decoder) in a third of the operators; of what is built like it too.
+
+As in hub_layers_decoder: weights are cast together and laid beside each other, so that queries, keys and values are
+one product; the bias of distances and the mask are added up and cast once a pass and not in every block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from terakoya.models import hub_fast
+from terakoya.models.hub_layers_parts import Prepared, alike, beside, norm, product_dtype, watched
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a block is made of."""
+
+    heads: int
+    width: int  # of a head
+    scaling: float
+    eps: float
+    decoder: bool  # looks at an encoder's output, and only backward at its own
+    distances: bool  # makes the bias that the blocks after it use
+    gated: bool
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a block is told beside its hidden states; biases and masks as Prepared.mask makes them."""
+
+    bias: Tensor | None
+    other: Tensor | None = None  # the encoder's output
+    other_bias: Tensor | None = None
+
+
+def plan(layer: Any) -> Plan | None:
+    """What the block seems to be by its parts; None where it has others, or not all of them."""
+    parts = list(layer.layer) if isinstance(getattr(layer, "layer", None), nn.ModuleList) else []
+    if len(parts) not in (2, 3) or not all(hasattr(part, "layer_norm") for part in parts):
+        return None
+    attentions: list[Any] = [getattr(parts[0], "SelfAttention", None)]
+    attentions += [getattr(part, "EncDecAttention", None) for part in parts[1:-1]]
+    feed = getattr(parts[-1], "DenseReluDense", None)
+    if None in attentions or feed is None or not hasattr(feed, "act"):
+        return None
+    gated = hasattr(feed, "wi_0")
+    widening = ("wi_0", "wi_1") if gated else ("wi",)
+    linear: list[Any] = [getattr(one, name, None) for one in attentions for name in "qkvo"]
+    linear += [getattr(feed, name, None) for name in (*widening, "wo")]
+    if any(type(one) is not nn.Linear or one.bias is not None for one in linear):
+        return None
+    distances = bool(getattr(attentions[0], "has_relative_attention_bias", False))
+    if distances != hasattr(attentions[0], "relative_attention_bias"):
+        return None
+    known = {id(one.weight) for one in (*linear, *(part.layer_norm for part in parts))}
+    known |= {id(attentions[0].relative_attention_bias.weight)} if distances else set()
+    if {id(weight) for weight in layer.parameters()} != known:
+        return None
+    norms, *others = {(hub_fast._plus(part.layer_norm), hub_fast._eps(part.layer_norm)) for part in parts}
+    heads_of = {
+        (getattr(one, "n_heads", 0), getattr(one, "key_value_proj_dim", 0), getattr(one, "scaling", None))
+        for one in attentions
+    }
+    ((heads, width, scaling), *different) = heads_of
+    if others or different or norms[0] != 0.0 or not heads or not width or scaling is None:
+        return None
+    return Plan(heads, width, float(scaling), norms[1], len(parts) == 3, distances, gated)
+
+
+def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
+    """The block's forward: ours where something is launched, `original` where this is not known here."""
+
+    def forward(
+        layer: Any, hidden_states: Tensor, attention_mask: Tensor | None = None, position_bias: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None, encoder_attention_mask: Tensor | None = None,
+        encoder_decoder_position_bias: Tensor | None = None, past_key_values: Any = None, **told: Any,
+    ) -> Any:  # fmt: skip
+        if (
+            past_key_values is not None or plan.decoder == (encoder_hidden_states is None)
+            or encoder_decoder_position_bias is not None or told.get("output_attentions")
+            or not hub_fast._launches(hidden_states) or (layer.gradient_checkpointing and layer.training)
+            or layer.layer[0].layer_norm.weight.dtype != torch.float32 or watched(tuple(layer.layer))
+        ):  # fmt: skip
+            return original(
+                layer, hidden_states, attention_mask, position_bias, encoder_hidden_states, encoder_attention_mask,
+                encoder_decoder_position_bias, past_key_values=past_key_values, **told,
+            )  # fmt: skip
+        dtype, size = product_dtype(hidden_states), hidden_states.shape[1]
+        if position_bias is None and plan.distances:
+            position_bias = layer.layer[0].SelfAttention.compute_bias(size, size, device=hidden_states.device)
+        elif position_bias is None:
+            position_bias = hidden_states.new_zeros(1, plan.heads, size, size)
+        seen = _Seen(
+            prepared.mask(attention_mask, dtype, bias=position_bias, causal=size if plan.decoder else 0),
+            encoder_hidden_states, prepared.mask(encoder_attention_mask, dtype),
+        )  # fmt: skip
+        return _block(layer, plan, hidden_states.float(), seen, dtype), position_bias, None
+
+    return forward
+
+
+def same(layer: Any, plan: Plan) -> bool:
+    """Whether both ways come to the same, with masks that no model would make."""
+    chance = torch.Generator().manual_seed(0)
+    size, length, depth = 5, 4, len(layer.layer[0].layer_norm.weight)
+    given = {"hidden": torch.randn(2, size, depth, generator=chance)}
+    if not plan.distances:
+        given["bias"] = torch.randn(1, plan.heads, size, size, generator=chance)
+    if plan.decoder:
+        given["other"] = torch.randn(2, length, depth, generator=chance)
+    sight = torch.ones(2, 1, size, size, dtype=torch.bool)
+    sight[1, :, 2:, 1] = False
+    theirs = torch.ones(2, 1, size, length, dtype=torch.bool)
+    theirs[0, :, :, 3] = False
+    prepared = Prepared()
+
+    def own(hidden: Tensor, bias: Tensor | None = None, other: Tensor | None = None) -> list[Tensor]:
+        told = type(layer).forward(layer, hidden, sight, bias, other, None if other is None else theirs)
+        return [told[0]]
+
+    def ours(hidden: Tensor, bias: Tensor | None = None, other: Tensor | None = None) -> list[Tensor]:
+        if bias is None:
+            bias = layer.layer[0].SelfAttention.compute_bias(size, size, device=hidden.device)
+        mask = prepared.mask(sight, torch.float32, bias=bias)
+        seen = _Seen(mask, other, None if other is None else prepared.mask(theirs, torch.float32))
+        return [_block(layer, plan, hidden, seen, torch.float32)]
+
+    return alike(layer, own, ours, given)
+
+
+def _block(layer: Any, plan: Plan, hidden: Tensor, seen: _Seen, dtype: torch.dtype) -> Tensor:
+    """hidden (B, T, D) float32 → the same after this block."""
+    own, feed = layer.layer[0].SelfAttention, layer.layer[-1].DenseReluDense
+    groups = [[own.q.weight, own.k.weight, own.v.weight], [own.o.weight]]
+    if plan.decoder:
+        theirs = layer.layer[1].EncDecAttention
+        groups += [[theirs.q.weight], [theirs.k.weight, theirs.v.weight], [theirs.o.weight]]
+    groups += [[feed.wi_0.weight, feed.wi_1.weight] if plan.gated else [feed.wi.weight], [feed.wo.weight]]
+    ask, out, *between, widen, narrow = beside(groups, dtype)
+
+    def begun(part: Any) -> Tensor:
+        return norm(hidden, part.layer_norm.weight, hidden.shape[-1], plan.eps).to(dtype)
+
+    first = layer.layer[0]
+    queries, keys, values = _heads(functional.linear(begun(first), ask), plan).chunk(3, 1)
+    hidden = hidden + first.dropout(_attended(own, queries, keys, values, seen.bias, plan, out))
+    if plan.decoder:
+        assert seen.other is not None
+        second = layer.layer[1]
+        queries = _heads(functional.linear(begun(second), between[0]), plan)
+        keys, values = _heads(functional.linear(seen.other.to(dtype), between[1]), plan).chunk(2, 1)
+        hidden = hidden + second.dropout(_attended(theirs, queries, keys, values, seen.other_bias, plan, between[2]))
+    last = layer.layer[-1]
+    wide = functional.linear(begun(last), widen)
+    if plan.gated:
+        gate, up = wide.chunk(2, -1)
+        wide = feed.act(gate) * up
+    else:
+        wide = feed.act(wide)
+    told: Tensor = last.dropout(functional.linear(feed.dropout(wide), narrow))
+    return hidden + told
+
+
+def _heads(given: Tensor, plan: Plan) -> Tensor:
+    """(B, T, N·H·W) → (B, N·H, T, W)."""
+    found: Tensor = given.view(*given.shape[:2], -1, plan.width).transpose(1, 2)
+    return found
+
+
+def _attended(
+    attention: Any, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None, plan: Plan, out: Tensor
+) -> Tensor:
+    seen = functional.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=bias, scale=plan.scaling,
+        dropout_p=attention.dropout if attention.training else 0.0,
+    )  # fmt: skip
+    return functional.linear(seen.transpose(1, 2).reshape(len(seen), seen.shape[2], -1), out)

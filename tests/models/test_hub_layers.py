@@ -1,0 +1,329 @@
+"""Layers that a GPU is sent in fewer pieces, walked on a processor: the same sums, or the architecture's own way."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from terakoya.config import ModelConfig, TrainConfig
+from terakoya.models import hub, hub_fast
+from terakoya.models.hub_layers import quicken_layers
+from terakoya.models.hub_layers_parts import Prepared, beside
+from terakoya.models.model import Ask, Pair
+from terakoya.training.numeric import first_bad_module
+
+Base = Callable[[str], Path]
+PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)"), Pair(Ask("一億"), "(100000000)")]
+QUICK = ("gemma3", "qwen2", "llama", "t5")
+LAYERS = {"gemma3": 2, "qwen2": 2, "llama": 2, "t5": 4, "lfm2": 0}
+
+
+@pytest.fixture
+def launching(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Says whether what is computed is launched on another device; norms stay as they are on a processor."""
+
+    def say(launched: bool) -> None:
+        monkeypatch.setattr(hub_fast, "_launches", lambda x: launched)
+
+    return say
+
+
+def slopes(model: Any, pairs: list[Pair] = PAIRS, *, half: bool = False) -> dict[str, Tensor]:
+    """Loss and every gradient of one batch laid out as on a GPU, without the lanes of a processor."""
+    batch = model.collate(pairs)
+    for name in hub_fast.LANES:
+        batch.tensors.pop(name, None)
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        outputs = model.outputs(batch)
+    loss = torch.nn.functional.cross_entropy(outputs.logits.float(), outputs.targets)
+    model.module.zero_grad()
+    loss.backward()
+    found = {name: weight.grad.clone() for name, weight in model.parameters_to_train() if weight.grad is not None}
+    return found | {"loss": loss.detach()}
+
+
+def apart(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm() / other.norm().clamp(min=1e-12))
+
+
+@contextmanager
+def operators() -> Iterator[Counter[str]]:
+    found: Counter[str] = Counter()
+
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            found[operator.overloadpacket.__name__] += 1
+            return operator(*args, **(kwargs or {}))
+
+    with Count():
+        yield found
+
+
+@pytest.mark.parametrize(("family", "count"), LAYERS.items())
+def test_layers_of_a_kind_that_is_known_are_quickened(base: Base, family: str, count: int) -> None:
+    """LFM2's are of another kind, and stay."""
+    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    assert sum("forward" in vars(part) for part in model.module.modules() if "RMSNorm" not in type(part).__name__
+               and "LayerNorm" not in type(part).__name__) == count  # fmt: skip
+
+
+@pytest.mark.parametrize("family", LAYERS)
+@pytest.mark.parametrize("vocabulary", ["full", "trimmed"])
+def test_loss_and_every_gradient_are_the_same(
+    base: Base, family: str, vocabulary: str, launching: Callable[[bool], None]
+) -> None:
+    """In float32 to 1e-5, as one way of summing is from another."""
+    model = hub.build(ModelConfig(base=str(base(family))).model_copy(update={"vocabulary": vocabulary}), PAIRS, seed=0)
+    launching(False)
+    own = slopes(model)
+    launching(True)
+    quick = slopes(model)
+    assert quick.keys() == own.keys()
+    assert all(apart(quick[name], own[name]) <= 1e-5 for name in own)
+
+
+@pytest.mark.parametrize("family", QUICK)
+def test_half_precision_moves_gradients_no_more_than_it_did(
+    base: Base, family: str, launching: Callable[[bool], None]
+) -> None:
+    """bfloat16 beside float32 weights, held against float32: the quick way is no farther from it than the old."""
+    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    launching(False)
+    right, own = slopes(model), slopes(model, half=True)
+    launching(True)
+    quick = slopes(model, half=True)
+
+    def error(found: dict[str, Tensor]) -> float:
+        return sum(apart(found[name], right[name]) for name in right) / len(right)
+
+    assert all(found.dtype == torch.float32 for found in quick.values())
+    assert 0 < error(quick) <= 1.2 * error(own)
+
+
+@pytest.mark.parametrize("family", QUICK)
+def test_fewer_operators_are_sent(base: Base, family: str, launching: Callable[[bool], None]) -> None:
+    """What it is for; the benchmark counts as a GPU does, here a processor's pieces of a norm are counted too."""
+    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    counts = []
+    for launched in (False, True):
+        launching(launched)
+        with operators() as found:
+            slopes(model, half=True)
+        counts.append(found)
+    own, quick = (found["mm"] + found["addmm"] + found["_to_copy"] for found in counts)
+    assert quick < 0.6 * own
+
+
+@pytest.mark.parametrize("family", QUICK)
+def test_rows_that_are_filled_up_and_no_mask_at_all(base: Base, family: str, launching: Callable[[bool], None]) -> None:
+    """Without trees rows are padded; rows of one length may bring no mask, and then places see those before them."""
+    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    model.exact_tree = False
+    for pairs in (PAIRS, [PAIRS[1]] * 2):
+        launching(False)
+        own = slopes(model, pairs)
+        launching(True)
+        quick = slopes(model, pairs)
+        assert all(apart(quick[name], own[name]) <= 1e-5 for name in own)
+
+
+@pytest.mark.parametrize("family", QUICK)
+@pytest.mark.parametrize("accumulated", [False, True])
+def test_checkpointed_and_repeated_passes_give_the_same(
+    base: Base, family: str, accumulated: bool, launching: Callable[[bool], None]
+) -> None:
+    """Gradient checkpointing walks a layer twice, accumulation a batch after another with what was prepared before."""
+    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    if not accumulated:
+        model.settle(TrainConfig(checkpointing=True))
+    model.module.train()
+    found = []
+    for launched in (False, True):
+        launching(launched)
+        slopes(model, PAIRS[:2])
+        found.append(slopes(model))
+    assert all(apart(found[1][name], found[0][name]) <= 1e-5 for name in found[0])
+
+
+@pytest.mark.parametrize("family", QUICK)
+def test_weights_that_are_held_still_get_no_gradient(
+    base: Base, family: str, launching: Callable[[bool], None]
+) -> None:
+    """Only what is taught; the rest of a group that is laid together is left alone."""
+    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    launching(True)
+    whole = slopes(model)
+    held = [name for name in whole if name.endswith(("k_proj.weight", ".k.weight", "up_proj.weight"))]
+    for name, weight in model.module.named_parameters():
+        weight.requires_grad_(name not in held)
+    some = slopes(model)
+    assert held and some.keys() == whole.keys() - set(held)
+    assert all(torch.equal(some[name], whole[name]) for name in some)
+
+
+@pytest.mark.parametrize("family", QUICK)
+def test_answers_are_written_the_way_the_architecture_writes_them(
+    base: Base, family: str, launching: Callable[[bool], None]
+) -> None:
+    """Caches are not known here: the same logits to the bit, at the first token and after it."""
+    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    found = []
+    for launched in (False, True):
+        launching(launched)
+        with torch.inference_mode():
+            state = model.start([pair.ask for pair in PAIRS])
+            first = state.logits.clone()
+            state.advance(first.argmax(-1))
+            found.append((first, state.logits))
+    if family == "t5":  # its encoder has no cache
+        assert all(torch.allclose(*pair, rtol=1e-4, atol=1e-5) for pair in zip(*found, strict=True))
+    else:
+        assert all(apart(*pair) <= 1e-5 for pair in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("family", QUICK)
+def test_the_module_that_breaks_is_still_named(base: Base, family: str, launching: Callable[[bool], None]) -> None:
+    """Who looks at the parts of a layer sees them called."""
+    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    launching(True)
+    names = [name for name, _ in model.module.named_modules() if name.endswith(("down_proj", "wo"))]
+    weight = dict(model.module.named_parameters())[names[-1] + ".weight"]
+    with torch.no_grad():
+        weight[0, 0] = torch.inf
+    assert first_bad_module(model.module, lambda: model.outputs(model.collate(PAIRS)).logits) == names[-1]
+
+
+def test_a_copy_has_its_own_weights(base: Base, launching: Callable[[bool], None]) -> None:
+    """A layer's new forward goes with the copy, and does not call the weights of the first."""
+    model = hub.build(ModelConfig(base=str(base("llama"))), PAIRS, seed=0)
+    launching(True)
+    before = slopes(model)["loss"]
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for weight in other.module.parameters():
+            weight.zero_()
+    assert torch.equal(slopes(model)["loss"], before)
+    assert not torch.equal(slopes(other)["loss"], before)
+
+
+def test_adapters_take_the_old_way(base: Base, launching: Callable[[bool], None]) -> None:
+    """A projection with an adapter is no plain product."""
+    launching(True)
+    model = hub.build(ModelConfig(base=str(base("llama")), adaptation="lora"), PAIRS, seed=0)
+    assert any(float(slope.norm()) for name, slope in slopes(model).items() if "lora_B" in name)
+
+
+def a_layer(**changed: Any) -> Any:
+    """One decoder layer of Qwen 3, whose queries and keys have norms."""
+    from transformers.models.qwen3.configuration_qwen3 import Qwen3Config
+    from transformers.models.qwen3.modeling_qwen3 import Qwen3DecoderLayer
+
+    told = {"hidden_size": 32, "intermediate_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2,
+            "head_dim": 8, "num_hidden_layers": 1} | changed  # fmt: skip
+    torch.manual_seed(0)
+    config = Qwen3Config(**told)
+    config._attn_implementation = "sdpa"
+    return Qwen3DecoderLayer(config, 0)
+
+
+def test_a_family_that_no_line_names_is_known_by_trial() -> None:
+    """Its parts are those of others, put together in its own way."""
+    assert quicken_layers(nn.ModuleList([a_layer(), a_layer()])) == 2
+
+
+def turned_in_pairs(attention: Any) -> None:
+    """As families turn that pair neighbours and not halves."""
+    module = __import__(type(attention).__module__, fromlist=["apply_rotary_pos_emb"])
+    forward = type(attention).forward
+
+    def other(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        def turn(x: Tensor) -> Tensor:
+            return x * cos[:, None] + torch.stack((-x[..., 1::2], x[..., ::2]), -1).flatten(-2) * sin[:, None]
+
+        return turn(q), turn(k)
+
+    def wrapped(*given: Any, **told: Any) -> Any:
+        own, module.apply_rotary_pos_emb = module.apply_rotary_pos_emb, other
+        try:
+            return forward(attention, *given, **told)
+        finally:
+            module.apply_rotary_pos_emb = own
+
+    attention.forward = wrapped
+
+
+def scaled(layer: Any) -> None:
+    layer.mlp.act_fn = nn.Sequential(layer.mlp.act_fn, nn.LeakyReLU(2.0))
+    down = layer.mlp.forward
+    layer.mlp.forward = lambda x: 0.5 * down(x)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layer: turned_in_pairs(layer.self_attn),
+        scaled,
+        lambda layer: setattr(layer.self_attn, "scaling", 2 * layer.self_attn.scaling) or own_scaling(layer),
+        lambda layer: layer.register_parameter("gate", nn.Parameter(torch.ones(1))),
+        lambda layer: setattr(layer.self_attn, "attention_dropout", 0.1),
+        lambda layer: setattr(layer.mlp, "up_proj", nn.Sequential(layer.mlp.up_proj)),
+        lambda layer: setattr(layer.input_layernorm, "variance_epsilon", 1e-2),
+        lambda layer: layer.half(),
+    ],
+    ids=["angles", "feed-forward", "scaling", "another weight", "dropout", "no plain product", "epsilon", "half"],
+)
+def test_a_layer_that_is_another_stays_as_it_is(change: Callable[[Any], Any]) -> None:
+    """By its parts, or by trial where the parts look the same."""
+    layer = a_layer()
+    change(layer)
+    assert quicken_layers(nn.ModuleList([layer])) == 0
+
+
+def own_scaling(layer: Any) -> None:
+    """The attribute says one thing and the attention does another."""
+    own = layer.self_attn.scaling / 2
+    forward = type(layer.self_attn).forward
+
+    def wrapped(*given: Any, **told: Any) -> Any:
+        said, layer.self_attn.scaling = layer.self_attn.scaling, own
+        try:
+            return forward(layer.self_attn, *given, **told)
+        finally:
+            layer.self_attn.scaling = said
+
+    layer.self_attn.forward = wrapped
+
+
+def test_weights_beside_each_other_go_back_each_to_its_own() -> None:
+    """Values in the other dtype, gradients in the weight's."""
+    one, two, three = (nn.Parameter(torch.randn(size, 3)) for size in (2, 4, 5))
+    first, second = beside([[one, two], [three]], torch.bfloat16)
+    assert torch.equal(first, torch.cat([one, two]).bfloat16()) and torch.equal(second, three.bfloat16())
+    (first.float().square().sum() + second.float().sum()).backward()
+    for weight in (one, two):
+        torch.testing.assert_close(weight.grad, 2 * weight, rtol=1e-2, atol=1e-2)
+    assert three.grad is not None and torch.equal(three.grad, torch.ones(5, 3))
+
+
+def test_what_is_prepared_is_made_once_for_the_same_and_anew_for_another() -> None:
+    """Known by being the same tensors, not by being equal; never more than a few are kept."""
+    prepared = Prepared()
+    sight = torch.ones(1, 1, 5, 5, dtype=torch.bool).tril()
+    first = prepared.mask(sight, torch.bfloat16)
+    assert first is prepared.mask(sight, torch.bfloat16)
+    assert first is not prepared.mask(sight.clone(), torch.bfloat16)
+    assert first is not None and first.stride(-2) % 16 == 0 and first.dtype == torch.bfloat16
+    assert torch.equal(first == 0, sight) and torch.equal(first == -torch.inf, ~sight)
+    for _ in range(9):
+        prepared.mask(sight.clone(), torch.float32)
+    assert len(prepared._kept) == 4
+    assert prepared.mask(None, torch.float32) is None
