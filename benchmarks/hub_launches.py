@@ -1,13 +1,13 @@
-"""How many operators one step of full fine-tuning sends to the device: on a GPU a small model waits for each of them.
+"""How many operators a step of full fine-tuning, and a token of answers, send to the device: a GPU waits for each.
 
     python benchmarks/hub_launches.py
 
-A count, not a time: it is the same on every machine, and needs no GPU. The models have the depth and the layers of
-Gemma-3-270M and T5-base and are narrow, for width does not change how many operators there are. Everybody works in
-bfloat16 beside float32 weights, as on a GPU; ours also with the layers as the library writes them. An operator that
-only looks at memory in another way (a view, a split, an allocation) is not counted; torch's norm, attention and
-dropout, which a GPU has kernels for, are one forward and one back, for everybody. Copies to the device are the same for
-all and are not counted. Written: results/hub_launches.md and .json.
+A count, not a time: it is the same on every machine, and needs no GPU. It says what a small model waits for there, not
+for how long. The models have the depth and the layers of Gemma-3-270M and T5-base and are narrow, for width does not
+change how many operators there are. Steps are in bfloat16 beside float32 weights, as on a GPU; ours also with the
+layers as the library writes them. An operator that only looks at memory in another way (a view, a split, an allocation)
+is not counted; torch's norm, attention and dropout, which a GPU has kernels for, are one forward and one back, for
+everybody. Copies to the device are the same for all and are not counted. Written: results/hub_launches.md and .json.
 """
 
 from __future__ import annotations
@@ -40,11 +40,21 @@ FREE = {
     "new_empty_strided", "empty_strided", "_reshape_alias", "is_same_size", "_record_function_enter_new",
     "_record_function_exit",
 }  # fmt: skip
-PEERS = {"numerals": ("trl", "plain", "ours-library", "ours"), "emoji": ("trainer", "ours-library", "ours")}
+PEERS = {
+    "numerals": ("trl", "plain", "ours-library", "ours"),
+    "emoji": ("trainer", "ours-library", "ours"),
+    "answers": ("generate", "ours-library", "ours"),
+}
+TITLES = {
+    "numerals": "One step, Gemma-3-270M's layers, kannume rows",
+    "emoji": "One step, T5-base's layers, sentences and emoji",
+    "answers": "One token of 16 answers, Gemma-3-270M's layers, float32",
+}
 SAYS = {
     "trl": "TRL SFTTrainer",
     "plain": "plain transformers loop, full logits, fused AdamW",
     "trainer": "transformers Trainer",
+    "generate": "transformers generate, which the text-generation pipeline calls",
     "ours-library": "Terakoya, trimmed vocabulary, layers as the library writes them",
     "ours": "Terakoya, trimmed vocabulary",
 }
@@ -125,8 +135,10 @@ def _attention_back(
     of_scores = weights * (of_weights - (of_weights * weights).sum(-1, keepdim=True))
     of_keys = of_scores.transpose(-1, -2) @ q.float() * scale
     of_mask = torch.empty(0) if mask is None else of_scores.sum_to_size(mask.shape).to(slope.dtype)
-    shared = [part.view(len(part), -1, times, *part.shape[2:]).sum(2).to(k.dtype) for part in (of_keys, of_values)]
-    return (of_scores @ keys * scale).to(q.dtype), *shared, of_mask
+    by_key, by_value = (
+        part.view(len(part), -1, times, *part.shape[2:]).sum(2).to(k.dtype) for part in (of_keys, of_values)
+    )
+    return (of_scores @ keys * scale).to(q.dtype), by_key, by_value, of_mask
 
 
 class _Attention(torch.autograd.Function):
@@ -229,6 +241,8 @@ def count(peer: str, work: str, home: Path) -> Counter[str]:
     """One step's operators; everybody's steps are those of the benchmark of seconds."""
     torch.set_num_threads(1)
     kernels_of_a_gpu()
+    if work == "answers":
+        return _of_a_token(peer, home)
     if peer.startswith("ours"):
         as_on_a_gpu(layers=peer == "ours")
         engine, _, _ = hub_training._engine(work, home, "trimmed")
@@ -245,6 +259,46 @@ def count(peer: str, work: str, home: Path) -> Counter[str]:
             next(steps)
         return found
     return _of_trainer(hub_training.trl if peer == "trl" else hub_training.trainer, work, home)
+
+
+def _of_a_token(peer: str, home: Path) -> Counter[str]:
+    """Of the third token, and what is done between two: choosing it, asking whether all have ended."""
+    rows = hub_shapes.numeral_rows(16)
+    if peer == "generate":
+        return _generated([source for source, _ in rows], hub_shapes.gemma(home / "gemma"))
+    as_on_a_gpu(layers=peer == "ours")
+    from terakoya.config import ModelConfig
+    from terakoya.models import hub
+    from terakoya.models.model import Ask
+
+    base = str(hub_shapes.gemma(home / "gemma"))
+    config = ModelConfig(base=base, vocabulary="trimmed", instruction=hub_shapes.INSTRUCTION)
+    model = hub.build(config, hub_shapes.pairs(rows), seed=0)
+    with torch.no_grad():  # as `generate` does; inference mode shows operators before they are taken apart
+        state = model.start([Ask(source) for source, _ in rows])
+        for _ in range(STEP - 1):
+            state.advance(state.logits.argmax(-1))
+        with counted() as found:
+            state.advance(state.logits.argmax(-1))
+    return found
+
+
+def _generated(sources: list[str], base: Path) -> Counter[str]:
+    """The difference between writing four tokens and writing three."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(base, padding_side="left")
+    module: Any = AutoModelForCausalLM.from_pretrained(base)
+    system = {"role": "system", "content": hub_shapes.INSTRUCTION}
+    chats = [[system, {"role": "user", "content": source}] for source in sources]
+    texts = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
+    batch = tokenizer(texts, padding=True, add_special_tokens=False, return_tensors="pt")
+    found = []
+    for many in (STEP, STEP, STEP + 1):  # the first time something is made that stays
+        with counted() as one:
+            module.generate(**batch, max_new_tokens=many, min_new_tokens=many, do_sample=False)
+        found.append(one)
+    return found[2] - found[1]
 
 
 def _of_trainer(teach: Callable[..., None], work: str, home: Path) -> Counter[str]:
@@ -281,7 +335,7 @@ def of_process(peer: str, work: str, home: Path) -> dict[str, int]:
 
 def page(found: dict[str, dict[str, dict[str, int]]]) -> str:
     lines = [
-        "# Operators of one step of full fine-tuning",
+        "# Operators sent to the device",
         "",
         machine.told(("torch", "transformers", "trl")) + ".",
         "",
@@ -292,7 +346,11 @@ def page(found: dict[str, dict[str, dict[str, int]]]) -> str:
             [SAYS[peer], sum(names.values()), f"{sum(names.values()) / mine:.2f} ×", _most(names)]
             for peer, names in peers.items()
         ]
-        lines += [f"## {work}", "", machine.table(["peer", "operators", "ours sends fewer by", "most often"], rows)]
+        lines += [
+            f"## {TITLES[work]}",
+            "",
+            machine.table(["peer", "operators", "ours sends fewer by", "most often"], rows),
+        ]
     return "\n".join(lines)
 
 

@@ -2,19 +2,21 @@
 
 A layer as libraries write it is a hundred operators forward and more on the way back: each weight is cast by itself,
 queries, keys and values are multiplied one after the other, every layer makes the mask ready anew. What is put in its
-place on a GPU comes to the same sums in the same precision: products in autocast's dtype, norms, angles and the
-residual stream in float32.
+place on a GPU comes to the same sums in the same precision: products in autocast's dtype, norms and angles in float32,
+the residual stream in that of the weights.
 
 Whether a layer is of a kind that is known here (hub_layers_decoder, hub_layers_t5) is tried out on the layer itself.
-Adapters, caches, half-precision weights, modules that somebody looks at, and layers of another kind take the
-architecture's own way; so does everything on a processor, where launches are not what costs.
+Adapters, modules that somebody looks at, layers of another kind and what T5 writes with a cache take the architecture's
+own way; so does everything on a processor, where launches are not what costs.
 """
 
 from __future__ import annotations
 
+import copy
 from types import MethodType
 from typing import Any
 
+import torch
 from torch import nn
 
 from terakoya.models import hub_layers_decoder, hub_layers_t5
@@ -37,8 +39,15 @@ def quicken_layers(module: nn.Module) -> int:
                 continue
             key = (type(layer), plan)
             if key not in tried:
-                tried[key] = kind.same(layer, plan)
+                tried[key] = kind.same(_in_float32(layer), plan)
             if tried[key]:
                 layer.forward = MethodType(kind.quick(type(layer).forward, plan, prepared), layer)
                 found += 1
     return found
+
+
+def _in_float32(layer: nn.Module) -> nn.Module:
+    """Two ways of summing can be told from two functions only where rounding is small."""
+    if all(weight.dtype == torch.float32 for weight in layer.parameters()):
+        return layer
+    return copy.deepcopy(layer).float()

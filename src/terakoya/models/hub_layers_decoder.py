@@ -6,6 +6,7 @@ and turned in one piece; masks and angles are made ready once a pass.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from terakoya.models import hub_fast
-from terakoya.models.hub_layers_parts import Prepared, alike, beside, norm, product_dtype, watched
+from terakoya.models.hub_layers_parts import (
+    Prepared,
+    alike,
+    beside,
+    known_precision,
+    norm,
+    norm_facts,
+    pair,
+    product_dtype,
+    products,
+    tables,
+    watched,
+)
 
 _OUTER = ("input_layernorm", "post_attention_layernorm")
 _SANDWICH = ("pre_feedforward_layernorm", "post_feedforward_layernorm")
@@ -54,7 +67,7 @@ def plan(layer: Any) -> Plan | None:
     biases = [one.bias is not None for one in linear]
     if {id(weight) for weight in layer.parameters()} != known or biases not in _BIASES:
         return None
-    plus, *others = {(hub_fast._plus(one), hub_fast._eps(one)) for one in norms.values()}
+    plus, *others = {norm_facts(one) for one in norms.values()}
     width, scaling = getattr(attention, "head_dim", 0), getattr(attention, "scaling", None)
     if others or plus[0] is None or not width or width % 2 or scaling is None:
         return None
@@ -71,19 +84,32 @@ def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
     ) -> Any:  # fmt: skip
         # What else transformers tells a layer (places, flags of caches) changes nothing here; lanes would.
         if (
-            rest or past_key_values is not None or not isinstance(position_embeddings, tuple)
-            or "lanes" in told or told.get("output_attentions") or not hub_fast._launches(hidden_states)
-            or layer.input_layernorm.weight.dtype != torch.float32 or watched((layer.self_attn, layer.mlp))
+            rest or not isinstance(position_embeddings, tuple) or "lanes" in told or told.get("output_attentions")
+            or not hub_fast._launches(hidden_states)
+            or not known_precision(layer.input_layernorm.weight, hidden_states)
+            or watched((layer.self_attn, layer.mlp))
+            or not _cache_is_known(layer.self_attn, past_key_values, hidden_states, attention_mask)
         ):  # fmt: skip
             return original(
                 layer, hidden_states, *rest, position_embeddings=position_embeddings, attention_mask=attention_mask,
                 past_key_values=past_key_values, **told,
             )  # fmt: skip
         dtype = product_dtype(hidden_states)
-        angles, mask = prepared.angles(*position_embeddings), prepared.mask(attention_mask, dtype)
-        return _layer(layer, plan, hidden_states.float(), angles, mask, dtype)
+        around = _Around(
+            prepared.angles(*position_embeddings), prepared.mask(attention_mask, dtype), past_key_values
+        )  # fmt: skip
+        return _layer(layer, plan, hidden_states, around, dtype)
 
     return forward
+
+
+def _cache_is_known(attention: Any, cache: Any, hidden: Tensor, mask: Tensor | None) -> bool:
+    """Answers are written without derivatives; a mask that is left out says that nothing lies before."""
+    if cache is None:
+        return True
+    if torch.is_grad_enabled():
+        return False
+    return mask is not None or hidden.shape[1] == 1 or not cache.get_seq_length(attention.layer_idx)
 
 
 def same(layer: Any, plan: Plan) -> bool:
@@ -104,59 +130,80 @@ def same(layer: Any, plan: Plan) -> bool:
         return [found if isinstance(found, Tensor) else found[0]]
 
     def ours(hidden: Tensor) -> list[Tensor]:
-        dtype = torch.float32
-        return [_layer(layer, plan, hidden, prepared.angles(cos, sin), prepared.mask(sight, dtype), dtype)]
+        around = _Around(prepared.angles(cos, sin), prepared.mask(sight, torch.float32))
+        return [_layer(layer, plan, hidden, around, torch.float32, joined=True)]
 
     return alike(layer, own, ours, {"hidden": hidden})
 
 
+@dataclass(frozen=True)
+class _Around:
+    """What a layer is told beside its hidden states, as Prepared makes it; no mask is a causal one."""
+
+    angles: tuple[Tensor, Tensor]
+    mask: Tensor | None
+    cache: Any = None
+
+
 def _layer(
-    layer: Any, plan: Plan, hidden: Tensor, angles: tuple[Tensor, Tensor], mask: Tensor | None, dtype: torch.dtype
+    layer: Any, plan: Plan, hidden: Tensor, around: _Around, dtype: torch.dtype, *, joined: bool = False
 ) -> Tensor:
-    """hidden (B, T, D) float32 → the same after this layer; mask is added to scores, None is a causal one."""
+    """hidden (B, T, D) → the same after this layer. Weights of another dtype are joined, and always where told so."""
     attention, feed = layer.self_attn, layer.mlp
     asking = (attention.q_proj, attention.k_proj, attention.v_proj)
     groups = [[one.weight for one in asking], [attention.o_proj.weight],
               [feed.gate_proj.weight, feed.up_proj.weight], [feed.down_proj.weight]]  # fmt: skip
     if plan.biased:
         groups.append([one.bias for one in asking])
-    ask, out, widen, narrow, *bias = beside(groups, dtype)
+    laid = [[table] for table in beside(groups, dtype)] if joined else tables(groups, dtype)
+    ask, (out,), widen, (narrow,), *biases = laid
     scales = _scales(layer, plan)
     depth = hidden.shape[-1]
 
     def normed(x: Tensor, name: str) -> Tensor:
         return norm(x, scales[name], depth, plan.eps)
 
-    given = functional.linear(normed(hidden, "input_layernorm").to(dtype), ask, *bias)
-    seen = functional.linear(_attention(given, plan, scales, angles, mask), out)
+    asked = products(normed(hidden, "input_layernorm").to(dtype), ask, *biases)
+    seen = functional.linear(_attention(attention, asked, plan, scales, around), out)
     if plan.sandwich:
-        hidden = hidden + normed(seen, "post_attention_layernorm")
+        hidden = hidden + normed(seen, "post_attention_layernorm").to(hidden.dtype)
         before, after = _SANDWICH
     else:
         hidden = hidden + seen
         before, after = "post_attention_layernorm", ""
-    gate, up = functional.linear(normed(hidden, before).to(dtype), widen).chunk(2, -1)
+    gate, up = pair(normed(hidden, before).to(dtype), widen)
     told = functional.linear(feed.act_fn(gate) * up, narrow)
-    return hidden + (normed(told, after) if after else told)
+    return hidden + (normed(told, after).to(hidden.dtype) if after else told)
 
 
 def _attention(
-    given: Tensor, plan: Plan, scales: dict[str, Tensor], angles: tuple[Tensor, Tensor], mask: Tensor | None
+    attention: Any, asked: Sequence[Tensor], plan: Plan, scales: dict[str, Tensor], around: _Around
 ) -> Tensor:
-    """Queries, keys and values side by side (B, T, (H + 2K)·W) → (B, T, H·W)."""
-    rows, size, _ = given.shape
-    heads = given.view(rows, size, -1, plan.width)
-    turning, values = torch.split(heads, [plan.heads + plan.shared, plan.shared], 2)
+    """Queries, keys and values, side by side (B, T, (H + 2K)·W) or each by itself → (B, T, H·W)."""
+    rows, size, _ = asked[0].shape
+    if len(asked) == 1:
+        heads = asked[0].view(rows, size, -1, plan.width)
+        turning, values = torch.split(heads, [plan.heads + plan.shared, plan.shared], 2)
+    else:
+        turning, values = (part.view(rows, size, -1, plan.width) for part in (torch.cat([*asked[:2]], -1), asked[2]))
     if plan.normed:
         of_heads = torch.cat([scales["q_norm"].expand(plan.heads, -1), scales["k_norm"].expand(plan.shared, -1)])
         turning = norm(turning, None, plan.width, plan.eps) * of_heads
-    cos, sin = angles
-    turned = torch.addcmul(turning * cos, turning.roll(plan.width // 2, -1), sin).to(given.dtype)
+    cos, sin = around.angles
+    turned = torch.addcmul(turning * cos, turning.roll(plan.width // 2, -1), sin).to(values.dtype)
     queries, keys = torch.split(turned.transpose(1, 2), [plan.heads, plan.shared], 1)
+    values = values.transpose(1, 2)
+    if around.cache is not None:
+        keys, values = around.cache.update(keys, values, attention.layer_idx)
+    if size == 1:  # heads that share keys are asked as places that see the same
+        queries = queries.reshape(rows, plan.shared, -1, plan.width)
+    else:
+        keys, values = _repeated(keys, plan), _repeated(values, plan)
     seen = functional.scaled_dot_product_attention(
-        queries, _repeated(keys, plan), _repeated(values.transpose(1, 2), plan),
-        attn_mask=mask, is_causal=mask is None, scale=plan.scaling,
-    )  # fmt: skip
+        queries, keys, values, attn_mask=around.mask, is_causal=around.mask is None and size > 1, scale=plan.scaling
+    )
+    if size == 1:
+        return seen.reshape(rows, 1, -1)
     return seen.transpose(1, 2).reshape(rows, size, -1)
 
 
@@ -175,6 +222,9 @@ def _norms(layer: Any) -> dict[str, Any]:
 
 
 def _scales(layer: Any, plan: Plan) -> dict[str, Tensor]:
+    """What every norm multiplies by, in float32."""
     norms = _norms(layer)
     weights = [one.weight for one in norms.values()]
+    if weights[0].dtype != torch.float32:
+        weights = list(beside([[weight] for weight in weights], torch.float32))
     return dict(zip(norms, torch._foreach_add(weights, plan.plus) if plan.plus else weights, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
@@ -11,13 +12,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from terakoya.models import hub_fast
+
 _ALIGNED = 16  # numbers from one row of a mask to the next: the kernels copy a mask that lies otherwise, in every layer
 
 
 def product_dtype(x: Tensor) -> torch.dtype:
-    """What products are worked out in where x lies: autocast's dtype, or float32."""
+    """What products of x are worked out in: autocast's dtype where it is on, or that of x."""
     kind = x.device.type
-    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+def known_precision(weight: Tensor, x: Tensor) -> bool:
+    """Whether weights and x are both float32, or both of the half precision that products are worked out in."""
+    return weight.dtype == x.dtype and (x.dtype == torch.float32 or product_dtype(x) == x.dtype)
+
+
+def norm_facts(one: Any) -> tuple[float | None, float]:
+    """What an RMS norm adds to its weight, and its epsilon; None where the module is another function. By trial."""
+    tried = one if one.weight.dtype == torch.float32 else copy.deepcopy(one).float()
+    return hub_fast._plus(tried), hub_fast._eps(one)
 
 
 def watched(parts: Sequence[nn.Module]) -> bool:
@@ -26,7 +40,7 @@ def watched(parts: Sequence[nn.Module]) -> bool:
 
 
 def norm(x: Tensor, scale: Tensor | None, width: int, eps: float) -> Tensor:
-    """x · rsqrt(mean(x²) + eps) · scale over the last dimension, in float32."""
+    """x · rsqrt(mean(x²) + eps) · scale over the last dimension, worked out and given in float32."""
     return functional.rms_norm(x.float(), (width,), scale, eps)
 
 
@@ -56,6 +70,27 @@ class _Beside(torch.autograd.Function):
         found = {place: torch.empty_like(ctx.like[place]) for place in wanted}
         torch._foreach_copy_(list(found.values()), [given[place] for place in wanted])
         return None, None, *(found.get(place) for place in range(len(given)))
+
+
+def tables(groups: Sequence[Sequence[Tensor]], dtype: torch.dtype) -> list[Sequence[Tensor]]:
+    """Every group's weights in that dtype, as one tensor; as they are where they have it already, for copies would take
+    as much memory again as the weights."""
+    if groups[0][0].dtype == dtype:
+        return list(groups)
+    return [[table] for table in beside(groups, dtype)]
+
+
+def products(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor] = ()) -> list[Tensor]:
+    """x times each weight; one product, and so one in the list, where a group lies in one tensor."""
+    if not biases:
+        return [functional.linear(x, weight) for weight in weights]
+    return [functional.linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
+
+
+def pair(x: Tensor, weights: Sequence[Tensor]) -> Sequence[Tensor]:
+    """x times two weights of the same size."""
+    found = products(x, weights)
+    return found if len(found) == 2 else found[0].chunk(2, -1)
 
 
 def beside(groups: Sequence[Sequence[Tensor]], dtype: torch.dtype) -> tuple[Tensor, ...]:

@@ -6,6 +6,7 @@ one product; the bias of distances and the mask are added up and cast once a pas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from terakoya.models import hub_fast
-from terakoya.models.hub_layers_parts import Prepared, alike, beside, norm, product_dtype, watched
+from terakoya.models.hub_layers_parts import (
+    Prepared,
+    alike,
+    beside,
+    norm,
+    norm_facts,
+    pair,
+    product_dtype,
+    products,
+    tables,
+    watched,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +74,7 @@ def plan(layer: Any) -> Plan | None:
     known |= {id(attentions[0].relative_attention_bias.weight)} if distances else set()
     if {id(weight) for weight in layer.parameters()} != known:
         return None
-    norms, *others = {(hub_fast._plus(part.layer_norm), hub_fast._eps(part.layer_norm)) for part in parts}
+    norms, *others = {norm_facts(part.layer_norm) for part in parts}
     heads_of = {
         (getattr(one, "n_heads", 0), getattr(one, "key_value_proj_dim", 0), getattr(one, "scaling", None))
         for one in attentions
@@ -129,55 +141,54 @@ def same(layer: Any, plan: Plan) -> bool:
             bias = layer.layer[0].SelfAttention.compute_bias(size, size, device=hidden.device)
         mask = prepared.mask(sight, torch.float32, bias=bias)
         seen = _Seen(mask, other, None if other is None else prepared.mask(theirs, torch.float32))
-        return [_block(layer, plan, hidden, seen, torch.float32)]
+        return [_block(layer, plan, hidden, seen, torch.float32, joined=True)]
 
     return alike(layer, own, ours, given)
 
 
-def _block(layer: Any, plan: Plan, hidden: Tensor, seen: _Seen, dtype: torch.dtype) -> Tensor:
-    """hidden (B, T, D) float32 → the same after this block."""
+def _block(layer: Any, plan: Plan, hidden: Tensor, seen: _Seen, dtype: torch.dtype, *, joined: bool = False) -> Tensor:
+    """hidden (B, T, D) float32 → the same after this block. Weights of another dtype are joined, and always where
+    told so."""
     own, feed = layer.layer[0].SelfAttention, layer.layer[-1].DenseReluDense
     groups = [[own.q.weight, own.k.weight, own.v.weight], [own.o.weight]]
     if plan.decoder:
         theirs = layer.layer[1].EncDecAttention
         groups += [[theirs.q.weight], [theirs.k.weight, theirs.v.weight], [theirs.o.weight]]
     groups += [[feed.wi_0.weight, feed.wi_1.weight] if plan.gated else [feed.wi.weight], [feed.wo.weight]]
-    ask, out, *between, widen, narrow = beside(groups, dtype)
+    laid = [[table] for table in beside(groups, dtype)] if joined else tables(groups, dtype)
+    ask, (out,), *between, widen, (narrow,) = laid
 
     def begun(part: Any) -> Tensor:
         return norm(hidden, part.layer_norm.weight, hidden.shape[-1], plan.eps).to(dtype)
 
-    first = layer.layer[0]
-    queries, keys, values = _heads(functional.linear(begun(first), ask), plan).chunk(3, 1)
-    hidden = hidden + first.dropout(_attended(own, queries, keys, values, seen.bias, plan, out))
+    first, last = layer.layer[0], layer.layer[-1]
+    asked = _heads(products(begun(first), ask), plan, 3)
+    hidden = hidden + first.dropout(_attended(own, asked, seen.bias, plan, out))
     if plan.decoder:
         assert seen.other is not None
-        second = layer.layer[1]
-        queries = _heads(functional.linear(begun(second), between[0]), plan)
-        keys, values = _heads(functional.linear(seen.other.to(dtype), between[1]), plan).chunk(2, 1)
-        hidden = hidden + second.dropout(_attended(theirs, queries, keys, values, seen.other_bias, plan, between[2]))
-    last = layer.layer[-1]
-    wide = functional.linear(begun(last), widen)
+        second, (own_ask, other_ask, (other_out,)) = layer.layer[1], between
+        asked = _heads(products(begun(second), own_ask), plan, 1)
+        asked += _heads(products(seen.other.to(dtype), other_ask), plan, 2)
+        hidden = hidden + second.dropout(_attended(theirs, asked, seen.other_bias, plan, other_out))
     if plan.gated:
-        gate, up = wide.chunk(2, -1)
+        gate, up = pair(begun(last), widen)
         wide = feed.act(gate) * up
     else:
-        wide = feed.act(wide)
+        wide = feed.act(functional.linear(begun(last), widen[0]))
     told: Tensor = last.dropout(functional.linear(feed.dropout(wide), narrow))
     return hidden + told
 
 
-def _heads(given: Tensor, plan: Plan) -> Tensor:
-    """(B, T, N·H·W) → (B, N·H, T, W)."""
-    found: Tensor = given.view(*given.shape[:2], -1, plan.width).transpose(1, 2)
-    return found
+def _heads(parts: Sequence[Tensor], plan: Plan, count: int) -> list[Tensor]:
+    """`count` tensors side by side or each by itself, (B, T, H·W) → (B, H, T, W) each."""
+    laid = [part.view(*part.shape[:2], -1, plan.width).transpose(1, 2) for part in parts]
+    return laid if len(laid) == count else list(laid[0].chunk(count, 1))
 
 
-def _attended(
-    attention: Any, queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None, plan: Plan, out: Tensor
-) -> Tensor:
+def _attended(attention: Any, asked: Sequence[Tensor], bias: Tensor | None, plan: Plan, out: Tensor) -> Tensor:
+    queries, keys, values = asked
+    dropout = attention.dropout if attention.training else 0.0
     seen = functional.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=bias, scale=plan.scaling,
-        dropout_p=attention.dropout if attention.training else 0.0,
-    )  # fmt: skip
+        queries, keys, values, attn_mask=bias, dropout_p=dropout, scale=plan.scaling
+    )
     return functional.linear(seen.transpose(1, 2).reshape(len(seen), seen.shape[2], -1), out)
