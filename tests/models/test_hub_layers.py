@@ -17,7 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from terakoya.config import ModelConfig, TrainConfig
 from terakoya.models import hub, hub_fast
 from terakoya.models.hub_layers import quicken_layers
-from terakoya.models.hub_layers_parts import Prepared, beside
+from terakoya.models.hub_layers_parts import Prepared
+from terakoya.models.hub_layers_products import beside
 from terakoya.models.model import Ask, Pair
 from terakoya.training.numeric import first_bad_module
 
@@ -51,6 +52,19 @@ def slopes(model: Any, pairs: list[Pair] = PAIRS, *, half: bool = False) -> dict
     return found | {"loss": loss.detach()}
 
 
+def quick_layers(model: Any) -> list[Any]:
+    """Modules that may have a forward of ours, norms left out."""
+    return [part for part in model.module.modules() if not type(part).__name__.endswith(("RMSNorm", "LayerNorm"))]
+
+
+def equal(found: dict[str, Tensor], own: dict[str, Tensor]) -> bool:
+    """To 1e-5, where a gradient is not itself a remainder a millionth as large as the largest."""
+    largest = max(float(part.norm()) for part in own.values())
+    return found.keys() == own.keys() and all(
+        float((found[name] - own[name]).norm()) <= 1e-5 * float(own[name].norm()) + 1e-6 * largest for name in own
+    )
+
+
 def apart(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm().clamp(min=1e-12))
 
@@ -72,8 +86,7 @@ def operators() -> Iterator[Counter[str]]:
 def test_layers_of_a_kind_that_is_known_are_quickened(base: Base, family: str, count: int) -> None:
     """LFM2's are of another kind, and stay."""
     model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
-    assert sum("forward" in vars(part) for part in model.module.modules() if "RMSNorm" not in type(part).__name__
-               and "LayerNorm" not in type(part).__name__) == count  # fmt: skip
+    assert sum("forward" in vars(part) for part in quick_layers(model)) == count
 
 
 @pytest.mark.parametrize("family", LAYERS)
@@ -87,8 +100,7 @@ def test_loss_and_every_gradient_are_the_same(
     own = slopes(model)
     launching(True)
     quick = slopes(model)
-    assert quick.keys() == own.keys()
-    assert all(apart(quick[name], own[name]) <= 1e-5 for name in own)
+    assert equal(quick, own)
 
 
 @pytest.mark.parametrize("family", QUICK)
@@ -133,7 +145,7 @@ def test_rows_that_are_filled_up_and_no_mask_at_all(base: Base, family: str, lau
         own = slopes(model, pairs)
         launching(True)
         quick = slopes(model, pairs)
-        assert all(apart(quick[name], own[name]) <= 1e-5 for name in own)
+        assert equal(quick, own)
 
 
 @pytest.mark.parametrize("family", QUICK)
@@ -151,7 +163,7 @@ def test_checkpointed_and_repeated_passes_give_the_same(
         launching(launched)
         slopes(model, PAIRS[:2])
         found.append(slopes(model))
-    assert all(apart(found[1][name], found[0][name]) <= 1e-5 for name in found[0])
+    assert equal(found[1], found[0])
 
 
 @pytest.mark.parametrize("family", QUICK)
@@ -251,11 +263,120 @@ def test_a_copy_has_its_own_weights(base: Base, launching: Callable[[bool], None
     assert not torch.equal(slopes(other)["loss"], before)
 
 
-def test_adapters_take_the_old_way(base: Base, launching: Callable[[bool], None]) -> None:
-    """A projection with an adapter is no plain product."""
+ADAPTERS: dict[str, dict[str, Any]] = {
+    "every layer": {},
+    "two kinds": {
+        "llama": ("q_proj", "v_proj"),
+        "qwen2": ("up_proj", "o_proj"),
+        "gemma3": ("k_proj",),
+        "t5": ("q", "wo"),
+    },
+}
+
+
+def adapted(base: Base, family: str, where: str, **more: Any) -> Any:
+    """With adapters that are no longer at their beginning, where they add nothing."""
+    told = {"adaptation": "lora", "lora_rank": 4, "lora_targets": ADAPTERS[where].get(family, ())} | more
+    model = hub.build(ModelConfig(base=str(base(family))).model_copy(update=told), PAIRS, seed=0)
+    chance = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, weight in model.module.named_parameters():
+            if "lora_B" in name:
+                weight.copy_(0.05 * torch.randn(weight.shape, generator=chance))
+    return model
+
+
+@pytest.mark.parametrize("where", ADAPTERS)
+@pytest.mark.parametrize("family", QUICK)
+def test_adapters_come_to_the_same(base: Base, family: str, where: str, launching: Callable[[bool], None]) -> None:
+    """In every projection or in some; what is frozen gets no gradient, and no product is made for one."""
+    model = adapted(base, family, where)
+    assert sum("forward" in vars(part) for part in quick_layers(model)) == LAYERS[family]
+    launching(False)
+    own = slopes(model)
+    right = slopes(model, half=True)
     launching(True)
-    model = hub.build(ModelConfig(base=str(base("llama")), adaptation="lora"), PAIRS, seed=0)
-    assert any(float(slope.norm()) for name, slope in slopes(model).items() if "lora_B" in name)
+    quick = slopes(model)
+    assert equal(quick, own) and all("lora_" in name or name == "loss" for name in own)
+    half = slopes(model, half=True)
+    errors = [sum(apart(found[name], own[name]) for name in own) for found in (right, half)]
+    assert 0 < errors[1] <= 1.2 * errors[0]
+
+
+def test_adapters_send_fewer_operators_and_no_more_products(base: Base, launching: Callable[[bool], None]) -> None:
+    """Three products a group forward, and on the way back none for what is frozen."""
+    model = adapted(base, "llama", "every layer")
+    counts = []
+    for launched in (False, True):
+        launching(launched)
+        with operators() as found:
+            slopes(model, half=True)
+        counts.append(found)
+    assert counts[1]["mm"] < 0.6 * counts[0]["mm"]
+    assert counts[1]["_to_copy"] < 0.5 * counts[0]["_to_copy"]
+
+
+def test_an_adapted_model_in_half_precision_answers_the_same(base: Base, launching: Callable[[bool], None]) -> None:
+    """Weights in bfloat16 stay where they are; adapters, which are kept in float32, are cast."""
+    launching(False)
+    right = slopes(adapted(base, "llama", "every layer"))
+    model = adapted(base, "llama", "every layer", dtype="bfloat16")
+    own = slopes(model)
+    launching(True)
+    quick = slopes(model)
+    errors = [sum(apart(found[name].float(), right[name]) for name in right) for found in (own, quick)]
+    assert quick.keys() == own.keys() == right.keys()
+    assert 0 < errors[1] <= 1.2 * errors[0]
+
+
+@pytest.mark.parametrize(
+    "change", [{"lora_dropout": 0.1}, {"lora_bias": True}, {"use_dora": True}, {"rank_pattern": {"q_proj": 2}}],
+    ids=["dropout", "bias", "another kind", "another factor"],
+)  # fmt: skip
+def test_adapters_that_are_not_known_take_the_old_way(change: dict[str, Any]) -> None:
+    """Ours puts in none of them; a model made elsewhere may have them."""
+    import peft
+
+    module = nn.ModuleList([a_layer()])
+    told = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", "init_lora_weights": True} | change
+    told["target_modules"] = ["q_proj", "k_proj", "down_proj"]
+    peft.inject_adapter_in_model(peft.LoraConfig(**told), module)  # type: ignore[attr-defined]
+    assert quicken_layers(module) == 0
+
+
+@pytest.mark.parametrize("family", QUICK)
+def test_an_adapter_that_is_switched_off_later_is_not_added(
+    base: Base, family: str, launching: Callable[[bool], None]
+) -> None:
+    """As a tool does that asks the base beside the taught model; folded in, it is the weights' own."""
+    model = adapted(base, family, "every layer")
+    layers = [part for part in model.module.modules() if hasattr(part, "lora_A")]
+    launching(True)
+    taught = slopes(model)["loss"]
+    for change in (lambda one: one.enable_adapters(False), lambda one: one.enable_adapters(True) or one.merge()):
+        for layer in layers:
+            change(layer)
+        launching(True)
+        with torch.no_grad():
+            quick = model.outputs(model.collate(PAIRS)).logits
+        launching(False)
+        with torch.no_grad():
+            torch.testing.assert_close(quick, model.outputs(model.collate(PAIRS)).logits, rtol=1e-4, atol=1e-5)
+    for layer in layers:
+        layer.unmerge()
+    launching(True)
+    torch.testing.assert_close(slopes(model)["loss"], taught)
+
+
+def test_an_adapter_that_is_switched_off_leaves_another_layer() -> None:
+    """Off or folded in when the layer is looked at."""
+    import peft
+
+    for change in (lambda one: one.enable_adapters(False), lambda one: one.merge()):
+        module = nn.ModuleList([a_layer()])
+        peft.inject_adapter_in_model(peft.LoraConfig(r=4, target_modules=["q_proj"]), module)  # type: ignore[attr-defined]
+        change(module[0].self_attn.q_proj)
+        assert quicken_layers(module) == 0
 
 
 def a_layer(**changed: Any) -> Any:

@@ -6,8 +6,9 @@ place on a GPU comes to the same sums in the same precision: products in autocas
 the residual stream in that of the weights.
 
 Whether a layer is of a kind that is known here (hub_layers_decoder, hub_layers_t5) is tried out on the layer itself.
-Adapters, modules that somebody looks at, layers of another kind and what T5 writes with a cache take the architecture's
-own way; so does everything on a processor, where launches are not what costs.
+Adapters as peft puts them in are known too, without dropout of their own. Modules that somebody looks at, layers of
+another kind and what T5 writes with a cache take the architecture's own way; so does everything on a processor, where
+launches are not what costs.
 """
 
 from __future__ import annotations
@@ -39,15 +40,23 @@ def quicken_layers(module: nn.Module) -> int:
                 continue
             key = (type(layer), plan)
             if key not in tried:
-                tried[key] = kind.same(_in_float32(layer), plan)
+                tried[key] = kind.same(_told_apart(layer), plan)
             if tried[key]:
                 layer.forward = MethodType(kind.quick(type(layer).forward, plan, prepared), layer)
                 found += 1
     return found
 
 
-def _in_float32(layer: nn.Module) -> nn.Module:
-    """Two ways of summing can be told from two functions only where rounding is small."""
-    if all(weight.dtype == torch.float32 for weight in layer.parameters()):
+def _told_apart(layer: nn.Module) -> nn.Module:
+    """The layer as a trial can judge it: two ways of summing are told from two functions only where rounding is small,
+    and what an adapter adds is seen only where it is not zero, as it is at the beginning."""
+    weights = list(layer.parameters())
+    if all(weight.dtype == torch.float32 and bool(weight.any()) for weight in weights):
         return layer
-    return copy.deepcopy(layer).float()
+    other = copy.deepcopy(layer).float()
+    chance = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in other.parameters():
+            if not weight.any():
+                weight.copy_(0.1 * torch.randn(weight.shape, generator=chance))
+    return other

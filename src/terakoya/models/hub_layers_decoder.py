@@ -11,23 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from terakoya.models import hub_fast
 from terakoya.models.hub_layers_parts import (
     Prepared,
-    alike,
-    beside,
+    agree,
     known_precision,
     norm,
     norm_facts,
-    pair,
     product_dtype,
-    products,
-    tables,
     watched,
 )
+from terakoya.models.hub_layers_products import Projection, beside, laid, projections
 
 _OUTER = ("input_layernorm", "post_attention_layernorm")
 _SANDWICH = ("pre_feedforward_layernorm", "post_feedforward_layernorm")
@@ -48,6 +45,7 @@ class Plan:
     normed: bool  # queries and keys have norms
     sandwich: bool  # attention and feed-forward have a norm behind them too
     biased: bool  # queries, keys and values have a bias
+    adapted: tuple[bool, ...]  # which of the seven products have an adapter
 
 
 def plan(layer: Any) -> Plan | None:
@@ -55,15 +53,15 @@ def plan(layer: Any) -> Plan | None:
     attention, feed = getattr(layer, "self_attn", None), getattr(layer, "mlp", None)
     if attention is None or feed is None or getattr(attention, "attention_dropout", None):
         return None
-    linear: list[Any] = [getattr(attention, f"{name}_proj", None) for name in "qkvo"]
-    linear += [getattr(feed, f"{name}_proj", None) for name in ("gate", "up", "down")]
-    if any(type(one) is not nn.Linear for one in linear) or not hasattr(feed, "act_fn"):
+    modules = _linear(layer)
+    linear = projections(modules)
+    if linear is None or not hasattr(feed, "act_fn"):
         return None
     norms = _norms(layer)
     has = [name in norms for name in (*_OUTER, *_SANDWICH, *_INNER)]
     if not all(has[:2]) or has[2] != has[3] or has[4] != has[5]:
         return None
-    known = {id(weight) for one in (*linear, *norms.values()) for weight in one.parameters()}
+    known = {id(weight) for one in (*modules, *norms.values()) for weight in one.parameters()}
     biases = [one.bias is not None for one in linear]
     if {id(weight) for weight in layer.parameters()} != known or biases not in _BIASES:
         return None
@@ -71,8 +69,19 @@ def plan(layer: Any) -> Plan | None:
     width, scaling = getattr(attention, "head_dim", 0), getattr(attention, "scaling", None)
     if others or plus[0] is None or not width or width % 2 or scaling is None:
         return None
-    heads, shared = (one.out_features // width for one in linear[:2])
-    return Plan(heads, shared, width, float(scaling), plus[1], plus[0], has[4], has[2], biases[0])
+    heads, shared = (len(one.weight) // width for one in linear[:2])
+    return Plan(
+        heads,
+        shared,
+        width,
+        float(scaling),
+        plus[1],
+        plus[0],
+        has[4],
+        has[2],
+        biases[0],
+        tuple(one.adapted for one in linear),
+    )
 
 
 def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
@@ -82,10 +91,12 @@ def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
         layer: Any, hidden_states: Tensor, *rest: Any, position_embeddings: Any = None,
         attention_mask: Tensor | None = None, past_key_values: Any = None, **told: Any,
     ) -> Any:  # fmt: skip
-        # What else transformers tells a layer (places, flags of caches) changes nothing here; lanes would.
+        # What else transformers tells a layer (places, flags of caches) changes nothing here; lanes would. Adapters are
+        # looked at each time: they can be switched off, or folded in.
+        linear = projections(_linear(layer)) if hub_fast._launches(hidden_states) else None
         if (
-            rest or not isinstance(position_embeddings, tuple) or "lanes" in told or told.get("output_attentions")
-            or not hub_fast._launches(hidden_states)
+            linear is None or rest or "lanes" in told or told.get("output_attentions")
+            or not isinstance(position_embeddings, tuple)
             or not known_precision(layer.input_layernorm.weight, hidden_states)
             or watched((layer.self_attn, layer.mlp))
             or not _cache_is_known(layer.self_attn, past_key_values, hidden_states, attention_mask)
@@ -98,7 +109,7 @@ def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
         around = _Around(
             prepared.angles(*position_embeddings), prepared.mask(attention_mask, dtype), past_key_values
         )  # fmt: skip
-        return _layer(layer, plan, hidden_states, around, dtype)
+        return _layer(layer, plan, linear, hidden_states, around, dtype)
 
     return forward
 
@@ -120,6 +131,8 @@ def same(layer: Any, plan: Plan) -> bool:
     cos, sin = torch.randn(2, 2, size, plan.width, generator=chance)
     sight = torch.ones(size, size, dtype=torch.bool).tril()[None, None].repeat(2, 1, 1, 1)
     sight[1, :, 3:, 1] = False  # something that a causal mask would show
+    linear = projections(_linear(layer))
+    assert linear is not None
     prepared = Prepared()
 
     def own(hidden: Tensor) -> list[Tensor]:
@@ -131,9 +144,9 @@ def same(layer: Any, plan: Plan) -> bool:
 
     def ours(hidden: Tensor) -> list[Tensor]:
         around = _Around(prepared.angles(cos, sin), prepared.mask(sight, torch.float32))
-        return [_layer(layer, plan, hidden, around, torch.float32, joined=True)]
+        return [_layer(layer, plan, linear, hidden, around, torch.float32, joined=True)]
 
-    return alike(layer, own, ours, {"hidden": hidden})
+    return agree(layer, own, ours, {"hidden": hidden})
 
 
 @dataclass(frozen=True)
@@ -146,33 +159,34 @@ class _Around:
 
 
 def _layer(
-    layer: Any, plan: Plan, hidden: Tensor, around: _Around, dtype: torch.dtype, *, joined: bool = False
+    layer: Any,
+    plan: Plan,
+    linear: list[Projection],
+    hidden: Tensor,
+    around: _Around,
+    dtype: torch.dtype,
+    *,
+    joined: bool = False,
 ) -> Tensor:
     """hidden (B, T, D) → the same after this layer. Weights of another dtype are joined, and always where told so."""
     attention, feed = layer.self_attn, layer.mlp
-    asking = (attention.q_proj, attention.k_proj, attention.v_proj)
-    groups = [[one.weight for one in asking], [attention.o_proj.weight],
-              [feed.gate_proj.weight, feed.up_proj.weight], [feed.down_proj.weight]]  # fmt: skip
-    if plan.biased:
-        groups.append([one.bias for one in asking])
-    laid = [[table] for table in beside(groups, dtype)] if joined else tables(groups, dtype)
-    ask, (out,), widen, (narrow,), *biases = laid
+    ask, out, widen, narrow = laid([linear[:3], linear[3:4], linear[4:6], linear[6:]], dtype, joined=joined)
     scales = _scales(layer, plan)
     depth = hidden.shape[-1]
 
     def normed(x: Tensor, name: str) -> Tensor:
         return norm(x, scales[name], depth, plan.eps)
 
-    asked = products(normed(hidden, "input_layernorm").to(dtype), ask, *biases)
-    seen = functional.linear(_attention(attention, asked, plan, scales, around), out)
+    asked = ask(normed(hidden, "input_layernorm").to(dtype))
+    seen = out.one(_attention(attention, asked, plan, scales, around))
     if plan.sandwich:
         hidden = hidden + normed(seen, "post_attention_layernorm").to(hidden.dtype)
         before, after = _SANDWICH
     else:
         hidden = hidden + seen
         before, after = "post_attention_layernorm", ""
-    gate, up = pair(normed(hidden, before).to(dtype), widen)
-    told = functional.linear(feed.act_fn(gate) * up, narrow)
+    gate, up = widen.two(normed(hidden, before).to(dtype))
+    told = narrow.one(feed.act_fn(gate) * up)
     return hidden + (normed(told, after).to(hidden.dtype) if after else told)
 
 
@@ -213,6 +227,13 @@ def _repeated(part: Tensor, plan: Plan) -> Tensor:
         return part
     rows, shared, size, width = part.shape
     return part[:, :, None].expand(rows, shared, plan.heads // shared, size, width).reshape(rows, -1, size, width)
+
+
+def _linear(layer: Any) -> list[Any]:
+    """Queries, keys, values; output; gate, up; down. None where one is not there."""
+    attention, feed = layer.self_attn, layer.mlp
+    asking = [getattr(attention, f"{name}_proj", None) for name in "qkvo"]
+    return asking + [getattr(feed, f"{name}_proj", None) for name in ("gate", "up", "down")]
 
 
 def _norms(layer: Any) -> dict[str, Any]:

@@ -1,11 +1,10 @@
-"""What quick layers of every kind are made of: weights laid beside each other, things made once a pass, a trial."""
+"""What quick layers of every kind share beside their products: precision, what is made once a pass, the trial."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -42,70 +41,6 @@ def watched(parts: Sequence[nn.Module]) -> bool:
 def norm(x: Tensor, scale: Tensor | None, width: int, eps: float) -> Tensor:
     """x · rsqrt(mean(x²) + eps) · scale over the last dimension, worked out and given in float32."""
     return functional.rms_norm(x.float(), (width,), scale, eps)
-
-
-# ── weights ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class _Beside(torch.autograd.Function):
-    """Groups of weights, each laid one below the other in another dtype: one launch, and one on the way back."""
-
-    @staticmethod
-    def forward(ctx: Any, dtype: torch.dtype, sizes: Sequence[int], *weights: Tensor) -> tuple[Tensor, ...]:
-        ctx.sizes, ctx.like = sizes, weights
-        groups = _parted(weights, sizes)
-        laid = tuple(group[0].new_empty((sum(map(len, group)), *group[0].shape[1:]), dtype=dtype) for group in groups)
-        places = [place for table, group in zip(laid, groups, strict=True) for place in _cut(table, group)]
-        torch._foreach_copy_(places, list(weights))
-        return laid
-
-    @staticmethod
-    def backward(ctx: Any, *slopes: Tensor) -> Any:
-        given = [
-            part
-            for slope, group in zip(slopes, _parted(ctx.like, ctx.sizes), strict=True)
-            for part in _cut(slope, group)
-        ]
-        wanted = [place for place, needed in enumerate(ctx.needs_input_grad[2:]) if needed]
-        found = {place: torch.empty_like(ctx.like[place]) for place in wanted}
-        torch._foreach_copy_(list(found.values()), [given[place] for place in wanted])
-        return None, None, *(found.get(place) for place in range(len(given)))
-
-
-def tables(groups: Sequence[Sequence[Tensor]], dtype: torch.dtype) -> list[Sequence[Tensor]]:
-    """Every group's weights in that dtype, as one tensor; as they are where they have it already, for copies would take
-    as much memory again as the weights."""
-    if groups[0][0].dtype == dtype:
-        return list(groups)
-    return [[table] for table in beside(groups, dtype)]
-
-
-def products(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor] = ()) -> list[Tensor]:
-    """x times each weight; one product, and so one in the list, where a group lies in one tensor."""
-    if not biases:
-        return [functional.linear(x, weight) for weight in weights]
-    return [functional.linear(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
-
-
-def pair(x: Tensor, weights: Sequence[Tensor]) -> Sequence[Tensor]:
-    """x times two weights of the same size."""
-    found = products(x, weights)
-    return found if len(found) == 2 else found[0].chunk(2, -1)
-
-
-def beside(groups: Sequence[Sequence[Tensor]], dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """One tensor of that dtype for every group, its weights one below the other; gradients go back to each."""
-    flat = [weight for group in groups for weight in group]
-    found: tuple[Tensor, ...] = _Beside.apply(dtype, [*map(len, groups)], *flat)  # type: ignore[no-untyped-call]
-    return found
-
-
-def _cut(table: Tensor, group: Sequence[Tensor]) -> Sequence[Tensor]:
-    return torch.split(table, [len(weight) for weight in group])
-
-
-def _parted(parts: Sequence[Any], sizes: Sequence[int]) -> list[Sequence[Any]]:
-    return [parts[end - size : end] for end, size in zip(accumulate(sizes), sizes, strict=True)]
 
 
 # ── what is the same in every layer of a pass ────────────────────────────────────────────────────────────────
@@ -168,7 +103,7 @@ def _added(mask: Tensor | None, bias: Tensor | None, causal: int, dtype: torch.d
 Way = Callable[..., Sequence[Tensor]]
 
 
-def alike(layer: nn.Module, own: Way, quick: Way, given: Mapping[str, Tensor]) -> bool:
+def agree(layer: nn.Module, own: Way, quick: Way, given: Mapping[str, Tensor]) -> bool:
     """Whether two ways come to the same on this layer in float32: values, and derivatives by what is given and by all
     weights. A way that cannot be gone is another one."""
     with _at_rest(layer):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
@@ -15,18 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from terakoya.models import hub_fast
-from terakoya.models.hub_layers_parts import (
-    Prepared,
-    alike,
-    beside,
-    norm,
-    norm_facts,
-    pair,
-    product_dtype,
-    products,
-    tables,
-    watched,
-)
+from terakoya.models.hub_layers_parts import Prepared, agree, norm, norm_facts, product_dtype, watched
+from terakoya.models.hub_layers_products import Projection, laid, projections
 
 
 @dataclass(frozen=True)
@@ -40,6 +31,7 @@ class Plan:
     decoder: bool  # looks at an encoder's output, and only backward at its own
     distances: bool  # makes the bias that the blocks after it use
     gated: bool
+    adapted: tuple[bool, ...]  # which of its products have an adapter
 
 
 @dataclass(frozen=True)
@@ -56,21 +48,17 @@ def plan(layer: Any) -> Plan | None:
     parts = list(layer.layer) if isinstance(getattr(layer, "layer", None), nn.ModuleList) else []
     if len(parts) not in (2, 3) or not all(hasattr(part, "layer_norm") for part in parts):
         return None
-    attentions: list[Any] = [getattr(parts[0], "SelfAttention", None)]
-    attentions += [getattr(part, "EncDecAttention", None) for part in parts[1:-1]]
-    feed = getattr(parts[-1], "DenseReluDense", None)
+    attentions, feed = _attentions(layer), getattr(parts[-1], "DenseReluDense", None)
     if None in attentions or feed is None or not hasattr(feed, "act"):
         return None
-    gated = hasattr(feed, "wi_0")
-    widening = ("wi_0", "wi_1") if gated else ("wi",)
-    linear: list[Any] = [getattr(one, name, None) for one in attentions for name in "qkvo"]
-    linear += [getattr(feed, name, None) for name in (*widening, "wo")]
-    if any(type(one) is not nn.Linear or one.bias is not None for one in linear):
+    modules = _linear(layer)
+    linear = projections(modules)
+    if linear is None or any(one.bias is not None for one in linear):
         return None
     distances = bool(getattr(attentions[0], "has_relative_attention_bias", False))
     if distances != hasattr(attentions[0], "relative_attention_bias"):
         return None
-    known = {id(one.weight) for one in (*linear, *(part.layer_norm for part in parts))}
+    known = {id(weight) for one in (*modules, *(part.layer_norm for part in parts)) for weight in one.parameters()}
     known |= {id(attentions[0].relative_attention_bias.weight)} if distances else set()
     if {id(weight) for weight in layer.parameters()} != known:
         return None
@@ -82,7 +70,16 @@ def plan(layer: Any) -> Plan | None:
     ((heads, width, scaling), *different) = heads_of
     if others or different or norms[0] != 0.0 or not heads or not width or scaling is None:
         return None
-    return Plan(heads, width, float(scaling), norms[1], len(parts) == 3, distances, gated)
+    return Plan(
+        heads,
+        width,
+        float(scaling),
+        norms[1],
+        len(parts) == 3,
+        distances,
+        hasattr(feed, "wi_0"),
+        tuple(one.adapted for one in linear),
+    )
 
 
 def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
@@ -93,10 +90,11 @@ def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
         encoder_hidden_states: Tensor | None = None, encoder_attention_mask: Tensor | None = None,
         encoder_decoder_position_bias: Tensor | None = None, past_key_values: Any = None, **told: Any,
     ) -> Any:  # fmt: skip
+        linear = projections(_linear(layer)) if hub_fast._launches(hidden_states) else None
         if (
-            past_key_values is not None or plan.decoder == (encoder_hidden_states is None)
+            linear is None or past_key_values is not None or plan.decoder == (encoder_hidden_states is None)
             or encoder_decoder_position_bias is not None or told.get("output_attentions")
-            or not hub_fast._launches(hidden_states) or (layer.gradient_checkpointing and layer.training)
+            or (layer.gradient_checkpointing and layer.training)
             or layer.layer[0].layer_norm.weight.dtype != torch.float32 or watched(tuple(layer.layer))
         ):  # fmt: skip
             return original(
@@ -112,7 +110,7 @@ def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
             prepared.mask(attention_mask, dtype, bias=position_bias, causal=size if plan.decoder else 0),
             encoder_hidden_states, prepared.mask(encoder_attention_mask, dtype),
         )  # fmt: skip
-        return _block(layer, plan, hidden_states.float(), seen, dtype), position_bias, None
+        return _block(layer, plan, linear, hidden_states.float(), seen, dtype), position_bias, None
 
     return forward
 
@@ -130,6 +128,8 @@ def same(layer: Any, plan: Plan) -> bool:
     sight[1, :, 2:, 1] = False
     theirs = torch.ones(2, 1, size, length, dtype=torch.bool)
     theirs[0, :, :, 3] = False
+    linear = projections(_linear(layer))
+    assert linear is not None
     prepared = Prepared()
 
     def own(hidden: Tensor, bias: Tensor | None = None, other: Tensor | None = None) -> list[Tensor]:
@@ -141,42 +141,60 @@ def same(layer: Any, plan: Plan) -> bool:
             bias = layer.layer[0].SelfAttention.compute_bias(size, size, device=hidden.device)
         mask = prepared.mask(sight, torch.float32, bias=bias)
         seen = _Seen(mask, other, None if other is None else prepared.mask(theirs, torch.float32))
-        return [_block(layer, plan, hidden, seen, torch.float32, joined=True)]
+        return [_block(layer, plan, linear, hidden, seen, torch.float32, joined=True)]
 
-    return alike(layer, own, ours, given)
+    return agree(layer, own, ours, given)
 
 
-def _block(layer: Any, plan: Plan, hidden: Tensor, seen: _Seen, dtype: torch.dtype, *, joined: bool = False) -> Tensor:
+def _block(
+    layer: Any,
+    plan: Plan,
+    linear: list[Projection],
+    hidden: Tensor,
+    seen: _Seen,
+    dtype: torch.dtype,
+    *,
+    joined: bool = False,
+) -> Tensor:
     """hidden (B, T, D) float32 → the same after this block. Weights of another dtype are joined, and always where
     told so."""
-    own, feed = layer.layer[0].SelfAttention, layer.layer[-1].DenseReluDense
-    groups = [[own.q.weight, own.k.weight, own.v.weight], [own.o.weight]]
-    if plan.decoder:
-        theirs = layer.layer[1].EncDecAttention
-        groups += [[theirs.q.weight], [theirs.k.weight, theirs.v.weight], [theirs.o.weight]]
-    groups += [[feed.wi_0.weight, feed.wi_1.weight] if plan.gated else [feed.wi.weight], [feed.wo.weight]]
-    laid = [[table] for table in beside(groups, dtype)] if joined else tables(groups, dtype)
-    ask, (out,), *between, widen, (narrow,) = laid
+    attentions, feed = _attentions(layer), layer.layer[-1].DenseReluDense
+    sizes = (3, 1, *((1, 2, 1) if plan.decoder else ()), 2 if plan.gated else 1, 1)
+    left = iter(linear)
+    ask, out, *between, widen, narrow = laid([list(islice(left, size)) for size in sizes], dtype, joined=joined)
 
     def begun(part: Any) -> Tensor:
         return norm(hidden, part.layer_norm.weight, hidden.shape[-1], plan.eps).to(dtype)
 
     first, last = layer.layer[0], layer.layer[-1]
-    asked = _heads(products(begun(first), ask), plan, 3)
-    hidden = hidden + first.dropout(_attended(own, asked, seen.bias, plan, out))
+    asked = _heads(ask(begun(first)), plan, 3)
+    hidden = hidden + first.dropout(out.one(_attended(attentions[0], asked, seen.bias, plan)))
     if plan.decoder:
         assert seen.other is not None
-        second, (own_ask, other_ask, (other_out,)) = layer.layer[1], between
-        asked = _heads(products(begun(second), own_ask), plan, 1)
-        asked += _heads(products(seen.other.to(dtype), other_ask), plan, 2)
-        hidden = hidden + second.dropout(_attended(theirs, asked, seen.other_bias, plan, other_out))
+        second, (own_ask, other_ask, other_out) = layer.layer[1], between
+        asked = _heads(own_ask(begun(second)), plan, 1) + _heads(other_ask(seen.other.to(dtype)), plan, 2)
+        hidden = hidden + second.dropout(other_out.one(_attended(attentions[1], asked, seen.other_bias, plan)))
     if plan.gated:
-        gate, up = pair(begun(last), widen)
+        gate, up = widen.two(begun(last))
         wide = feed.act(gate) * up
     else:
-        wide = feed.act(functional.linear(begun(last), widen[0]))
-    told: Tensor = last.dropout(functional.linear(feed.dropout(wide), narrow))
+        wide = feed.act(widen.one(begun(last)))
+    told: Tensor = last.dropout(narrow.one(feed.dropout(wide)))
     return hidden + told
+
+
+def _attentions(layer: Any) -> list[Any]:
+    """To itself, and to the encoder's output; None where one is not there."""
+    found = [getattr(layer.layer[0], "SelfAttention", None)]
+    return found + [getattr(part, "EncDecAttention", None) for part in list(layer.layer)[1:-1]]
+
+
+def _linear(layer: Any) -> list[Any]:
+    """Queries, keys, values, output of each attention; what widens and what narrows. None where one is not there."""
+    feed = layer.layer[-1].DenseReluDense
+    found = [getattr(one, name, None) for one in _attentions(layer) for name in "qkvo"]
+    widening = ("wi_0", "wi_1") if hasattr(feed, "wi_0") else ("wi",)
+    return found + [getattr(feed, name, None) for name in (*widening, "wo")]
 
 
 def _heads(parts: Sequence[Tensor], plan: Plan, count: int) -> list[Tensor]:
@@ -185,10 +203,10 @@ def _heads(parts: Sequence[Tensor], plan: Plan, count: int) -> list[Tensor]:
     return laid if len(laid) == count else list(laid[0].chunk(count, 1))
 
 
-def _attended(attention: Any, asked: Sequence[Tensor], bias: Tensor | None, plan: Plan, out: Tensor) -> Tensor:
+def _attended(attention: Any, asked: Sequence[Tensor], bias: Tensor | None, plan: Plan) -> Tensor:
     queries, keys, values = asked
     dropout = attention.dropout if attention.training else 0.0
     seen = functional.scaled_dot_product_attention(
         queries, keys, values, attn_mask=bias, dropout_p=dropout, scale=plan.scaling
     )
-    return functional.linear(seen.transpose(1, 2).reshape(len(seen), seen.shape[2], -1), out)
+    return seen.transpose(1, 2).reshape(len(seen), seen.shape[2], -1)
