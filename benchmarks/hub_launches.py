@@ -42,11 +42,13 @@ FREE = {
 }  # fmt: skip
 PEERS = {
     "numerals": ("trl", "plain", "ours-library", "ours"),
+    "adapters": ("trl", "ours-library", "ours"),
     "emoji": ("trainer", "ours-library", "ours"),
     "answers": ("generate", "ours-library", "ours"),
 }
 TITLES = {
     "numerals": "One step, Gemma-3-270M's layers, kannume rows",
+    "adapters": "One step of LoRA, rank 16 on every linear layer, Gemma-3-270M's layers, kannume rows",
     "emoji": "One step, T5-base's layers, sentences and emoji",
     "answers": "One token of 16 answers, Gemma-3-270M's layers, float32",
 }
@@ -325,10 +327,10 @@ class _Enough(Exception):
 
 def of_process(peer: str, work: str, home: Path) -> dict[str, int]:
     """Counted in a process of its own: what is set for one peer is not set for the next."""
-    command = [sys.executable, __file__, "--peer", peer, "--work", work, "--home", str(home)]
-    told = subprocess.run(
-        command, env=os.environ | {"HUB_BENCH_HALF": "1"}, stdout=subprocess.PIPE, text=True, check=True
-    )
+    env = {"HUB_BENCH_HALF": "1"} | ({"HUB_BENCH_LORA": "1"} if work == "adapters" else {})
+    rows = "numerals" if work == "adapters" else work
+    command = [sys.executable, __file__, "--peer", peer, "--work", rows, "--home", str(home)]
+    told = subprocess.run(command, env=os.environ | env, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, int] = json.loads(told.stdout.splitlines()[-1])
     return found
 

@@ -31,6 +31,7 @@ BATCH, RATE = 16, 5e-5
 CUDA = os.environ.get("HUB_BENCH_DEVICE") == "cuda"  # told by the parent to the processes that it starts
 DEVICE = "cuda" if CUDA else "cpu"
 HALF = CUDA or bool(os.environ.get("HUB_BENCH_HALF"))  # bfloat16 beside float32 weights
+LORA = bool(os.environ.get("HUB_BENCH_LORA"))  # adapters of rank 16 on every linear layer, in place of all weights
 STEPS = 10 if CUDA else 1  # of a round
 SECONDS = "wall" if CUDA else "cpu"
 VERBOSE = bool(os.environ.get("VERBOSE"))  # show what the libraries print
@@ -75,6 +76,7 @@ def _engine(work: str, home: Path, vocabulary: str) -> Any:
     # The log wrote emoji as a sequence; labels would get a set head otherwise.
     told: dict[str, Any] = {"instruction": hub_shapes.INSTRUCTION} if work == "numerals" else {"head": "sequence"}
     config = ModelConfig(base=str(base)).model_copy(update={"vocabulary": vocabulary, **told})
+    config = config.model_copy(update={"adaptation": "lora", "lora_rank": 16} if LORA else {})
     model = hub.build(config, pairs, labels, seed=0)
     train = TrainConfig(
         steps=1000, batch_size=BATCH, learning_rate=RATE, schedule="constant", warmup=0.0,
@@ -192,8 +194,15 @@ def trl(work: str, home: Path, wait: Callable[[dict[str, Any]], None]) -> None:
     trainer = SFTTrainer(
         model=AutoModelForCausalLM.from_pretrained(base), args=args, train_dataset=rows,
         processing_class=AutoTokenizer.from_pretrained(base), callbacks=[_waiting(TrainerCallback, wait)],
+        peft_config=_adapters() if LORA else None,
     )  # fmt: skip
     trainer.train()
+
+
+def _adapters() -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", lora_dropout=0.0, task_type="CAUSAL_LM")
 
 
 def trainer(work: str, home: Path, wait: Callable[[dict[str, Any]], None]) -> None:
