@@ -14,7 +14,7 @@ SRC = Path(__file__).parent.parent / "src" / "terakoya"
 # Shelves: a room imports only from lower shelves. A room is a top-level file or folder of the package.
 SHELVES = {
     "tongue": 0,
-    "errors": 1, "records": 1, "text": 1,
+    "errors": 1, "records": 1, "text": 1, "reading": 1,
     "config": 2, "codec": 2, "files": 2, "listener": 2,
     "scoring": 3,
     "report": 4, "task": 4, "models": 4, "runs": 4,
@@ -31,6 +31,7 @@ SHELVES = {
 SAME_SHELF = {
     ("records", "errors"): "values refuse in the house's words",
     ("text", "errors"): "text refuses in the house's words",
+    ("reading", "errors"): "files are refused in the house's words",
     ("asking", "sets"): "a model with a set head is asked for sets",
     ("asking", "consensus"): "the best of many samples is one more way of asking",
     ("consensus", "decoding"): "candidates are sampled answers",

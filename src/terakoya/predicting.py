@@ -14,6 +14,7 @@ from terakoya import asking
 from terakoya.errors import ConfigError, DataError
 from terakoya.files import read_rows, write_rows
 from terakoya.models.model import Ask
+from terakoya.reading import explained
 from terakoya.records import Prediction
 from terakoya.runs import write_text
 from terakoya.scoring.exam import canonical_targets
@@ -124,27 +125,8 @@ def _read(name: str) -> Iterator[Question]:
                 )
             yield Question(row.cells["source"], row.cells.get("target"))
         return
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from _read_lines(file)
-    except FileNotFoundError as error:
-        raise DataError(
-            both("there is no such file", "そのファイルはない"),
-            where=name,
-            do=both("Check the path.", "パスを確かめること。"),
-        ) from error
-    except (IsADirectoryError, PermissionError) as error:
-        raise DataError(
-            both("this is no readable file", "読めるファイルではない"),
-            where=name,
-            do=both("Name a text file.", "テキストファイルを指定すること。"),
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            both(f"not UTF-8 (byte {error.start})", f"UTF-8 ではない（{error.start}バイト目）"),
-            where=name,
-            do=both("Save the file as UTF-8.", "ファイルを UTF-8 で保存すること。"),
-        ) from error
+    with explained(path), path.open(encoding="utf-8-sig", newline="") as file:
+        yield from _read_lines(file)
 
 
 def _read_lines(file: IO[str]) -> Iterator[Question]:

@@ -16,6 +16,7 @@ from terakoya import catalog
 from terakoya.config import Section, wanted, with_overrides
 from terakoya.errors import ConfigError
 from terakoya.listener import TrialState
+from terakoya.reading import parse_toml, read_text
 from terakoya.records import fingerprint
 from terakoya.runs import write_text
 from terakoya.tongue import both, joined
@@ -128,23 +129,14 @@ def _axis(told: str) -> tuple[str, tuple[Any, ...]]:
 
 def read_plan(path: Path) -> Plan:
     """The series in a TOML file. Unknown keys and impossible values are refused by name."""
-    if not path.is_file():
-        raise ConfigError(
-            both("there is no such series", "そのシリーズはない"),
-            where=str(path),
-            do=both(
-                "Name a TOML file; docs/series.md shows one.",
-                "TOML ファイルを指定すること。例は docs/series.md にある。",
-            ),
-        )
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"),
-            where=str(path),
-            do=both("Mend the line named above.", "上に示された行を直すこと。"),
-        ) from error
+    text = read_text(
+        path,
+        missing=both("there is no such series", "そのシリーズはない"),
+        do=both(
+            "Name a TOML file; docs/series.md shows one.", "TOML ファイルを指定すること。例は docs/series.md にある。"
+        ),
+    )
+    values = parse_toml(text, str(path))
     try:
         plan = Plan.model_validate(_tuples(values))
     except ValidationError as error:
@@ -205,7 +197,7 @@ def keep_plan(folder: Path, path: Path, changes: Changes) -> None:
     """The series' own copy of its file and of what was said beside it; another one under the same name is refused."""
     folder.mkdir(parents=True, exist_ok=True)
     own = folder / "series.toml"
-    text = path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+    text = read_text(path) if path.is_file() else ""
     beside = [f"--set {one}" for one in changes.set] + [f"--grid {one}" for one in changes.grid]
     beside += [f"--seeds {','.join(map(str, changes.seeds))}"] if changes.seeds else []
     text += "".join(f"# {one}\n" for one in map(_one_line, beside)) if text else ""

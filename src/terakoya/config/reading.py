@@ -12,52 +12,25 @@ from pydantic import ValidationError
 from terakoya.config.faults import fault
 from terakoya.config.sections import Config, Section
 from terakoya.errors import ConfigError
+from terakoya.reading import parse_toml, read_text
 from terakoya.tongue import both, joined
 
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """The config in a TOML file, with `section.key=value` overrides laid over it."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise ConfigError(
-            both("there is no such config", "その設定ファイルはない"),
-            where=str(path),
-            do=both(
-                "Check the path; `terakoya list` shows the experiments that ship.",
-                "パスを確かめること。同梱の実験は `terakoya list` で見られる。",
-            ),
-        ) from error
-    except IsADirectoryError as error:
-        raise ConfigError(
-            both("this is a folder, not a config", "これはフォルダであり、設定ファイルではない"),
-            where=str(path),
-            do=both("Name the TOML file in it.", "中の TOML ファイルを指定すること。"),
-        ) from error
-    except PermissionError as error:
-        raise ConfigError(
-            both("this file may not be read", "このファイルを読む権限がない"),
-            where=str(path),
-            do=both("Check its permissions.", "権限を確かめること。"),
-        ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            both(f"not UTF-8 (byte {error.start})", f"UTF-8 ではない（{error.start}バイト目）"),
-            where=str(path),
-            do=both("Save the config as UTF-8.", "設定ファイルを UTF-8 で保存すること。"),
-        ) from error
+    text = read_text(
+        path,
+        missing=both("there is no such config", "その設定ファイルはない"),
+        do=both(
+            "Check the path; `terakoya list` shows the experiments that ship.",
+            "パスを確かめること。同梱の実験は `terakoya list` で見られる。",
+        ),
+    )
     return parse_config(text, where=str(path), overrides=overrides)
 
 
 def parse_config(text: str, *, where: str = "config", overrides: Sequence[str] = ()) -> Config:
-    try:
-        values = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(
-            both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"),
-            where=where,
-            do=both("Mend the line named above.", "上に示された行を直すこと。"),
-        ) from error
+    values = parse_toml(text, where)
     for override in overrides:
         values = _overlaid(values, override)
     return make_config(values, where=where)

@@ -7,7 +7,6 @@ another recipe. Shipped ones lie in `recipes/`, named as in `teacher.recipe`.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from terakoya.errors import ConfigError, nearest
+from terakoya.reading import parse_toml, read_text
 from terakoya.records import Turn, fingerprint
 from terakoya.tongue import both, japanese
 
@@ -93,7 +93,7 @@ def find_recipe(name: str, folder: Path) -> Recipe:
             ),
         )
     files = sorted(path for path in place.iterdir() if path.suffix in {".toml", ".txt", ".tsv"} and path.is_file())
-    return _read({path.name: path.read_text(encoding="utf-8") for path in files}, str(place))
+    return _read({path.name: read_text(path) for path in files}, str(place))
 
 
 def recipes() -> list[str]:
@@ -102,14 +102,7 @@ def recipes() -> list[str]:
 
 
 def _read(files: Mapping[str, str], where: str) -> Recipe:
-    try:
-        table = tomllib.loads(files["recipe.toml"])
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(
-            both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"),
-            where=f"{where}/recipe.toml",
-            do=both("Mend the line named above.", "上に示された行を直すこと。"),
-        ) from error
+    table = parse_toml(files["recipe.toml"], f"{where}/recipe.toml")
     _known(table, _KEYS, where)
     steps = table.get("step")
     if not isinstance(steps, list) or not steps or not all(isinstance(step, dict) for step in steps):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from terakoya.errors import DataError
+from terakoya.reading import explained
 from terakoya.tongue import both, japanese
 
 MAX_CELL = 16 * 1024 * 1024  # characters; a longer cell is a broken quote, not text to teach
@@ -46,7 +47,8 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
 
 
 def _open(path: Path) -> io.BufferedReader:
-    try:
+    do = both("Check the path; it is relative to the config.", "パスを確かめること。設定ファイルからの相対パスである。")
+    with explained(path, do=do):
         if not stat.S_ISREG(path.stat().st_mode):
             kind = (
                 both("a folder", "フォルダ")
@@ -59,27 +61,6 @@ def _open(path: Path) -> io.BufferedReader:
                 do=both("Name a regular file.", "通常のファイルを指定すること。"),
             )
         return path.open("rb")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(
-            both("there is no such file", "そのファイルはない"),
-            where=str(path),
-            do=both(
-                "Check the path; it is relative to the config.",
-                "パスを確かめること。設定ファイルからの相対パスである。",
-            ),
-        ) from error
-    except PermissionError as error:
-        raise DataError(
-            both("this file may not be read", "このファイルを読む権限がない"),
-            where=str(path),
-            do=both("Check its permissions.", "権限を確かめること。"),
-        ) from error
-    except (ValueError, OSError) as error:  # NUL in a path, a name too long, a loop of links
-        raise DataError(
-            both(f"this cannot be opened: {error}", f"開けない：{error}"),
-            where=repr(str(path)),
-            do=both("Check the path.", "パスを確かめること。"),
-        ) from error
 
 
 def refuse_archives(path: Path) -> None:
