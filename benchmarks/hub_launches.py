@@ -211,9 +211,9 @@ def as_on_a_gpu(layers: bool) -> None:
     """Ours would choose the processor's ways; `layers` False leaves layers and norms to the library."""
     from terakoya.models import hub_causal, hub_fast
 
-    hub_fast._launches = lambda x: layers
+    hub_fast.launches = lambda x: layers
     if not layers:
-        hub_fast._plus = lambda norm: None
+        hub_fast.shift = lambda norm: None
     tree = hub_causal.tree
     hub_causal.tree = lambda rows, *, share, lanes=True: tree(rows, share=share, lanes=False)
 

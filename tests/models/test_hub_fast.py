@@ -83,7 +83,7 @@ def test_norms_of_a_gpu_give_what_the_architecture_s_own_give(
 ) -> None:
     """The path that a GPU takes, walked on a processor: values, derivatives, and the dtype that comes out."""
     model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
-    monkeypatch.setattr(hub_fast, "_launches", lambda x: True)
+    monkeypatch.setattr(hub_fast, "launches", lambda x: True)
     torch.manual_seed(0)
     for norm in (part for part in model.module.modules() if type(part).__name__.endswith(("RMSNorm", "LayerNorm"))):
         x = torch.randn(3, 4, len(norm.weight), dtype=torch.bfloat16 if half else torch.float32, requires_grad=True)
@@ -103,7 +103,7 @@ def test_a_step_in_mixed_precision_comes_to_the_same_with_norms_of_a_gpu(
     """bfloat16 beside float32 weights, as a GPU is taught: the loss moves less than bfloat16 itself moves it."""
     losses = []
     for quick in (False, True):
-        monkeypatch.setattr(hub_fast, "_launches", lambda x, quick=quick: quick)
+        monkeypatch.setattr(hub_fast, "launches", lambda x, quick=quick: quick)
         model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
         with torch.autocast("cpu", torch.bfloat16):
             outputs = model.outputs(model.collate(PAIRS))

@@ -149,9 +149,9 @@ def quicken_norms(module: nn.Module) -> int:
     """Gives every norm of the module that is an RMS norm, by trial, the function above. Returns how many."""
     found = 0
     for part in module.modules():
-        plus = None if "forward" in vars(part) else _plus(part)
+        plus = None if "forward" in vars(part) else shift(part)
         if plus is not None:
-            part.forward = MethodType(_norm(type(part).forward, plus, _eps(part), _narrows(part)), part)
+            part.forward = MethodType(_norm(type(part).forward, plus, epsilon(part), _narrows(part)), part)
             found += 1
     return found
 
@@ -171,7 +171,7 @@ def _norm(original: Any, plus: float, eps: float, narrows: bool) -> Any:
         if rest or told or weight.dtype != torch.float32:
             return original(norm, x, *rest, **told)  # type: ignore[no-any-return]
         scale = weight + plus if plus else weight
-        if _launches(x):
+        if launches(x):
             found = functional.rms_norm(x.float(), scale.shape, scale, eps)
             return found.to(x.dtype) if narrows else found
         if x.dtype != torch.float32:
@@ -181,7 +181,7 @@ def _norm(original: Any, plus: float, eps: float, narrows: bool) -> Any:
     return forward
 
 
-def _launches(x: Tensor) -> bool:
+def launches(x: Tensor) -> bool:
     """Whether what is done with x is launched on another device."""
     return x.is_cuda
 
@@ -193,14 +193,14 @@ def _narrows(norm: Any) -> bool:
     return found.dtype == torch.bfloat16
 
 
-def _eps(norm: Any) -> float:
+def epsilon(norm: Any) -> float:
     return float(getattr(norm, "eps", getattr(norm, "variance_epsilon", 0.0)) or 0.0)
 
 
-def _plus(norm: Any) -> float | None:
+def shift(norm: Any) -> float | None:
     """What a norm adds to its weight (Gemma: 1), or None where the module is another function than ours."""
     weight = norm._parameters.get("weight")
-    if len(norm._parameters) != 1 or weight is None or weight.dim() != 1 or norm._modules or not _eps(norm):
+    if len(norm._parameters) != 1 or weight is None or weight.dim() != 1 or norm._modules or not epsilon(norm):
         return None
     if weight.dtype != torch.float32 or weight.device.type != "cpu":
         return None
@@ -209,7 +209,7 @@ def _plus(norm: Any) -> float | None:
     with torch.no_grad():
         wanted = norm(sample)
         for plus in (0.0, 1.0):
-            ours = _RMSNorm.apply(sample, weight + plus, _eps(norm))  # type: ignore[no-untyped-call]
+            ours = _RMSNorm.apply(sample, weight + plus, epsilon(norm))  # type: ignore[no-untyped-call]
             if torch.allclose(ours, wanted, rtol=1e-5, atol=1e-6):
                 return plus
     return None

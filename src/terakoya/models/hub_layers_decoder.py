@@ -1,4 +1,4 @@
-"""A decoder layer in a fifth of the operators: Llama, Qwen 2 and 3, Gemma 3, and what is built like them.
+"""A decoder layer in a third of the operators: Llama, Qwen 2 and 3, Gemma 3, and what is built like them.
 
 Its weights are cast together and laid beside each other, so that three products are one; queries and keys are normed
 and turned in one piece; masks and angles are made ready once a pass.
@@ -71,17 +71,9 @@ def plan(layer: Any) -> Plan | None:
         return None
     heads, shared = (len(one.weight) // width for one in linear[:2])
     return Plan(
-        heads,
-        shared,
-        width,
-        float(scaling),
-        plus[1],
-        plus[0],
-        has[4],
-        has[2],
-        biases[0],
-        tuple(one.adapted for one in linear),
-    )
+        heads=heads, shared=shared, width=width, scaling=float(scaling), plus=plus[0], eps=plus[1], normed=has[4],
+        sandwich=has[2], biased=biases[0], adapted=tuple(one.adapted for one in linear),
+    )  # fmt: skip
 
 
 def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
@@ -93,7 +85,7 @@ def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
     ) -> Any:  # fmt: skip
         # What else transformers tells a layer (places, flags of caches) changes nothing here; lanes would. Adapters are
         # looked at each time: they can be switched off, or folded in.
-        linear = projections(_linear(layer)) if hub_fast._launches(hidden_states) else None
+        linear = projections(_linear(layer)) if hub_fast.launches(hidden_states) else None
         if (
             linear is None or rest or "lanes" in told or told.get("output_attentions")
             or not isinstance(position_embeddings, tuple)
@@ -106,9 +98,8 @@ def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
                 past_key_values=past_key_values, **told,
             )  # fmt: skip
         dtype = product_dtype(hidden_states)
-        around = _Around(
-            prepared.angles(*position_embeddings), prepared.mask(attention_mask, dtype), past_key_values
-        )  # fmt: skip
+        angles, mask = prepared.angles(*position_embeddings), prepared.mask(attention_mask, dtype)
+        around = _Around(angles, mask, past_key_values)
         return _layer(layer, plan, linear, hidden_states, around, dtype)
 
     return forward
@@ -159,15 +150,9 @@ class _Around:
 
 
 def _layer(
-    layer: Any,
-    plan: Plan,
-    linear: list[Projection],
-    hidden: Tensor,
-    around: _Around,
-    dtype: torch.dtype,
-    *,
-    joined: bool = False,
-) -> Tensor:
+    layer: Any, plan: Plan, linear: list[Projection], hidden: Tensor, around: _Around, dtype: torch.dtype,
+    *, joined: bool = False,
+) -> Tensor:  # fmt: skip
     """hidden (B, T, D) → the same after this layer. Weights of another dtype are joined, and always where told so."""
     attention, feed = layer.self_attn, layer.mlp
     ask, out, widen, narrow = laid([linear[:3], linear[3:4], linear[4:6], linear[6:]], dtype, joined=joined)

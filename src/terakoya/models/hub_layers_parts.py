@@ -30,7 +30,7 @@ def known_precision(weight: Tensor, x: Tensor) -> bool:
 def norm_facts(one: Any) -> tuple[float | None, float]:
     """What an RMS norm adds to its weight, and its epsilon; None where the module is another function. By trial."""
     tried = one if one.weight.dtype == torch.float32 else copy.deepcopy(one).float()
-    return hub_fast._plus(tried), hub_fast._eps(one)
+    return hub_fast.shift(tried), hub_fast.epsilon(one)
 
 
 def watched(parts: Sequence[nn.Module]) -> bool:

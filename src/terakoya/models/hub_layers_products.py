@@ -193,9 +193,8 @@ class _Made(torch.autograd.Function):
         given: list[Any] = []
         for table, slope in zip(ctx.tables, slopes, strict=True):
             given += [None] * len(table.weights) if slope is None else table.places(slope)
-        wanted = [
-            place for place, part in enumerate(given) if part is not None and ctx.needs_input_grad[2 + place]
-        ]  # fmt: skip
+        needed = ctx.needs_input_grad[2:]
+        wanted = [place for place, part in enumerate(given) if part is not None and needed[place]]
         found = {place: torch.empty_like(weights[place]) for place in wanted}
         torch._foreach_copy_(list(found.values()), [given[place] for place in wanted])
         return None, None, *(found.get(place) for place in range(len(weights)))

@@ -1,4 +1,4 @@
-"""A block of T5 (encoder or decoder) in a third of the operators; of what is built like it too.
+"""A block of T5 (encoder or decoder) in less than half of the operators; of what is built like it too.
 
 As in hub_layers_decoder: weights are cast together and laid beside each other, so that queries, keys and values are
 one product; the bias of distances and the mask are added up and cast once a pass and not in every block.
@@ -71,15 +71,9 @@ def plan(layer: Any) -> Plan | None:
     if others or different or norms[0] != 0.0 or not heads or not width or scaling is None:
         return None
     return Plan(
-        heads,
-        width,
-        float(scaling),
-        norms[1],
-        len(parts) == 3,
-        distances,
-        hasattr(feed, "wi_0"),
-        tuple(one.adapted for one in linear),
-    )
+        heads=heads, width=width, scaling=float(scaling), eps=norms[1], decoder=len(parts) == 3, distances=distances,
+        gated=hasattr(feed, "wi_0"), adapted=tuple(one.adapted for one in linear),
+    )  # fmt: skip
 
 
 def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
@@ -90,7 +84,7 @@ def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
         encoder_hidden_states: Tensor | None = None, encoder_attention_mask: Tensor | None = None,
         encoder_decoder_position_bias: Tensor | None = None, past_key_values: Any = None, **told: Any,
     ) -> Any:  # fmt: skip
-        linear = projections(_linear(layer)) if hub_fast._launches(hidden_states) else None
+        linear = projections(_linear(layer)) if hub_fast.launches(hidden_states) else None
         if (
             linear is None or past_key_values is not None or plan.decoder == (encoder_hidden_states is None)
             or encoder_decoder_position_bias is not None or told.get("output_attentions")
@@ -147,15 +141,9 @@ def same(layer: Any, plan: Plan) -> bool:
 
 
 def _block(
-    layer: Any,
-    plan: Plan,
-    linear: list[Projection],
-    hidden: Tensor,
-    seen: _Seen,
-    dtype: torch.dtype,
-    *,
-    joined: bool = False,
-) -> Tensor:
+    layer: Any, plan: Plan, linear: list[Projection], hidden: Tensor, seen: _Seen, dtype: torch.dtype,
+    *, joined: bool = False,
+) -> Tensor:  # fmt: skip
     """hidden (B, T, D) float32 → the same after this block. Weights of another dtype are joined, and always where
     told so."""
     attentions, feed = _attentions(layer), layer.layer[-1].DenseReluDense
