@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ from terakoya.training.numeric import first_bad_module
 
 Base = Callable[[str], Path]
 PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)"), Pair(Ask("一億"), "(100000000)")]
+NUMERALS = [Pair(Ask(source), f"({number})") for source, number in (
+    ("三", 3), ("十二", 12), ("九百", 900), ("千一", 1001), ("八万三", 80003), ("六十億", 6000000000), ("四百七", 407),
+)]  # fmt: skip
 QUICK = ("gemma3", "qwen2", "llama", "t5")
 LAYERS = {"gemma3": 2, "qwen2": 2, "llama": 2, "t5": 4, "lfm2": 0}
 
@@ -76,7 +80,20 @@ def error(found: dict[str, Tensor], right: dict[str, Tensor]) -> float:
     return float((between / sum(float(part.square().sum()) for part in right.values())) ** 0.5)
 
 
-ALIKE = 1.5  # one draw's error beside another's; over many draws the two ways' are within 3% of each other
+def no_farther(model: Any, right: Any, launching: Callable[[bool], None], *, half: bool = False) -> bool:
+    """Whether the quick way's gradients are no farther from float32's (of `right`) than the architecture's own way's:
+    in the middle of seven batches, for one batch's error says little."""
+    ratios = []
+    for first in range(7):
+        pairs = (NUMERALS * 2)[first : first + 3]
+        launching(False)
+        exact, own = slopes(right, pairs), slopes(model, pairs, half=half)
+        launching(True)
+        quick = slopes(model, pairs, half=half)
+        assert quick.keys() == own.keys() == exact.keys()
+        assert all(quick[name].dtype == own[name].dtype for name in own)
+        ratios.append(error(quick, exact) / error(own, exact))
+    return 0 < statistics.median(ratios) <= 1.4
 
 
 @contextmanager
@@ -119,12 +136,7 @@ def test_half_precision_moves_gradients_no_more_than_it_did(
 ) -> None:
     """bfloat16 beside float32 weights, held against float32: the quick way is no farther from it than the old."""
     model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
-    launching(False)
-    right, own = slopes(model), slopes(model, half=True)
-    launching(True)
-    quick = slopes(model, half=True)
-    assert all(found.dtype == torch.float32 for found in quick.values())
-    assert 0 < error(quick, right) <= ALIKE * error(own, right)
+    assert no_farther(model, model, launching, half=True)
 
 
 @pytest.mark.parametrize("family", QUICK)
@@ -235,12 +247,7 @@ def test_weights_in_half_precision(base: Base, family: str, launching: Callable[
     """A model kept in bfloat16: no farther from the float32 model's answers than the architecture's own way is."""
     exact = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
     model = hub.build(ModelConfig(base=str(base(family)), dtype="bfloat16"), PAIRS, seed=0)
-    launching(False)
-    right, own = slopes(exact), slopes(model)
-    launching(True)
-    quick = slopes(model)
-    assert all(quick[name].dtype == own[name].dtype for name in own)
-    assert 0 < error(quick, right) <= ALIKE * error(own, right)
+    assert no_farther(model, exact, launching)
 
 
 @pytest.mark.parametrize("family", QUICK)
@@ -299,12 +306,10 @@ def test_adapters_come_to_the_same(base: Base, family: str, where: str, launchin
     assert sum("forward" in vars(part) for part in quick_layers(model)) == LAYERS[family]
     launching(False)
     own = slopes(model)
-    own_half = slopes(model, half=True)
     launching(True)
     quick = slopes(model)
     assert equal(quick, own) and all("lora_" in name or name == "loss" for name in own)
-    half = slopes(model, half=True)
-    assert 0 < error(half, own) <= ALIKE * error(own_half, own)
+    assert no_farther(model, model, launching, half=True)
 
 
 def test_adapters_send_fewer_operators_and_no_more_products(base: Base, launching: Callable[[bool], None]) -> None:
@@ -322,14 +327,8 @@ def test_adapters_send_fewer_operators_and_no_more_products(base: Base, launchin
 
 def test_an_adapted_model_in_half_precision_answers_the_same(base: Base, launching: Callable[[bool], None]) -> None:
     """Weights in bfloat16 stay where they are; adapters, which are kept in float32, are cast."""
-    launching(False)
-    right = slopes(adapted(base, "llama", "every layer"))
     model = adapted(base, "llama", "every layer", dtype="bfloat16")
-    own = slopes(model)
-    launching(True)
-    quick = slopes(model)
-    assert quick.keys() == own.keys() == right.keys()
-    assert 0 < error(quick, right) <= ALIKE * error(own, right)
+    assert no_farther(model, adapted(base, "llama", "every layer"), launching)
 
 
 @pytest.mark.parametrize(
