@@ -42,15 +42,17 @@ FREE = {
 }  # fmt: skip
 PEERS = {
     "numerals": ("trl", "plain", "ours-library", "ours"),
-    "adapters": ("trl", "ours-library", "ours"),
+    "numerals-adapters": ("trl", "ours-library", "ours"),
     "emoji": ("trainer", "ours-library", "ours"),
-    "answers": ("generate", "ours-library", "ours"),
+    "numerals-answers": ("generate", "ours-library", "ours"),
+    "emoji-answers": ("generate", "ours-library", "ours"),
 }
 TITLES = {
     "numerals": "One step, Gemma-3-270M's layers, kannume rows",
-    "adapters": "One step of LoRA, rank 16 on every linear layer, Gemma-3-270M's layers, kannume rows",
+    "numerals-adapters": "One step of LoRA, rank 16 on every linear layer, Gemma-3-270M's layers, kannume rows",
     "emoji": "One step, T5-base's layers, sentences and emoji",
-    "answers": "One token of 16 answers, Gemma-3-270M's layers, float32",
+    "numerals-answers": "One token of 16 answers, Gemma-3-270M's layers, float32",
+    "emoji-answers": "One token of 16 answers, T5-base's layers, float32",
 }
 SAYS = {
     "trl": "TRL SFTTrainer",
@@ -239,12 +241,12 @@ def narrow(home: Path) -> None:
     hub_shapes._written(home / "t5", hub_shapes._t5_tokenizer(), lambda: t.T5ForConditionalGeneration(t5), torch)
 
 
-def count(peer: str, work: str, home: Path) -> Counter[str]:
+def count(peer: str, work: str, home: Path, answers: bool) -> Counter[str]:
     """One step's operators; everybody's steps are those of the benchmark of seconds."""
     torch.set_num_threads(1)
     kernels_of_a_gpu()
-    if work == "answers":
-        return _of_a_token(peer, home)
+    if answers:
+        return _of_a_token(peer, work, home)
     if peer.startswith("ours"):
         as_on_a_gpu(layers=peer == "ours")
         engine, _, _ = hub_training._engine(work, home, "trimmed")
@@ -263,21 +265,21 @@ def count(peer: str, work: str, home: Path) -> Counter[str]:
     return _of_trainer(hub_training.trl if peer == "trl" else hub_training.trainer, work, home)
 
 
-def _of_a_token(peer: str, home: Path) -> Counter[str]:
+def _of_a_token(peer: str, work: str, home: Path) -> Counter[str]:
     """Of the third token, and what is done between two: choosing it, asking whether all have ended."""
-    rows = hub_shapes.numeral_rows(16)
-    if peer == "generate":
-        return _generated([source for source, _ in rows], hub_shapes.gemma(home / "gemma"))
-    as_on_a_gpu(layers=peer == "ours")
     from terakoya.config import ModelConfig
     from terakoya.models import hub
-    from terakoya.models.model import Ask
 
-    base = str(hub_shapes.gemma(home / "gemma"))
-    config = ModelConfig(base=base, vocabulary="trimmed", instruction=hub_shapes.INSTRUCTION)
-    model = hub.build(config, hub_shapes.pairs(rows), seed=0)
+    pairs, labels, base = hub_training._data(work, home)
+    pairs = pairs[:16]
+    if peer == "generate":
+        return _generated([pair.ask.source for pair in pairs], work, base)
+    as_on_a_gpu(layers=peer == "ours")
+    told: dict[str, Any] = {"instruction": hub_shapes.INSTRUCTION} if work == "numerals" else {"head": "sequence"}
+    config = ModelConfig(base=str(base)).model_copy(update={"vocabulary": "trimmed", **told})
+    model: Any = hub.build(config, pairs, labels, seed=0)
     with torch.no_grad():  # as `generate` does; inference mode shows operators before they are taken apart
-        state = model.start([Ask(source) for source, _ in rows])
+        state = model.start([pair.ask for pair in pairs])
         for _ in range(STEP - 1):
             state.advance(state.logits.argmax(-1))
         with counted() as found:
@@ -285,16 +287,18 @@ def _of_a_token(peer: str, home: Path) -> Counter[str]:
     return found
 
 
-def _generated(sources: list[str], base: Path) -> Counter[str]:
+def _generated(sources: list[str], work: str, base: Path) -> Counter[str]:
     """The difference between writing four tokens and writing three."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    import transformers as t
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(base, padding_side="left")
-    module: Any = AutoModelForCausalLM.from_pretrained(base)
-    system = {"role": "system", "content": hub_shapes.INSTRUCTION}
-    chats = [[system, {"role": "user", "content": source}] for source in sources]
-    texts = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
-    batch = tokenizer(texts, padding=True, add_special_tokens=False, return_tensors="pt")
+    tokenizer: Any = t.AutoTokenizer.from_pretrained(base, padding_side="left" if work == "numerals" else "right")
+    kind: Any = t.AutoModelForCausalLM if work == "numerals" else t.AutoModelForSeq2SeqLM
+    module: Any = kind.from_pretrained(base)
+    if work == "numerals":
+        system = {"role": "system", "content": hub_shapes.INSTRUCTION}
+        chats = [[system, {"role": "user", "content": source}] for source in sources]
+        sources = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
+    batch = tokenizer(sources, padding=True, add_special_tokens=work != "numerals", return_tensors="pt")
     found = []
     for many in (STEP, STEP, STEP + 1):  # the first time something is made that stays
         with counted() as one:
@@ -327,9 +331,10 @@ class _Enough(Exception):
 
 def of_process(peer: str, work: str, home: Path) -> dict[str, int]:
     """Counted in a process of its own: what is set for one peer is not set for the next."""
-    env = {"HUB_BENCH_HALF": "1"} | ({"HUB_BENCH_LORA": "1"} if work == "adapters" else {})
-    rows = "numerals" if work == "adapters" else work
+    rows, _, what = work.partition("-")
+    env = {"HUB_BENCH_HALF": "1"} | ({"HUB_BENCH_LORA": "1"} if what == "adapters" else {})
     command = [sys.executable, __file__, "--peer", peer, "--work", rows, "--home", str(home)]
+    command += ["--answers"] if what == "answers" else []
     told = subprocess.run(command, env=os.environ | env, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, int] = json.loads(told.stdout.splitlines()[-1])
     return found
@@ -365,9 +370,10 @@ def main() -> None:
     parser.add_argument("--peer", default="", help="(for the processes that this one starts)")
     parser.add_argument("--work", default="")
     parser.add_argument("--home", type=Path)
+    parser.add_argument("--answers", action="store_true")
     asked = parser.parse_args()
     if asked.peer:
-        print(json.dumps(count(asked.peer, asked.work, asked.home)))
+        print(json.dumps(count(asked.peer, asked.work, asked.home, asked.answers)))
         return
     with tempfile.TemporaryDirectory() as folder:
         narrow(Path(folder))

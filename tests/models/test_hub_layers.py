@@ -226,7 +226,7 @@ def test_answers_are_written_with_the_same_numbers(
         torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["gemma3", "qwen2", "llama"])
+@pytest.mark.parametrize("family", QUICK)
 def test_a_token_is_written_with_fewer_operators(base: Base, family: str, launching: Callable[[bool], None]) -> None:
     """The same weights, not copied."""
     model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)

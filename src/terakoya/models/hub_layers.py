@@ -6,9 +6,8 @@ place on a GPU comes to the same sums in the same precision: products in autocas
 the residual stream in that of the weights.
 
 Whether a layer is of a kind that is known here (hub_layers_decoder, hub_layers_t5) is tried out on the layer itself.
-Adapters as peft puts them in are known too, without dropout of their own. Modules that somebody looks at, layers of
-another kind and what T5 writes with a cache take the architecture's own way; so does everything on a processor, where
-launches are not what costs.
+Adapters as peft puts them in are known too, without dropout of their own. Modules that somebody looks at and layers of
+another kind take the architecture's own way; so does everything on a processor, where launches are not what costs.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from terakoya.models import hub_fast
 from terakoya.models.hub_layers_parts import Prepared, agree, norm, norm_facts, product_dtype, watched
-from terakoya.models.hub_layers_products import Projection, laid, projections
+from terakoya.models.hub_layers_products import Products, Projection, laid, projections
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class _Seen:
     bias: Tensor | None
     other: Tensor | None = None  # the encoder's output
     other_bias: Tensor | None = None
+    cache: Any = None
 
 
 def plan(layer: Any) -> Plan | None:
@@ -85,8 +86,11 @@ def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
         encoder_decoder_position_bias: Tensor | None = None, past_key_values: Any = None, **told: Any,
     ) -> Any:  # fmt: skip
         linear = projections(_linear(layer)) if hub_fast.launches(hidden_states) else None
+        size = hidden_states.shape[1]
+        before = _before(layer, past_key_values)
         if (
-            linear is None or past_key_values is not None or plan.decoder == (encoder_hidden_states is None)
+            linear is None or before is None or plan.decoder == (encoder_hidden_states is None)
+            or (attention_mask is None and before and size > 1)
             or encoder_decoder_position_bias is not None or told.get("output_attentions")
             or (layer.gradient_checkpointing and layer.training)
             or layer.layer[0].layer_norm.weight.dtype != torch.float32 or watched(tuple(layer.layer))
@@ -95,18 +99,30 @@ def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
                 layer, hidden_states, attention_mask, position_bias, encoder_hidden_states, encoder_attention_mask,
                 encoder_decoder_position_bias, past_key_values=past_key_values, **told,
             )  # fmt: skip
-        dtype, size = product_dtype(hidden_states), hidden_states.shape[1]
+        dtype = product_dtype(hidden_states)
         if position_bias is None and plan.distances:
-            position_bias = layer.layer[0].SelfAttention.compute_bias(size, size, device=hidden_states.device)
+            position_bias = layer.layer[0].SelfAttention.compute_bias(
+                size, before + size, device=hidden_states.device, past_seen_tokens=before
+            )
         elif position_bias is None:
-            position_bias = hidden_states.new_zeros(1, plan.heads, size, size)
+            position_bias = hidden_states.new_zeros(1, plan.heads, size, before + size)
         seen = _Seen(
-            prepared.mask(attention_mask, dtype, bias=position_bias, causal=size if plan.decoder else 0),
-            encoder_hidden_states, prepared.mask(encoder_attention_mask, dtype),
+            prepared.mask(attention_mask, dtype, bias=position_bias, causal=size if plan.decoder and size > 1 else 0),
+            encoder_hidden_states, prepared.mask(encoder_attention_mask, dtype), past_key_values,
         )  # fmt: skip
         return _block(layer, plan, linear, hidden_states.float(), seen, dtype), position_bias, None
 
     return forward
+
+
+def _before(layer: Any, cache: Any) -> int | None:
+    """How many tokens a cache holds; None where it is of a kind, or asked in a way, that is not known here."""
+    if cache is None:
+        return 0
+    if torch.is_grad_enabled() or not hasattr(cache, "cross_attention_cache"):
+        return None
+    held = cache.self_attention_cache.get_seq_length(layer.layer[0].SelfAttention.layer_idx)
+    return held if isinstance(held, int) else None
 
 
 def same(layer: Any, plan: Plan) -> bool:
@@ -156,11 +172,12 @@ def _block(
 
     first, last = layer.layer[0], layer.layer[-1]
     asked = _heads(ask(begun(first)), plan, 3)
+    if seen.cache is not None:
+        asked[1:] = seen.cache.self_attention_cache.update(*asked[1:], attentions[0].layer_idx)
     hidden = hidden + first.dropout(out.one(_attended(attentions[0], asked, seen.bias, plan)))
     if plan.decoder:
-        assert seen.other is not None
         second, (own_ask, other_ask, other_out) = layer.layer[1], between
-        asked = _heads(own_ask(begun(second)), plan, 1) + _heads(other_ask(seen.other.to(dtype)), plan, 2)
+        asked = _heads(own_ask(begun(second)), plan, 1) + _read(attentions[1], seen, other_ask, plan, dtype)
         hidden = hidden + second.dropout(other_out.one(_attended(attentions[1], asked, seen.other_bias, plan)))
     if plan.gated:
         gate, up = widen.two(begun(last))
@@ -169,6 +186,20 @@ def _block(
         wide = feed.act(widen.one(begun(last)))
     told: Tensor = last.dropout(narrow.one(feed.dropout(wide)))
     return hidden + told
+
+
+def _read(attention: Any, seen: _Seen, ask: Products, plan: Plan, dtype: torch.dtype) -> list[Tensor]:
+    """Keys and values of the encoder's output: worked out, or as they were kept after the first token."""
+    place = getattr(attention, "layer_idx", None)
+    if seen.cache is not None and seen.cache.is_updated.get(place):
+        kept = seen.cache.cross_attention_cache.layers[place]
+        return [kept.keys, kept.values]
+    assert seen.other is not None
+    read = _heads(ask(seen.other.to(dtype)), plan, 2)
+    if seen.cache is not None:
+        read = list(seen.cache.cross_attention_cache.update(*read, place))
+        seen.cache.is_updated[place] = True
+    return read
 
 
 def _attentions(layer: Any) -> list[Any]:
