@@ -3,11 +3,12 @@
     python benchmarks/hub_launches.py
 
 A count, not a time: it is the same on every machine, and needs no GPU. It says what a small model waits for there, not
-for how long. The models have the depth and the layers of Gemma-3-270M and T5-base and are narrow, for width does not
-change how many operators there are. Steps are in bfloat16 beside float32 weights, as on a GPU; ours also with the
-layers as the library writes them. An operator that only looks at memory in another way (a view, a split, an allocation)
-is not counted; torch's norm, attention and dropout, which a GPU has kernels for, are one forward and one back, for
-everybody. Copies to the device are the same for all and are not counted. Written: results/hub_launches.md and .json.
+for how long. The models have the depth and the layers of Gemma-3-270M, LFM2-350M and T5-base and are narrow, for width
+does not change how many operators there are. Steps are in bfloat16 beside float32 weights, as on a GPU; ours also with
+the layers as the library writes them. An operator that only looks at memory in another way (a view, a split, an
+allocation) is not counted; torch's norm, attention and dropout, which a GPU has kernels for, are one forward and one
+back, for everybody. Copies to the device are the same for all and are not counted. Written: results/hub_launches.md and
+.json.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ FREE = {
 PEERS = {
     "numerals": ("trl", "plain", "ours-library", "ours"),
     "numerals-adapters": ("trl", "ours-library", "ours"),
+    "lfm2": ("trl", "plain", "ours-library", "ours"),
     "emoji": ("trainer", "ours-library", "ours"),
     "numerals-answers": ("generate", "ours-library", "ours"),
     "emoji-answers": ("generate", "ours-library", "ours"),
@@ -50,6 +52,7 @@ PEERS = {
 TITLES = {
     "numerals": "One step, Gemma-3-270M's layers, kannume rows",
     "numerals-adapters": "One step of LoRA, rank 16 on every linear layer, Gemma-3-270M's layers, kannume rows",
+    "lfm2": "One step, LFM2-350M's layers, kannume rows",
     "emoji": "One step, T5-base's layers, sentences and emoji",
     "numerals-answers": "One token of 16 answers, Gemma-3-270M's layers, float32",
     "emoji-answers": "One token of 16 answers, T5-base's layers, float32",
@@ -233,6 +236,12 @@ def narrow(home: Path) -> None:
         pad_token_id=0, eos_token_id=1, bos_token_id=2,
     )  # fmt: skip
     hub_shapes._written(home / "gemma", tokenizer, lambda: t.Gemma3ForCausalLM(gemma), torch)
+    lfm2 = t.Lfm2Config(
+        vocab_size=hub_shapes.GEMMA_WORDS, hidden_size=32, intermediate_size=64, num_hidden_layers=16,
+        num_attention_heads=4, num_key_value_heads=2, pad_token_id=0, eos_token_id=1, bos_token_id=2,
+        layer_types=["full_attention" if place in {2, 5, 8, 10, 12, 14} else "conv" for place in range(16)],
+    )  # fmt: skip
+    hub_shapes._written(home / "lfm2", tokenizer, lambda: t.Lfm2ForCausalLM(lfm2), torch)
     t5 = t.T5Config(
         vocab_size=hub_shapes.T5_WORDS, d_model=48, d_kv=4, d_ff=96, num_layers=12, num_heads=12, dropout_rate=0.1,
         pad_token_id=0, eos_token_id=1,

@@ -74,7 +74,7 @@ def _engine(work: str, home: Path, vocabulary: str) -> Any:
 
     pairs, labels, base = _data(work, home)
     # The log wrote emoji as a sequence; labels would get a set head otherwise.
-    told: dict[str, Any] = {"instruction": hub_shapes.INSTRUCTION} if work == "numerals" else {"head": "sequence"}
+    told: dict[str, Any] = {"head": "sequence"} if work == "emoji" else {"instruction": hub_shapes.INSTRUCTION}
     config = ModelConfig(base=str(base)).model_copy(update={"vocabulary": vocabulary, **told})
     config = config.model_copy(update={"adaptation": "lora", "lora_rank": 16} if LORA else {})
     model = hub.build(config, pairs, labels, seed=0)
@@ -91,6 +91,8 @@ def _engine(work: str, home: Path, vocabulary: str) -> Any:
 def _data(work: str, home: Path) -> Any:
     if work == "numerals":
         return hub_shapes.pairs(hub_shapes.numeral_rows()), (), hub_shapes.gemma(home / "gemma")
+    if work == "lfm2":  # where operators are counted
+        return hub_shapes.pairs(hub_shapes.numeral_rows()), (), home / "lfm2"
     labels = tuple(hub_shapes.emoji_names()[:296])
     return hub_shapes.pairs(hub_shapes.emoji_rows()), labels, hub_shapes.t5(home / "t5")
 

@@ -28,8 +28,8 @@ PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)"), Pair
 NUMERALS = [Pair(Ask(source), f"({number})") for source, number in (
     ("三", 3), ("十二", 12), ("九百", 900), ("千一", 1001), ("八万三", 80003), ("六十億", 6000000000), ("四百七", 407),
 )]  # fmt: skip
-QUICK = ("gemma3", "qwen2", "llama", "t5")
-LAYERS = {"gemma3": 2, "qwen2": 2, "llama": 2, "t5": 4, "lfm2": 0}
+QUICK = ("gemma3", "qwen2", "llama", "t5", "lfm2")
+LAYERS = {"gemma3": 2, "qwen2": 2, "llama": 2, "t5": 4, "lfm2": 2}
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def operators() -> Iterator[Counter[str]]:
 
 @pytest.mark.parametrize(("family", "count"), LAYERS.items())
 def test_layers_of_a_kind_that_is_known_are_quickened(base: Base, family: str, count: int) -> None:
-    """LFM2's are of another kind, and stay."""
+    """All layers of all five families."""
     model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
     assert sum("forward" in vars(part) for part in quick_layers(model)) == count
 
@@ -255,7 +255,7 @@ def test_the_module_that_breaks_is_still_named(base: Base, family: str, launchin
     """Who looks at the parts of a layer sees them called."""
     model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
     launching(True)
-    names = [name for name, _ in model.module.named_modules() if name.endswith(("down_proj", "wo"))]
+    names = [name for name, _ in model.module.named_modules() if name.endswith(("down_proj", "wo", "w2"))]
     weight = dict(model.module.named_parameters())[names[-1] + ".weight"]
     with torch.no_grad():
         weight[0, 0] = torch.inf
@@ -282,6 +282,7 @@ ADAPTERS: dict[str, dict[str, Any]] = {
         "qwen2": ("up_proj", "o_proj"),
         "gemma3": ("k_proj",),
         "t5": ("q", "wo"),
+        "lfm2": ("in_proj", "w3"),
     },
 }
 

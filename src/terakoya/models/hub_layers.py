@@ -5,9 +5,10 @@ queries, keys and values are multiplied one after the other, every layer makes t
 place on a GPU comes to the same sums in the same precision: products in autocast's dtype, norms and angles in float32,
 the residual stream in that of the weights.
 
-Whether a layer is of a kind that is known here (hub_layers_decoder, hub_layers_t5) is tried out on the layer itself.
-Adapters as peft puts them in are known too, without dropout of their own. Modules that somebody looks at and layers of
-another kind take the architecture's own way; so does everything on a processor, where launches are not what costs.
+Whether a layer is of a kind that is known here (hub_layers_decoder, hub_layers_conv, hub_layers_t5) is tried out on the
+layer itself. Adapters as peft puts them in are known too, without dropout of their own. Modules that somebody looks at
+and layers of another kind take the architecture's own way; so does everything on a processor, where launches are not
+what costs.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from terakoya.models import hub_layers_decoder, hub_layers_t5
+from terakoya.models import hub_layers_conv, hub_layers_decoder, hub_layers_t5
 from terakoya.models.hub_layers_parts import Prepared
 
-_KINDS: tuple[Any, ...] = (hub_layers_decoder, hub_layers_t5)
+_KINDS: tuple[Any, ...] = (hub_layers_decoder, hub_layers_conv, hub_layers_t5)
 
 
 def quicken_layers(module: nn.Module) -> int:

@@ -1,4 +1,4 @@
-"""A decoder layer in a third of the operators: Llama, Qwen 2 and 3, Gemma 3, and what is built like them.
+"""A decoder layer in a third of the operators: Llama, Qwen 2 and 3, Gemma 3, LFM2, and what is built like them.
 
 Its weights are cast together and laid beside each other, so that three products are one; queries and keys are normed
 and turned in one piece; masks and angles are made ready once a pass.
@@ -26,9 +26,24 @@ from terakoya.models.hub_layers_parts import (
 )
 from terakoya.models.hub_layers_products import Projection, beside, laid, projections
 
-_OUTER = ("input_layernorm", "post_attention_layernorm")
-_SANDWICH = ("pre_feedforward_layernorm", "post_feedforward_layernorm")
-_INNER = ("q_norm", "k_norm")
+
+@dataclass(frozen=True)
+class Names:
+    """What families call the same parts."""
+
+    outer: tuple[str, str] = ("input_layernorm", "post_attention_layernorm")
+    sandwich: tuple[str, str] = ("pre_feedforward_layernorm", "post_feedforward_layernorm")
+    inner: tuple[str, str] = ("q_norm", "k_norm")
+    asking: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    feed: str = "mlp"
+    feeding: tuple[str, ...] = ("gate_proj", "up_proj", "down_proj")
+
+
+USUAL = Names()
+LFM2 = Names(
+    outer=("operator_norm", "ffn_norm"), inner=("q_layernorm", "k_layernorm"), feed="feed_forward",
+    asking=("q_proj", "k_proj", "v_proj", "out_proj"), feeding=("w1", "w3", "w2"),
+)  # fmt: skip
 _BIASES = ([False] * 7, [True] * 3 + [False] * 4)  # of queries, keys, values (Qwen 2); output, gate, up, down
 
 
@@ -36,6 +51,7 @@ _BIASES = ([False] * 7, [True] * 3 + [False] * 4)  # of queries, keys, values (Q
 class Plan:
     """What a layer is made of. `plus` is what its norms add to their weights (Gemma: 1)."""
 
+    names: Names
     heads: int
     shared: int  # heads of keys and values
     width: int  # of a head
@@ -50,15 +66,16 @@ class Plan:
 
 def plan(layer: Any) -> Plan | None:
     """What the layer seems to be by its parts; None where it has others, or not all of them."""
-    attention, feed = getattr(layer, "self_attn", None), getattr(layer, "mlp", None)
+    names = LFM2 if hasattr(layer, LFM2.feed) else USUAL
+    attention, feed = getattr(layer, "self_attn", None), getattr(layer, names.feed, None)
     if attention is None or feed is None or getattr(attention, "attention_dropout", None):
         return None
-    modules = _linear(layer)
+    modules = _linear(layer, names)
     linear = projections(modules)
-    if linear is None or not hasattr(feed, "act_fn"):
+    if linear is None:
         return None
-    norms = _norms(layer)
-    has = [name in norms for name in (*_OUTER, *_SANDWICH, *_INNER)]
+    norms = _norms(layer, names)
+    has = [name in norms for name in (*names.outer, *names.sandwich, *names.inner)]
     if not all(has[:2]) or has[2] != has[3] or has[4] != has[5]:
         return None
     known = {id(weight) for one in (*modules, *norms.values()) for weight in one.parameters()}
@@ -71,8 +88,8 @@ def plan(layer: Any) -> Plan | None:
         return None
     heads, shared = (len(one.weight) // width for one in linear[:2])
     return Plan(
-        heads=heads, shared=shared, width=width, scaling=float(scaling), plus=plus[0], eps=plus[1], normed=has[4],
-        sandwich=has[2], biased=biases[0], adapted=tuple(one.adapted for one in linear),
+        names=names, heads=heads, shared=shared, width=width, scaling=float(scaling), plus=plus[0], eps=plus[1],
+        normed=has[4], sandwich=has[2], biased=biases[0], adapted=tuple(one.adapted for one in linear),
     )  # fmt: skip
 
 
@@ -85,12 +102,12 @@ def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
     ) -> Any:  # fmt: skip
         # What else transformers tells a layer (places, flags of caches) changes nothing here; lanes would. Adapters are
         # looked at each time: they can be switched off, or folded in.
-        linear = projections(_linear(layer)) if hub_fast.launches(hidden_states) else None
+        linear = projections(_linear(layer, plan.names)) if hub_fast.launches(hidden_states) else None
         if (
             linear is None or rest or "lanes" in told or told.get("output_attentions")
             or not isinstance(position_embeddings, tuple)
-            or not known_precision(layer.input_layernorm.weight, hidden_states)
-            or watched((layer.self_attn, layer.mlp))
+            or not known_precision(getattr(layer, plan.names.outer[0]).weight, hidden_states)
+            or watched((layer.self_attn, getattr(layer, plan.names.feed)))
             or not _cache_is_known(layer.self_attn, past_key_values, hidden_states, attention_mask)
         ):  # fmt: skip
             return original(
@@ -118,11 +135,11 @@ def same(layer: Any, plan: Plan) -> bool:
     """Whether both ways come to the same, with angles and a mask that no model would make."""
     chance = torch.Generator().manual_seed(0)
     size = 6
-    hidden = torch.randn(2, size, len(layer.input_layernorm.weight), generator=chance)
+    hidden = torch.randn(2, size, len(getattr(layer, plan.names.outer[0]).weight), generator=chance)
     cos, sin = torch.randn(2, 2, size, plan.width, generator=chance)
     sight = torch.ones(size, size, dtype=torch.bool).tril()[None, None].repeat(2, 1, 1, 1)
     sight[1, :, 3:, 1] = False  # something that a causal mask would show
-    linear = projections(_linear(layer))
+    linear = projections(_linear(layer, plan.names))
     assert linear is not None
     prepared = Prepared()
 
@@ -154,7 +171,7 @@ def _layer(
     *, joined: bool = False,
 ) -> Tensor:  # fmt: skip
     """hidden (B, T, D) → the same after this layer. Weights of another dtype are joined, and always where told so."""
-    attention, feed = layer.self_attn, layer.mlp
+    attention, feed, names = layer.self_attn, getattr(layer, plan.names.feed), plan.names
     ask, out, widen, narrow = laid([linear[:3], linear[3:4], linear[4:6], linear[6:]], dtype, joined=joined)
     scales = _scales(layer, plan)
     depth = hidden.shape[-1]
@@ -162,16 +179,16 @@ def _layer(
     def normed(x: Tensor, name: str) -> Tensor:
         return norm(x, scales[name], depth, plan.eps)
 
-    asked = ask(normed(hidden, "input_layernorm").to(dtype))
+    asked = ask(normed(hidden, names.outer[0]).to(dtype))
     seen = out.one(_attention(attention, asked, plan, scales, around))
     if plan.sandwich:
-        hidden = hidden + normed(seen, "post_attention_layernorm").to(hidden.dtype)
-        before, after = _SANDWICH
+        hidden = hidden + normed(seen, names.outer[1]).to(hidden.dtype)
+        before, after = names.sandwich
     else:
         hidden = hidden + seen
-        before, after = "post_attention_layernorm", ""
+        before, after = names.outer[1], ""
     gate, up = widen.two(normed(hidden, before).to(dtype))
-    told = narrow.one(feed.act_fn(gate) * up)
+    told = narrow.one(activated(feed, gate) * up)
     return hidden + (normed(told, after).to(hidden.dtype) if after else told)
 
 
@@ -186,7 +203,9 @@ def _attention(
     else:
         turning, values = (part.view(rows, size, -1, plan.width) for part in (torch.cat([*asked[:2]], -1), asked[2]))
     if plan.normed:
-        of_heads = torch.cat([scales["q_norm"].expand(plan.heads, -1), scales["k_norm"].expand(plan.shared, -1)])
+        of_heads = torch.cat(
+            [scales[plan.names.inner[0]].expand(plan.heads, -1), scales[plan.names.inner[1]].expand(plan.shared, -1)]
+        )
         turning = norm(turning, None, plan.width, plan.eps) * of_heads
     cos, sin = around.angles
     turned = torch.addcmul(turning * cos, turning.roll(plan.width // 2, -1), sin).to(values.dtype)
@@ -214,22 +233,27 @@ def _repeated(part: Tensor, plan: Plan) -> Tensor:
     return part[:, :, None].expand(rows, shared, plan.heads // shared, size, width).reshape(rows, -1, size, width)
 
 
-def _linear(layer: Any) -> list[Any]:
+def activated(feed: Any, gate: Tensor) -> Tensor:
+    """The feed-forward's own function; where it has no module for it, SiLU (the trial would tell another)."""
+    found: Tensor = feed.act_fn(gate) if hasattr(feed, "act_fn") else functional.silu(gate)
+    return found
+
+
+def _linear(layer: Any, names: Names) -> list[Any]:
     """Queries, keys, values; output; gate, up; down. None where one is not there."""
-    attention, feed = layer.self_attn, layer.mlp
-    asking = [getattr(attention, f"{name}_proj", None) for name in "qkvo"]
-    return asking + [getattr(feed, f"{name}_proj", None) for name in ("gate", "up", "down")]
+    found = [getattr(layer.self_attn, name, None) for name in names.asking]
+    return found + [getattr(getattr(layer, names.feed), name, None) for name in names.feeding]
 
 
-def _norms(layer: Any) -> dict[str, Any]:
-    found = {name: getattr(layer, name, None) for name in (*_OUTER, *_SANDWICH)}
-    found |= {name: getattr(layer.self_attn, name, None) for name in _INNER}
+def _norms(layer: Any, names: Names) -> dict[str, Any]:
+    found = {name: getattr(layer, name, None) for name in (*names.outer, *names.sandwich)}
+    found |= {name: getattr(layer.self_attn, name, None) for name in names.inner}
     return {name: one for name, one in found.items() if one is not None}
 
 
 def _scales(layer: Any, plan: Plan) -> dict[str, Tensor]:
     """What every norm multiplies by, in float32."""
-    norms = _norms(layer)
+    norms = _norms(layer, plan.names)
     weights = [one.weight for one in norms.values()]
     if weights[0].dtype != torch.float32:
         weights = list(beside([[weight] for weight in weights], torch.float32))
