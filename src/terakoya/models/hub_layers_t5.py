@@ -92,7 +92,7 @@ def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
             linear is None or before is None or plan.decoder == (encoder_hidden_states is None)
             or (attention_mask is None and before and size > 1)
             or encoder_decoder_position_bias is not None or told.get("output_attentions")
-            or (layer.gradient_checkpointing and layer.training)
+            or (getattr(layer, "gradient_checkpointing", False) and layer.training)
             or layer.layer[0].layer_norm.weight.dtype != torch.float32 or watched(tuple(layer.layer))
         ):  # fmt: skip
             return original(

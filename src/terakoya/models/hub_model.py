@@ -66,7 +66,9 @@ class HubModel:
         self.loss_on = train.loss_on
         self.share_prefix = train.prefix_cache in ("auto", True)
         if train.checkpointing:
-            self.core.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            old = "gradient_checkpointing_enable"  # an older name, which transformers 6 is said to drop
+            enable = getattr(self.core, "activation_checkpointing_enable", None) or getattr(self.core, old)
+            enable({"use_reentrant": False})
             if self.about.lora is not None:
                 self.core.enable_input_require_grads()
         self._ids.clear()
