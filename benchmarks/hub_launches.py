@@ -212,13 +212,11 @@ def kernels_of_a_gpu() -> None:
         setattr(functional, name, operator)
 
 
-def as_on_a_gpu(layers: bool) -> None:
-    """Ours would choose the processor's ways; `layers` False leaves layers and norms to the library."""
+def as_on_a_gpu() -> None:
+    """Ours would choose the processor's ways."""
     from terakoya.models import hub_causal, hub_fast
 
-    hub_fast.launches = lambda x: layers
-    if not layers:
-        hub_fast.shift = lambda norm: None
+    hub_fast.launches = lambda x: True
     tree = hub_causal.tree
     hub_causal.tree = lambda rows, *, share, lanes=True: tree(rows, share=share, lanes=False)
 
@@ -254,11 +252,12 @@ def count(peer: str, work: str, home: Path, answers: bool) -> Counter[str]:
     """One step's operators; everybody's steps are those of the benchmark of seconds."""
     torch.set_num_threads(1)
     kernels_of_a_gpu()
+    forward = "library" if peer == "ours-library" else "quick"
     if answers:
-        return _of_a_token(peer, work, home)
+        return _of_a_token(peer, work, home, forward)
     if peer.startswith("ours"):
-        as_on_a_gpu(layers=peer == "ours")
-        engine, _, _ = hub_training._engine(work, home, "trimmed")
+        as_on_a_gpu()
+        engine, _, _ = hub_training._engine(work, home, "trimmed", forward=forward)
         for step in range(STEP):
             engine.step(step)
         with counted() as found:
@@ -274,7 +273,7 @@ def count(peer: str, work: str, home: Path, answers: bool) -> Counter[str]:
     return _of_trainer(hub_training.trl if peer == "trl" else hub_training.trainer, work, home)
 
 
-def _of_a_token(peer: str, work: str, home: Path) -> Counter[str]:
+def _of_a_token(peer: str, work: str, home: Path, forward: str) -> Counter[str]:
     """Of the third token, and what is done between two: choosing it, asking whether all have ended."""
     from terakoya.config import ModelConfig
     from terakoya.models import hub
@@ -283,9 +282,9 @@ def _of_a_token(peer: str, work: str, home: Path) -> Counter[str]:
     pairs = pairs[:16]
     if peer == "generate":
         return _generated([pair.ask.source for pair in pairs], work, base)
-    as_on_a_gpu(layers=peer == "ours")
+    as_on_a_gpu()
     told: dict[str, Any] = {"instruction": hub_shapes.INSTRUCTION} if work == "numerals" else {"head": "sequence"}
-    config = ModelConfig(base=str(base)).model_copy(update={"vocabulary": "trimmed", **told})
+    config = ModelConfig(base=str(base)).model_copy(update={"vocabulary": "trimmed", "forward": forward, **told})
     model: Any = hub.build(config, pairs, labels, seed=0)
     with torch.no_grad():  # as `generate` does; inference mode shows operators before they are taken apart
         state = model.start([pair.ask for pair in pairs])

@@ -65,9 +65,9 @@ def numerals(count: int, seed: int) -> tuple[list[Pair], list[Pair]]:
 
 def by_hand(base: Path, rows: Sequence[Pair], dev: Sequence[Pair], steps: int, half: bool) -> list[bool]:
     """A plain loop over the library's own model, asked by its own `generate`."""
-    model = hub.build(ModelConfig(base=str(base)), rows, seed=0)
+    model = hub.build(ModelConfig(base=str(base), forward="library"), rows, seed=0)
     assert isinstance(model, HubModel)
-    module: Any = _as_it_was(model)
+    module: Any = model.core
     batches = Fixed(rows, BATCH, 0, model.length)
     optimizer = torch.optim.AdamW(module.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     module.train()
@@ -89,14 +89,6 @@ def by_hand(base: Path, rows: Sequence[Pair], dev: Sequence[Pair], steps: int, h
         answer = [token for token in out[0, begun:].tolist() if token != model.end and token != model.pad]
         right.append(model.text(answer) == pair.written)
     return right
-
-
-def _as_it_was(model: HubModel) -> Any:
-    """The library's module without anything of ours in it."""
-    for part in model.module.modules():
-        vars(part).pop("forward", None)
-    model.core.set_attn_implementation("sdpa")
-    return model.core
 
 
 def _loss(model: HubModel, module: Any, pairs: Sequence[Pair]) -> Any:

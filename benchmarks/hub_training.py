@@ -63,7 +63,7 @@ def ours(work: str, home: Path, vocabulary: str = "trimmed") -> Iterator[dict[st
         step += 1
 
 
-def _engine(work: str, home: Path, vocabulary: str) -> Any:
+def _engine(work: str, home: Path, vocabulary: str, forward: str = "quick") -> Any:
     import torch
 
     from terakoya.config import ModelConfig, TrainConfig
@@ -75,7 +75,7 @@ def _engine(work: str, home: Path, vocabulary: str) -> Any:
     pairs, labels, base = _data(work, home)
     # The log wrote emoji as a sequence; labels would get a set head otherwise.
     told: dict[str, Any] = {"head": "sequence"} if work == "emoji" else {"instruction": hub_shapes.INSTRUCTION}
-    config = ModelConfig(base=str(base)).model_copy(update={"vocabulary": vocabulary, **told})
+    config = ModelConfig(base=str(base)).model_copy(update={"vocabulary": vocabulary, "forward": forward, **told})
     config = config.model_copy(update={"adaptation": "lora", "lora_rank": 16} if LORA else {})
     model = hub.build(config, pairs, labels, seed=0)
     train = TrainConfig(

@@ -117,6 +117,17 @@ def test_layers_of_a_kind_that_is_known_are_quickened(base: Base, family: str, c
 
 
 @pytest.mark.parametrize("family", LAYERS)
+def test_nothing_is_ours_where_the_library_shall_compute(base: Base, family: str, tmp_path: Path) -> None:
+    """For whoever wants to know whose fault a number is; kept with what was taught."""
+    model = hub.build(ModelConfig(base=str(base(family)), forward="library"), PAIRS, seed=0)
+    model.save(tmp_path / "saved")
+    for one in (model, hub.load(tmp_path / "saved")):
+        assert not any("forward" in vars(part) for part in one.module.modules())
+        assert one.core.config._attn_implementation == "sdpa"  # type: ignore[union-attr]
+    assert hub.load(base(family)).about.forward == "quick"
+
+
+@pytest.mark.parametrize("family", LAYERS)
 @pytest.mark.parametrize("vocabulary", ["full", "trimmed"])
 def test_loss_and_every_gradient_are_the_same(
     base: Base, family: str, vocabulary: str, launching: Callable[[bool], None]

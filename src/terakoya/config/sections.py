@@ -74,6 +74,7 @@ class ModelConfig(Section):
     template: Literal["auto", "chat", "plain"] = "auto"
     instruction: str = ""  # put before every source; the task's own where ""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    forward: Literal["quick", "library"] = "quick"  # quick: parts of it ours, where a trial finds them equal
 
 
 class TrainConfig(Section):

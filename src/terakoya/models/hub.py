@@ -67,6 +67,7 @@ def build(
         max_target=config.max_target,
         findings=found.findings,
         merge=config.merge,
+        forward=config.forward,
     )
     as_set = config.head == "set" or (config.head == "auto" and bool(labels))
     if config.new_tokens == "needed" and not as_set:
@@ -158,14 +159,16 @@ def _prompt(tokens: Tokens, found: Opened, kind: str, instruction: str, name: st
 
 def _assembled(found: Opened, checkpoint: Checkpoint, prompt: Prompt, about: About, seed: int) -> HubModel:
     """Trimmed where wanted, LoRA put in where wanted, behind the face of its family."""
-    quicken_norms(found.module)
+    if about.forward == "quick":
+        quicken_norms(found.module)
     words = Words(found.module, about.kept)
     if about.kept is not None:
         _read_rest(words, found.module, checkpoint.folder)
     if about.lora is not None:
         _put_lora(found.module, about.lora, seed)
         _free_new_rows(words, prompt.tokens, about)
-    quicken_layers(found.module)
+    if about.forward == "quick":
+        quicken_layers(found.module)
     _ends(found.module, prompt, found.causal)
     return kind_of(found.causal)(found.module, prompt, words, about)
 

@@ -16,6 +16,7 @@ class About:
     template        "chat" or "plain", as it was settled
     kept            full ids of a trimmed vocabulary, in working order (None: full)
     new_tokens      tokens that were added
+    forward         "quick" where parts of it may be ours, "library" where all is as transformers writes it
     lora            peft's settings (None: full training); `merge` folds them into the weights on saving
     """
 
@@ -30,4 +31,5 @@ class About:
     merge: bool = True
     max_source: int = 0
     max_target: int = 0
+    forward: str = "quick"
     findings: tuple[Finding, ...] = field(default=(), compare=False)

@@ -259,7 +259,7 @@ class HubCausal(HubModel):
         super().__init__(module, prompt, words, about)
         probe = self.question(Ask("一二三"))
         self.exact_tree = hub_causal.tree_is_exact(module, words.tables.head, probe)
-        if self.exact_tree:
+        if self.exact_tree and about.forward == "quick":
             hub_causal.quicken(module, words.tables.head, probe)
 
     @property

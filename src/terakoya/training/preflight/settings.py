@@ -70,6 +70,10 @@ def _of_model(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
         why = both("a built-in model begins from nothing", "組み込みモデルは何もない状態から始まる")
         yield from ((f"model.{key}", why) for key in ("revision", "adaptation", "template", "instruction"))
         yield from ((f"model.{key}", why) for key in ("vocabulary", "new_tokens", "new_token_init", "merge"))
+        yield (
+            "model.forward",
+            both("a built-in model is not transformers'", "組み込みモデルは transformers のものではない"),
+        )
         yield "model.dtype", both("built-in models are trained in float32", "組み込みモデルは float32 で学習する")
         yield (
             "train.checkpointing",
