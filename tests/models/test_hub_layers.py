@@ -96,6 +96,17 @@ def no_farther(model: Any, right: Any, launching: Callable[[bool], None], *, hal
     return 0 < statistics.median(ratios) <= 1.4
 
 
+def counted(work: Callable[[], Any], launching: Callable[[bool], None]) -> list[Counter[str]]:
+    """Operators by name, the architecture's own way and the quick one."""
+    counts = []
+    for launched in (False, True):
+        launching(launched)
+        with operators() as found:
+            work()
+        counts.append(found)
+    return counts
+
+
 @contextmanager
 def operators() -> Iterator[Counter[str]]:
     found: Counter[str] = Counter()
@@ -154,12 +165,7 @@ def test_half_precision_moves_gradients_no_more_than_it_did(
 def test_fewer_operators_are_sent(base: Base, family: str, launching: Callable[[bool], None]) -> None:
     """What it is for; the benchmark counts as a GPU does, here a processor's pieces of a norm are counted too."""
     model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
-    counts = []
-    for launched in (False, True):
-        launching(launched)
-        with operators() as found:
-            slopes(model, half=True)
-        counts.append(found)
+    counts = counted(lambda: slopes(model, half=True), launching)
     own, quick = (found["mm"] + found["addmm"] + found["_to_copy"] for found in counts)
     assert quick < 0.6 * own
 
@@ -178,14 +184,17 @@ def test_rows_that_are_filled_up_and_no_mask_at_all(base: Base, family: str, lau
 
 
 @pytest.mark.parametrize("family", QUICK)
-@pytest.mark.parametrize("accumulated", [False, True])
+@pytest.mark.parametrize("with_adapters", [False, True])
+@pytest.mark.parametrize("checkpointing", [False, True])
 def test_checkpointed_and_repeated_passes_give_the_same(
-    base: Base, family: str, accumulated: bool, launching: Callable[[bool], None]
+    base: Base, family: str, checkpointing: bool, with_adapters: bool, launching: Callable[[bool], None]
 ) -> None:
     """Gradient checkpointing walks a layer twice, accumulation a batch after another with what was prepared before."""
-    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
-    if not accumulated:
-        model.settle(TrainConfig(checkpointing=True))
+    if with_adapters:
+        model = adapted(base, family, "every layer")
+    else:
+        model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    model.settle(TrainConfig(checkpointing=checkpointing))
     model.module.train()
     found = []
     for launched in (False, True):
@@ -241,19 +250,14 @@ def test_answers_are_written_with_the_same_numbers(
 def test_a_token_is_written_with_fewer_operators(base: Base, family: str, launching: Callable[[bool], None]) -> None:
     """The same weights, not copied."""
     model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
-    counts = []
-    for launched in (False, True):
-        launching(launched)
-        with torch.inference_mode():
-            state = model.start([pair.ask for pair in PAIRS])
-            with operators() as found:
-                state.advance(state.logits.argmax(-1))
-        counts.append(found)
+    with torch.inference_mode():
+        state = model.start([pair.ask for pair in PAIRS])
+        counts = counted(lambda: state.advance(state.logits.argmax(-1)), launching)
     assert counts[1]["_foreach_copy_"] == 0
     assert counts[1]["mul"] + counts[1]["cat"] + counts[1]["clone"] < counts[0]["mul"] + counts[0]["cat"]
 
 
-@pytest.mark.parametrize("family", ["gemma3", "qwen2", "llama"])
+@pytest.mark.parametrize("family", ["gemma3", "qwen2", "llama", "lfm2"])
 def test_weights_in_half_precision(base: Base, family: str, launching: Callable[[bool], None]) -> None:
     """A model kept in bfloat16: no farther from the float32 model's answers than the architecture's own way is."""
     exact = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
@@ -327,12 +331,7 @@ def test_adapters_come_to_the_same(base: Base, family: str, where: str, launchin
 def test_adapters_send_fewer_operators_and_no_more_products(base: Base, launching: Callable[[bool], None]) -> None:
     """Three products a group forward, and on the way back none for what is frozen."""
     model = adapted(base, "llama", "every layer")
-    counts = []
-    for launched in (False, True):
-        launching(launched)
-        with operators() as found:
-            slopes(model, half=True)
-        counts.append(found)
+    counts = counted(lambda: slopes(model, half=True), launching)
     assert counts[1]["mm"] < 0.6 * counts[0]["mm"]
     assert counts[1]["_to_copy"] < 0.5 * counts[0]["_to_copy"]
 
