@@ -410,6 +410,23 @@ def test_a_family_that_no_line_names_is_known_by_trial() -> None:
     assert quicken_layers(nn.ModuleList([a_layer(), a_layer()])) == 2
 
 
+def test_layers_of_one_class_that_differ_are_tried_each(launching: Callable[[bool], None]) -> None:
+    """SmolLM3 turns queries by their place in three layers of four; to take the fourth for one would be silent."""
+    import transformers as t
+
+    config = t.SmolLM3Config(
+        vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, no_rope_layers=[1, 1, 1, 0], pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    module = t.SmolLM3ForCausalLM(config)
+    ids = torch.arange(3, 15)[None]
+    own = module(input_ids=ids).logits
+    assert quicken_layers(module) == 3
+    launching(True)
+    torch.testing.assert_close(module(input_ids=ids).logits, own, rtol=1e-4, atol=1e-5)
+
+
 def turned_in_pairs(attention: Any) -> None:
     """As families turn that pair neighbours and not halves."""
     module = __import__(type(attention).__module__, fromlist=["apply_rotary_pos_emb"])

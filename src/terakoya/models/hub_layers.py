@@ -29,7 +29,7 @@ _KINDS: tuple[Any, ...] = (hub_layers_decoder, hub_layers_conv, hub_layers_t5)
 def quicken_layers(module: nn.Module) -> int:
     """Gives the module's layers, where a trial finds them equal, the quick way. Returns how many."""
     prepared = Prepared()
-    tried: dict[tuple[type, Any], bool] = {}
+    tried: dict[tuple[Any, Any], bool] = {}
     found = 0
     for layer in module.modules():
         if "forward" in vars(layer):
@@ -38,13 +38,24 @@ def quicken_layers(module: nn.Module) -> int:
             plan = kind.plan(layer)
             if plan is None:
                 continue
-            key = (type(layer), plan)
+            key = (plan, _marks(layer))
             if key not in tried:
                 tried[key] = kind.same(_told_apart(layer), plan)
             if tried[key]:
                 layer.forward = MethodType(kind.quick(type(layer).forward, plan, prepared), layer)
                 found += 1
     return found
+
+
+def _marks(layer: nn.Module) -> frozenset[tuple[str, ...]]:
+    """All that tells a layer from the next but its weights and its place: the class of every part, and what it is told
+    in plain values. One class may turn queries in some layers and not in others (SmolLM3); each such kind is tried."""
+    return frozenset(
+        (name, type(part).__qualname__, key, repr(value))
+        for name, part in layer.named_modules()
+        for key, value in {"": "", **vars(part)}.items()
+        if isinstance(value, (bool, int, float, str, tuple, type(None))) and key not in ("layer_idx", "training")
+    )
 
 
 def _told_apart(layer: nn.Module) -> nn.Module:

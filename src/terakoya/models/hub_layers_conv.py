@@ -36,7 +36,11 @@ def plan(layer: Any) -> Plan | None:
     norms = [getattr(layer, name, None) for name in LFM2.outer]
     if feed is None or type(conv) is not nn.Conv1d or conv.bias is not None or None in norms:
         return None
-    if conv.groups != conv.in_channels or conv.in_channels != conv.out_channels or conv.stride != (1,):
+    if (
+        conv.groups != conv.in_channels
+        or conv.in_channels != conv.out_channels
+        or conv.stride + conv.dilation != (1, 1)
+    ):
         return None
     modules = _linear(layer)
     linear = projections(modules)

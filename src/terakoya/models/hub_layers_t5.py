@@ -87,7 +87,7 @@ def quick(original: Any, plan: Plan, prepared: Prepared) -> Any:
     ) -> Any:  # fmt: skip
         linear = projections(_linear(layer)) if hub_fast.launches(hidden_states) else None
         size = hidden_states.shape[1]
-        before = _before(layer, past_key_values)
+        before = None if linear is None else _before(layer, past_key_values)
         if (
             linear is None or before is None or plan.decoder == (encoder_hidden_states is None)
             or (attention_mask is None and before and size > 1)
