@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -105,10 +106,15 @@ def _sentencepiece_like(words: int) -> tuple[Any, dict[str, str]]:
     tokenizer.normalizer = normalizers.Replace(" ", "▁")
     tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
     tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    text = [*own_text(), "a b ▁ \n"]
+    # Which of equally frequent characters the trainer keeps is its hash table's affair, another one in every process.
+    counts = Counter("".join(text).replace(" ", "▁"))
+    alphabet = sorted(counts, key=lambda char: (-counts[char], char))[:400]
     trainer = trainers.BpeTrainer(
-        vocab_size=words + 262, special_tokens=names + spelt, limit_alphabet=400, max_token_length=8
-    )
-    tokenizer.train_from_iterator([*own_text(), "a b ▁ \n"], trainer)
+        vocab_size=words + 262, special_tokens=names + spelt, initial_alphabet=alphabet, limit_alphabet=400,
+        max_token_length=8,
+    )  # fmt: skip
+    tokenizer.train_from_iterator(text, trainer)
     data = json.loads(tokenizer.to_str())
     data["added_tokens"] = [token for token in data["added_tokens"] if token["content"] not in spelt]
     return Tokenizer.from_str(json.dumps(data)), {

@@ -37,6 +37,28 @@ def noisy(base: Base, family: str, vocabulary: str = "full") -> HubModel:
     return model
 
 
+@pytest.mark.parametrize("window", [20, 24, 36, 48, 64])
+def test_a_window_ends_where_it_ends_for_a_row_alone(base: Base, window: int) -> None:
+    """Shared beginnings, filling between them and the rest, and layers that look back only so far: before the first
+    token, while answers are written, and for rows that stay when others leave."""
+    model = noisy(base, "gemma3")
+    for part in (model.core.config, *model.module.modules()):
+        if getattr(part, "sliding_window", None):
+            part.sliding_window = window  # type: ignore[union-attr]
+    with torch.inference_mode():
+        together = model.start(ASKS)
+        alone = [model.start([ask]) for ask in ASKS]
+        for step in range(40):
+            if step == 20:
+                together.select(torch.arange(1, len(ASKS)))
+                alone = alone[1:]
+            torch.testing.assert_close(together.logits, torch.cat([one.logits for one in alone]), rtol=1e-3, atol=1e-3)
+            tokens = torch.arange(len(alone)) + 5 * step % 40 + 10
+            together.advance(tokens)
+            for one, token in zip(alone, tokens, strict=True):
+                one.advance(token[None])
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_batch_answers_as_each_row_alone(base: Base, family: str) -> None:
     """Filling must not be seen by any row."""

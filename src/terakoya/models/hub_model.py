@@ -268,14 +268,19 @@ class HubCausal(HubModel):
 
     def start(self, asks: Sequence[Ask]) -> State:
         return CausalState(
-            self.core, [self.question(ask) for ask in asks], self.pad, self.device, share=self.exact_tree
-        )
+            self.core, [self.question(ask) for ask in asks], self.pad, self.device,
+            share=self.exact_tree, window=self._window,
+        )  # fmt: skip
+
+    @property
+    def _window(self) -> int:
+        """How many tokens back a layer looks, at least one of them; 0 where all look back to the beginning."""
+        return int(getattr(self.core.config, "sliding_window", None) or 0)
 
     def _tensors(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> dict[str, torch.Tensor]:
         begin = 0 if self.loss_on == "all" else None
         laid = [Row((*q, *a), len(q) if begin is None else begin) for q, a in rows]
-        window = getattr(self.core.config, "sliding_window", None) or 1 << 30
-        if self.exact_tree and max(len(row.ids) for row in laid) <= window:
+        if self.exact_tree and (not self._window or max(len(row.ids) for row in laid) <= self._window):
             return hub_causal.tree(laid, share=self.share_prefix, lanes=self.device.type == "cpu")
         return hub_causal.padded(laid, self.pad)
 

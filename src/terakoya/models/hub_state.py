@@ -54,6 +54,13 @@ def _growing_layer(utils: Any) -> Any:
         def get_seq_length(self) -> int:
             return self.filled
 
+        def arrange(self, places: Tensor) -> None:
+            """Each row's places in another order, (rows, filled)."""
+            if self.store is not None:
+                _, rows, heads, _, width = self.store.shape
+                index = places[None, :, None, :, None].expand(2, rows, heads, self.filled, width)
+                self.store[..., : self.filled, :] = self.store[..., : self.filled, :].gather(3, index)
+
         def reorder_cache(self, beam_idx: Tensor) -> None:
             if self.store is not None:
                 self.store = self.store.index_select(1, beam_idx)
@@ -65,17 +72,21 @@ def _growing_layer(utils: Any) -> Any:
 class CausalState:
     """The State of models/model.py for a causal model. Prompts are filled on the left, so that all end together.
 
-    share  what all prompts begin with is read once, and its keys and values are given to every row; exact where a
-           row's past is all in its keys and values (a model that takes trees)
+    share   what all prompts begin with is read once, and its keys and values are given to every row; exact where a
+            row's past is all in its keys and values (a model that takes trees)
+    window  how far back a layer looks, in places of the cache; 0 where none has an end. A prompt that is longer is read
+            by itself, for filling lies between the beginning and the rest of a row until all are read
     """
 
     def __init__(
-        self, module: Any, prompts: Sequence[Sequence[int]], pad: int, device: torch.device, *, share: bool = False
-    ) -> None:
+        self, module: Any, prompts: Sequence[Sequence[int]], pad: int, device: torch.device,
+        *, share: bool = False, window: int = 0,
+    ) -> None:  # fmt: skip
         self.module = module
         self.mask: Tensor | None = None
         self.cache = growing_cache(module.config)
-        lead = _common(prompts) if share and len(prompts) > 1 else 0
+        fits = not window or max(map(len, prompts)) <= window
+        lead = _common(prompts) if share and fits and len(prompts) > 1 else 0
         if lead:
             opening = torch.tensor([list(prompts[0][:lead])], device=device)
             self._step(opening, torch.arange(lead, device=device)[None])
@@ -86,6 +97,15 @@ class CausalState:
         self.place = (lead + mask.sum(1)).to(device)  # of the next token of every row
         positions = (lead + mask.cumsum(1) - 1).clamp(min=0).to(device)
         self.logits = self._step(ids.to(device), positions)
+        if lead and window and self.mask is not None:
+            self._fill_in_front(self.mask)
+
+    def _fill_in_front(self, mask: Tensor) -> None:
+        """A window counts places: filling between a row's tokens would push its beginning out too early."""
+        places = mask.argsort(dim=1, stable=True)
+        for layer in self.cache.layers:
+            layer.arrange(places)
+        self.mask = mask.gather(1, places)
 
     def advance(self, tokens: Tensor) -> None:
         if self.mask is not None:
