@@ -26,28 +26,42 @@ import torch
 
 import hub_shapes
 from hub_training import CUDA, DEVICE, RESULTS, facts_of, name_of
-from terakoya.config import ModelConfig
+from terakoya.config import DecodeConfig, ModelConfig
+from terakoya.decoding import asking
+from terakoya.decoding.choosing import Greedy
+from terakoya.decoding.writing import write
 from terakoya.models import hub
 from terakoya.models.hub_model import HubModel
 from terakoya.models.model import Ask
+from terakoya.models.packed import packed
 
 Ids = list[list[int]]
 
 
-def ours(model: HubModel, asks: list[Ask], tokens: int, batch: int = 64) -> Ids:
-    """Full ids of the answers, in the order of `asks`; batches of like length, as the house decodes."""
+class Recorder(Greedy):
+    """Greedy, and what it chose."""
+
+    def __init__(self) -> None:
+        self.turns: list[torch.Tensor] = []
+
+    def tokens(self, logits: torch.Tensor) -> torch.Tensor:
+        self.turns.append(super().tokens(logits))
+        return self.turns[-1]
+
+
+def ours(model: HubModel, asks: list[Ask], tokens: int, batch: int = DecodeConfig().batch_size) -> Ids:
+    """Full ids of the answers, in the order of `asks`, written as the house writes them: batches of like length,
+    probabilities counted."""
     order = sorted(range(len(asks)), key=lambda place: len(model.question(asks[place])))
     found: Ids = [[] for _ in asks]
-    with torch.inference_mode():
+    with asking(model), packed(model.module, len(asks)):
         for first in range(0, len(order), batch):
             places = order[first : first + batch]
-            state = model.start([asks[place] for place in places])
-            for number in range(tokens):
-                chosen = state.logits.argmax(-1)
-                for place, token in zip(places, model.words.numbering.outward(chosen.tolist()), strict=True):
-                    found[place].append(token)
-                if number + 1 < tokens:
-                    state.advance(chosen)
+            chosen = Recorder()
+            write(model, [asks[place] for place in places], None, tokens, chosen)
+            assert all(len(turn) == len(places) for turn in chosen.turns), "an answer ended early"
+            for place, line in zip(places, torch.stack(chosen.turns, dim=1).tolist(), strict=True):
+                found[place] = model.words.numbering.outward(line)
     return found
 
 

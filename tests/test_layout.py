@@ -14,7 +14,7 @@ SRC = Path(__file__).parent.parent / "src" / "terakoya"
 # Shelves: a room imports only from lower shelves. A room is a top-level file or folder of the package.
 SHELVES = {
     "tongue": 0,
-    "errors": 1, "records": 1, "text": 1, "reading": 1,
+    "errors": 1, "records": 1, "text": 1, "reading": 1, "memory": 1,
     "config": 2, "codec": 2, "files": 2, "listener": 2,
     "scoring": 3,
     "report": 4, "task": 4, "models": 4, "runs": 4,

@@ -20,7 +20,6 @@ from terakoya.models.model import Batch, Outputs, Pair
 from terakoya.models.tiny import TinyModel
 from terakoya.records import Example, Finding, Split
 from terakoya.task import Task
-from terakoya.training import machine
 from terakoya.training.lesson import Lesson
 from terakoya.training.preflight import preflight, room, shown_tokens
 from terakoya.training.preflight.tables import travel
@@ -199,13 +198,6 @@ def test_a_disk_without_room_for_two_checkpoints_is_refused(tmp_path: Path, monk
     assert "disk" not in {finding.check for finding in preflight(lesson, model, tmp_path)}
     monkeypatch.setattr(room, "free_bytes", lambda folder: 1000)
     assert {finding.check: finding.level for finding in preflight(lesson, model, tmp_path)}["disk"] == "stop"
-
-
-def test_this_machine_says_what_it_has_left() -> None:
-    left, held = machine.memory_left(), machine.memory_held()
-    if left is None or held is None:
-        pytest.skip("this system does not tell")
-    assert 0 < left < 1 << 50 and 10_000_000 < held < 1 << 45
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from terakoya.decoding.choosing import Greedy, Sampler, chances_for
 from terakoya.decoding.writing import write
 from terakoya.errors import ConfigError
 from terakoya.models.model import Ask, Model, Pair
+from terakoya.models.packed import packed
 from terakoya.tongue import both
 
 __all__ = ["Answer", "answers", "asking", "placed", "read"]
@@ -43,7 +44,7 @@ def answers(
     spoken = languages(codec, [ask.source for ask in asks], model.pieces(), model.end) if decode.constrained else None
     limit = min(max_tokens + 1, model.longest_answer)
     chances = chances_for(asks, seed) if decode.method == "sample" else []
-    with asking(model):
+    with asking(model), packed(model.module, len(order)):
         for first in range(0, len(order), decode.batch_size):
             places = order[first : first + decode.batch_size]
             batch = [asks[place] for place in places]

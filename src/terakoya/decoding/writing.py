@@ -12,6 +12,8 @@ from terakoya.decoding.answer import Answer
 from terakoya.decoding.choosing import Greedy, Sampler
 from terakoya.models.model import Ask, Model
 
+_AT_ONCE = 1 << 18  # logits
+
 
 def write(
     model: Model, asks: Sequence[Ask], held: Sequence[Language] | None, limit: int, chooser: Greedy | Sampler
@@ -34,7 +36,7 @@ def write(
             going = tokens != model.end
             going[dead] = False
             stuck.update(rows[dead].tolist())
-        gained = (logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(dim=-1)).double()
+        gained = (logits.gather(1, tokens[:, None])[:, 0] - _logsumexp(logits)).double()
         turns.append((rows, tokens.cpu(), gained.cpu()))
         kept = going.nonzero()[:, 0]
         if not len(kept) or turn + 1 == limit:
@@ -65,6 +67,14 @@ def _hold(
         else:
             dead.append(row)
     return dead
+
+
+def _logsumexp(logits: Tensor) -> Tensor:
+    """log Σ exp of each row (B, V); on a processor a few rows at a time, so that what comes between stays in cache."""
+    rows = max(1, _AT_ONCE // logits.shape[1])
+    if logits.device.type != "cpu" or len(logits) <= rows:
+        return logits.logsumexp(dim=-1)
+    return torch.cat([part.logsumexp(dim=-1) for part in torch.split(logits, rows)])
 
 
 def _told(model: Model, count: int, turns: Sequence[tuple[Tensor, Tensor, Tensor]], stuck: set[int]) -> list[Answer]:

@@ -1,19 +1,14 @@
-"""What this machine still has: memory within every limit that holds for this process, and disk.
-
-A container's limit counts as much as the machine's own memory, and the operating system says nothing before it kills.
-"""
+"""What the machine that a training runs on can do, and what it still has."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Literal
 
 import torch
 
+from terakoya import memory
+
 Precision = Literal["no", "bf16"]
-_UNLIMITED = 1 << 60
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 def precision(device: str, *, pretrained: bool, dtype: str) -> Precision:
@@ -26,81 +21,9 @@ def precision(device: str, *, pretrained: bool, dtype: str) -> Precision:
 
 
 def memory_left(device: torch.device | None = None) -> int | None:
-    """Bytes that may still be taken: of the device, of the machine, of the control groups; None where nobody tells."""
+    """Bytes that may still be taken, of the device or of the processor's memory; None where nobody tells."""
     if device is not None and device.type == "cuda":
         # What torch holds and does not use is as good as free.
         spare = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0]) + spare
-    known = [left for left in (_machine(), _groups(), _address_space()) if left is not None]
-    return max(0, min(known)) if known else None
-
-
-def memory_held() -> int | None:
-    """Bytes of memory that this process holds now (resident); None where nobody tells."""
-    return _pages(1)
-
-
-def _machine() -> int | None:
-    for line in _lines(Path("/proc/meminfo")):
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return None
-
-
-def _groups() -> int | None:
-    """The tightest of this process's control groups and those above it (version 1 and 2)."""
-    left: list[int] = []
-    for line in _lines(Path("/proc/self/cgroup")):
-        _, kinds, path = line.split(":", 2)
-        if kinds in ("", "memory"):
-            root = Path("/sys/fs/cgroup") / kinds
-            place = root / path.lstrip("/")
-            for folder in [place, *place.parents]:
-                if root not in (folder, *folder.parents):
-                    break
-                found = _group(folder)
-                left += [] if found is None else [found]
-    return min(left, default=None)
-
-
-def _group(folder: Path) -> int | None:
-    for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
-        most, now = _number(folder / limit), _number(folder / used)
-        if most is not None and now is not None and most < _UNLIMITED:
-            # Pages of files that nobody uses are given back when memory is short.
-            idle = [line for line in _lines(folder / "memory.stat") if line.startswith("inactive_file ")]
-            return most - now + (int(idle[0].split()[1]) if idle else 0)
-    return None
-
-
-def _address_space() -> int | None:
-    """What `ulimit -v` leaves."""
-    try:
-        import resource
-    except ImportError:  # Windows knows no such limit
-        return None
-    most, held = resource.getrlimit(resource.RLIMIT_AS)[0], _pages(0)
-    return None if most in (resource.RLIM_INFINITY, -1) or held is None else most - held
-
-
-def _pages(column: int) -> int | None:
-    lines = _lines(Path("/proc/self/statm"))
-    return int(lines[0].split()[column]) * _PAGE if lines else None
-
-
-def _number(path: Path) -> int | None:
-    lines = _lines(path)
-    return int(lines[0]) if lines and lines[0].isdigit() else None
-
-
-def _lines(path: Path) -> list[str]:
-    """Lines of a file of the system; none where it does not exist or may not be read."""
-    try:
-        return path.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return []
-
-
-def size(count: float) -> str:
-    """Bytes for people: 1.2 GB, 35 MB."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+    return memory.memory_left()

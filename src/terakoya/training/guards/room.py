@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from terakoya.memory import memory_held, memory_left, size
 from terakoya.records import Finding, Level, Step
 from terakoya.runs.disk import free_bytes
 from terakoya.tongue import both, japanese
-from terakoya.training.machine import memory_held, memory_left, size
 
 _EVERY = 2.0  # seconds between two looks
 _FLOOR = 64_000_000  # bytes without which Python itself is in danger

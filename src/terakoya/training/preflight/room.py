@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from terakoya.config import TrainConfig
+from terakoya.memory import size
 from terakoya.models.model import Model
 from terakoya.records import Finding
 from terakoya.runs.disk import free_bytes
 from terakoya.tongue import both
-from terakoya.training.machine import memory_left, size
+from terakoya.training.machine import memory_left
 from terakoya.training.preflight.look import Look
 from terakoya.training.preflight.trial import Trial
 

@@ -1,0 +1,85 @@
+"""Weights laid out for the products of a processor while a model is asked: packed once, not anew at every token.
+
+A matrix product on a processor copies its weight, piece by piece, into the order in which the arithmetic takes it. For
+the few rows of a step of decoding that copy costs up to two thirds of the time, and it is the same copy at every step.
+Inside `packed` weights stand still, so oneDNN keeps them in that order. Sums are the same, in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from terakoya.memory import memory_left
+
+_ASKS = 16  # from which packing, some steps' worth of products, is won back
+_WEIGHTS = 1 << 17  # below it the call costs more than the order saves
+_SHARE = 4  # the copies take at most one part in so many of the memory that is left
+
+
+@contextmanager
+def packed(module: nn.Module, asks: int) -> Iterator[None]:
+    """Inside, the large linear layers of a module on a processor compute from packed copies of their weights.
+
+    asks  how many answers are asked for: for few, or where memory is short, everything stays as it is
+    """
+    parts = _worth(module) if asks >= _ASKS else []
+    for part in parts:
+        part.forward = _product(part.weight, part.bias)  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        for part in parts:
+            del part.forward
+
+
+def _worth(module: nn.Module) -> list[nn.Linear]:
+    """Layers of exactly the library's class that nobody gave another way; none where the copies do not fit."""
+    found = [
+        part
+        for part in module.modules()
+        if type(part) is nn.Linear and "forward" not in vars(part) and _suits(part.weight)
+    ]
+    bytes_more, left = sum(part.weight.nbytes for part in found), memory_left()
+    return [] if left is not None and bytes_more > left // _SHARE else found
+
+
+def _suits(weight: Tensor) -> bool:
+    on_processor = weight.device.type == "cpu" and weight.layout is torch.strided
+    return on_processor and weight.numel() >= _WEIGHTS and _able(weight.dtype)
+
+
+@cache
+def _able(dtype: torch.dtype) -> bool:
+    """Whether this build of torch and this processor do it, and come to what the plain product comes to."""
+    if dtype != torch.float32 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    chance = torch.Generator().manual_seed(0)
+    x, bias = torch.randn(2, 3, 32, generator=chance), torch.randn(48, generator=chance)
+    weight = torch.randn(48, 32, generator=chance)
+    try:
+        with torch.inference_mode():
+            found = _product(weight, bias)(x.transpose(0, 1))
+    except (AttributeError, NotImplementedError, RuntimeError):  # an operator that is not there, or another of its name
+        return False
+    wanted = functional.linear(x.transpose(0, 1), weight, bias)
+    return found.shape == wanted.shape and torch.allclose(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def _product(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    library: Any = torch.ops.mkldnn
+    kept = library._reorder_linear_weight(weight.detach(), None)
+
+    def forward(x: Tensor) -> Tensor:
+        if x.dtype != weight.dtype:
+            return functional.linear(x, weight, bias)
+        found: Tensor = library._linear_pointwise(x, kept, bias, "none", [], "")
+        return found
+
+    return forward
