@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -236,6 +238,62 @@ def test_dropout_is_off_while_asking_and_on_again_after() -> None:
     model.module.train()
     answers(model, _asks(2), TextCodec(), FREE, 5)
     assert model.module.training
+
+
+class _Tight:
+    """A model on a machine with room for so many rows: some are refused at once, some after a few tokens."""
+
+    def __init__(self, model: TinyModel, room: int, *, late: bool) -> None:
+        self.model, self.room, self.late = model, room, late
+        self.sizes: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def start(self, asks: Sequence[Ask]) -> Any:
+        self.sizes.append(len(asks))
+        full = len(asks) > self.room
+        if full and not self.late:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        state = self.model.start(asks)
+        if full:
+            self._fill(state)
+        return state
+
+    def _fill(self, state: Any) -> None:
+        def advance(tokens: torch.Tensor) -> None:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
+
+        state.advance = advance
+
+
+class TestShortMemory:
+    @pytest.mark.parametrize("late", [False, True], ids=["at once", "after a token"])
+    @pytest.mark.parametrize("method", ["greedy", "beam", "sample"])
+    def test_the_rest_is_asked_in_smaller_parts(self, method: str, late: bool) -> None:
+        """The same answers, samples too; what was answered before is not asked again."""
+        model, asks = _model(), _asks(41)
+        decode = DecodeConfig(method=method, constrained=False, batch_size=16)  # type: ignore[arg-type]
+        tight = _Tight(model, 6, late=late)
+        found = answers(tight, asks, TextCodec(), decode, 12)  # type: ignore[arg-type]
+        assert [one.raw for one in found] == [one.raw for one in answers(model, asks, TextCodec(), decode, 12)]
+        assert tight.sizes[:3] == [16, 8, 4] and set(tight.sizes[3:-1]) == {4}  # tried once, then known
+        assert sum(size for size in tight.sizes if size <= 6) == len(asks)
+
+    def test_no_room_for_one_is_a_refusal_with_what_helps(self) -> None:
+        with pytest.raises(ConfigError) as told:
+            answers(_Tight(_model(), 0, late=False), _asks(3), TextCodec(), FREE, 12)  # type: ignore[arg-type]
+        assert "out of memory with one question" in str(told.value.what) and "decode.max_tokens" in str(told.value.do)
+
+    def test_another_fault_is_no_lack_of_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        model = _model()
+
+        def start(asks: Sequence[Ask]) -> Any:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+        monkeypatch.setattr(model, "start", start)
+        with pytest.raises(RuntimeError, match="mat1"):
+            answers(model, _asks(3), TextCodec(), FREE, 12)
 
 
 class TestLanguage:

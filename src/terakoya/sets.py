@@ -9,12 +9,12 @@ a text without a visible character gets no answer. How answers were asked for: `
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
 from terakoya.config import DecodeConfig
-from terakoya.decoding import asking
+from terakoya.decoding import scored
 from terakoya.models.model import Ask, Model, SetScores, Toll
 from terakoya.records import Prediction
 from terakoya.set_decoding import Found, Objective, Rows
@@ -33,15 +33,20 @@ def objective(decode: DecodeConfig) -> Objective:
 
 def predictions(model: Model, asks: Sequence[Ask], decode: DecodeConfig) -> list[Prediction]:
     """One prediction for each ask: the set, how probable exactly this set is, and the labels' own probabilities."""
-    found: list[Prediction] = []
-    for first in range(0, len(asks), decode.batch_size):
-        batch = asks[first : first + decode.batch_size]
-        known = [ask for ask in batch if model.fits(ask)]
-        answers = iter(_rows(model, known, decode).found(objective(decode)) if known else ())
-        for ask in batch:
-            fits = model.fits(ask)
-            found.append(_told(ask, next(answers), model.labels) if fits else Prediction(ask.source, "", None))
-    return found
+    known = [ask for ask in asks if model.fits(ask)]
+    answers = _found(model, known, decode)
+    return [
+        _told(ask, next(answers), model.labels) if model.fits(ask) else Prediction(ask.source, "", None) for ask in asks
+    ]
+
+
+def _found(model: Model, asks: Sequence[Ask], decode: DecodeConfig) -> Iterator[Found]:
+    if asks:
+        scores, size = scored(model, asks, decode.batch_size), decode.batch_size
+        for first in range(0, len(asks), size):  # sums over sets take much more room than scores do
+            part = slice(first, first + size)
+            some = SetScores(scores.labels[part], scores.sizes[part], scores.tolls)
+            yield from _rows(model, some, decode).found(objective(decode))
 
 
 def settle(model: Model, asks: Sequence[Ask], truths: Sequence[Collection[str]], decode: DecodeConfig) -> None:
@@ -55,13 +60,14 @@ def settle(model: Model, asks: Sequence[Ask], truths: Sequence[Collection[str]],
         return
     told = [asks[place] for place in known]
     if truths:
-        _be_as_sure(model, told, [truths[place] for place in known])
+        _be_as_sure(model, told, [truths[place] for place in known], decode.batch_size)
     if decode.share_cap:
         counts = np.asarray(model.counts, dtype=np.float64)  # type: ignore[attr-defined]
-        model.tolls = _prices(_rows(model, told, decode), counts / counts.sum(), decode)  # type: ignore[attr-defined]
+        rows = _rows(model, scored(model, told, decode.batch_size), decode)
+        model.tolls = _prices(rows, counts / counts.sum(), decode)  # type: ignore[attr-defined]
 
 
-def _be_as_sure(model: Model, asks: Sequence[Ask], truths: Sequence[Collection[str]]) -> None:
+def _be_as_sure(model: Model, asks: Sequence[Ask], truths: Sequence[Collection[str]], at_once: int) -> None:
     """Set the model's `scale` (and its `blend`, where it is made of members) so that the true sets are most probable.
 
     Temperature scaling (Guo et al., 2017, arXiv:1706.04599), with the likelihood of whole sets that decoding believes
@@ -73,7 +79,9 @@ def _be_as_sure(model: Model, asks: Sequence[Ask], truths: Sequence[Collection[s
     sets = [[place[label] for label in truth if label in place] for truth in truths]
     settled = []
     for blend in getattr(model, "blends", (None,)):
-        scores = _scores(model, asks, blend)
+        if blend is not None:
+            model.blend = blend  # type: ignore[attr-defined]
+        scores = scored(model, asks, at_once)
 
         def cost(log_scale: float, scores: SetScores = scores) -> float:
             scaled = SetScores(scores.labels * float(np.exp(log_scale)), scores.sizes)
@@ -84,13 +92,6 @@ def _be_as_sure(model: Model, asks: Sequence[Ask], truths: Sequence[Collection[s
     _, model.scale, best = min(settled, key=lambda one: one[0])  # type: ignore[attr-defined]
     if best is not None:
         model.blend = best  # type: ignore[attr-defined]
-
-
-def _scores(model: Model, asks: Sequence[Ask], blend: float | None) -> SetScores:
-    if blend is not None:
-        model.blend = blend  # type: ignore[attr-defined]
-    with asking(model):
-        return model.set_scores(asks)
 
 
 def _prices(rows: Rows, share: np.ndarray[tuple[int], np.dtype[np.float64]], decode: DecodeConfig) -> tuple[Toll, ...]:
@@ -147,9 +148,7 @@ def described(decode: DecodeConfig) -> str:
     return " ".join(parts)
 
 
-def _rows(model: Model, asks: Sequence[Ask], decode: DecodeConfig) -> Rows:
-    with asking(model):
-        scores: SetScores = model.set_scores(asks)
+def _rows(model: Model, scores: SetScores, decode: DecodeConfig) -> Rows:
     prior = model.log_prior if decode.logit_adjustment else None  # type: ignore[attr-defined]
     return Rows(scores, tau=decode.logit_adjustment, prior=prior)
 

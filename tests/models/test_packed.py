@@ -148,6 +148,22 @@ def test_only_what_is_known_is_packed(calls: list[tuple[int, ...]], monkeypatch:
             assert len(calls) == 2
 
 
+@pytest.mark.usefixtures("small")
+def test_copies_that_find_no_room_after_all_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of them packed and half not would hold memory that the answers need."""
+    module = nn.ModuleList([nn.Linear(8, 4), nn.Linear(8, 5)])
+    plain = packed._product
+
+    def product(weight: torch.Tensor, bias: Any) -> Any:
+        if len(weight) == 5:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return plain(weight, bias)
+
+    monkeypatch.setattr(packed, "_product", product)
+    with packed.packed(module, MANY):
+        assert not any(own_ways(module).values())
+
+
 def test_small_layers_are_left_alone(calls: list[tuple[int, ...]]) -> None:
     """Below some size the call costs more than the order saves."""
     with packed.packed(nn.ModuleList([nn.Linear(256, 511), nn.Linear(256, 512)]), MANY):

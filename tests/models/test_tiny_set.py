@@ -12,7 +12,7 @@ import torch
 from terakoya import consensus, decoding, sets
 from terakoya.codec.labels import labels_codec
 from terakoya.config import DecodeConfig, ModelConfig, TrainConfig
-from terakoya.errors import CorruptError, DataError
+from terakoya.errors import ConfigError, CorruptError, DataError
 from terakoya.models.model import Ask, Pair, SetScores
 from terakoya.models.set_head import SetHead, pooled
 from terakoya.models.tiny import build, load
@@ -173,6 +173,38 @@ def test_how_sure_to_be_is_settled_on_dev(taught: TinySetModel, monkeypatch: pyt
     assert settled(12.0) == pytest.approx(settled(6.0) / 2, rel=0.1)
     sets.settle(taught, asks, (), DecodeConfig())
     assert taught.scale == 1.0
+
+
+def test_sets_are_asked_in_parts_that_have_room(taught: TinySetModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers and what is settled on dev: never all at once, and in smaller parts where memory runs out."""
+    rows, plain, sizes = _pairs(100, seed=8), taught.set_scores, list[int]()
+    asks, truths = [row.ask for row in rows], [row.written.split() for row in rows]
+    decode = DecodeConfig(batch_size=30)
+    sets.settle(taught, asks, truths, decode)
+    scale, wanted = taught.scale, sets.predictions(taught, asks, decode)
+
+    def tight(asks: Sequence[Ask]) -> SetScores:
+        sizes.append(len(asks))
+        if len(asks) > 8:
+            raise MemoryError
+        return plain(asks)
+
+    monkeypatch.setattr(taught, "set_scores", tight)
+    found = sets.predictions(taught, asks, decode)
+    assert sizes[:3] == [30, 15, 7] and max(sizes[3:]) == 7
+    assert [one.text for one in found] == [one.text for one in wanted]
+    assert [one.probability for one in found] == pytest.approx([one.probability for one in wanted], rel=1e-4)
+    sets.settle(taught, asks, truths, decode)
+    assert max(sizes) == 30 and taught.scale == pytest.approx(scale, rel=1e-3)
+
+
+def test_no_room_for_one_text_is_a_refusal(taught: TinySetModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(asks: Sequence[Ask]) -> SetScores:
+        raise MemoryError
+
+    monkeypatch.setattr(taught, "set_scores", full)
+    with pytest.raises(ConfigError, match="one question"):
+        sets.predictions(taught, [Ask("abc"), Ask("def")], DecodeConfig())
 
 
 @pytest.mark.parametrize("method", ["greedy", "beam", "sample", "best-expected"])

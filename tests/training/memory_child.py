@@ -1,6 +1,7 @@
 """Run as a process of its own: teaches under a limit on its address space and tells how that ended, as JSON.
 
 python memory_child.py stop|halve MIB FILE    a training; limit beyond what is held then, 0: none; weights go to FILE
+python memory_child.py ask MIB                answers to many questions at once
 """
 
 from __future__ import annotations
@@ -8,15 +9,18 @@ from __future__ import annotations
 import json
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
 import torch
 from safetensors.torch import save_file
 
-from terakoya.config import ModelConfig, TrainConfig
+from terakoya.codec import TextCodec
+from terakoya.config import DecodeConfig, ModelConfig, TrainConfig
+from terakoya.decoding import answers
 from terakoya.errors import TerakoyaError
-from terakoya.models.model import Ask, Pair
+from terakoya.models.model import Ask, Pair, State
 from terakoya.models.tiny import build
 from terakoya.records import Finding, Step
 from terakoya.training.batches import Fixed
@@ -70,10 +74,35 @@ def lesson(on_oom: str, more: int, weights: Path) -> dict[str, object]:
     return told | {"steps": len(saved), "parts": [one.figures["parts"] for one in found], "losses": losses}
 
 
+def questions(more: int) -> dict[str, object]:
+    """Answers under the limit, and how many were asked at once each time."""
+    pairs = rows() * 6
+    model = build(ModelConfig(base="base", width=128, dropout=0.0), pairs, seed=0)
+    chance = torch.Generator().manual_seed(3)
+    with torch.no_grad():  # untrained, the source is not heard
+        for weight in model.module.parameters():
+            weight += 0.2 * torch.randn(weight.shape, generator=chance)
+    asks = [pair.ask for pair in pairs]
+    decode = DecodeConfig(constrained=False, batch_size=len(asks))
+    answers(model, asks[:4], TextCodec(), decode, 4)  # libraries take their room first
+    sizes: list[int] = []
+    start = model.start
+
+    def counted(some: Sequence[Ask]) -> State:
+        sizes.append(len(some))
+        return start(some)
+
+    model.start = counted  # type: ignore[method-assign,assignment]
+    limited(more)
+    found = answers(model, asks, TextCodec(), decode, 12)
+    limited(0)
+    return {"answers": [one.raw for one in found], "sizes": sizes}
+
+
 def main() -> None:
-    how, more, place = sys.argv[1], int(sys.argv[2]) << 20, Path(sys.argv[3])
+    how, more = sys.argv[1], int(sys.argv[2]) << 20
     torch.set_num_threads(1)
-    print(json.dumps(lesson(how, more, place)))
+    print(json.dumps(questions(more) if how == "ask" else lesson(how, more, Path(sys.argv[3]))))
 
 
 if __name__ == "__main__":

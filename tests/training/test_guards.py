@@ -13,9 +13,9 @@ from torch import Tensor
 
 from terakoya.errors import ConfigError, NumericError
 from terakoya.models.model import Batch, Outputs, Pair
+from terakoya.models.room import is_oom
 from terakoya.models.tiny import TinyModel
 from terakoya.records import Finding, Step
-from terakoya.training import oom
 from terakoya.training.batches import Fixed
 from terakoya.training.guards import guards_for, prior_entropy
 from terakoya.training.guards.answers import OneAnswer, Unreadable
@@ -234,5 +234,5 @@ def test_memory_is_recognised_whoever_says_that_it_ran_out() -> None:
         "python": MemoryError(),
         "cpu": RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"),
     }
-    assert all(map(oom.is_oom, said.values()))
-    assert not oom.is_oom(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert all(map(is_oom, said.values()))
+    assert not is_oom(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

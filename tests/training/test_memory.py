@@ -45,3 +45,11 @@ def test_halving_under_a_real_limit_teaches_the_same(tmp_path: Path) -> None:
     for name, weight in wanted.items():
         # Adam divides by the gradient's own size: where that is next to nothing, rounding decides a whole step.
         assert (found[name] - weight).norm() <= 1e-4 * weight.norm() + 1e-6, name
+
+
+def test_questions_under_a_real_limit_get_the_same_answers() -> None:
+    """A dev set asked after a step must not end a training that fits: it is asked in smaller parts."""
+    roomy, tight = child("ask", "0"), child("ask", TIGHT)
+    assert tight["answers"] == roomy["answers"] and len(set(roomy["answers"])) > 5
+    many = len(roomy["answers"])
+    assert roomy["sizes"] == [many] and tight["sizes"][:2] == [many, many // 2]

@@ -131,7 +131,7 @@ class DecodeConfig(Section):
     logit_adjustment: float = Field(default=0.0, ge=0)  # tau of the label prior at decoding
     share_cap: float = Field(default=1.4, ge=0)  # of sets: a label's largest share, × its share in training; 0: off
     max_tokens: int = Field(default=0, ge=0)  # 0: from the longest target
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=64, ge=1)  # asked at once; fewer where memory runs out, with the same answers
     abstain_below: float = Field(default=0.0, ge=0, le=1)
     verify: bool = False  # an answer that cannot have produced its source is not given
 

@@ -3,15 +3,17 @@
     answers(model, asks, codec, config.decode, max_tokens=40, seed=0) -> list[Answer]      # in the order of `asks`
     read(answer, codec) -> str | None                                                      # None: unreadable
 
-Asks are sorted by length and answered in batches; rows that have ended leave. `max_tokens` counts the tokens of an
-answer without its end. An answer that did not come to its end within them, or whose source the model cannot take,
-has `finished=False` and reads as unreadable, even where the piece that was written happens to look like an answer.
-With `decode.constrained` no illegal answer is ever finished: the most probable legal token is taken at each step.
+Asks are sorted by length and answered in batches, smaller ones where memory runs out; rows that have ended leave.
+`max_tokens` counts the tokens of an answer without its end. An answer that did not come to its end within them, or
+whose source the model cannot take, has `finished=False` and reads as unreadable, even where the piece that was written
+happens to look like an answer. With `decode.constrained` no illegal answer is ever finished: the most probable legal
+token is taken at each step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 from terakoya.codec import Codec
 from terakoya.codec.language import languages
@@ -19,13 +21,14 @@ from terakoya.config import DecodeConfig
 from terakoya.decoding.answer import Answer, asking, placed, read
 from terakoya.decoding.beam import beam
 from terakoya.decoding.choosing import Greedy, Sampler, chances_for
+from terakoya.decoding.parts import in_parts, scored
 from terakoya.decoding.writing import write
 from terakoya.errors import ConfigError
 from terakoya.models.model import Ask, Model, Pair
 from terakoya.models.packed import packed
 from terakoya.tongue import both
 
-__all__ = ["Answer", "answers", "asking", "placed", "read"]
+__all__ = ["Answer", "answers", "asking", "placed", "read", "scored"]
 
 
 def answers(
@@ -44,16 +47,17 @@ def answers(
     spoken = languages(codec, [ask.source for ask in asks], model.pieces(), model.end) if decode.constrained else None
     limit = min(max_tokens + 1, model.longest_answer)
     chances = chances_for(asks, seed) if decode.method == "sample" else []
+
+    def write_some(places: Sequence[int]) -> list[Answer]:
+        batch = [asks[place] for place in places]
+        held = [spoken[place] for place in places] if spoken else None
+        if decode.method == "beam":
+            return beam(model, batch, held, limit, decode.beams)
+        # Copies, for a part that finds no room is asked again and draws the same.
+        chooser = Sampler(decode, [copy(chances[place]) for place in places]) if chances else Greedy()
+        return write(model, batch, held, limit, chooser)
+
     with asking(model), packed(model.module, len(order)):
-        for first in range(0, len(order), decode.batch_size):
-            places = order[first : first + decode.batch_size]
-            batch = [asks[place] for place in places]
-            held = [spoken[place] for place in places] if spoken else None
-            if decode.method == "beam":
-                found = beam(model, batch, held, limit, decode.beams)
-            else:
-                chooser = Sampler(decode, [chances[p] for p in places]) if chances else Greedy()
-                found = write(model, batch, held, limit, chooser)
-            for place, answer in zip(places, found, strict=True):
-                out[place] = answer
+        for place, answer in in_parts(order, decode.batch_size, write_some):
+            out[place] = answer
     return out

@@ -7,7 +7,7 @@ Inside `packed` weights stand still, so oneDNN keeps them in that order. Sums ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from terakoya.memory import memory_left
+from terakoya.models.room import is_oom
 
 _ASKS = 16  # from which packing, some steps' worth of products, is won back
 _WEIGHTS = 1 << 17  # below it the call costs more than the order saves
@@ -29,14 +30,24 @@ def packed(module: nn.Module, asks: int) -> Iterator[None]:
 
     asks  how many answers are asked for: for few, or where memory is short, everything stays as it is
     """
-    parts = _worth(module) if asks >= _ASKS else []
-    for part in parts:
-        part.forward = _product(part.weight, part.bias)  # type: ignore[method-assign,assignment]
+    ways = _packed(_worth(module)) if asks >= _ASKS else {}
+    for part, way in ways.items():
+        part.forward = way  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
-        for part in parts:
+        for part in ways:
             del part.forward
+
+
+def _packed(parts: Sequence[nn.Linear]) -> dict[nn.Linear, Callable[[Tensor], Tensor]]:
+    """The way of each layer; none where memory runs out all the same, for it is needed for the answers."""
+    try:
+        return {part: _product(part.weight, part.bias) for part in parts}
+    except (RuntimeError, MemoryError) as error:
+        if not is_oom(error):
+            raise
+        return {}
 
 
 def _worth(module: nn.Module) -> list[nn.Linear]:

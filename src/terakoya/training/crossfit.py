@@ -16,6 +16,7 @@ import torch
 
 from terakoya import sets
 from terakoya.config import Config
+from terakoya.decoding.parts import widened
 from terakoya.models.model import Ask, Model, Pair, SetScores
 from terakoya.training.batches import Fixed
 from terakoya.training.loop import train
@@ -94,10 +95,5 @@ class _Jury:
                 labels[place], sizes[place] = scores.labels[number], scores.sizes[number]
         most = max(len(one) for one in sizes)
         return SetScores(
-            self.scale * torch.stack(labels), torch.stack([_widened(one, most) for one in sizes]), self.tolls
+            self.scale * torch.stack(labels), torch.stack([widened(one, most) for one in sizes]), self.tolls
         )
-
-
-def _widened(sizes: torch.Tensor, most: int) -> torch.Tensor:
-    """Sizes that a fold never saw are as good as impossible to it."""
-    return torch.nn.functional.pad(sizes, (0, most - len(sizes)), value=-30.0)

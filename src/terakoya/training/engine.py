@@ -22,6 +22,7 @@ from torch import Tensor
 
 from terakoya.config import TrainConfig
 from terakoya.models.model import Batch, Model, Pair
+from terakoya.models.room import is_oom
 from terakoya.records import fingerprint
 from terakoya.training import numeric, oom, pages
 from terakoya.training.batches import Batches
@@ -100,7 +101,7 @@ class Engine:
         try:
             return self._gradients(number, stop, late)
         except (RuntimeError, MemoryError) as error:
-            if not oom.is_oom(error):
+            if not is_oom(error):
                 raise
             return None
 

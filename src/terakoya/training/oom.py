@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import torch
-
 from terakoya.errors import ConfigError
+from terakoya.models import room
 from terakoya.records import Finding
 from terakoya.tongue import both
 from terakoya.training import pages
 
-_SAID = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 Row = TypeVar("Row")
-
-
-def is_oom(error: BaseException) -> bool:
-    """Whether this is memory that could not be had: torch on a GPU, torch on a processor, Python."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _SAID)
 
 
 def released() -> None:
     """Give back what the failed attempt left behind; where memory is short none is held for the next step."""
-    gc.collect()
+    room.released()
     pages.give_back()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def parted(rows: Sequence[Row], parts: int) -> list[Sequence[Row]]:
@@ -46,7 +34,7 @@ def largest_that_fits(rows: Sequence[Row], attempt: Callable[[Sequence[Row]], No
             attempt(rows[:count])
             return count
         except (RuntimeError, MemoryError) as error:
-            if not is_oom(error):
+            if not room.is_oom(error):
                 raise
         released()
         count //= 2

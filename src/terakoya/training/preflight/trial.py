@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from terakoya.models.model import Model, Outputs, Pair
+from terakoya.models.room import is_oom
 from terakoya.records import Finding
 from terakoya.tongue import both, japanese
-from terakoya.training import oom
 from terakoya.training.losses import loss_for, plain
 from terakoya.training.numeric import first_bad_module
 from terakoya.training.preflight.look import Look
@@ -64,7 +64,7 @@ def attempt(look: Look) -> Trial:
         with torch.random.fork_rng():
             return _passed(look, started)
     except (RuntimeError, MemoryError) as error:
-        if not oom.is_oom(error):
+        if not is_oom(error):
             raise
         return Trial(len(look.worst), time.monotonic() - started, full=True)
     finally:

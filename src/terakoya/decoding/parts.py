@@ -1,0 +1,87 @@
+"""As many asks at once as there is memory for.
+
+An answer does not depend on who is asked beside it, so where memory runs out the rest is asked in smaller parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from terakoya.decoding.answer import asking
+from terakoya.errors import ConfigError
+from terakoya.models.model import Ask, Model, Pair, SetScores, Toll
+from terakoya.models.room import is_oom, released
+from terakoya.tongue import both
+
+Found = TypeVar("Found")
+
+
+def in_parts(
+    places: Sequence[int], at_once: int, work: Callable[[Sequence[int]], Sequence[Found]]
+) -> Iterator[tuple[int, Found]]:
+    """Each place with what `work` finds for it, at most `at_once` of them at a time, in order.
+
+    Where memory runs out the same places are worked on again in halves, and what follows in parts of that size.
+    Raises ConfigError where there is no room for one.
+    """
+    first = 0
+    while first < len(places):
+        some = places[first : first + at_once]
+        found = _tried(work, some)
+        if found is None:
+            released()
+            at_once = _fewer(len(some))
+            continue
+        yield from zip(some, found, strict=True)
+        first += len(some)
+
+
+def scored(model: Model, asks: Sequence[Ask], at_once: int) -> SetScores:
+    """The scores of all asks (one at least), in their order, taken from at most `at_once` of like length at a time."""
+    labels: list[Tensor] = [torch.empty(0)] * len(asks)
+    sizes = list(labels)
+    tolls: tuple[Toll, ...] = ()
+
+    def some(places: Sequence[int]) -> list[tuple[Tensor, Tensor, tuple[Toll, ...]]]:
+        found = model.set_scores([asks[place] for place in places])
+        return [(*row, found.tolls) for row in zip(found.labels, found.sizes, strict=True)]
+
+    order = sorted(range(len(asks)), key=lambda place: model.length(Pair(asks[place], "")))
+    with asking(model):
+        for place, (label, size, told) in in_parts(order, at_once, some):
+            labels[place], sizes[place], tolls = label, size, told
+    most = max(map(len, sizes))
+    return SetScores(torch.stack(labels), torch.stack([widened(size, most) for size in sizes]), tolls)
+
+
+def widened(sizes: Tensor, most: int) -> Tensor:
+    """Size logits (S,) for sizes up to `most`: those that a model never saw are as good as impossible to it."""
+    return torch.nn.functional.pad(sizes, (0, most - len(sizes)), value=-30.0)
+
+
+def _tried(work: Callable[[Sequence[int]], Sequence[Found]], some: Sequence[int]) -> Sequence[Found] | None:
+    try:
+        return work(some)
+    except (RuntimeError, MemoryError) as error:
+        if not is_oom(error):
+            raise
+        return None
+
+
+def _fewer(count: int) -> int:
+    if count > 1:
+        return count // 2
+    raise ConfigError(
+        both("out of memory with one question at once", "一度に一問だけでもメモリが足りない"),
+        where="decode",
+        do=both(
+            "Take fewer decode.beams or decode.max_tokens, a shorter source, model.vocabulary = 'trimmed' or a smaller "
+            "model, or close other programs.",
+            "decode.beams や decode.max_tokens を小さくする、入力を短くする、model.vocabulary = 'trimmed' や"
+            "小さなモデルにする、または他のプログラムを閉じること。",
+        ),
+    )
