@@ -18,9 +18,10 @@ from terakoya.decoding import answers
 from terakoya.models import hub, packed
 from terakoya.models.hub_model import HubModel
 from terakoya.models.model import Ask, Pair
+from terakoya.models.vocabulary import Head
 
 Base = Callable[[str], Path]
-PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)")]
+PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)"), Pair(Ask("楽しい日"), "✨ 📚")]
 ASKS = [Ask(text) for text in ("一", "百億三千二万五千", "二十", "冷蔵庫の奥", "三千", "五")] * 3
 MANY = len(ASKS)
 
@@ -48,7 +49,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, ...]]]:
 
 
 def noisy(base: Base, family: str, **more: Any) -> HubModel:
-    model = hub.build(ModelConfig(base=str(base(family)), **more), PAIRS, seed=0)
+    model = hub.build(ModelConfig(base=str(base(family)), head="sequence", **more), PAIRS, ("✨", "📚"), seed=0)
     chance = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for _, weight in model.parameters_to_train():
@@ -79,8 +80,10 @@ def test_the_same_answers(base: Base, family: str, adaptation: str, calls: list[
             for wanted in steps:
                 torch.testing.assert_close(quick.logits, wanted, rtol=1e-3, atol=1e-3)
                 quick.advance(wanted.argmax(-1))
-    assert calls
-    assert own_ways(model.module) == before
+    head = model.words.tables.head  # under LoRA it has rows that are taught beside those that are not
+    assert isinstance(head, Head) == (adaptation == "lora")
+    assert tuple(head.weight.shape) in calls and len(calls) > 10
+    assert own_ways(model.module) == before and not any("product" in vars(part) for part in model.module.modules())
 
 
 @pytest.mark.usefixtures("small")

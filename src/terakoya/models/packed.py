@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from terakoya.memory import memory_left
 from terakoya.models.room import is_oom
+from terakoya.models.vocabulary import Head
 
 _ASKS = 16  # from which packing, some steps' worth of products, is won back
 _WEIGHTS = 1 << 17  # below it the call costs more than the order saves
@@ -32,12 +33,12 @@ def packed(module: nn.Module, asks: int) -> Iterator[None]:
     """
     ways = _packed(_worth(module)) if asks >= _ASKS else {}
     for part, way in ways.items():
-        part.forward = way  # type: ignore[method-assign,assignment]
+        setattr(part, _name(part), way)
     try:
         yield
     finally:
         for part in ways:
-            del part.forward
+            delattr(part, _name(part))
 
 
 def _packed(parts: Sequence[nn.Linear]) -> dict[nn.Linear, Callable[[Tensor], Tensor]]:
@@ -51,14 +52,22 @@ def _packed(parts: Sequence[nn.Linear]) -> dict[nn.Linear, Callable[[Tensor], Te
 
 
 def _worth(module: nn.Module) -> list[nn.Linear]:
-    """Layers of exactly the library's class that nobody gave another way; none where the copies do not fit."""
+    """Layers whose product is the library's own; none where the copies do not fit."""
     found = [
         part
         for part in module.modules()
-        if type(part) is nn.Linear and "forward" not in vars(part) and _suits(part.weight)
+        if isinstance(part, nn.Linear) and _name(part) and _name(part) not in vars(part) and _suits(part.weight)
     ]
     bytes_more, left = sum(part.weight.nbytes for part in found), memory_left()
     return [] if left is not None and bytes_more > left // _SHARE else found
+
+
+def _name(part: nn.Linear) -> str:
+    """Of the method that is the plain product: the whole way of the library's class, or what a class of ours calls so;
+    "" where nobody knows."""
+    if type(part) is nn.Linear:
+        return "forward"
+    return "product" if isinstance(part, Head) else ""
 
 
 def _suits(weight: Tensor) -> bool:

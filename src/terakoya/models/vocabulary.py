@@ -187,7 +187,7 @@ class Words:
         for one in self.tables.inputs:
             _turn(one, _Rows)
             one.fresh, one.first = own, first  # type: ignore[assignment]
-        _turn(head, _Head)
+        _turn(head, Head)
         head.first = first  # type: ignore[assignment]
         head.fresh = own if self.tables.tied else nn.Parameter(head.weight.data[first : first + count].clone())
 
@@ -260,16 +260,20 @@ class _Rows:
         return torch.func.functional_call(own.twin[0], {"weight": rows}, (places,))  # type: ignore[no-any-return]
 
 
-class _Head:
+class Head:
     """Mixed into a head: the columns of freshly trained rows in place of the frozen ones."""
 
     first = 0
 
     def forward(self, hidden: Tensor) -> Tensor:
         own: Any = self
-        logits: Tensor = super().forward(hidden)  # type: ignore[misc]
+        logits = own.product(hidden)
         fresh = F.linear(hidden, own.fresh)
         return torch.cat((logits[..., : own.first], fresh, logits[..., own.first + len(own.fresh) :]), dim=-1)
+
+    def product(self, hidden: Tensor) -> Tensor:
+        """With the frozen columns alone: all the work, so that `packed` may have it done another way."""
+        return super().forward(hidden)  # type: ignore[misc,no-any-return]
 
 
 def _turn(module: nn.Module, mixin: type) -> None:
