@@ -4,13 +4,13 @@
     model = load(folder)                                    # what `save` wrote, or any checkpoint made elsewhere
 
 Every quirk of the libraries ends in this file and its siblings: `hub_files` (what may be opened), `hub_load` (opening
-it), `hub_tokens` and `hub_prompt` (how it is spoken to), `hub_causal`, `hub_seq2seq`, `hub_state` (training and
-asking), `hub_save` (what is left behind). `vocabulary` holds new tokens and trimming.
+it), `hub_tokens` and `hub_prompt` (how it is spoken to), `hub_trimmed` and `hub_lora` (what of it is held and taught),
+`hub_causal`, `hub_seq2seq`, `hub_state` (training and asking), `hub_save` (what is left behind). `vocabulary` holds new
+tokens and trimming.
 """
 
 from __future__ import annotations
 
-import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +20,10 @@ import torch
 
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, IncompatibleError, need
-from terakoya.models import hub_save, vocabulary
+from terakoya.models import hub_lora, hub_save, hub_trimmed, vocabulary
 from terakoya.models.hub_about import About
 from terakoya.models.hub_fast import quicken_norms
-from terakoya.models.hub_files import Checkpoint, find_checkpoint, read_json, vetted, weight_files
+from terakoya.models.hub_files import Checkpoint, find_checkpoint, read_json, vetted
 from terakoya.models.hub_layers import quicken_layers
 from terakoya.models.hub_load import Opened, opened
 from terakoya.models.hub_model import HubModel, kind_of
@@ -76,9 +76,9 @@ def build(
     if config.vocabulary == "trimmed":
         # A set is written by no token: what its rows need is what they ask.
         asked = [Pair(row.ask, "") for row in rows] if as_set else rows
-        about = replace(about, kept=_kept(found, prompt, asked, about.new_tokens))
+        about = replace(about, kept=hub_trimmed.kept(found, prompt, asked, about.new_tokens))
     if config.adaptation == "lora":
-        about = replace(about, lora=_lora_settings(config))
+        about = replace(about, lora=hub_lora.settings(config))
     lost = [row for row in rows if any(map(tokens.loses, (turn for turn in _texts(row))))]
     about = replace(about, findings=(*about.findings, *_unknown(lost, len(rows))))
     model = _assembled(found, checkpoint, prompt, about, seed)
@@ -163,10 +163,10 @@ def _assembled(found: Opened, checkpoint: Checkpoint, prompt: Prompt, about: Abo
         quicken_norms(found.module)
     words = Words(found.module, about.kept)
     if about.kept is not None:
-        _read_rest(words, found.module, checkpoint.folder)
+        hub_trimmed.read_rest(words, found.module, checkpoint.folder)
     if about.lora is not None:
-        _put_lora(found.module, about.lora, seed)
-        _free_new_rows(words, prompt.tokens, about)
+        hub_lora.put_in(found.module, about.lora, seed)
+        hub_lora.free_new_rows(words, prompt.tokens, about)
     if about.forward == "quick":
         quicken_layers(found.module)
     _ends(found.module, prompt, found.causal)
@@ -223,85 +223,6 @@ def _make_room(module: Any, tokenizer: Any) -> None:
     wanted = max(tokenizer.get_vocab().values()) + 1
     if wanted > module.get_input_embeddings().weight.shape[0]:
         module.resize_token_embeddings(wanted, mean_resizing=False)
-
-
-def _kept(found: Opened, prompt: Prompt, rows: Sequence[Pair], new: Sequence[str]) -> tuple[int, ...]:
-    """Full ids that data, template and specials need, and every single ASCII character; new tokens last."""
-    tokens = prompt.tokens
-    wanted: set[int] = set(tokens.names) | set(tokens.lead) | {prompt.end}
-    for row in rows:
-        wanted.update(prompt.question(row.ask))
-        wanted.update(prompt.answer(row.written))
-    plain = set(string.printable)
-    wanted |= {i for i in range(tokens.size) if tokens.piece(i) in plain}
-    config: Any = found.module.config
-    wanted |= {i for i in (config.pad_token_id, getattr(config, "decoder_start_token_id", None)) if i is not None}
-    last = [tokens.learnt[token] for token in new]
-    return (*sorted(wanted - set(last)), *last)
-
-
-def _read_rest(words: Words, module: Any, folder: Path) -> None:
-    """Rows that are not kept stay in the checkpoint's file: mapped, and read when they are needed."""
-    names = {id(weight): name for name, weight in reversed(list(module.named_parameters(remove_duplicate=False)))}
-    assert words.rest is not None
-    embeddings = _in_file(folder, names[id(words.tables.inputs[0].weight)], words.rest[0])
-    head = embeddings if words.tables.tied else _in_file(folder, names[id(words.tables.head.weight)], words.rest[1])
-    if embeddings is not None and head is not None:
-        words.read_rest_from(embeddings, head)
-
-
-def _in_file(folder: Path, name: str, wanted: torch.Tensor) -> torch.Tensor | None:
-    safetensors = need("safetensors", extra="hub")
-    for file in weight_files(folder):
-        with safetensors.safe_open(file, framework="pt") as held:
-            for key in held.keys():  # noqa: SIM118
-                if key == name or key.removeprefix("model.") == name.removeprefix("model."):
-                    table: torch.Tensor = held.get_tensor(key)
-                    sample = slice(0, len(table), max(1, len(table) // 64))
-                    same = table.shape[1:] == wanted.shape[1:] and torch.equal(
-                        table[sample].to(wanted.dtype), wanted[: len(table)][sample]
-                    )
-                    return _unread(file, key) if same else None
-    return None
-
-
-def _unread(file: Path, key: str) -> torch.Tensor:
-    """A tensor of a file as mapped anew: what the comparison touched is let go."""
-    with need("safetensors", extra="hub").safe_open(file, framework="pt") as held:
-        table: torch.Tensor = held.get_tensor(key)
-        return table
-
-
-def _lora_settings(config: ModelConfig) -> dict[str, Any]:
-    return {
-        "r": config.lora_rank,
-        "lora_alpha": config.lora_alpha,
-        "lora_dropout": config.lora_dropout,
-        "target_modules": list(config.lora_targets) or "all-linear",
-        "bias": "none",
-    }
-
-
-def _put_lora(module: Any, settings: Mapping[str, Any], seed: int) -> None:
-    peft = need("peft", extra="hub")
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        try:
-            peft.inject_adapter_in_model(peft.LoraConfig(**settings), module)
-        except ValueError as error:
-            raise ConfigError(
-                both(str(error), f"層の名前が合わない：{error}"),
-                where="model.lora_targets",
-                do=both("Name linear layers of the model.", "モデルの線形層を指定すること。"),
-            ) from error
-    for name, weight in module.named_parameters():
-        weight.requires_grad_("lora_" in name)
-
-
-def _free_new_rows(words: Words, tokens: Tokens, about: About) -> None:
-    if about.new_tokens:
-        ids = words.numbering.inward([tokens.learnt[token] for token in about.new_tokens])
-        words.free_rows(ids[0], len(ids))
 
 
 def _ends(module: Any, prompt: Prompt, causal: bool) -> None:

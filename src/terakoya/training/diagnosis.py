@@ -8,83 +8,32 @@ that is answered with yes names the cause; their order is that of `likely`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
 
-from terakoya.config import TrainConfig
 from terakoya.tongue import both, japanese
-
-Kind = Literal[
-    "broken weights", "broken embedding", "empty mask", "half precision", "loss", "weight decay",
-    "learning rate", "bad row", "exploding gradients", "exploding activations",
-]  # fmt: skip
-KINDS_JA: Mapping[Kind, str] = {
-    "broken weights": "壊れた重み",
-    "broken embedding": "壊れた埋め込み",
-    "empty mask": "空のマスク",
-    "half precision": "半精度",
-    "loss": "損失",
-    "weight decay": "重み減衰",
-    "learning rate": "学習率",
-    "bad row": "壊れた行",
-    "exploding gradients": "勾配の爆発",
-    "exploding activations": "活性値の爆発",
-}
+from terakoya.training.diagnosis_scene import (
+    Cause,
+    Scene,
+    bad_rows,
+    broken,
+    broken_embedding,
+    grown,
+    is_finite,
+    largest,
+    tables,
+    too_fast,
+)
 
 GROWN = 10.0  # times as large as at the beginning (in the middle of all weights); healthy trainings stay below 4
 FAR_ROW = 1e3  # a row of a table so many times as long as the usual one
 HUGE = 1e4  # a weight that large on average never comes out of training
-_ROWS_ASKED = 256  # rows tried one by one
-
-
-@dataclass(frozen=True)
-class Cause:
-    """`rows` are those of the step that are not finite by themselves, where not all of them are."""
-
-    kind: Kind
-    why: str
-    do: str
-    rows: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A step that is not finite, as it stands.
-
-    began      largest absolute value of every weight when the training began
-    rows       the rows of the step, by name; `ask(rows, plain)` gives their loss, with its graph
-    spelt      the text of token number i, for embeddings whose rows are tokens
-    """
-
-    module: nn.Module
-    weights: Mapping[str, nn.Parameter]
-    began: Mapping[str, float]
-    rows: Sequence[str]
-    ask: Callable[[Sequence[int], bool], Tensor]
-    targets: int
-    config: TrainConfig
-    learning_rate: float
-    spelt: Callable[[int], str]
 
 
 def likely(scene: Scene) -> Cause:
     """The likely cause, and what to do about it."""
     return next(cause for question in _QUESTIONS if (cause := question(scene)) is not None)
-
-
-def largest(weights: Mapping[str, Tensor]) -> dict[str, float]:
-    """The largest absolute value of each weight; not finite where one of its numbers is not."""
-    tensors = [weight.detach() for weight in weights.values()]
-    # Not the Euclidean norm, which overflows long before the numbers do.
-    norms = torch._foreach_norm(tensors, ord=math.inf) if tensors else []
-    return dict(zip(weights, (torch.stack([n.float() for n in norms]).tolist() if norms else []), strict=True))
-
-
-# ── the questions, in the order in which they are asked ─────────────────────────────────────────────
 
 
 def _weights_not_finite(scene: Scene) -> Cause | None:
@@ -94,7 +43,7 @@ def _weights_not_finite(scene: Scene) -> Cause | None:
         return None
     came = [name for name in bad if not math.isfinite(scene.began.get(name, 0.0))]
     if came:
-        return _broken(
+        return broken(
             scene,
             came[0],
             both(
@@ -105,15 +54,15 @@ def _weights_not_finite(scene: Scene) -> Cause | None:
     if _decays_too_fast(scene) is not None:
         return _decays_too_fast(scene)
     spoilt = sum(int((~torch.isfinite(scene.weights[name])).sum()) for name in bad)
-    if spoilt > 0.01 * sum(weight.numel() for weight in scene.weights.values()) or _growth(scene, now) > GROWN:
-        return _rate(
+    if spoilt > 0.01 * sum(weight.numel() for weight in scene.weights.values()) or grown(scene, now) > GROWN:
+        return too_fast(
             scene,
             both(
                 f"the update wrote {spoilt:,} numbers that are not finite, the first in {bad[0]}",
                 f"更新が有限でない数を{spoilt:,}個書き、その最初は {bad[0]} にある",
             ),
         )
-    return _broken(
+    return broken(
         scene,
         bad[0],
         both(
@@ -146,7 +95,7 @@ def _half(scene: Scene) -> Cause | None:
         return None
     scene.module.float()
     try:
-        finite = _finite(scene, range(len(scene.rows)))
+        finite = is_finite(scene, range(len(scene.rows)))
     finally:
         scene.module.half()
     if not finite:
@@ -165,7 +114,7 @@ def _half(scene: Scene) -> Cause | None:
 
 
 def _loss_itself(scene: Scene) -> Cause | None:
-    if not _finite(scene, range(len(scene.rows)), plain=True):
+    if not is_finite(scene, range(len(scene.rows)), plain=True):
         return None
     how = scene.config
     named = [f"train.loss = '{how.loss}'"]
@@ -212,10 +161,10 @@ def _decays_too_fast(scene: Scene) -> Cause | None:
 
 
 def _updates_too_long(scene: Scene) -> Cause | None:
-    growth = _growth(scene, largest(scene.weights))
+    growth = grown(scene, largest(scene.weights))
     if growth <= GROWN:
         return None
-    return _rate(
+    return too_fast(
         scene,
         both(
             f"the weights are {growth:.3g} times as large as when the training began",
@@ -226,19 +175,19 @@ def _updates_too_long(scene: Scene) -> Cause | None:
 
 def _table_row(scene: Scene) -> Cause | None:
     """A row of an embedding (or of places) far longer than the others."""
-    for name, table in _tables(scene):
+    for name, table in tables(scene):
         lengths = table.detach().double().norm(dim=1)
         usual = float(lengths[lengths > 0].median()) if bool((lengths > 0).any()) else 0.0
         far = (lengths > FAR_ROW * usual).nonzero().flatten().tolist() if usual else []
         if 0 < len(far) <= len(table) / 2:
-            return _embedding(scene, name, far, both("far longer than all others", "他よりはるかに長い"))
+            return broken_embedding(scene, name, far, both("far longer than all others", "他よりはるかに長い"))
     return None
 
 
 def _weights_too_large(scene: Scene) -> Cause | None:
     for name, weight in scene.weights.items():
         if float(weight.detach().double().square().mean().sqrt()) > HUGE:
-            return _broken(
+            return broken(
                 scene,
                 name,
                 both(
@@ -250,7 +199,7 @@ def _weights_too_large(scene: Scene) -> Cause | None:
 
 
 def _some_rows(scene: Scene) -> Cause | None:
-    bad = _bad_rows(scene)
+    bad = bad_rows(scene)
     if not bad or len(bad) == len(scene.rows):
         return None
     return Cause(
@@ -297,89 +246,3 @@ _QUESTIONS: tuple[Callable[[Scene], Cause | None], ...] = (
     _weights_not_finite, _nothing_to_learn, _half, _loss_itself, _decays_too_fast, _updates_too_long, _table_row,
     _weights_too_large, _some_rows, _slope_only, _at_a_loss,
 )  # fmt: skip
-
-
-# ── what the answers rest on ────────────────────────────────────────────────────────────────────────
-
-
-def _rate(scene: Scene, why: str) -> Cause:
-    return Cause(
-        "learning rate",
-        both(
-            f"{why}, with a learning rate of {scene.learning_rate:.3g}",
-            f"{japanese(why)}（学習率 {scene.learning_rate:.3g}）",
-        ),
-        both(
-            "Lower train.learning_rate (a tenth of it at most); keep train.clip and a warm-up.",
-            "train.learning_rate を（十分の一以下に）下げ、train.clip とウォームアップを保つこと。",
-        ),
-    )
-
-
-def _broken(scene: Scene, name: str, why: str) -> Cause:
-    weight = scene.weights[name].detach()
-    if name in dict(_tables(scene)):
-        bad = (~torch.isfinite(weight)).any(dim=1).nonzero().flatten().tolist()
-        if 0 < len(bad) <= len(weight) / 2:
-            return _embedding(scene, name, bad, both("not finite", "有限でない"))
-    return Cause(
-        "broken weights",
-        why,
-        both(
-            "Load the checkpoint again from its source; this one is damaged.",
-            "元からチェックポイントを読み直すこと。これは壊れている。",
-        ),
-    )
-
-
-def _embedding(scene: Scene, name: str, rows: Sequence[int], how: str) -> Cause:
-    embeddings = {id(part.weight) for part in scene.module.modules() if isinstance(part, nn.Embedding)}
-    tokens = id(scene.weights[name]) in embeddings
-    told = [f"{row} ({scene.spelt(row)!r})" if tokens and scene.spelt(row) else str(row) for row in rows[:5]]
-    more = both(f" and {len(rows) - 5} more", f"、他{len(rows) - 5}行") if len(rows) > 5 else ""
-    bad = _bad_rows(scene)
-    return Cause(
-        "broken embedding",
-        both(
-            f"{len(rows)} of the rows of {name} ({len(scene.weights[name]):,}) {how}: {', '.join(told)}{more}",
-            f"{name} の{len(scene.weights[name]):,}行のうち{len(rows)}行が{japanese(how)}："
-            f"{', '.join(told)}{japanese(more)}",
-        ),
-        both(
-            "For new tokens set model.new_token_init = 'meaning'; else load the checkpoint again from its source.",
-            "新しいトークンには model.new_token_init = 'meaning' とし、"
-            "そうでなければ元からチェックポイントを読み直すこと。",
-        ),
-        bad if len(bad) < len(scene.rows) else (),
-    )
-
-
-def _tables(scene: Scene) -> Iterator[tuple[str, Tensor]]:
-    """Weights that are looked up by row: embeddings, and places in a text."""
-    looked_up = {id(part.weight) for part in scene.module.modules() if isinstance(part, nn.Embedding)}
-    for name, weight in scene.weights.items():
-        if weight.dim() == 2 and (id(weight) in looked_up or "places" in name or "position" in name):
-            yield name, weight
-
-
-def _growth(scene: Scene, now: Mapping[str, float]) -> float:
-    """How many times larger a weight has become, in the middle of all that began as something."""
-    ratios = sorted(now[name] / began for name, began in scene.began.items() if 0 < began < math.inf and name in now)
-    return ratios[len(ratios) // 2] if ratios else 1.0
-
-
-def _bad_rows(scene: Scene) -> tuple[str, ...]:
-    if len(scene.rows) > _ROWS_ASKED:
-        return ()
-    return tuple(name for place, name in enumerate(scene.rows) if not _finite(scene, [place]))
-
-
-def _finite(scene: Scene, rows: Sequence[int], *, plain: bool = False) -> bool:
-    """Whether loss and gradient of these rows are finite, by themselves."""
-    with torch.enable_grad():
-        loss = scene.ask(rows, plain)
-        if not bool(torch.isfinite(loss)):
-            return False
-        slopes = torch.autograd.grad(loss, list(scene.weights.values()), allow_unused=True)
-    norms = [slope.double().norm() for slope in slopes if slope is not None]
-    return bool(torch.isfinite(torch.stack(norms).float().norm())) if norms else True

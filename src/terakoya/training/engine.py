@@ -26,7 +26,8 @@ from terakoya.models.room import is_oom
 from terakoya.records import fingerprint
 from terakoya.training import numeric, oom, pages
 from terakoya.training.batches import Batches
-from terakoya.training.diagnosis import Scene, largest, likely
+from terakoya.training.diagnosis import likely
+from terakoya.training.diagnosis_scene import Scene, largest
 from terakoya.training.losses import loss_for, plain
 from terakoya.training.optimizer import optimizers
 from terakoya.training.replicas import Replicas

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from terakoya.errors import NumericError
 from terakoya.tongue import both, japanese
-from terakoya.training.diagnosis import KINDS_JA, Cause
+from terakoya.training.diagnosis_scene import KINDS_JA, Cause
 
 
 def finite(tensors: Iterable[Tensor]) -> bool:
