@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .PHONY: help setup setup-dev run test lint check clean bench-numerals bench-recipes bench-verification bench-emoji bench-training bench-hub \
-	bench-teacher torture-teacher torture-run torture-sweep bench-audit bench-comparison bench-guards bench-startup results
+	bench-teacher torture-teacher torture-settings torture-run torture-sweep bench-audit bench-comparison bench-guards bench-startup results
 
 help: ## what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -61,6 +61,9 @@ torture-sweep: setup-dev ## two hundred kills among four workers of a series
 
 torture-run: setup-dev ## a run killed at every single change that it makes on the disk
 	TERAKOYA_CRASHES=1000 $(BIN)/python -m pytest -q tests/test_pipeline_crash.py
+
+torture-settings: setup-dev ## a hundred and fifty runs with settings drawn by lot
+	$(BIN)/python benchmarks/settings_by_lot.py --runs 150
 
 torture-teacher: setup-dev ## a thousand kills while answers are paid for
 	$(BIN)/python benchmarks/teacher_torture.py

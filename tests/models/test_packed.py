@@ -87,6 +87,21 @@ def test_the_same_answers(base: Base, family: str, adaptation: str, calls: list[
 
 
 @pytest.mark.usefixtures("small")
+def test_in_half_precision_where_the_processor_has_it(base: Base, calls: list[tuple[int, ...]]) -> None:
+    """bfloat16 is as wide as its own rounding; where this processor does not compute in it nothing is packed."""
+    able = packed._able(torch.bfloat16)
+    calls.clear()
+    model = hub.build(ModelConfig(base=str(base("llama")), dtype="bfloat16"), PAIRS, seed=0)
+    model.module.eval()
+    with torch.inference_mode():
+        plain = model.start(ASKS).logits
+        with packed.packed(model.module, MANY):
+            quick = model.start(ASKS).logits
+    torch.testing.assert_close(quick, plain, rtol=5e-2, atol=5e-2)
+    assert bool(calls) == able
+
+
+@pytest.mark.usefixtures("small")
 def test_answers_go_through_packed_weights(base: Base, calls: list[tuple[int, ...]]) -> None:
     model = noisy(base, "llama")
     found = answers(model, ASKS, TextCodec(), DecodeConfig(constrained=False), max_tokens=8)

@@ -22,6 +22,7 @@ from terakoya.models.vocabulary import Head
 
 _ASKS = 16  # from which packing, some steps' worth of products, is won back
 _WEIGHTS = 1 << 17  # below it the call costs more than the order saves
+_CLOSE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}  # how near the sums of a trial must come
 _SHARE = 4  # the copies take at most one part in so many of the memory that is left
 
 
@@ -78,18 +79,19 @@ def _suits(weight: Tensor) -> bool:
 @cache
 def _able(dtype: torch.dtype) -> bool:
     """Whether this build of torch and this processor do it, and come to what the plain product comes to."""
-    if dtype != torch.float32 or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+    if dtype not in _CLOSE or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     chance = torch.Generator().manual_seed(0)
-    x, bias = torch.randn(2, 3, 32, generator=chance), torch.randn(48, generator=chance)
-    weight = torch.randn(48, 32, generator=chance)
+    x, bias = torch.randn(2, 3, 32, generator=chance).to(dtype), torch.randn(48, generator=chance).to(dtype)
+    weight = torch.randn(48, 32, generator=chance).to(dtype)
     try:
         with torch.inference_mode():
             found = _product(weight, bias)(x.transpose(0, 1))
+            wanted = functional.linear(x.transpose(0, 1), weight, bias)
     except (AttributeError, NotImplementedError, RuntimeError):  # an operator that is not there, or another of its name
         return False
-    wanted = functional.linear(x.transpose(0, 1), weight, bias)
-    return found.shape == wanted.shape and torch.allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    near = _CLOSE[dtype]
+    return found.shape == wanted.shape and found.dtype == dtype and torch.allclose(found, wanted, rtol=near, atol=near)
 
 
 def _product(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
