@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,19 @@ def test_a_fault_leaves_nothing_behind(base: Base) -> None:
         assert own_ways(model.module) != before
         raise KeyboardInterrupt
     assert own_ways(model.module) == before
+
+
+@pytest.mark.usefixtures("small")
+def test_two_threads_may_ask_the_same_model(base: Base) -> None:
+    """Whoever ends first unpacks; the other goes on the plain way, with the same answers."""
+    model = noisy(base, "llama")
+    told = DecodeConfig(constrained=False)
+    wanted = [one.raw for one in answers(model, ASKS[:6], TextCodec(), told, max_tokens=8)] * 3
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(answers, model, ASKS, TextCodec(), told, 8) for _ in range(12)]
+        found = [[one.raw for one in job.result()] for job in jobs]
+    assert found == [wanted] * 12
+    assert not any("forward" in vars(part) for part in model.module.modules() if type(part) is nn.Linear)
 
 
 class Other(nn.Linear):

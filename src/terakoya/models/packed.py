@@ -39,7 +39,7 @@ def packed(module: nn.Module, asks: int) -> Iterator[None]:
         yield
     finally:
         for part in ways:
-            delattr(part, _name(part))
+            vars(part).pop(_name(part), None)  # another thread that asks the same model may have been quicker
 
 
 def _packed(parts: Sequence[nn.Linear]) -> dict[nn.Linear, Callable[[Tensor], Tensor]]:
