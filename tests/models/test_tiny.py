@@ -14,8 +14,9 @@ from terakoya.config import DecodeConfig, ModelConfig
 from terakoya.decoding import answers
 from terakoya.errors import ConfigError, CorruptError, DataError, IncompatibleError
 from terakoya.models.model import Ask, Pair
-from terakoya.models.tiny import SIZES, TinyModel, build, load
+from terakoya.models.tiny import TinyModel, build, load
 from terakoya.models.tiny_net import Shape
+from terakoya.models.tiny_shape import SIZES
 from terakoya.models.tiny_text import END, Characters
 from terakoya.records import Turn
 from terakoya.training.losses import plain

@@ -5,17 +5,16 @@
 
 A source longer than `max_source` is never cut: training refuses it by name (DataError), and at use `fits` says
 no, upon which decoding gives an unfinished answer that nobody can mistake for one. Characters never seen in
-training are read as <unknown>. `tiny_net` holds the network, `tiny_state` the writing of answers, `tiny_text` the
-characters; `tiny_set` is the model for sets of labels.
+training are read as <unknown>. `tiny_shape` knows the sizes, `tiny_net` holds the network, `tiny_state` the writing of
+answers, `tiny_text` the characters; `tiny_set` is the model for sets of labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy, deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +28,7 @@ from terakoya.models.model import Ask, Batch, Card, Outputs, Pair, SetScores
 from terakoya.models.tiny_files import fill, read_json, source_text, write_json
 from terakoya.models.tiny_net import Net, Shape
 from terakoya.models.tiny_set import TinySetModel, build_set, load_set
+from terakoya.models.tiny_shape import SIZES, read_shape, shape_for
 from terakoya.models.tiny_state import TinyState
 from terakoya.models.tiny_text import END, Characters
 from terakoya.tongue import both
@@ -37,31 +37,6 @@ FORMAT = 1
 _KINDS_JA = {"source": "入力", "target": "正解"}  # as Japanese sentences name them
 # Few rows are soon known by heart; with fewer than these a fifth of every contribution is dropped.
 FEW_ROWS, FEW_ROWS_DROPOUT = 1000, 0.2
-_LARGEST = 64_000_000  # weights; a config that asks for more is torn or hostile
-
-
-@dataclass(frozen=True)
-class Size:
-    """A named size: encoder and decoder layers, heads, and the inner width of the feed-forward part (× width).
-
-    The feed-forward part of "small" is half as wide as usual: at equal CPU time that was as good or better on numerals.
-    """
-
-    width: int
-    encoder: int
-    decoder: int
-    heads: int
-    feed: int
-    dropout: float = 0.0
-
-
-SIZES: Mapping[str, Size] = MappingProxyType(
-    {
-        "tiny": Size(width=48, encoder=1, decoder=1, heads=4, feed=4),
-        "small": Size(width=64, encoder=2, decoder=2, heads=4, feed=2),
-        "base": Size(width=256, encoder=4, decoder=4, heads=8, feed=4, dropout=0.1),
-    }
-)
 
 
 class TinyModel:
@@ -267,7 +242,7 @@ def build(
     characters = Characters(answered, asked)
     if dropout is None and config.dropout < 0 and rows < FEW_ROWS:
         dropout = FEW_ROWS_DROPOUT
-    shape = _shape(config, size, characters, _room(longest_source), _room(longest_target), dropout)
+    shape = shape_for(config, size, characters, _room(longest_source), _room(longest_target), dropout)
     model = TinyModel(config.base, shape, characters)
     model.module.begin(seed, characters.unknown)
     return model
@@ -292,7 +267,7 @@ def load(folder: Path) -> TinyModel | TinySetModel:
             do=both("Open it with the version of terakoya that made it.", "作ったときの版の terakoya で開くこと。"),
         )
     characters = Characters.from_json(read_json(folder / "vocabulary.json"), str(folder / "vocabulary.json"))
-    shape = _read_shape(about, characters, folder)
+    shape = read_shape(about, characters, folder)
     model = TinyModel(str(about.get("name")), shape, characters)
     fill(model.module, folder / "model.safetensors")
     return model
@@ -300,61 +275,3 @@ def load(folder: Path) -> TinyModel | TinySetModel:
 
 def _room(longest: int) -> int:
     return longest + longest // 4 + 4
-
-
-def _shape(
-    config: ModelConfig, size: Size, characters: Characters, source: int, target: int, dropout: float | None
-) -> Shape:
-    width = config.width or size.width
-    heads = config.attention_heads or (size.heads if width % size.heads == 0 else 1)
-    if width % heads:
-        raise ConfigError(
-            both(
-                f"a width of {width} cannot be parted among {heads} heads",
-                f"幅 {width} を{heads}個のヘッドに分けられない",
-            ),
-            where="model.attention_heads",
-            do=both("Take a divisor of the width.", "幅の約数にすること。"),
-        )
-    decoder_only = config.family == "decoder"
-    encoder, decoder = (config.layers, config.layers) if config.layers else (size.encoder, size.decoder)
-    chosen = dropout if dropout is not None else config.dropout
-    return Shape(
-        family="decoder" if decoder_only else "encoder-decoder",
-        width=width,
-        encoder=0 if decoder_only else encoder,
-        decoder=(config.layers or encoder + decoder) if decoder_only else decoder,
-        heads=heads,
-        feed=size.feed * width,
-        dropout=size.dropout if chosen < 0 else chosen,
-        max_source=config.max_source or source,
-        max_target=(config.max_target or target) + 1,
-        vocabulary=characters.size,
-        outputs=characters.outputs,
-    )
-
-
-def _read_shape(about: Mapping[str, Any], characters: Characters, folder: Path) -> Shape:
-    try:
-        shape = Shape(**about["shape"])
-        numbers = [shape.width, shape.decoder, shape.heads, shape.feed, shape.max_source, shape.max_target]
-        sound = (
-            all(type(number) is int and 0 < number < 1 << 20 for number in numbers) and shape.width % shape.heads == 0
-        )
-        weights = (shape.encoder + 2 * shape.decoder) * shape.width * (4 * shape.width + 2 * shape.feed)
-        weights += (shape.max_source + shape.max_target + shape.vocabulary) * shape.width
-    except (KeyError, TypeError) as error:
-        raise CorruptError(
-            both(f"the shape of the model cannot be read ({error})", f"モデルの形を読めない（{error}）"),
-            where=str(folder),
-        ) from error
-    if not sound or not 0 <= shape.encoder < 1 << 20 or weights > _LARGEST:
-        raise CorruptError(
-            both("the shape of the model makes no sense", "モデルの形が意味をなさない"),
-            where=str(folder / "config.json"),
-        )
-    if (shape.vocabulary, shape.outputs) != (characters.size, characters.outputs):
-        raise CorruptError(
-            both("vocabulary and weights do not belong together", "語彙と重みが別のものである"), where=str(folder)
-        )
-    return shape
