@@ -1,5 +1,4 @@
-"""One step of training, and the weights it changes: forward, backward, norm, update, average. Device and processes
-are accelerate's affair and stay in this file.
+"""One step of training, and the weights it changes: forward, backward, norm, update, average.
 
 Rows of a step are parted among the processes, and every micro-batch is weighed by its targets; so accumulation and
 several processes give the gradient of the whole batch, not a mean of means.
@@ -7,7 +6,6 @@ several processes give the gradient of the whole batch, not a mean of means.
 
 from __future__ import annotations
 
-import atexit
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,16 +13,13 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from terakoya.config import TrainConfig
 from terakoya.models.model import Batch, Model, Pair
 from terakoya.models.room import is_oom
 from terakoya.records import fingerprint
-from terakoya.training import numeric, oom, pages
+from terakoya.training import numeric, oom, pages, processes
 from terakoya.training.batches import Batches
 from terakoya.training.diagnosis import likely
 from terakoya.training.diagnosis_scene import Scene, largest
@@ -53,7 +48,7 @@ class Engine:
         self, model: Model, batches: Batches, config: TrainConfig, seed: int, device: str, precision: str
     ) -> None:
         self.model, self.batches, self.config, self.seed = model, batches, config, seed
-        self.accelerator = _accelerator(device, precision)
+        self.accelerator = processes.accelerator(device, precision)
         model.module.to(self.accelerator.device)
         model.module.train()
         self.weights = {name: weight for name, weight in model.parameters_to_train() if weight.requires_grad}
@@ -110,7 +105,7 @@ class Engine:
         batches = [self._ready(rows) for rows in self._rows(number)]
         targets = sum(batch.targets for batch in batches)
         tokens = sum(batch.tokens for batch in batches)
-        counts = self._summed([targets, tokens, stop, late])
+        counts = processes.summed(self.accelerator, [targets, tokens, stop, late])
         self._begin_chance(number)
 
         def work(model: Model, batch: Batch) -> Tensor:
@@ -120,7 +115,7 @@ class Engine:
         for part in self.replicas.over(batches, work):
             losses += part
         self.replicas.gather()
-        self._share_gradients(losses)
+        processes.share_gradients(self.accelerator, self.parameters, losses)
         return losses, counts
 
     def _make_do(self, number: int) -> None:
@@ -205,25 +200,6 @@ class Engine:
         elif self.accelerator.device.type == "mps":
             torch.mps.manual_seed(drawn)
 
-    def _summed(self, counts: Sequence[float]) -> list[float]:
-        if self.accelerator.num_processes == 1:
-            return [float(count) for count in counts]
-        tensor = torch.tensor(counts, dtype=torch.float64, device=self.accelerator.device)
-        summed: list[float] = self.accelerator.reduce(tensor, "sum").tolist()
-        return summed
-
-    def _share_gradients(self, losses: Tensor) -> None:
-        if self.accelerator.num_processes == 1:
-            return
-        losses.copy_(self.accelerator.reduce(losses, "sum"))
-        for weight in self.parameters:
-            if weight.grad is None:  # this process had no rows, or a part without use
-                weight.grad = torch.zeros_like(weight)
-        for group in _grouped(self.parameters):
-            flat = self.accelerator.reduce(torch.cat([weight.grad.reshape(-1) for weight in group]), "sum")
-            for weight, part in zip(group, flat.split([weight.numel() for weight in group]), strict=True):
-                weight.grad.copy_(part.view_as(weight))
-
     def sound(self) -> None:
         """Raises NumericError where the last update left a weight that is not finite: nothing of it may be kept."""
         if not all(map(math.isfinite, largest(self.weights).values())):
@@ -282,12 +258,9 @@ class Engine:
 
     def shared(self, ask: Callable[[int], Mapping[str, float]], step: int) -> Mapping[str, float]:
         """Dev figures, asked by the first process and told to all."""
-        told: list[Any] = [dict(ask(step)) if self.main else None]
+        figures = dict(ask(step)) if self.main else {}
         self.model.module.train()
-        if self.accelerator.num_processes > 1:
-            broadcast_object_list(told)
-        figures: Mapping[str, float] = told[0]
-        return figures
+        return processes.told(self.accelerator, figures)
 
     def tensors(self) -> dict[str, Tensor]:
         found = named("weights", self.weights)
@@ -304,33 +277,3 @@ class Engine:
 
     def _names(self) -> dict[Tensor, str]:
         return {weight: name for name, weight in self.weights.items()}
-
-
-def _accelerator(device: str, precision: str) -> Accelerator:
-    if AcceleratorState._shared_state:
-        # accelerate keeps one state for a whole process; a second run with another device or precision would be
-        # refused, or quietly take the first one's.
-        AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    made = Accelerator(cpu=device == "cpu", mixed_precision=precision)
-    if made.num_processes > 1:
-        atexit.unregister(_part)  # of an earlier training in this process
-        atexit.register(_part)
-    return made
-
-
-def _part() -> None:
-    """Processes that worked together part in order: gloo's threads, still running when Python ends, abort it."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
-def _grouped(parameters: Sequence[Any], most: int = 1 << 24) -> Iterator[list[Any]]:
-    """Weights in groups of about `most` numbers, so that sharing gradients needs little room."""
-    group: list[Any] = []
-    for weight in parameters:
-        group.append(weight)
-        if sum(member.numel() for member in group) >= most:
-            yield group
-            group = []
-    if group:
-        yield group
