@@ -11,16 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 
 from terakoya import sets
 from terakoya.asking import asked, predictions
 from terakoya.config import Config
+from terakoya.decoding import asking
+from terakoya.decoding.parts import in_parts
 from terakoya.endings import heed, noted
 from terakoya.errors import IncompatibleError, NumericError
 from terakoya.listener import Listener
 from terakoya.models.model import Model, Pair
+from terakoya.models.packed import packed
 from terakoya.records import Finding, Step
 from terakoya.runs import Run
 from terakoya.scoring.baselines import evenly
@@ -80,18 +82,17 @@ def dev_figures(lesson: Lesson, model: Model, max_tokens: int) -> Callable[[int]
 
 def plain_loss(model: Model, pairs: Sequence[Pair], rows_at_once: int = 64) -> float:
     """Mean plain loss in nats per target, comparable across losses."""
-    total, targets = 0.0, 0
     device = next(model.module.parameters()).device
-    training = model.module.training
-    model.module.eval()
     ordered = sorted(pairs, key=model.length)
-    with torch.inference_mode():
-        for place in range(0, len(ordered), rows_at_once):
-            batch = model.collate(ordered[place : place + rows_at_once]).to(device)
-            total += float(plain(model.outputs(batch))) * batch.targets
-            targets += batch.targets
-    model.module.train(training)
-    return total / max(1, targets)
+
+    def some(places: Sequence[int]) -> list[tuple[float, int]]:
+        batch = model.collate([ordered[place] for place in places]).to(device)
+        whole = float(plain(model.outputs(batch))) * batch.targets, batch.targets
+        return [whole, *[(0.0, 0)] * (len(places) - 1)]  # a part's sums stand at its first row
+
+    with asking(model), packed(model.module, len(pairs)):
+        sums = [told for _, told in in_parts(range(len(ordered)), rows_at_once, some)]
+    return sum(loss for loss, _ in sums) / max(1, sum(targets for _, targets in sums))
 
 
 def teach(

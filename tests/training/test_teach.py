@@ -1,0 +1,64 @@
+"""What dev says of a model between two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from terakoya.config import ModelConfig
+from terakoya.errors import ConfigError
+from terakoya.models.model import Ask, Batch, Outputs, Pair
+from terakoya.models.tiny import TinyModel, build
+from terakoya.training.teach import plain_loss
+
+PAIRS = [Pair(Ask("あいう" * (1 + n % 5)), "123"[: 1 + n % 3] * (1 + n % 4)) for n in range(23)]
+
+
+@pytest.fixture
+def model() -> TinyModel:
+    made = build(ModelConfig(base="tiny", dropout=0.3), PAIRS, seed=1)
+    assert isinstance(made, TinyModel)
+    return made
+
+
+def test_the_loss_is_the_mean_over_targets_however_the_rows_are_parted(model: TinyModel) -> None:
+    """Long answers count for more, dropout is off while asking and as it was afterwards."""
+    model.module.eval()
+    with torch.no_grad():
+        told = [model.outputs(model.collate([pair])) for pair in PAIRS]
+        wanted = float(cross_entropy(torch.cat([one.logits for one in told]), torch.cat([one.targets for one in told])))
+    model.module.train()
+    assert plain_loss(model, PAIRS) == pytest.approx(wanted, rel=1e-5)
+    assert plain_loss(model, PAIRS, 4) == pytest.approx(wanted, rel=1e-5)
+    assert plain_loss(model, []) == 0.0
+    assert model.module.training
+
+
+def test_dev_that_finds_no_room_is_asked_in_smaller_parts(model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logits of 64 rows over 262,144 tokens may be the most that a training ever needs."""
+    wanted, plain, room, sizes = plain_loss(model, PAIRS), model.outputs, 5, list[int]()
+
+    def tight(batch: Batch) -> Outputs:
+        sizes.append(len(batch.keys))
+        if len(batch.keys) > room:
+            raise torch.OutOfMemoryError("out of memory")
+        return plain(batch)
+
+    monkeypatch.setattr(model, "outputs", tight)
+    assert plain_loss(model, PAIRS, 16) == pytest.approx(wanted, rel=1e-5)
+    assert sizes[:3] == [16, 8, 4] and max(sizes[3:]) <= 4
+    room = 0
+    with pytest.raises(ConfigError, match="out of memory"):
+        plain_loss(model, PAIRS, 16)
+
+
+def test_another_fault_stays_what_it_is(model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(pairs: Sequence[Pair]) -> Batch:
+        raise RuntimeError("index out of range")
+
+    monkeypatch.setattr(model, "collate", broken)
+    with pytest.raises(RuntimeError, match="index"):
+        plain_loss(model, PAIRS)
