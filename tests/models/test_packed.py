@@ -15,11 +15,13 @@ from torch.nn import functional
 
 from terakoya.codec import TextCodec
 from terakoya.config import DecodeConfig, ModelConfig
-from terakoya.decoding import answers
+from terakoya.decoding import answers, scored
+from terakoya.decoding.likelihood import surprises
 from terakoya.models import hub, packed
 from terakoya.models.hub_model import HubModel
 from terakoya.models.model import Ask, Pair
 from terakoya.models.vocabulary import Head
+from terakoya.training.teach import plain_loss
 
 Base = Callable[[str], Path]
 PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)"), Pair(Ask("楽しい日"), "✨ 📚")]
@@ -110,6 +112,36 @@ def test_answers_go_through_packed_weights(base: Base, calls: list[tuple[int, ..
     few = answers(model, ASKS[:6], TextCodec(), DecodeConfig(constrained=False), max_tokens=8)
     assert len(packed_) > 10 and calls == packed_  # once, however many batches; and not for few
     assert [one.raw for one in few] == [one.raw for one in found[:6]]
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_losses_and_surprises_are_those_of_the_plain_way(
+    base: Base, family: str, calls: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dev's loss and the perplexity of right answers go through a whole pass, trees and all."""
+    model, rows = noisy(base, family), PAIRS * 8
+    loss, told = plain_loss(model, rows), surprises(model, rows)
+    assert len(calls) > 10
+    monkeypatch.setattr(packed, "_ASKS", 1000)
+    calls.clear()
+    assert loss == pytest.approx(plain_loss(model, rows), rel=1e-3)
+    for one, other in zip(told, surprises(model, rows), strict=True):
+        assert one is not None and other is not None
+        assert one.nats == pytest.approx(other.nats, rel=1e-3)
+    assert not calls
+
+
+@pytest.mark.usefixtures("small")
+def test_sets_are_scored_from_packed_weights(base: Base, calls: list[tuple[int, ...]]) -> None:
+    config = ModelConfig(base=str(base("t5")), head="set")
+    model = hub.build(config, [Pair(Ask("楽しい日"), "✨ 📚"), Pair(Ask("本"), "📚")] * 4, ("✨", "📚"), seed=0)
+    model.module.eval()
+    found = scored(model, ASKS, 7)
+    assert len(calls) > 10
+    with torch.inference_mode():
+        alone = torch.cat([model.set_scores([ask]).labels for ask in ASKS])
+    torch.testing.assert_close(found.labels, alone, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.usefixtures("small")

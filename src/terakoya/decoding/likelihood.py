@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from terakoya.decoding.answer import asking
 from terakoya.errors import DataError
 from terakoya.models.model import Model, Pair
+from terakoya.models.packed import packed
 from terakoya.scoring.likelihood import Surprise, escaped
 
 
@@ -24,24 +25,24 @@ def surprises(model: Model, pairs: Sequence[Pair], novelty: float = 0.0) -> list
     With `novelty` a model of characters has an escape for those it cannot write (see scoring/likelihood.py); it is
     told the answer without them.
     """
-    if not novelty or not writes_characters(model):
-        return [_surprise(model, pair) for pair in pairs]
-    known = set(model.pieces())
-    found = []
-    for pair in pairs:
-        kept = "".join(char for char in pair.written if char in known)
-        told = _surprise(model, replace(pair, written=kept))
-        found.append(told and escaped(told, len(pair.written) - len(kept), novelty))
-    return found
+    with asking(model), packed(model.module, len(pairs)):
+        if not novelty or not writes_characters(model):
+            return [_surprise(model, pair) for pair in pairs]
+        known = set(model.pieces())
+        found = []
+        for pair in pairs:
+            kept = "".join(char for char in pair.written if char in known)
+            told = _surprise(model, replace(pair, written=kept))
+            found.append(told and escaped(told, len(pair.written) - len(kept), novelty))
+        return found
 
 
 def _surprise(model: Model, pair: Pair) -> Surprise | None:
     """One row at a time: rows filled up to one length would have to be told apart again."""
-    with asking(model):
-        try:
-            batch = model.collate([pair]).to(next(model.module.parameters()).device)
-        except DataError:
-            return None
-        told = model.outputs(batch)
-        nats = float(cross_entropy(told.logits.float(), told.targets, reduction="sum"))
+    try:
+        batch = model.collate([pair]).to(next(model.module.parameters()).device)
+    except DataError:
+        return None
+    told = model.outputs(batch)
+    nats = float(cross_entropy(told.logits.float(), told.targets, reduction="sum"))
     return Surprise(nats, batch.targets, len(pair.written))

@@ -14,6 +14,7 @@ from torch import Tensor
 from terakoya.decoding.answer import asking
 from terakoya.errors import ConfigError
 from terakoya.models.model import Ask, Model, Pair, SetScores, Toll
+from terakoya.models.packed import packed
 from terakoya.models.room import is_oom, released
 from terakoya.tongue import both
 
@@ -51,7 +52,7 @@ def scored(model: Model, asks: Sequence[Ask], at_once: int) -> SetScores:
         return [(*row, found.tolls) for row in zip(found.labels, found.sizes, strict=True)]
 
     order = sorted(range(len(asks)), key=lambda place: model.length(Pair(asks[place], "")))
-    with asking(model):
+    with asking(model), packed(model.module, len(asks)):
         for place, (label, size, told) in in_parts(order, at_once, some):
             labels[place], sizes[place], tolls = label, size, told
     most = max(map(len, sizes))
