@@ -49,6 +49,7 @@ bench-hub: setup-dev ## pretrained models: speed at real sizes against the usual
 	$(BIN)/python benchmarks/hub_training.py
 	$(BIN)/python benchmarks/hub_training.py --work emoji
 	$(BIN)/python benchmarks/hub_decoding.py
+	$(BIN)/python benchmarks/packed_products.py
 	$(BIN)/python benchmarks/hub_launches.py
 	$(BIN)/python benchmarks/hub_learning.py
 	$(BIN)/python benchmarks/template_fuzz.py

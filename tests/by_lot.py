@@ -10,6 +10,7 @@ from typing import Any
 
 from terakoya import pipeline
 from terakoya.errors import TerakoyaError
+from terakoya.skill import read_skill
 
 # What is drawn from. Many a choice is foolish with another one: to be refused in words is as good as to run.
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -155,24 +156,32 @@ def attempt(number: int, bases: dict[str, str], home: Path) -> dict[str, Any]:
     outcome: dict[str, Any] = {"number": number, "settings": shown}
     try:
         result = pipeline.run(str(home / "lot.toml"), run_dir=home / "runs", anyway=True)
-        checked(result.folder, result)
-        return outcome | {"ended": "ran"}
     except TerakoyaError as error:
         empty = not (error.what and error.do)
         return outcome | {"ended": "fell" if empty else "refused", "kind": type(error).__name__, "said": str(error)}
     except Exception:
         return outcome | {"ended": "fell", "said": traceback.format_exc()}
+    try:  # what ran once may not be refused any more
+        checked(result.folder, result, constrained=told.get("decode.constrained", True))
+    except Exception:
+        return outcome | {"ended": "fell", "said": traceback.format_exc()}
+    return outcome | {"ended": "ran"}
 
 
-def checked(folder: Path, result: Any) -> None:
-    """What a finished run promises: figures within their intervals, one answer a question, the same ones again."""
+def checked(folder: Path, result: Any, *, constrained: bool) -> None:
+    """What a finished run promises: figures within their intervals, legal answers, the same ones and figures again."""
     for score in result.scores:
         assert score.low <= score.value <= score.high, score
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
     own = [line for line in lines if line["part"] != "recall"]
+    codec = read_skill(folder).task.codec
+    for line in own if constrained else ():
+        language = codec.bound(line["source"]) if hasattr(codec, "bound") else codec
+        assert line["prediction"] is None or language.complete(line["raw"]), line
     again = list(pipeline.predict(folder, [line["source"] for line in own]))
     assert [one["prediction"] for one in again] == [line["prediction"] for line in own], "other answers from the folder"
-    second = pipeline.evaluate(folder)
-    figures = {(score.who, score.metric, score.part): score.value for score in result.scores}
-    for score in second.scores:
-        assert figures.get((score.who, score.metric, score.part), score.value) == score.value, score
+    figures, anew = (
+        {(score.who, score.metric): score.value for score in one.scores if score.who == "model" and not score.part}
+        for one in (result, pipeline.evaluate(folder))
+    )
+    assert anew and anew == {key: figures[key] for key in anew}

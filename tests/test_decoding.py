@@ -15,7 +15,7 @@ import torch
 from terakoya.codec import TextCodec
 from terakoya.codec.language import Language
 from terakoya.config import DecodeConfig, ModelConfig
-from terakoya.decoding import Answer, answers, asking, read
+from terakoya.decoding import Answer, answers, asking, read, writing
 from terakoya.errors import ConfigError
 from terakoya.models.model import Ask, Pair
 from terakoya.models.tiny import TinyModel, build
@@ -238,6 +238,24 @@ def test_dropout_is_off_while_asking_and_on_again_after() -> None:
     model.module.train()
     answers(model, _asks(2), TextCodec(), FREE, 5)
     assert model.module.training
+
+
+def test_probabilities_are_the_same_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a large vocabulary the sum of exponentials is taken by parts of a batch."""
+    model, asks = _model(), _asks(23)
+    whole = answers(model, asks, TextCodec(), FREE, 12)
+    monkeypatch.setattr(writing, "_AT_ONCE", 3 * len(model.pieces()))
+    parts, plain = list[int](), torch.split
+
+    def split(logits: torch.Tensor, rows: int) -> Any:
+        parts.append(rows)
+        return plain(logits, rows)
+
+    monkeypatch.setattr(torch, "split", split)
+    found = answers(model, asks, TextCodec(), FREE, 12)
+    assert parts and set(parts) == {3}
+    for one, other in zip(found, whole, strict=True):
+        assert one.raw == other.raw and one.probability == pytest.approx(other.probability, rel=1e-5)
 
 
 class _Tight:

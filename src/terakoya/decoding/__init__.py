@@ -21,7 +21,8 @@ from terakoya.config import DecodeConfig
 from terakoya.decoding.answer import Answer, asking, placed, read
 from terakoya.decoding.beam import beam
 from terakoya.decoding.choosing import Greedy, Sampler, chances_for
-from terakoya.decoding.parts import in_parts, scored
+from terakoya.decoding.parts import in_parts
+from terakoya.decoding.scores import scored
 from terakoya.decoding.writing import write
 from terakoya.errors import ConfigError
 from terakoya.models.model import Ask, Model, Pair

@@ -16,7 +16,7 @@ import torch
 
 from terakoya import sets
 from terakoya.config import Config
-from terakoya.decoding.parts import widened
+from terakoya.decoding.scores import widened
 from terakoya.models.model import Ask, Model, Pair, SetScores
 from terakoya.training.batches import Fixed
 from terakoya.training.loop import train
