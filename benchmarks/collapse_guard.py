@@ -27,14 +27,14 @@ import torch
 
 import emoji_sets as bench
 from terakoya.data.table import table_task
-from terakoya.models.tiny import build
+from terakoya.models.builtin.model import build
 from terakoya.records import Finding, Step
 from terakoya.scoring.collapse import IN_A_ROW, onset
 from terakoya.task import Task
-from terakoya.training.collapse import Collapse
-from terakoya.training.lesson import prepared, rows
+from terakoya.training.guards.collapse import Collapse
 from terakoya.training.loop import train
-from terakoya.training.teach import dev_figures
+from terakoya.training.prepare import prepared, rows
+from terakoya.training.trainer import dev_figures
 
 ROWS, DEV = 400, 60
 LOGGED = {"optimizer": "adamw", "schedule": "linear", "warmup": 100, "learning_rate": 5e-4, "batch_size": 16,

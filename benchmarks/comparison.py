@@ -23,9 +23,9 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from terakoya.scoring.certainty import ALPHA, bca, mean_interval
-from terakoya.scoring.paired import mcnemar, paired_seeds, permutation_p, tango
-from terakoya.scoring.power import power_binary, power_graded, power_planned
+from terakoya.scoring.statistics.intervals import ALPHA, bca, mean_interval
+from terakoya.scoring.statistics.paired import mcnemar, paired_seeds, permutation_p, tango
+from terakoya.scoring.statistics.power import power_binary, power_graded, power_planned
 
 Floats = NDArray[np.float64]
 SIZES = (10, 20, 40, 80, 160, 320, 640, 1000, 2000)

@@ -22,13 +22,13 @@ import numpy as np
 import torch
 
 import emoji_sets as bench
-from terakoya.asking import asked, predictions
 from terakoya.data.table import table_task
-from terakoya.models.tiny import build
-from terakoya.training import crossfit, refit
-from terakoya.training.lesson import pair, prepared, rows
+from terakoya.decoding.predict import asked, predictions
+from terakoya.models.builtin.model import build
+from terakoya.training import out_of_fold, refit
 from terakoya.training.loop import train
-from terakoya.training.teach import dev_figures
+from terakoya.training.prepare import pair, prepared, rows
+from terakoya.training.trainer import dev_figures
 
 Differs = Mapping[str, Mapping[str, Any]]
 LOGGED, BARE, DEFAULT = "sequence, as in the log", "bare set head", "default set head"
@@ -104,7 +104,7 @@ def taught(who: str, name: str, seed: int) -> dict[str, Any]:
     )  # fmt: skip
     if model.head == "set":
         taught_rows, dev = ([pair(task, row) for row in side] for side in (task.split.train, task.split.dev))
-        crossfit.settle(model, taught_rows, dev, lesson.config)
+        out_of_fold.settle(model, taught_rows, dev, lesson.config)
         if refit.wanted(model, dev, lesson.config):
             model = refit.refitted(model, taught_rows, dev, lesson.config)
     answers = predictions(

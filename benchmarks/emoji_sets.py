@@ -22,21 +22,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from terakoya import sets
 from terakoya.codec.labels import names_of
 from terakoya.config import Config, make_config
 from terakoya.data.table import table_task
-from terakoya.models.model import Ask, Pair
-from terakoya.models.tiny import build
+from terakoya.decoding import set_calibration, sets
+from terakoya.models.builtin.model import build
+from terakoya.models.protocol import Ask, Pair
 from terakoya.records import Example
-from terakoya.runs.about import machine, versions
-from terakoya.scoring.baselines import baselines
+from terakoya.runs.environment import machine, versions
+from terakoya.scoring.baselines.standard import baselines
 from terakoya.scoring.metrics import jaccard
 from terakoya.task import Task
-from terakoya.training import crossfit, refit
+from terakoya.training import out_of_fold, refit
 from terakoya.training.batches import Fixed
+from terakoya.training.defaults import resolve
 from terakoya.training.loop import train
-from terakoya.training.recipe import resolve
 
 HERE = Path(__file__).parent
 EXAMS = HERE / "exams"
@@ -103,7 +103,7 @@ def taught(name: str, seed: int, who: str = "set head", **differs: Mapping[str, 
     model, task, config = trained(name, seed, **differs)
     assert task.split is not None
     rows, dev = _pairs(task, task.split.train), _pairs(task, task.split.dev)
-    crossfit.settle(model, rows, dev, config)
+    out_of_fold.settle(model, rows, dev, config)
     models = [(who + BEFORE, model)]
     if refit.wanted(model, dev, config):
         models.append((who, refit.refitted(model, rows, dev, config)))
@@ -116,7 +116,7 @@ def taught(name: str, seed: int, who: str = "set head", **differs: Mapping[str, 
 
 
 def settle(model: Any, dev: Sequence[Example], config: Config) -> None:
-    sets.settle(model, [Ask(row.source) for row in dev], [row.target.split() for row in dev], config.decode)
+    set_calibration.settle(model, [Ask(row.source) for row in dev], [row.target.split() for row in dev], config.decode)
 
 
 def _judged(model: Any, rows: Sequence[Example], config: Config) -> list[float]:

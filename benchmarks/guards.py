@@ -20,7 +20,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "training"))
 from faults import FAULTS, HEALTHY, healthy, in_time, outcome, right
 
-from terakoya.runs.about import machine, versions
+from terakoya.runs.environment import machine, versions
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -28,12 +28,12 @@ import hub_shapes
 from hub_training import CUDA, DEVICE, RESULTS, facts_of, name_of
 from terakoya.config import DecodeConfig, ModelConfig
 from terakoya.decoding import asking
-from terakoya.decoding.choosing import Greedy
-from terakoya.decoding.writing import write
-from terakoya.models import hub
-from terakoya.models.hub_model import HubModel
-from terakoya.models.model import Ask
-from terakoya.models.packed import packed
+from terakoya.decoding.autoregressive import write
+from terakoya.decoding.sampling import Greedy
+from terakoya.models.prepacked import packed
+from terakoya.models.pretrained import build
+from terakoya.models.pretrained.model import HubModel
+from terakoya.models.protocol import Ask
 
 Ids = list[list[int]]
 
@@ -100,7 +100,7 @@ def main() -> None:
     pairs, asks = hub_shapes.pairs(rows), [Ask(source) for source, _ in rows]
     config = ModelConfig(base=str(base), instruction=hub_shapes.INSTRUCTION, dtype="bfloat16" if CUDA else "auto")
     full, small = (
-        hub.build(config.model_copy(update={"vocabulary": kind}), pairs, seed=0) for kind in ("full", "trimmed")
+        build.build(config.model_copy(update={"vocabulary": kind}), pairs, seed=0) for kind in ("full", "trimmed")
     )
     assert isinstance(full, HubModel)
     assert isinstance(small, HubModel)

@@ -214,11 +214,12 @@ def kernels_of_a_gpu() -> None:
 
 def as_on_a_gpu() -> None:
     """Ours would choose the processor's ways."""
-    from terakoya.models import hub_causal, hub_fast
+    from terakoya.models.pretrained import causal_batches
+    from terakoya.models.pretrained.fused import tree_attention
 
-    hub_fast.launches = lambda x: True
-    tree = hub_causal.tree
-    hub_causal.tree = lambda rows, *, share, lanes=True: tree(rows, share=share, lanes=False)
+    tree_attention.launches = lambda x: True
+    tree = causal_batches.tree
+    causal_batches.tree = lambda rows, *, share, lanes=True: tree(rows, share=share, lanes=False)
 
 
 def narrow(home: Path) -> None:
@@ -276,7 +277,7 @@ def count(peer: str, work: str, home: Path, answers: bool) -> Counter[str]:
 def _of_a_token(peer: str, work: str, home: Path, forward: str) -> Counter[str]:
     """Of the third token, and what is done between two: choosing it, asking whether all have ended."""
     from terakoya.config import ModelConfig
-    from terakoya.models import hub
+    from terakoya.models.pretrained import build
 
     pairs, labels, base = hub_training._data(work, home)
     pairs = pairs[:16]
@@ -285,7 +286,7 @@ def _of_a_token(peer: str, work: str, home: Path, forward: str) -> Counter[str]:
     as_on_a_gpu()
     told: dict[str, Any] = {"instruction": hub_shapes.INSTRUCTION} if work == "numerals" else {"head": "sequence"}
     config = ModelConfig(base=str(base)).model_copy(update={"vocabulary": "trimmed", "forward": forward, **told})
-    model: Any = hub.build(config, pairs, labels, seed=0)
+    model: Any = build.build(config, pairs, labels, seed=0)
     with torch.no_grad():  # as `generate` does; inference mode shows operators before they are taken apart
         state = model.start([pair.ask for pair in pairs])
         for _ in range(STEP - 1):

@@ -32,14 +32,15 @@ from machine import table, told, write
 from terakoya.codec import TextCodec
 from terakoya.config import DecodeConfig, ModelConfig, TrainConfig
 from terakoya.decoding import answers
-from terakoya.models import hub, hub_causal, hub_fast
-from terakoya.models.hub_model import HubModel
-from terakoya.models.hub_seq2seq import filled
-from terakoya.models.model import Ask, Pair
+from terakoya.models.pretrained import build, causal_batches
+from terakoya.models.pretrained.fused import tree_attention
+from terakoya.models.pretrained.model import HubModel
+from terakoya.models.pretrained.seq2seq_batches import filled
+from terakoya.models.protocol import Ask, Pair
 from terakoya.tasks.numerals import writer
 from terakoya.training.batches import Fixed
+from terakoya.training.defaults import resolve
 from terakoya.training.loop import train
-from terakoya.training.recipe import resolve
 from terakoya.training.schedule import rate
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "models"))
@@ -65,7 +66,7 @@ def numerals(count: int, seed: int) -> tuple[list[Pair], list[Pair]]:
 
 def by_hand(base: Path, rows: Sequence[Pair], dev: Sequence[Pair], steps: int, half: bool) -> list[bool]:
     """A plain loop over the library's own model, asked by its own `generate`."""
-    model = hub.build(ModelConfig(base=str(base), forward="library"), rows, seed=0)
+    model = build.build(ModelConfig(base=str(base), forward="library"), rows, seed=0)
     assert isinstance(model, HubModel)
     module: Any = model.core
     batches = Fixed(rows, BATCH, 0, model.length)
@@ -108,7 +109,7 @@ def _loss(model: HubModel, module: Any, pairs: Sequence[Pair]) -> Any:
 
 
 def by_us(base: Path, rows: Sequence[Pair], dev: Sequence[Pair], steps: int, vocabulary: str, half: bool) -> list[bool]:
-    model = hub.build(ModelConfig(base=str(base)).model_copy(update={"vocabulary": vocabulary}), rows, seed=0)
+    model = build.build(ModelConfig(base=str(base)).model_copy(update={"vocabulary": vocabulary}), rows, seed=0)
     assert isinstance(model, HubModel)
     how = TrainConfig(
         steps=steps, batch_size=BATCH, learning_rate=RATE, schedule="linear", warmup=0.0, weight_decay=0.0, threads=1,
@@ -126,14 +127,14 @@ def by_us(base: Path, rows: Sequence[Pair], dev: Sequence[Pair], steps: int, voc
 @contextmanager
 def _as_on_a_gpu(wanted: bool) -> Iterator[None]:
     """The layers, norms and layouts that ours sends to a GPU, sent to the processor."""
-    launches, tree = hub_fast.launches, hub_causal.tree
+    launches, tree = tree_attention.launches, causal_batches.tree
     if wanted:
-        hub_fast.launches = lambda x: True
-        hub_causal.tree = lambda rows, *, share, lanes=True: tree(rows, share=share, lanes=False)
+        tree_attention.launches = lambda x: True
+        causal_batches.tree = lambda rows, *, share, lanes=True: tree(rows, share=share, lanes=False)
     try:
         yield
     finally:
-        hub_fast.launches, hub_causal.tree = launches, tree
+        tree_attention.launches, causal_batches.tree = launches, tree
 
 
 def main() -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from terakoya.models.model import Ask, Pair
+from terakoya.models.protocol import Ask, Pair
 
 GEMMA_WORDS, T5_WORDS, EMOJI = 262_144, 32_128, 5_222
 INSTRUCTION = "漢数字を数字で書く。"

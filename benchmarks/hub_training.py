@@ -67,17 +67,17 @@ def _engine(work: str, home: Path, vocabulary: str, forward: str = "quick") -> A
     import torch
 
     from terakoya.config import ModelConfig, TrainConfig
-    from terakoya.models import hub
+    from terakoya.models.pretrained import build
     from terakoya.training.batches import Fixed
-    from terakoya.training.engine import Engine
-    from terakoya.training.recipe import resolve
+    from terakoya.training.defaults import resolve
+    from terakoya.training.step import Engine
 
     pairs, labels, base = _data(work, home)
     # The log wrote emoji as a sequence; labels would get a set head otherwise.
     told: dict[str, Any] = {"head": "sequence"} if work == "emoji" else {"instruction": hub_shapes.INSTRUCTION}
     config = ModelConfig(base=str(base)).model_copy(update={"vocabulary": vocabulary, "forward": forward, **told})
     config = config.model_copy(update={"adaptation": "lora", "lora_rank": 16} if LORA else {})
-    model = hub.build(config, pairs, labels, seed=0)
+    model = build.build(config, pairs, labels, seed=0)
     train = TrainConfig(
         steps=1000, batch_size=BATCH, learning_rate=RATE, schedule="constant", warmup=0.0,
         threads=torch.get_num_threads(),

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from terakoya.runs.about import machine
+from terakoya.runs.environment import machine
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -21,9 +21,9 @@ from typing import Any
 
 import taught
 from machine import table, told, write
-from terakoya.result import read_result
 from terakoya.runs import read_json, read_lines
-from terakoya.scoring.certainty import wilson
+from terakoya.runs.result import read_result
+from terakoya.scoring.statistics.intervals import wilson
 
 WORK = Path(__file__).parent / "work" / "numerals"
 NOTATIONS = ("plain", "bracketed", "groups", "pds", "exponent", "reversed")

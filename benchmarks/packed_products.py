@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 
 from machine import table, told, write
-from terakoya.models import packed
+from terakoya.models import prepacked
 
 SHAPES = ((1024, 640), (640, 1024), (2048, 640), (640, 2048), (262144, 640))
 ROWS = (1, 4, 16, 64, 128, 200)
@@ -48,7 +48,7 @@ def main() -> None:
         for kind in KINDS:
             for out, into in SHAPES:
                 weight = torch.randn(out, into, generator=chance).to(kind)
-                quick = packed._product(weight, None)
+                quick = prepacked._product(weight, None)
                 for rows in ROWS:
                     x = torch.randn(rows, into, generator=chance).to(kind)
                     operations = 2 * rows * out * into

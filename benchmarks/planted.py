@@ -16,8 +16,8 @@ from terakoya.codec import Codec, TextCodec
 from terakoya.codec.choose import choose_codec
 from terakoya.config import SplitConfig
 from terakoya.data.audit import Tokenizer
+from terakoya.data.formats import read_table
 from terakoya.data.split import split as cut
-from terakoya.files import read_table
 from terakoya.records import Example, Split
 from terakoya.scoring.metrics import Metric, exact, jaccard
 from terakoya.task import Task

@@ -16,7 +16,7 @@ from pathlib import Path
 import taught
 from machine import table, told, write
 from terakoya.runs import read_json, read_lines
-from terakoya.scoring.certainty import wilson
+from terakoya.scoring.statistics.intervals import wilson
 
 WORK = Path(__file__).parent / "work" / "recipes"
 MAIN, HAND = "", "hand-written"

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 import emoji_sets as bench
-from terakoya import sets
 from terakoya.config import Config
-from terakoya.models.model import Ask
+from terakoya.decoding import sets
+from terakoya.models.protocol import Ask
 from terakoya.records import Example
 from terakoya.scoring.metrics import jaccard
 

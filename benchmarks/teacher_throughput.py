@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "data"))
 from faulty_server import Plan, Running, running  # type: ignore[import-not-found]
 
 from terakoya.config import make_config
-from terakoya.data.generate import generate
-from terakoya.data.generation_recipe import find_recipe
-from terakoya.data.sentences import mixed
+from terakoya.generation.generate import generate
+from terakoya.generation.recipe import find_recipe
+from terakoya.generation.sentences import mixed
 
 SECONDS, STEPS = 0.2, 2
 RESULT = Path(__file__).parent / "results" / "teacher_throughput.md"

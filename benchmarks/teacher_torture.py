@@ -28,9 +28,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "data"))
 from faulty_server import Plan, running, usual_answer  # type: ignore[import-not-found]
 
 from terakoya.config import Config, make_config
-from terakoya.data.generate import DATA, REJECTED, generate
-from terakoya.data.ledger import JOURNAL
-from terakoya.data.teacher_limits import Patience
+from terakoya.generation.generate import DATA, REJECTED, generate
+from terakoya.generation.teacher.ledger import JOURNAL
+from terakoya.generation.teacher.rate_limits import Patience
 from terakoya.runs import read_lines
 
 RESULT = Path(__file__).parent / "results" / "teacher_torture.md"

@@ -27,10 +27,10 @@ import torch
 from machine import table, told, write
 from terakoya.config import ModelConfig
 from terakoya.errors import DataError
-from terakoya.models import hub
-from terakoya.models.hub_model import HubModel
-from terakoya.models.hub_prompt import Prompt
-from terakoya.models.model import Ask, Pair
+from terakoya.models.pretrained import build
+from terakoya.models.pretrained.model import HubModel
+from terakoya.models.pretrained.prompt import Prompt
+from terakoya.models.protocol import Ask, Pair
 
 AT_ONCE = 64
 
@@ -72,7 +72,7 @@ def made(family: str, others: tuple[tuple[str, ...], str] | None = None, kind: s
         torch.manual_seed(0)
         tokenizer.save_pretrained(folder)
         checkpoints.make_module(family, tokenizer, 32).save_pretrained(folder)
-        model: HubModel = hub.build(ModelConfig(base=folder, template=kind), [Pair(Ask("一"), ANSWER)], seed=0)  # type: ignore[arg-type, assignment]
+        model: HubModel = build.build(ModelConfig(base=folder, template=kind), [Pair(Ask("一"), ANSWER)], seed=0)  # type: ignore[arg-type, assignment]
     return model
 
 

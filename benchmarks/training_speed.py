@@ -32,15 +32,15 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from machine import table, told, write
-from terakoya import catalog
+from terakoya import registry
 from terakoya.config import ModelConfig, TrainConfig, parse_config
-from terakoya.models import tiny
-from terakoya.models.model import Batch, Pair
+from terakoya.models.builtin import model as tiny
+from terakoya.models.protocol import Batch, Pair
 from terakoya.training.batches import Fixed
-from terakoya.training.lesson import drawer
+from terakoya.training.defaults import resolve
 from terakoya.training.loop import train
 from terakoya.training.losses import plain
-from terakoya.training.recipe import resolve
+from terakoya.training.prepare import drawer
 
 PROMISE = 1.5
 WARM = 20  # steps that are not counted
@@ -204,8 +204,8 @@ def main() -> int:
     parser.add_argument("--size", default="small")
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    experiment = catalog.find_experiment("kannume")
-    task = catalog.find_task(experiment.config, experiment.folder)
+    experiment = registry.find_experiment("kannume")
+    task = registry.find_task(experiment.config, experiment.folder)
     assert task.split is not None
     draw = drawer(task, task.split)
     pairs = [draw(Random(f"rows/{number}"), 1.0) for number in range(asked.batch * asked.steps)]

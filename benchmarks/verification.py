@@ -24,15 +24,15 @@ from typing import Any
 import numerals
 import taught
 from machine import table, told, write
-from terakoya import planning
-from terakoya.asking import predictions, withheld
-from terakoya.catalog import Experiment
 from terakoya.config import read_config
-from terakoya.models.model import Ask
+from terakoya.decoding.predict import predictions, withheld
+from terakoya.models.protocol import Ask
+from terakoya.pipeline import dataset
 from terakoya.records import Prediction
-from terakoya.scoring.calibration import calibration
-from terakoya.scoring.certainty import wilson
-from terakoya.skill import Skill, read_skill
+from terakoya.registry import Experiment
+from terakoya.saved_model import Skill, read_skill
+from terakoya.scoring.statistics.calibration import calibration
+from terakoya.scoring.statistics.intervals import wilson
 from terakoya.tasks.numerals.reader import read as oracle
 
 THRESHOLDS = (0.5, 0.9, 0.99)
@@ -77,7 +77,7 @@ def run_of(asked: Path | None) -> Path:
 
 def exam_of(run: Path) -> list[str]:
     config = read_config(run / "config.toml")
-    plan = planning.planned(Experiment(config.name, config, run))
+    plan = dataset.planned(Experiment(config.name, config, run))
     return [item.source for item in plan.split.exam if item.part == ""]
 
 

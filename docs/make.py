@@ -69,7 +69,7 @@ def _kind(text: str) -> str:
 
 def results(runs: list[Path]) -> str:
     """One row a run: the model's main score beside its best baseline, with interval and number of items."""
-    from terakoya.result import read_result
+    from terakoya.runs.result import read_result
 
     rows = ["| experiment | metric | model | 95% | best baseline | n | verdict |", "|---|---|---|---|---|---|---|"]
     for run in runs:

@@ -8,9 +8,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from terakoya import pipeline
 from terakoya.errors import TerakoyaError
-from terakoya.skill import read_skill
+from terakoya.pipeline import commands
+from terakoya.pipeline import run as pipeline
+from terakoya.saved_model import read_skill
 
 # What is drawn from. Many a choice is foolish with another one: to be refused in words is as good as to run.
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -178,10 +179,10 @@ def checked(folder: Path, result: Any, *, constrained: bool) -> None:
     for line in own if constrained else ():
         language = codec.bound(line["source"]) if hasattr(codec, "bound") else codec
         assert line["prediction"] is None or language.complete(line["raw"]), line
-    again = list(pipeline.predict(folder, [line["source"] for line in own]))
+    again = list(commands.predict(folder, [line["source"] for line in own]))
     assert [one["prediction"] for one in again] == [line["prediction"] for line in own], "other answers from the folder"
     figures, anew = (
         {(score.who, score.metric): score.value for score in one.scores if score.who == "model" and not score.part}
-        for one in (result, pipeline.evaluate(folder))
+        for one in (result, commands.evaluate(folder))
     )
     assert anew and anew == {key: figures[key] for key in anew}

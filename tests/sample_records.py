@@ -8,7 +8,7 @@ from typing import Any
 
 from terakoya.records import Example, Finding, Score, Signature, Split, Step
 from terakoya.report import Record, dataset_statistics
-from terakoya.scoring.certainty import wilson
+from terakoya.scoring.statistics.intervals import wilson
 
 DIGITS = "〇一二三四五六七八九"
 FORMS = ("plain", "daiji", "mixed", "positional", "digits with units", "bare unit")

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from terakoya import catalog, pipeline, planning, series
+from terakoya import registry
 from terakoya.config import make_config
 from terakoya.errors import ConfigError
+from terakoya.pipeline import commands, dataset
+from terakoya.sweep import run
 
 OWN = """
 from terakoya.codec import TextCodec
@@ -26,7 +28,7 @@ def test_a_task_of_ones_own_comes_from_a_file_beside_the_config(tmp_path: Path) 
     """Where a table is not enough, a function is."""
     (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
     (tmp_path / "own.toml").write_text('[task]\nuse = "own.py"\noptions = { words = 30 }\n', encoding="utf-8")
-    plan = planning.planned(catalog.find_experiment(str(tmp_path / "own.toml")))
+    plan = dataset.planned(registry.find_experiment(str(tmp_path / "own.toml")))
     assert plan.config.name == "own"
     assert len(plan.task.examples) == 30
 
@@ -45,23 +47,23 @@ def test_a_task_of_ones_own_comes_from_a_file_beside_the_config(tmp_path: Path) 
 def test_what_cannot_be_found_names_its_neighbour(tmp_path: Path, task: dict[str, object], word: str) -> None:
     (tmp_path / "x.csv").write_text("source,target\na,b\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=word):
-        catalog.find_task(make_config({"task": task}), tmp_path)
+        registry.find_task(make_config({"task": task}), tmp_path)
 
 
 def test_everything_that_ships_can_be_found() -> None:
     """A name on the list that leads nowhere is a promise broken."""
-    listed = pipeline.list_()
+    listed = commands.list_()
     assert {"tiny", "small", "base", "hub"} <= {name for name, _ in listed["models"]}
     for name, _ in listed["models"]:
-        assert callable(catalog.find_model_maker(name))
-        assert callable(catalog.find_model_loader(name))
+        assert callable(registry.find_model_maker(name))
+        assert callable(registry.find_model_loader(name))
     for name, says in listed["experiments"]:
-        assert catalog.find_experiment(name).name == name
+        assert registry.find_experiment(name).name == name
         assert says
     for name, says in listed["series"]:
         assert says
-        plan = series.read_plan(catalog.find_series(name))
+        plan = run.read_plan(registry.find_series(name))
         assert plan.name == name
-        series.check(plan, Path())
+        run.check(plan, Path())
     with pytest.raises(ConfigError, match="no series"):
-        catalog.find_series("notation")
+        registry.find_series("notation")

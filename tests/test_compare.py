@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from terakoya.compare import compare, sides
+from terakoya.data.formats import write_rows
 from terakoya.errors import ConfigError, CorruptError, DataError, IncompatibleError, LockedError
-from terakoya.files import write_rows
-from terakoya.outcomes import Item, Outcome, read_inferences, read_outcomes, read_run
+from terakoya.evaluation.compare import compare, sides
+from terakoya.evaluation.item_scores import Item, Outcome, read_inferences, read_outcomes, read_run
 from terakoya.records import Example, Score, Signature
 from terakoya.runs import Run
 from terakoya.scoring.metrics import exact
@@ -216,5 +216,7 @@ def test_one_side_is_no_comparison() -> None:
 
 def test_comparing_runs_without_torch() -> None:
     """It must work where nothing heavy is installed, and start at once."""
-    code = "import sys, terakoya.compare; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'scipy')))"
+    code = (
+        "import sys, terakoya.evaluation.compare; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'scipy')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

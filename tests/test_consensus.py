@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from terakoya.codec.labels import labels_codec
-from terakoya.consensus import most_agreed
 from terakoya.decoding import Answer
+from terakoya.decoding.mbr import most_agreed
 from terakoya.scoring.metrics import METRICS
 
 CODEC = labels_codec(["✨ 📚 🎉"])

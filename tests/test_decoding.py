@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from terakoya.codec import TextCodec
-from terakoya.codec.language import Language
 from terakoya.config import DecodeConfig, ModelConfig
-from terakoya.decoding import Answer, answers, asking, read, writing
+from terakoya.decoding import Answer, answers, asking, autoregressive, read
+from terakoya.decoding.constraints import Language
 from terakoya.errors import ConfigError
-from terakoya.models.model import Ask, Pair
-from terakoya.models.tiny import TinyModel, build
+from terakoya.models.builtin.model import TinyModel, build
+from terakoya.models.protocol import Ask, Pair
 
 FAMILIES = ["encoder-decoder", "decoder"]
 FREE = DecodeConfig(constrained=False)
@@ -244,7 +244,7 @@ def test_probabilities_are_the_same_a_few_rows_at_a_time(monkeypatch: pytest.Mon
     """Over a large vocabulary the sum of exponentials is taken by parts of a batch."""
     model, asks = _model(), _asks(23)
     whole = answers(model, asks, TextCodec(), FREE, 12)
-    monkeypatch.setattr(writing, "_AT_ONCE", 3 * len(model.pieces()))
+    monkeypatch.setattr(autoregressive, "_AT_ONCE", 3 * len(model.pieces()))
     parts, plain = list[int](), torch.split
 
     def split(logits: torch.Tensor, rows: int) -> Any:

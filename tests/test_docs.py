@@ -47,9 +47,9 @@ def test_every_config_in_the_readme_is_a_config() -> None:
 
 def test_every_experiment_that_ships_is_a_config() -> None:
     """An experiment that cannot be read is found here, not by the one who types its name."""
-    from terakoya import catalog
+    from terakoya import registry
 
-    for experiment in catalog.experiments():
+    for experiment in registry.experiments():
         assert experiment.says, f"{experiment.name} does not say in its first line what it is for"
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from terakoya.endings import heed, noted, told
 from terakoya.errors import DataError, Interrupted
-from terakoya.listener import Silent
+from terakoya.i18n import both
+from terakoya.progress import Silent
 from terakoya.records import Finding
 from terakoya.runs import Run
-from terakoya.tongue import both
+from terakoya.runs.lifecycle import heed, noted, told
 
 WARNED = Finding("rate", "warn", both("the rate is high", "学習率が高い"), where="step 3")
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from terakoya.data.formats import Row, columns, encoding_of, read_rows, read_table, write_rows
 from terakoya.errors import DataError
-from terakoya.files import Row, columns, encoding_of, read_rows, read_table, write_rows
 
 # NUL and the escapes of ISO-2022-JP speak of a wrong encoding and are refused; lone surrogates are no characters.
 CELLS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0\x1b"), max_size=12)

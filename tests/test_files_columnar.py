@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from terakoya.data.formats import read_table
 from terakoya.errors import DataError
-from terakoya.files import read_table
 
 polars = pytest.importorskip("polars")
 
@@ -42,7 +42,7 @@ HUB = """
 import sys
 from pathlib import Path
 from terakoya.errors import DataError
-from terakoya.files import read_table
+from terakoya.data.formats import read_table
 for name in sys.argv[1:]:
     try:
         for row in read_table("hub:" + name, Path("."), wanted=["target"]):

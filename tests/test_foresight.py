@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from terakoya import pipeline, report
+from terakoya import report
 from terakoya.config import ModelConfig
 from terakoya.decoding.likelihood import surprises, writes_characters
-from terakoya.models.model import Ask, Pair
-from terakoya.models.tiny import build
+from terakoya.models.builtin.model import build
+from terakoya.models.protocol import Ask, Pair
+from terakoya.pipeline import run as pipeline
 from terakoya.report.results import examples, metrics
 from terakoya.runs import read_json
 

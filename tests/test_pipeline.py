@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from terakoya import pipeline
 from terakoya.errors import ConfigError, DataError, IncompatibleError, Interrupted, LockedError
-from terakoya.listener import Silent
+from terakoya.pipeline import commands
+from terakoya.pipeline import run as pipeline
+from terakoya.progress import Silent
 from terakoya.records import Step
-from terakoya.runs import Index, Run, about
-from terakoya.training import world
+from terakoya.runs import Index, Run, environment
+from terakoya.training import reproducibility
 
 COLOURS = {"りんご": "あか", "ばなな": "きいろ", "そら": "あお", "くさ": "みどり", "ゆき": "しろ", "からす": "くろ"}
 ENDINGS = ("の色", "は何色", "みたいな色", "と同じ色", "を塗る色", "といえば", "のような", "色にする")
@@ -76,7 +77,7 @@ def test_a_table_becomes_a_taught_model_and_a_record(lesson: Path, tmp_path: Pat
     assert Run.open(done.folder).state == "done"
     # asked in order, one answer a question, whatever it is
     asked = ["このりんごの色", "", "x" * 20_000, "もしからすの色"]
-    answers = list(pipeline.predict(done.folder, asked))
+    answers = list(commands.predict(done.folder, asked))
     assert [answer["source"] for answer in answers] == asked
     assert answers[0]["prediction"] == "あか"
     assert answers[1]["prediction"] is None
@@ -88,12 +89,12 @@ def test_a_table_becomes_a_taught_model_and_a_record(lesson: Path, tmp_path: Pat
     # another exam, with the columns that it has
     exam = tmp_path / "other.csv"
     exam.write_text("thing,colour\nさあ、りんごといえば,あか\nさあ、ゆきといえば,くろ\n", encoding="utf-8")
-    other = pipeline.evaluate(done.folder, data=exam, source="thing", target="colour")
+    other = commands.evaluate(done.folder, data=exam, source="thing", target="colour")
     assert other.scores[0].n == 2
     assert other.scores[0].value == 0.5
     assert other.folder.parent.name == "evaluations"
     # two runs on one exam are compared; the same answers cannot be told apart
-    told = pipeline.compare([done.folder, again.folder])
+    told = commands.compare([done.folder, again.folder])
     assert len(told) == 1
     assert told[0].effect.value == 0
     # a finished run is shown again, and says no to new settings
@@ -128,13 +129,13 @@ def test_train_leaves_the_exam_closed_and_run_opens_it(lesson: Path, tmp_path: P
 def test_a_run_sits_its_own_exam_again(lesson: Path, tmp_path: Path) -> None:
     """Asked in another way, on the same items, with the same baselines; and the opening is counted."""
     done = pipeline.run(str(lesson), run_dir=tmp_path / "runs", overrides=["train.steps=40"])
-    again = pipeline.evaluate(done.folder, overrides=["decode.method=beam"])
+    again = commands.evaluate(done.folder, overrides=["decode.method=beam"])
     assert again.folder.parent.name == "evaluations"
     assert {score.who for score in again.scores} == {score.who for score in done.scores}
     assert {score.signature.exam for score in again.scores} == {score.signature.exam for score in done.scores}
     assert len(Index(tmp_path / "runs").openings(done.scores[0].signature.exam)) == 2
     with pytest.raises(ConfigError, match="which exam"):
-        pipeline.evaluate(done.folder / "model")
+        commands.evaluate(done.folder / "model")
 
 
 def test_a_dev_answer_that_no_training_shows_is_wrong_and_ends_nothing(tmp_path: Path) -> None:
@@ -166,28 +167,28 @@ def test_the_folder_of_runs_shows_runs_only(lesson: Path, tmp_path: Path) -> Non
 def _asked_from_files(run: Path, folder: Path) -> None:
     """From a text, a table or a pipe, into JSON lines or a table: always one line for each input, in order."""
     (folder / "ask.txt").write_text("このりんごの色\n\nもしからすの色\n", encoding="utf-8")
-    lines = list(pipeline.predict(run, input=str(folder / "ask.txt")))
+    lines = list(commands.predict(run, input=str(folder / "ask.txt")))
     assert [line["source"] for line in lines] == ["このりんごの色", "", "もしからすの色"]
     (folder / "ask.csv").write_text("source,target\nこのりんごの色,あか\nこのりんごの色,あお\n", encoding="utf-8")
     out = folder / "said.csv"
-    list(pipeline.predict(run, input=str(folder / "ask.csv"), output=str(out)))
+    list(commands.predict(run, input=str(folder / "ask.csv"), output=str(out)))
     assert out.read_text(encoding="utf-8").splitlines() == [
         "source,target,inference,match",
         "このりんごの色,あか,あか,True",
         "このりんごの色,あお,あか,False",
     ]
     # such a table stands for a run of others
-    unsure = list(pipeline.predict(run, ["まったく知らない文"], overrides=["decode.abstain_below=1.0"]))
+    unsure = list(commands.predict(run, ["まったく知らない文"], overrides=["decode.abstain_below=1.0"]))
     assert unsure[0]["prediction"] is None
     assert unsure[0]["withheld"] == "probability"
     command = [sys.executable, "-m", "terakoya", "predict", str(run), "--input", "-"]
     piped = subprocess.run(command, input="このりんごの色\n", capture_output=True, text=True, check=True)
     assert json.loads(piped.stdout)["prediction"] == "あか"
     with pytest.raises(ConfigError, match="nothing was asked"):
-        list(pipeline.predict(run))
+        list(commands.predict(run))
     with pytest.raises(DataError, match="no column 'source'"):
         (folder / "no.csv").write_text("text\nあ\n", encoding="utf-8")
-        list(pipeline.predict(run, input=str(folder / "no.csv")))
+        list(commands.predict(run, input=str(folder / "no.csv")))
 
 
 def test_a_killed_run_goes_on_to_the_same_bits(lesson: Path, tmp_path: Path) -> None:
@@ -297,7 +298,9 @@ def test_a_training_does_not_go_on_with_other_versions_unless_wanted(
 ) -> None:
     """Half of the steps by one torch and half by another is neither's result; whoever wants it has it in the record."""
     run = interrupted(lesson, tmp_path / "runs")
-    monkeypatch.setattr(world, "versions", lambda: {**about.versions(), "torch": "9.9", "transformers": "0.1"})
+    monkeypatch.setattr(
+        reproducibility, "versions", lambda: {**environment.versions(), "torch": "9.9", "transformers": "0.1"}
+    )
     with pytest.raises(IncompatibleError, match=r"torch .* → 9.9") as refusal:
         pipeline.run(str(run))
     assert "transformers" not in str(refusal.value), "a built-in model does not rest on it"
@@ -310,7 +313,7 @@ def test_another_processor_is_said_and_no_obstacle(
 ) -> None:
     """It rounds differently: the figures may be compared, the bits may not."""
     run = interrupted(lesson, tmp_path / "runs")
-    monkeypatch.setattr(world.torch.backends.cpu, "get_cpu_capability", lambda: "ANOTHER")
+    monkeypatch.setattr(reproducibility.torch.backends.cpu, "get_cpu_capability", lambda: "ANOTHER")
     assert pipeline.run(str(run)).scores
     found = {line["check"]: line for line in Run.open(run).read_lines("findings.jsonl")}
     assert "→ ANOTHER" in found["changed-machine"]["what"]
@@ -340,7 +343,7 @@ def test_two_processes_never_write_one_run(lesson: Path, tmp_path: Path) -> None
 
 def test_splitting_writes_three_sides_that_read_back(lesson: Path, tmp_path: Path) -> None:
     """The sides can be handed to another tool, and to ours again, as the same examples."""
-    sizes = pipeline.split(str(lesson), tmp_path / "sides")
+    sizes = commands.split(str(lesson), tmp_path / "sides")
     lines = [json.loads(line) for line in (tmp_path / "sides" / "train.jsonl").read_text(encoding="utf-8").splitlines()]
     assert len(lines) == sizes["train"]
     assert all(line["source"] and line["target"] for line in lines)
@@ -348,9 +351,9 @@ def test_splitting_writes_three_sides_that_read_back(lesson: Path, tmp_path: Pat
 
 def test_a_new_folder_runs_as_it_is(tmp_path: Path) -> None:
     """The first minute with Terakoya must not end in an error."""
-    (config, table) = pipeline.new(str(tmp_path / "moods"))
+    (config, table) = commands.new(str(tmp_path / "moods"))
     assert table.is_file()
-    findings = pipeline.audit(str(config))
+    findings = commands.audit(str(config))
     assert not [finding for finding in findings if finding.level == "stop"]
     with pytest.raises(ConfigError, match="already exists"):
-        pipeline.new(str(tmp_path / "moods"))
+        commands.new(str(tmp_path / "moods"))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from terakoya import pipeline
+from terakoya.pipeline import run as pipeline
 from terakoya.runs import Index, Run
 
 CRASHES = int(os.environ.get("TERAKOYA_CRASHES", "2"))
@@ -53,7 +53,9 @@ def lesson(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def apart(act: Callable[..., object], *given: object) -> int:
     """Done in a process of its own: how it ended. A server that is loaded once forks them, as nothing runs in it."""
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["terakoya.pipeline", "terakoya.training.teach", "terakoya.models.tiny"])
+    server.set_forkserver_preload(
+        ["terakoya.pipeline.run", "terakoya.training.trainer", "terakoya.models.builtin.model"]
+    )
     process = server.Process(target=act, args=given)
     process.start()
     process.join()

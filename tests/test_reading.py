@@ -10,12 +10,12 @@ from unittest.mock import patch
 import pytest
 
 from terakoya.config import read_config
-from terakoya.data.generation_recipe import find_recipe
+from terakoya.data.formats import read_rows
 from terakoya.errors import ConfigError, DataError, TerakoyaError
-from terakoya.files import read_rows
-from terakoya.predicting import _read
-from terakoya.reading import explained, parse_toml, read_text
-from terakoya.series_plan import read_plan
+from terakoya.file_errors import explained, parse_toml, read_text
+from terakoya.generation.recipe import find_recipe
+from terakoya.pipeline.predict import _read
+from terakoya.sweep.plan import read_plan
 
 
 def _folder(path: Path) -> None:

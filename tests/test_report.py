@@ -38,7 +38,7 @@ from terakoya.report import (
     series_page,
 )
 from terakoya.report.blocks import figure
-from terakoya.report.inert import short, spreadsheet_cell, visible
+from terakoya.report.escaping import short, spreadsheet_cell, visible
 from terakoya.runs import Run
 
 FIXTURE = Path(__file__).parent / "fixtures" / "runs" / "format-1"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from terakoya import series
 from terakoya.errors import ConfigError, IncompatibleError, Interrupted
-from terakoya.listener import Silent, Standing
+from terakoya.progress import Silent, Standing
 from terakoya.records import Step
 from terakoya.runs import Index, Run
-from terakoya.series_plan import Changes, Trial, seeds_of
-from terakoya.training import world
+from terakoya.sweep import run as series
+from terakoya.sweep.plan import Changes, Trial, seeds_of
+from terakoya.training import reproducibility
 
 TABLE = "source,target\n" + "".join(
     f"{opening}{word}{ending},{word[::-1]}\n"
@@ -107,7 +107,7 @@ def test_a_series_waits_where_versions_changed_under_a_trial(place: Path, monkey
     with pytest.raises(Interrupted):
         series.sweep(path, run_dir=place / "runs", listener=_Presses())
     with monkeypatch.context() as patched:
-        patched.setattr(world, "versions", lambda: {"torch": "9.9"})
+        patched.setattr(reproducibility, "versions", lambda: {"torch": "9.9"})
         with pytest.raises(IncompatibleError, match=r"→ 9\.9") as refusal:
             series.sweep(path, run_dir=place / "runs")
         assert "--anyway" not in str(refusal.value), "a series has no such option"

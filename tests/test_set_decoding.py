@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from terakoya.models.model import SetScores, Toll
-from terakoya.set_decoding import Objective, Rows
+from terakoya.decoding.expected_metric import Objective, Rows
+from terakoya.models.protocol import SetScores, Toll
 
 LABELS, LARGEST = 6, 4
 

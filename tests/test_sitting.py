@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from terakoya import pipeline, sitting
-from terakoya.models.model import Ask
+from terakoya.evaluation import resume
+from terakoya.evaluation.resume import FILE, answered, clear
+from terakoya.models.protocol import Ask
+from terakoya.pipeline import run as pipeline
 from terakoya.records import Prediction
 from terakoya.runs import Run
-from terakoya.sitting import FILE, answered, clear
 
 ASKS = [Ask(f"問{number}") for number in range(10)]
 
@@ -35,7 +36,7 @@ class Answering:
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sitting, "PART", 4)
+    monkeypatch.setattr(resume, "PART", 4)
 
 
 def test_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
@@ -98,10 +99,10 @@ def test_a_run_broken_off_in_its_exam_asks_only_for_the_rest(tmp_path: Path, mon
         encoding="utf-8",
     )
     straight = pipeline.run(str(tmp_path / "words.toml"), run_dir=tmp_path / "a", anyway=True)
-    real, asked = sitting.answered, list[int]()
+    real, asked = resume.answered, list[int]()
 
     def broken(
-        run: Run, key: str, asks: Sequence[Ask], answer: sitting.Answering, *, where: str = ""
+        run: Run, key: str, asks: Sequence[Ask], answer: resume.Answering, *, where: str = ""
     ) -> list[Prediction]:
         def counted(part: Sequence[Ask]) -> list[Prediction]:
             if len(asked) == 2:
@@ -112,7 +113,7 @@ def test_a_run_broken_off_in_its_exam_asks_only_for_the_rest(tmp_path: Path, mon
 
         return real(run, key, asks, counted, where=where)
 
-    monkeypatch.setattr("terakoya.examination.answered", broken)
+    monkeypatch.setattr("terakoya.evaluation.exam.answered", broken)
     with pytest.raises(KeyboardInterrupt):
         pipeline.run(str(tmp_path / "words.toml"), run_dir=tmp_path / "b", anyway=True)
     (run,) = (path.parent for path in (tmp_path / "b").glob("*/manifest.json"))

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from terakoya import pipeline
 from terakoya.cli.main import main
 from terakoya.errors import ConfigError, CorruptError, DataError, nearest
+from terakoya.i18n import both, gathered, in_language, japanese, joined, spread
+from terakoya.pipeline import commands
+from terakoya.pipeline import run as pipeline
 from terakoya.records import Finding
 from terakoya.report import markdown, read_record
 from terakoya.runs import Run
-from terakoya.tongue import both, gathered, in_language, japanese, joined, spread
 
 
 def test_a_sentence_is_english_and_knows_its_japanese() -> None:
@@ -267,7 +268,7 @@ def _planted(folder: Path) -> Path:
 
 def test_findings_on_bad_data_give_the_same_figures_in_both_languages(tmp_path: Path) -> None:
     """What is filled in is filled in twice; nothing may be lost on one side."""
-    found = [*pipeline.audit(str(_planted(tmp_path))), *pipeline.audit(str(_planted(tmp_path)), overrides=LABELS)]
+    found = [*commands.audit(str(_planted(tmp_path))), *commands.audit(str(_planted(tmp_path)), overrides=LABELS)]
     assert len({finding.check for finding in found}) >= 12
     for finding in found:
         for said in (finding.what, finding.do):

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import ClassVar
 
-from terakoya.tongue import both, in_language
+from terakoya.i18n import both, in_language
 
 
 class TerakoyaError(Exception):

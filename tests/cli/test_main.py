@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from terakoya.cli.main import main
+from terakoya.pipeline import commands
 
 HEADER = "source,target\n"
 ROWS = "".join(f"問い{number}番,答え{number % 3}\n" for number in range(40))
@@ -89,12 +90,11 @@ def test_one_json_document_stands_on_standard_output(tmp_path: Path, capsys: pyt
 
 def test_a_fault_of_ours_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Only our own faults show a traceback, and say how to report them."""
-    from terakoya import pipeline
 
     def broken() -> None:
         raise RuntimeError("wires crossed")
 
-    monkeypatch.setattr(pipeline, "list_", broken)
+    monkeypatch.setattr(commands, "list_", broken)
     assert main(["list"]) == 70
     told = capsys.readouterr().err
     assert "Traceback" in told

@@ -7,11 +7,11 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from terakoya.cli import show_live
-from terakoya.cli.show_live import Telling, summed_up, table_of
-from terakoya.listener import Standing
+from terakoya.cli import live
+from terakoya.cli.live import Telling, summed_up, table_of
+from terakoya.i18n import in_language
+from terakoya.progress import Standing
 from terakoya.records import Step
-from terakoya.tongue import in_language
 
 TRIALS = [
     Standing("model.width=16", 0, "done", 0.25),
@@ -55,7 +55,7 @@ def test_a_table_of_hundreds_fits_a_terminal() -> None:
 def test_the_table_stays_on_a_terminal_while_lines_pass_above_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is looked at anew where it is old: other processes work on the same series."""
     clock = [0.0]
-    monkeypatch.setattr(show_live.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(live.time, "monotonic", lambda: clock[0])
     standings, out = list(TRIALS), StringIO()
     telling = Telling(Console(file=out, width=100, force_terminal=True, highlight=False, markup=False))
     telling.trials(lambda: standings)
@@ -65,7 +65,7 @@ def test_the_table_stays_on_a_terminal_while_lines_pass_above_it(monkeypatch: py
     standings[3] = Standing("model.width=40", 0, "done", 0.75)
     telling.step(step(1), 12)
     assert "0.7500" not in printed(telling.table)
-    clock[0] += show_live.LOOK_EVERY
+    clock[0] += live.LOOK_EVERY
     telling.step(step(2), 12)
     assert "0.7500" in printed(telling.table)
     telling.close()

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from terakoya.codec.language import languages
 from terakoya.codec.quantity import quantity_codec
 from terakoya.config import SplitConfig
+from terakoya.decoding.constraints import languages
 from terakoya.tasks.quantities import task
 from terakoya.tasks.quantities.sampler import Sampler
 

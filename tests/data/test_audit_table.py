@@ -12,7 +12,7 @@ import pytest
 from worlds import emoji_v1
 
 from terakoya.config import Config, make_config
-from terakoya.data.audit import audit_table, look, tables
+from terakoya.data.audit import audit_table, single_pass, tables
 from terakoya.data.audit import thresholds as line
 from terakoya.errors import DataError
 from terakoya.records import Finding
@@ -71,11 +71,11 @@ def test_the_memory_of_a_stream_is_bounded(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_samples_are_fair_and_bounded() -> None:
-    kept: look.Fair[int] = look.Fair(100)
+    kept: single_pass.Fair[int] = single_pass.Fair(100)
     for number in range(100_000):
-        kept.add(look.number_of(str(number)), number)
+        kept.add(single_pass.number_of(str(number)), number)
     assert 40 <= len(kept.kept()) <= 100 and abs(sum(kept.kept()) / len(kept.kept()) - 50_000) < 12_000
-    even: look.Even[int] = look.Even(100)
+    even: single_pass.Even[int] = single_pass.Even(100)
     for number in range(100_000):
         even.add(number)
     assert 100 <= len(even.items) < 200 and len({b - a for a, b in zip(even.items, even.items[1:], strict=False)}) == 1

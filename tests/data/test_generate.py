@@ -15,18 +15,18 @@ from typing import Any
 import pytest
 
 from terakoya.config import Config, TeacherConfig, make_config, parse_config
-from terakoya.data import generation_run
-from terakoya.data.generate import DATA, Generated, generate, read_generated
-from terakoya.data.generation_balance import Feeder, Meter, Rules
-from terakoya.data.generation_checks import objection
-from terakoya.data.generation_identity import DECIDES, MAY_CHANGE
-from terakoya.data.generation_recipe import RecipeStep, find_recipe, recipes
-from terakoya.data.generation_sources import sources, whole_sentences
-from terakoya.data.ledger import JOURNAL
-from terakoya.data.sentences import Sentence, hand_written, lexicon, mixed, phrases
-from terakoya.data.teacher_offline import called_for
+from terakoya.data.formats import read_rows
 from terakoya.errors import ConfigError, DataError, IncompatibleError
-from terakoya.files import read_rows
+from terakoya.generation import run
+from terakoya.generation.balance import Feeder, Meter, Rules
+from terakoya.generation.filters import objection
+from terakoya.generation.generate import DATA, Generated, generate, read_generated
+from terakoya.generation.recipe import RecipeStep, find_recipe, recipes
+from terakoya.generation.resume import DECIDES, MAY_CHANGE
+from terakoya.generation.sentences import Sentence, hand_written, lexicon, mixed, phrases
+from terakoya.generation.sources import sources, whole_sentences
+from terakoya.generation.teacher.ledger import JOURNAL
+from terakoya.generation.teacher.offline import called_for
 from terakoya.records import Example
 from terakoya.text import emoji_in, source_form
 
@@ -267,7 +267,7 @@ def test_a_balance_that_cannot_be_reached_ends_in_a_sentence(tmp_path: Path, mon
     """Sentences without end and a quota that takes none of them would run for ever."""
     with pytest.raises(ConfigError, match="do not make a whole"):
         make(offline(recipe="emoji-v2", labels=["🐱", "⚽"], quota=0.3), tmp_path / "a")
-    monkeypatch.setattr(generation_run, "_IN_VAIN", 200)
+    monkeypatch.setattr(run, "_IN_VAIN", 200)
     config = offline(recipe="emoji-v2", labels=["🐱", "🪬"], quota=0.5, samples=30, max_rejected=1.0, sources="phrases")
     with pytest.raises(DataError, match="brought no row"):
         make(config, tmp_path / "b")

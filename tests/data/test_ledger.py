@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from terakoya.data import ledger as ledgers
-from terakoya.data.ledger import JOURNAL, Cap, Cost, Ledger
-from terakoya.data.ledger_index import INDEX, costs, update_index, usage
-from terakoya.data.teacher import Ask, Lost, Reply, reply_with
 from terakoya.errors import BudgetError, CorruptError, DiskError, LockedError
+from terakoya.generation.teacher import ledger as ledgers
+from terakoya.generation.teacher.ledger import JOURNAL, Cap, Cost, Ledger
+from terakoya.generation.teacher.ledger_index import INDEX, costs, update_index, usage
+from terakoya.generation.teacher.protocol import Ask, Lost, Reply, reply_with
 from terakoya.records import Turn
 from terakoya.runs import Lock, journal
 
@@ -265,7 +265,7 @@ def test_a_raw_answer_is_kept_byte_for_byte(tmp_path: Path) -> None:
 def test_a_second_generation_in_one_folder_is_refused(tmp_path: Path) -> None:
     """P10: two processes in one folder paid twice in the log."""
     from terakoya.config import make_config
-    from terakoya.data.generate import generate
+    from terakoya.generation.generate import generate
 
     lock = Lock(tmp_path / ".lock")
     lock.acquire()

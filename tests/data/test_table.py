@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from terakoya.config import make_config
+from terakoya.data.formats.examples import write_examples
 from terakoya.data.table import stream_examples, table_task
 from terakoya.errors import DataError
-from terakoya.files.examples import write_examples
 from terakoya.records import Example, Turn
 from terakoya.task import Task
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from terakoya.data.teacher import Ask, Lost, Reply, reply_with
-from terakoya.data.teacher_checks import Answer, Fault, read_reply, wait_of
-from terakoya.data.teacher_client import ApiTeacher
-from terakoya.data.teacher_limits import Breaker, Pace, Patience
+from terakoya.generation.teacher.http_client import ApiTeacher
+from terakoya.generation.teacher.protocol import Ask, Lost, Reply, reply_with
+from terakoya.generation.teacher.rate_limits import Breaker, Pace, Patience
+from terakoya.generation.teacher.responses import Answer, Fault, read_reply, wait_of
 from terakoya.records import Turn
 
 NO_DATA = float("nan")

@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from checkpoints import checkpoint
 
 from terakoya.config import make_config
-from terakoya.data.generate import REJECTED, generate
-from terakoya.data.ledger import JOURNAL
-from terakoya.data.teacher_limits import Patience
 from terakoya.errors import BudgetError
+from terakoya.generation.generate import REJECTED, generate
+from terakoya.generation.teacher.ledger import JOURNAL
+from terakoya.generation.teacher.rate_limits import Patience
 from terakoya.runs import read_lines
 
 STARTS_WITHIN = 120.0  # seconds, on a machine with other work to do

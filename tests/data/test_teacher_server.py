@@ -16,13 +16,13 @@ import pytest
 from faulty_server import PRICE, Plan, Running, running, usual_answer
 
 from terakoya.config import Config, make_config
-from terakoya.data.generate import DATA, REJECTED, Generated, generate
-from terakoya.data.generation_rows import read_generated
-from terakoya.data.ledger import JOURNAL
-from terakoya.data.teacher import Ask, Lost
-from terakoya.data.teacher_client import ApiTeacher
-from terakoya.data.teacher_limits import Patience
 from terakoya.errors import BudgetError, Interrupted, ProviderError
+from terakoya.generation.generate import DATA, REJECTED, Generated, generate
+from terakoya.generation.output import read_generated
+from terakoya.generation.teacher.http_client import ApiTeacher
+from terakoya.generation.teacher.ledger import JOURNAL
+from terakoya.generation.teacher.protocol import Ask, Lost
+from terakoya.generation.teacher.rate_limits import Patience
 from terakoya.records import Turn
 from terakoya.runs import read_lines
 

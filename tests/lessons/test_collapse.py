@@ -7,7 +7,7 @@ from random import Random
 from terakoya.codec.labels import labels_codec
 from terakoya.records import Step
 from terakoya.scoring.collapse import collapse_meter
-from terakoya.training.collapse import Collapse
+from terakoya.training.guards.collapse import Collapse
 
 CODEC = labels_codec(["✨ 📚 🎉 😊 ⚽"])
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from terakoya.compare import compare
 from terakoya.errors import IncompatibleError
-from terakoya.outcomes import Item, Outcome
+from terakoya.evaluation.compare import compare
+from terakoya.evaluation.item_scores import Item, Outcome
 from terakoya.records import Example, Signature, set_fingerprint
-from terakoya.scoring.paired import fisher, mcnemar, paired
-from terakoya.scoring.power import needed
+from terakoya.scoring.statistics.paired import fisher, mcnemar, paired
+from terakoya.scoring.statistics.power import needed
 
 
 def answered(name: str, right: Sequence[bool], first_item: int = 0) -> Outcome:

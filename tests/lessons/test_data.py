@@ -13,11 +13,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "data"))
 
 from worlds import TASKS, emoji_v1, labels_task, number_task, parted
 
-from terakoya.cli import show
+from terakoya.cli import printing
 from terakoya.config import make_config
 from terakoya.data.audit import audit, audit_table
+from terakoya.data.formats import read_rows
 from terakoya.data.split import group_of, split
-from terakoya.files import read_rows
 from terakoya.records import Example, Finding
 
 
@@ -28,7 +28,7 @@ def told(findings: list[Finding]) -> dict[str, Finding]:
 def test_one_screen_says_what_took_five_trainings(capsys) -> None:  # type: ignore[no-untyped-def]
     """Emoji log: five trials on v1 ended at Jaccard .177, below what ✨ alone scores on that data."""
     rows = emoji_v1()
-    show.findings(audit(labels_task(rows), parted(rows)), json=False)
+    printing.findings(audit(labels_task(rows), parted(rows)), json=False)
     screen = capsys.readouterr().out
     assert sum(1 + len(line) // 100 for line in screen.splitlines()) <= 24
     for said in ("'✨' is 500 of 2682 labels (18.6%)", "4.5 times the second, '📚'", "50.0% of the rows", "collapse"):

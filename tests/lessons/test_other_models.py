@@ -8,10 +8,11 @@ import pytest
 import torch
 from checkpoints import checkpoint
 
-from terakoya import pipeline, series
 from terakoya.errors import DataError
+from terakoya.pipeline import run as pipeline
 from terakoya.runs import Index, Run
-from terakoya.series_plan import Changes
+from terakoya.sweep import run as series
+from terakoya.sweep.plan import Changes
 
 FAMILIES = ("gemma3", "lfm2", "llama", "qwen2")  # those of the log: Gemma 3, LFM2, SmolLM2, Qwen 2.5
 

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from checkpoints import checkpoint
 
 from terakoya.config import ModelConfig
-from terakoya.models import hub
-from terakoya.models.hub_model import HubModel
-from terakoya.models.model import Ask, Pair
+from terakoya.models.pretrained import build
+from terakoya.models.pretrained.model import HubModel
+from terakoya.models.protocol import Ask, Pair
 
 PAIRS = [Pair(Ask("楽しい日だった"), "✨ 🎉"), Pair(Ask("雨"), "🌧️"), Pair(Ask("本を読んだ日の夜のこと"), "📚")]
 LABELS = ("✨", "🎉", "🌧️", "📚")
@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def model(folder: Path, **changes: str) -> HubModel:
-    return hub.build(ModelConfig(base=str(folder), head="sequence", **changes), PAIRS, LABELS, seed=0)  # type: ignore[arg-type]
+    return build.build(ModelConfig(base=str(folder), head="sequence", **changes), PAIRS, LABELS, seed=0)  # type: ignore[arg-type]
 
 
 def loss(taught: HubModel, pairs: list[Pair]) -> float:
@@ -58,7 +58,7 @@ def test_only_the_emoji_that_occur_are_added(folder: Path) -> None:
 
 def test_prompt_tokens_are_not_learnt_and_what_is_learnt_is_shown(tmp_path: Path) -> None:
     """No. 31: the logs' scripts trained on the prompt too, and nobody saw it."""
-    taught = hub.build(ModelConfig(base=str(checkpoint(tmp_path, "gemma3")), head="sequence"), PAIRS, LABELS, seed=0)
+    taught = build.build(ModelConfig(base=str(checkpoint(tmp_path, "gemma3")), head="sequence"), PAIRS, LABELS, seed=0)
     learnt = [text for text, taught_on in taught.shown(PAIRS[0]) if taught_on]
     assert learnt == ["✨", " ", "🎉", "<end_of_turn>"]
     assert taught.collate(PAIRS[:1]).targets == len(learnt)
@@ -66,7 +66,7 @@ def test_prompt_tokens_are_not_learnt_and_what_is_learnt_is_shown(tmp_path: Path
 
 def test_a_source_that_the_tokenizer_does_not_know_is_told(folder: Path) -> None:
     """No. 32: an emoji in a source is <unk> to T5, and the model is blind to it."""
-    found = hub.build(
+    found = build.build(
         ModelConfig(base=str(folder), head="sequence"), [Pair(Ask("楽しい🎻"), "✨", "row 7")], ("✨",), seed=0
     )
     (finding,) = [one for one in found.findings if one.check == "unknown-tokens"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
-from terakoya import planning
-from terakoya.catalog import find_experiment
+from terakoya.pipeline import dataset
 from terakoya.records import Prediction
-from terakoya.scoring.exam import judged
+from terakoya.registry import find_experiment
+from terakoya.scoring.judging import judged
 from terakoya.tasks.janum import task as janum
 from terakoya.tasks.quantities import task as quantities
 from terakoya.tasks.quantities.scale import answer
@@ -42,12 +42,12 @@ def test_half_of_the_taught_names_are_random_strings() -> None:
 
 def test_the_tail_split_of_the_log_is_objected_to() -> None:
     """.3 and .7 were two exams, not two models: the order of the rows decided them (docs/lessons.md, no. 21)."""
-    findings = planning.audited(planning.planned(find_experiment("janum-unshuffled")))
+    findings = dataset.audited(dataset.planned(find_experiment("janum-unshuffled")))
     order = [finding for finding in findings if finding.check == "order"]
     assert [finding.level for finding in order] == ["stop"] and "order of the rows decides" in order[0].what
-    shuffled = planning.planned(find_experiment("janum-unshuffled", ('split.method="hash"',)))
+    shuffled = dataset.planned(find_experiment("janum-unshuffled", ('split.method="hash"',)))
     assert not [
-        finding for finding in planning.audited(shuffled) if finding.check == "order" and finding.level != "note"
+        finding for finding in dataset.audited(shuffled) if finding.check == "order" and finding.level != "note"
     ]
 
 

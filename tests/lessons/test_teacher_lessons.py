@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "data"))
 from faulty_server import PRICE, Plan, Running, running, usual_answer
 
 from terakoya.config import Config, make_config
-from terakoya.data.generate import DATA, REJECTED, generate, read_generated
-from terakoya.data.ledger_index import INDEX, costs
-from terakoya.data.teacher_limits import Patience
 from terakoya.errors import BudgetError, ConfigError
+from terakoya.generation.generate import DATA, REJECTED, generate, read_generated
+from terakoya.generation.teacher.ledger_index import INDEX, costs
+from terakoya.generation.teacher.rate_limits import Patience
 
 HASTY = Patience(base=0.01, longest=0.05)
 

@@ -13,8 +13,9 @@ import pytest
 import torch
 from checkpoints import checkpoint
 
-from terakoya import pipeline
 from terakoya.errors import NumericError
+from terakoya.pipeline import commands
+from terakoya.pipeline import run as pipeline
 from terakoya.records import Finding
 
 SHORT = ("decode.method=greedy", "split.dev_items=30", "split.exam_items=20", "train.threads=1", "score.resamples=100")
@@ -27,7 +28,7 @@ def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _examined(trial: int, t5: Path) -> dict[str, Finding]:
-    found = pipeline.doctor(f"emoji-trial-{trial}", overrides=[f"model.base={t5}", "train.threads=1"]).findings
+    found = commands.doctor(f"emoji-trial-{trial}", overrides=[f"model.base={t5}", "train.threads=1"]).findings
     return {finding.check: finding for finding in found}
 
 

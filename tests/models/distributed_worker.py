@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 
 from terakoya.config import ModelConfig, TrainConfig
-from terakoya.models import hub
-from terakoya.models.model import Ask, Pair
+from terakoya.models.pretrained import build
+from terakoya.models.protocol import Ask, Pair
 from terakoya.training.batches import Fixed
+from terakoya.training.defaults import resolve
 from terakoya.training.loop import train
-from terakoya.training.recipe import resolve
 
 SOURCES = ("一万五千", "二十", "百億三千二", "三千", "七", "四十二", "八百", "九万")
 PAIRS = [Pair(Ask(source), f"({number})") for number, source in enumerate(SOURCES)]
@@ -24,7 +24,7 @@ PAIRS = [Pair(Ask(source), f"({number})") for number, source in enumerate(SOURCE
 
 def main(base: str, out: str) -> None:
     torch.set_num_threads(1)
-    model = hub.build(ModelConfig(base=base, vocabulary="trimmed"), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=base, vocabulary="trimmed"), PAIRS, seed=0)
     how = resolve(TrainConfig(steps=8, batch_size=4, learning_rate=3e-3, threads=1), model.card, len(PAIRS))
     losses: list[float] = []
     train(model, Fixed(PAIRS, 4, 0), how, seed=0, on_step=lambda step: losses.append(step.loss), device="cpu")

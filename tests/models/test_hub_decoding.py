@@ -16,10 +16,10 @@ from terakoya.codec.choose import choose_codec
 from terakoya.codec.number import number_codec
 from terakoya.config import DecodeConfig, ModelConfig
 from terakoya.decoding import answers
-from terakoya.models import hub
-from terakoya.models.hub_model import HubModel
-from terakoya.models.hub_state import CausalState
-from terakoya.models.model import Ask, Pair
+from terakoya.models.pretrained import build
+from terakoya.models.pretrained.kv_cache import CausalState
+from terakoya.models.pretrained.model import HubModel
+from terakoya.models.protocol import Ask, Pair
 
 Base = Callable[[str], Path]
 PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)")]
@@ -29,7 +29,7 @@ PLAIN = DecodeConfig(constrained=False)
 
 def noisy(base: Base, family: str, vocabulary: str = "full") -> HubModel:
     """Random weights large enough that every row answers otherwise, and some rows end early."""
-    model = hub.build(ModelConfig(base=str(base(family)), vocabulary=vocabulary), PAIRS, seed=0)  # type: ignore[arg-type]
+    model = build.build(ModelConfig(base=str(base(family)), vocabulary=vocabulary), PAIRS, seed=0)  # type: ignore[arg-type]
     chance = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for _, weight in model.parameters_to_train():

@@ -13,9 +13,10 @@ from checkpoints import CAUSAL, FAMILIES
 from torch import Tensor, nn
 
 from terakoya.config import ModelConfig
-from terakoya.models import hub, hub_causal, hub_fast
-from terakoya.models.hub_causal import Row
-from terakoya.models.model import Ask, Pair
+from terakoya.models.pretrained import build, causal_batches
+from terakoya.models.pretrained.causal_batches import Row
+from terakoya.models.pretrained.fused import tree_attention
+from terakoya.models.protocol import Ask, Pair
 
 Base = Callable[[str], Path]
 PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)"), Pair(Ask("一億"), "(100000000)")]
@@ -29,7 +30,7 @@ def a_tree(chance: Random) -> tuple[list[Row], dict[str, Tensor]]:
         for _ in range(chance.randint(1, 7))
     ]
     rows += chance.sample(rows, min(len(rows), chance.randrange(3)))
-    return rows, hub_causal.tree(rows, share=chance.random() < 0.8)
+    return rows, causal_batches.tree(rows, share=chance.random() < 0.8)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -43,10 +44,10 @@ def test_lanes_give_what_the_mask_gives(seed: int, shared: int) -> None:
     layer = nn.Module()
     layer.num_key_value_groups = 4 // shared  # type: ignore[assignment]
     slope = torch.randn(1, size, 4, 8)
-    lanes = {name: laid[name] for name in hub_fast.LANES}
+    lanes = {name: laid[name] for name in tree_attention.LANES}
     found = []
     for given in (None, lanes):
-        answer, _ = hub_fast.attention(layer, *parts, laid["mask"], scaling=0.4, lanes=given)  # type: ignore[misc]
+        answer, _ = tree_attention.attention(layer, *parts, laid["mask"], scaling=0.4, lanes=given)  # type: ignore[misc]
         found.append((answer, *torch.autograd.grad((answer * slope).sum(), parts)))
     for masked, by_lanes in zip(*found, strict=True):
         torch.testing.assert_close(by_lanes, masked, rtol=1e-4, atol=1e-5)
@@ -56,7 +57,7 @@ def test_a_common_beginning_does_not_make_every_lane_as_long() -> None:
     """The first row brings it, and is cut; otherwise each lane would be filled up to it."""
     start = tuple(range(20))
     rows = [Row((*start, 30 + row, 40, 50), 20) for row in range(8)]
-    lanes = hub_causal.tree(rows, share=True)["queries"]
+    lanes = causal_batches.tree(rows, share=True)["queries"]
     assert lanes.shape[1] <= 3 and lanes.numel() < 40
 
 
@@ -65,13 +66,13 @@ def test_the_norm_has_its_own_derivative_right() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 5, 3, 6, dtype=torch.float64).transpose(1, 2).requires_grad_()
     weight = torch.randn(6, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda a, b: hub_fast._RMSNorm.apply(a, b, 1e-6), (x, weight))  # type: ignore[no-untyped-call]
+    assert torch.autograd.gradcheck(lambda a, b: tree_attention._RMSNorm.apply(a, b, 1e-6), (x, weight))  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_norm_of_every_family_is_known_by_trial(base: Base, family: str) -> None:
     """An architecture's own class is never named, so a new one needs no line here."""
-    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
     norms = [part for part in model.module.modules() if type(part).__name__.endswith(("RMSNorm", "LayerNorm"))]
     assert norms and all("forward" in vars(part) for part in norms)
 
@@ -82,8 +83,8 @@ def test_norms_of_a_gpu_give_what_the_architecture_s_own_give(
     base: Base, family: str, half: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The path that a GPU takes, walked on a processor: values, derivatives, and the dtype that comes out."""
-    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
-    monkeypatch.setattr(hub_fast, "launches", lambda x: True)
+    model = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    monkeypatch.setattr(tree_attention, "launches", lambda x: True)
     torch.manual_seed(0)
     for norm in (part for part in model.module.modules() if type(part).__name__.endswith(("RMSNorm", "LayerNorm"))):
         x = torch.randn(3, 4, len(norm.weight), dtype=torch.bfloat16 if half else torch.float32, requires_grad=True)
@@ -103,8 +104,8 @@ def test_a_step_in_mixed_precision_comes_to_the_same_with_norms_of_a_gpu(
     """bfloat16 beside float32 weights, as a GPU is taught: the loss moves less than bfloat16 itself moves it."""
     losses = []
     for quick in (False, True):
-        monkeypatch.setattr(hub_fast, "launches", lambda x, quick=quick: quick)
-        model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+        monkeypatch.setattr(tree_attention, "launches", lambda x, quick=quick: quick)
+        model = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
         with torch.autocast("cpu", torch.bfloat16):
             outputs = model.outputs(model.collate(PAIRS))
         losses.append(torch.nn.functional.cross_entropy(outputs.logits.float(), outputs.targets).item())
@@ -126,33 +127,33 @@ class Centred(nn.Module):
 def test_what_is_no_rms_norm_stays_as_it_is() -> None:
     """By trial too: a mean that is taken away, a bias, another width."""
     module = nn.ModuleList([Centred(), nn.LayerNorm(8), nn.Linear(8, 8), nn.GroupNorm(2, 8), nn.Embedding(4, 8)])
-    assert hub_fast.quicken_norms(module) == 0
+    assert tree_attention.quicken_norms(module) == 0
 
 
 @pytest.mark.parametrize("family", [name for name in CAUSAL if name != "lfm2"])
 def test_half_precision_takes_the_old_way(base: Base, family: str) -> None:
     """The quick functions are written and tried for float32."""
-    model = hub.build(ModelConfig(base=str(base(family)), dtype="bfloat16"), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family)), dtype="bfloat16"), PAIRS, seed=0)
     assert torch.isfinite(model.outputs(model.collate(PAIRS)).logits).all()
 
 
 def test_lanes_that_are_wrong_are_not_used(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model on which they give something else keeps the attention it had."""
-    right = hub_fast.attention
+    right = tree_attention.attention
 
     def wrong(*given: Any, lanes: Any = None, **told: Any) -> tuple[Tensor, None]:
         answer, _ = right(*given, lanes=lanes, **told)
         return (answer if lanes is None else answer.flip(1)), None
 
-    monkeypatch.setattr(hub_fast, "attention", wrong)
-    model = hub.build(ModelConfig(base=str(base("gemma3"))), PAIRS, seed=0)
+    monkeypatch.setattr(tree_attention, "attention", wrong)
+    model = build.build(ModelConfig(base=str(base("gemma3"))), PAIRS, seed=0)
     assert model.core.config._attn_implementation == "sdpa"
     assert model.layout == "tree"
 
 
 def test_a_trimmed_model_lets_go_of_the_checkpoint(base: Base) -> None:
     """One weight that lies in the mapped file would keep everything of it that was ever touched."""
-    model = hub.build(ModelConfig(base=str(base("gemma3")), vocabulary="trimmed"), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base("gemma3")), vocabulary="trimmed"), PAIRS, seed=0)
     file = str(base("gemma3") / "model.safetensors")
     with Path("/proc/self/maps").open(encoding="utf-8") as lines:
         mapped = [line for line in lines if line.rstrip().endswith(file)]

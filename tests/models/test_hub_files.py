@@ -12,9 +12,9 @@ import pytest
 
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, CorruptError, IncompatibleError, TerakoyaError
-from terakoya.models import hub
-from terakoya.models.hub_files import find_checkpoint
-from terakoya.models.model import Ask, Pair
+from terakoya.models.pretrained import build
+from terakoya.models.pretrained.checkpoint_files import find_checkpoint
+from terakoya.models.protocol import Ask, Pair
 
 PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)")]
 Base = Callable[[str], Path]
@@ -27,7 +27,7 @@ def copy(base: Base, tmp_path: Path) -> Path:
 
 def refused(folder: Path) -> TerakoyaError:
     with pytest.raises(TerakoyaError) as caught:
-        hub.build(ModelConfig(base=str(folder)), PAIRS, seed=0)
+        build.build(ModelConfig(base=str(folder)), PAIRS, seed=0)
     assert caught.value.exit_code != 70
     return caught.value
 
@@ -53,7 +53,7 @@ def test_pickled_weights_are_refused_with_a_way_to_convert_them(copy: Path) -> N
 def test_a_pickle_beside_safetensors_is_never_opened(copy: Path) -> None:
     """Many checkpoints carry both."""
     (copy / "pytorch_model.bin").write_bytes(pickle.dumps(Bomb()))
-    hub.build(ModelConfig(base=str(copy)), PAIRS, seed=0)
+    build.build(ModelConfig(base=str(copy)), PAIRS, seed=0)
     assert not Path("/tmp/terakoya-bomb").exists()
 
 
@@ -63,7 +63,7 @@ def test_code_that_comes_with_a_checkpoint_is_never_run(copy: Path) -> None:
     edited(copy / "config.json", model_type="evil", auto_map={"AutoModelForCausalLM": "evil.Model"})
     assert "code of its own, which is never run" in refused(copy).what
     edited(copy / "config.json", model_type="gemma3_text", auto_map={"AutoModelForCausalLM": "evil.Model"})
-    found = hub.build(ModelConfig(base=str(copy)), PAIRS, seed=0)
+    found = build.build(ModelConfig(base=str(copy)), PAIRS, seed=0)
     assert any("was not run" in finding.what for finding in found.findings)
     assert not Path("/tmp/terakoya-bomb").exists()
 
@@ -151,7 +151,7 @@ def test_a_hub_name_goes_through_the_hubs_own_loading_call(
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub._snapshot_download.HF_HUB_CACHE", str(tmp_path), raising=False)
-    model = hub.build(ModelConfig(base="our/tiny"), PAIRS, seed=0)
+    model = build.build(ModelConfig(base="our/tiny"), PAIRS, seed=0)
     assert model.card.extra["revision"] == commit
     with pytest.raises(ConfigError, match="cannot be reached"):
         find_checkpoint("our/other")
@@ -192,7 +192,7 @@ def test_what_the_libraries_warn_about_becomes_findings(copy: Path) -> None:
     """The warning about an incorrect regex scrolled by in the numerals log."""
     import logging
 
-    from terakoya.models.hub_load import _findings, heard
+    from terakoya.models.pretrained.loading import _findings, heard
 
     with heard() as said:
         logging.getLogger("transformers.tokenization_utils_tokenizers").warning(

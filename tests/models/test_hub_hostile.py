@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 
 from terakoya.config import ModelConfig
 from terakoya.errors import TerakoyaError
-from terakoya.models import hub
-from terakoya.models.model import Ask, Pair
+from terakoya.models.pretrained import build
+from terakoya.models.protocol import Ask, Pair
 
 PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)")]
 Base = Callable[[str], Path]
@@ -294,7 +294,7 @@ def test_the_corpus_is_large_enough() -> None:
 
 def _refused(folder: Path, kind: str) -> None:
     with pytest.raises(TerakoyaError) as caught:
-        hub.build(ModelConfig(base=str(folder)), PAIRS, seed=0)
+        build.build(ModelConfig(base=str(folder)), PAIRS, seed=0)
     assert caught.value.what and caught.value.do and str(folder) in caught.value.where
     assert caught.value.exit_code == (10 if kind in SOUND_BUT_NOT_FOR_US else 9)
 
@@ -317,5 +317,5 @@ def test_every_family_is_looked_at_alike(kind: str, family: str, spoilt: Spoilt,
 @pytest.mark.parametrize("kind", OPENED)
 def test_what_is_never_looked_at_does_no_harm(kind: str, spoilt: Spoilt, tmp_path: Path) -> None:
     """Many checkpoints of good people carry these."""
-    hub.build(ModelConfig(base=str(spoilt(OPENED[kind]))), PAIRS, seed=0)
+    build.build(ModelConfig(base=str(spoilt(OPENED[kind]))), PAIRS, seed=0)
     assert not (tmp_path / RAN).exists()

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from terakoya.config import ModelConfig, TrainConfig
-from terakoya.models import hub, hub_fast
-from terakoya.models.hub_layers import quicken_layers
-from terakoya.models.hub_layers_parts import Prepared
-from terakoya.models.hub_layers_products import beside
-from terakoya.models.model import Ask, Pair
-from terakoya.training.numeric import first_bad_module
+from terakoya.models.pretrained import build
+from terakoya.models.pretrained.fused import tree_attention
+from terakoya.models.pretrained.fused.equivalence import Prepared
+from terakoya.models.pretrained.fused.grouped_matmul import beside
+from terakoya.models.pretrained.fused.patching import quicken_layers
+from terakoya.models.protocol import Ask, Pair
+from terakoya.training.nonfinite.detection import first_bad_module
 
 Base = Callable[[str], Path]
 PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)"), Pair(Ask("一億"), "(100000000)")]
@@ -37,7 +38,7 @@ def launching(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Says whether what is computed is launched on another device; norms stay as they are on a processor."""
 
     def say(launched: bool) -> None:
-        monkeypatch.setattr(hub_fast, "launches", lambda x: launched)
+        monkeypatch.setattr(tree_attention, "launches", lambda x: launched)
 
     return say
 
@@ -45,7 +46,7 @@ def launching(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
 def slopes(model: Any, pairs: list[Pair] = PAIRS, *, half: bool = False) -> dict[str, Tensor]:
     """Loss and every gradient of one batch laid out as on a GPU, without the lanes of a processor."""
     batch = model.collate(pairs)
-    for name in hub_fast.LANES:
+    for name in tree_attention.LANES:
         batch.tensors.pop(name, None)
     with torch.autocast("cpu", torch.bfloat16, enabled=half):
         outputs = model.outputs(batch)
@@ -123,19 +124,19 @@ def operators() -> Iterator[Counter[str]]:
 @pytest.mark.parametrize(("family", "count"), LAYERS.items())
 def test_layers_of_a_kind_that_is_known_are_quickened(base: Base, family: str, count: int) -> None:
     """All layers of all five families."""
-    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
     assert sum("forward" in vars(part) for part in quick_layers(model)) == count
 
 
 @pytest.mark.parametrize("family", LAYERS)
 def test_nothing_is_ours_where_the_library_shall_compute(base: Base, family: str, tmp_path: Path) -> None:
     """For whoever wants to know whose fault a number is; kept with what was taught."""
-    model = hub.build(ModelConfig(base=str(base(family)), forward="library"), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family)), forward="library"), PAIRS, seed=0)
     model.save(tmp_path / "saved")
-    for one in (model, hub.load(tmp_path / "saved")):
+    for one in (model, build.load(tmp_path / "saved")):
         assert not any("forward" in vars(part) for part in one.module.modules())
         assert one.core.config._attn_implementation == "sdpa"  # type: ignore[union-attr]
-    assert hub.load(base(family)).about.forward == "quick"
+    assert build.load(base(family)).about.forward == "quick"
 
 
 @pytest.mark.parametrize("family", LAYERS)
@@ -144,7 +145,9 @@ def test_loss_and_every_gradient_are_the_same(
     base: Base, family: str, vocabulary: str, launching: Callable[[bool], None]
 ) -> None:
     """In float32."""
-    model = hub.build(ModelConfig(base=str(base(family))).model_copy(update={"vocabulary": vocabulary}), PAIRS, seed=0)
+    model = build.build(
+        ModelConfig(base=str(base(family))).model_copy(update={"vocabulary": vocabulary}), PAIRS, seed=0
+    )
     launching(False)
     own = slopes(model)
     launching(True)
@@ -157,14 +160,14 @@ def test_half_precision_moves_gradients_no_more_than_it_did(
     base: Base, family: str, launching: Callable[[bool], None]
 ) -> None:
     """bfloat16 beside float32 weights, held against float32: the quick way is no farther from it than the old."""
-    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
     assert no_farther(model, model, launching, half=True)
 
 
 @pytest.mark.parametrize("family", QUICK)
 def test_fewer_operators_are_sent(base: Base, family: str, launching: Callable[[bool], None]) -> None:
     """What it is for; the benchmark counts as a GPU does, here a processor's pieces of a norm are counted too."""
-    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
     counts = counted(lambda: slopes(model, half=True), launching)
     own, quick = (found["mm"] + found["addmm"] + found["_to_copy"] for found in counts)
     assert quick < 0.6 * own
@@ -173,7 +176,7 @@ def test_fewer_operators_are_sent(base: Base, family: str, launching: Callable[[
 @pytest.mark.parametrize("family", QUICK)
 def test_rows_that_are_filled_up_and_no_mask_at_all(base: Base, family: str, launching: Callable[[bool], None]) -> None:
     """Without trees rows are padded; rows of one length may bring no mask, and then places see those before them."""
-    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
     model.exact_tree = False
     for pairs in (PAIRS, [PAIRS[1]] * 2):
         launching(False)
@@ -193,7 +196,7 @@ def test_checkpointed_and_repeated_passes_give_the_same(
     if with_adapters:
         model = adapted(base, family, "every layer")
     else:
-        model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+        model = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
     model.settle(TrainConfig(checkpointing=checkpointing))
     model.module.train()
     found = []
@@ -209,7 +212,7 @@ def test_weights_that_are_held_still_get_no_gradient(
     base: Base, family: str, launching: Callable[[bool], None]
 ) -> None:
     """Only what is taught; the rest of a group that is laid together is left alone."""
-    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
     launching(True)
     whole = slopes(model)
     held = [name for name in whole if name.endswith(("k_proj.weight", ".k.weight", "up_proj.weight"))]
@@ -228,7 +231,7 @@ def test_answers_are_written_with_the_same_numbers(
     base: Base, family: str, asks: tuple[str, ...], launching: Callable[[bool], None]
 ) -> None:
     """Token after token: prompts of several lengths or one, a beginning that all share, rows that leave."""
-    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
     found = []
     for launched in (False, True):
         launching(launched)
@@ -249,7 +252,7 @@ def test_answers_are_written_with_the_same_numbers(
 @pytest.mark.parametrize("family", QUICK)
 def test_a_token_is_written_with_fewer_operators(base: Base, family: str, launching: Callable[[bool], None]) -> None:
     """The same weights, not copied."""
-    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
     with torch.inference_mode():
         state = model.start([pair.ask for pair in PAIRS])
         counts = counted(lambda: state.advance(state.logits.argmax(-1)), launching)
@@ -260,15 +263,15 @@ def test_a_token_is_written_with_fewer_operators(base: Base, family: str, launch
 @pytest.mark.parametrize("family", ["gemma3", "qwen2", "llama", "lfm2"])
 def test_weights_in_half_precision(base: Base, family: str, launching: Callable[[bool], None]) -> None:
     """A model kept in bfloat16: no farther from the float32 model's answers than the architecture's own way is."""
-    exact = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
-    model = hub.build(ModelConfig(base=str(base(family)), dtype="bfloat16"), PAIRS, seed=0)
+    exact = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family)), dtype="bfloat16"), PAIRS, seed=0)
     assert no_farther(model, exact, launching)
 
 
 @pytest.mark.parametrize("family", QUICK)
 def test_the_module_that_breaks_is_still_named(base: Base, family: str, launching: Callable[[bool], None]) -> None:
     """Who looks at the parts of a layer sees them called."""
-    model = hub.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
     launching(True)
     names = [name for name, _ in model.module.named_modules() if name.endswith(("down_proj", "wo", "w2"))]
     weight = dict(model.module.named_parameters())[names[-1] + ".weight"]
@@ -279,7 +282,7 @@ def test_the_module_that_breaks_is_still_named(base: Base, family: str, launchin
 
 def test_a_copy_has_its_own_weights(base: Base, launching: Callable[[bool], None]) -> None:
     """A layer's new forward goes with the copy, and does not call the weights of the first."""
-    model = hub.build(ModelConfig(base=str(base("llama"))), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base("llama"))), PAIRS, seed=0)
     launching(True)
     before = slopes(model)["loss"]
     other = copy.deepcopy(model)
@@ -305,7 +308,7 @@ ADAPTERS: dict[str, dict[str, Any]] = {
 def adapted(base: Base, family: str, where: str, **more: Any) -> Any:
     """With adapters that are no longer at their beginning, where they add nothing."""
     told = {"adaptation": "lora", "lora_rank": 4, "lora_targets": ADAPTERS[where].get(family, ())} | more
-    model = hub.build(ModelConfig(base=str(base(family))).model_copy(update=told), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family))).model_copy(update=told), PAIRS, seed=0)
     chance = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, weight in model.module.named_parameters():

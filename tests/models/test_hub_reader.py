@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from checkpoints import checkpoint
 
-from terakoya import pipeline
 from terakoya.config import ModelConfig
-from terakoya.models import hub
-from terakoya.models.model import Ask, Pair
+from terakoya.models.pretrained import build
+from terakoya.models.protocol import Ask, Pair
+from terakoya.pipeline import commands
 
 
 @pytest.fixture(scope="module", params=["gemma3", "t5", "qwen2"])
@@ -21,8 +21,8 @@ def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_the_reader_encodes_answers_as_the_model_would(base: Path) -> None:
     """An audit with another tokenizer than the training's would find what is not there."""
     rows = [Pair(Ask(f"三万{n}"), f"(3000{n}) 🎻", "") for n in range(4)]
-    model = hub.build(ModelConfig(base=str(base)), rows, (), seed=0)
-    reader = hub.reader(ModelConfig(base=str(base)), {row.written for row in rows})
+    model = build.build(ModelConfig(base=str(base)), rows, (), seed=0)
+    reader = build.reader(ModelConfig(base=str(base)), {row.written for row in rows})
     for row in rows:
         assert [*reader.encode(row.written), model.end] == model.answer(row.written)
         assert reader.decode(reader.encode(row.written)) == row.written
@@ -41,10 +41,10 @@ def test_the_audit_of_a_config_says_what_its_base_cannot_carry(tmp_path: Path) -
     base = checkpoint(tmp_path / "t5", "t5")
     rows = [(f"文{n}です", "うん" if n % 2 else "いや🪭") for n in range(40)]
     without = table(tmp_path, base, rows, 'new_tokens = "none"\n')
-    found = {(one.check, one.where): one for one in pipeline.audit(without)}
+    found = {(one.check, one.where): one for one in commands.audit(without)}
     assert found["tokenizer-loses", "target"].level == "stop"
     learnt = {
-        one.check for one in pipeline.audit(without, overrides=["model.new_tokens=needed"]) if one.where == "target"
+        one.check for one in commands.audit(without, overrides=["model.new_tokens=needed"]) if one.where == "target"
     }
     assert "tokenizer-loses" not in learnt
 
@@ -54,7 +54,7 @@ def test_targets_that_cannot_be_written_are_still_the_audits_to_tell(tmp_path: P
     base = checkpoint(tmp_path / "gemma", "gemma3")
     rows = [(f"文{n}です", "abc" if n == 7 else str(n)) for n in range(40)]
     path = table(tmp_path, base, rows)
-    found = {one.check: one for one in pipeline.audit(path, overrides=["task.codec=number"])}
+    found = {one.check: one for one in commands.audit(path, overrides=["task.codec=number"])}
     assert found["unreadable-targets"].level == "stop"
 
 
@@ -62,7 +62,7 @@ def test_the_audit_counts_what_would_be_cut(tmp_path: Path) -> None:
     """A target that is cut teaches an answer that never ends."""
     base = checkpoint(tmp_path / "gemma", "gemma3")
     rows = [(f"文{n}です", "うんとながい" * 9 + str(n)) for n in range(40)]
-    found = {one.check: one for one in pipeline.audit(table(tmp_path, base, rows, "max_target = 8\n"))}
+    found = {one.check: one for one in commands.audit(table(tmp_path, base, rows, "max_target = 8\n"))}
     assert found["too-long"].level == "stop"
     assert "40 targets" in found["too-long"].what
 
@@ -73,7 +73,7 @@ def test_a_base_out_of_reach_is_said_plainly(tmp_path: Path, monkeypatch: pytest
     from terakoya.errors import TerakoyaError
 
     with pytest.raises(TerakoyaError, match="nobody/nothing"):
-        pipeline.audit(table(tmp_path, Path("nobody/nothing"), [(f"文{n}", str(n)) for n in range(20)]))
+        commands.audit(table(tmp_path, Path("nobody/nothing"), [(f"文{n}", str(n)) for n in range(20)]))
 
 
 def test_no_weights_are_opened(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,4 +85,4 @@ def test_no_weights_are_opened(base: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     for maker in (transformers.AutoModelForCausalLM, transformers.AutoModelForSeq2SeqLM):
         monkeypatch.setattr(maker, "from_pretrained", never)
-    assert hub.reader(ModelConfig(base=str(base)), {"(1)"}).encode("(1)")
+    assert build.reader(ModelConfig(base=str(base)), {"(1)"}).encode("(1)")

@@ -16,12 +16,12 @@ from terakoya.codec import TextCodec
 from terakoya.config import DecodeConfig, ModelConfig, TrainConfig
 from terakoya.decoding import answers
 from terakoya.errors import ConfigError
-from terakoya.models import hub
-from terakoya.models.hub_model import HubModel
-from terakoya.models.model import Ask, Pair
+from terakoya.models.pretrained import build
+from terakoya.models.pretrained.model import HubModel
+from terakoya.models.protocol import Ask, Pair
 from terakoya.training.batches import Fixed
+from terakoya.training.defaults import resolve
 from terakoya.training.loop import train
-from terakoya.training.recipe import resolve
 
 Base = Callable[[str], Path]
 PAIRS = [
@@ -33,7 +33,7 @@ ASKS = [pair.ask for pair in PAIRS] + [Ask("五千"), Ask("冷蔵庫")]
 
 def taught(base: Base, family: str, steps: int = 30, **changes: object) -> HubModel:
     config = ModelConfig(base=str(base(family)), lora_rank=4, **changes)  # type: ignore[arg-type]
-    model = hub.build(config.model_copy(update={"head": "sequence"}), PAIRS, ("✨", "📚"), seed=0)
+    model = build.build(config.model_copy(update={"head": "sequence"}), PAIRS, ("✨", "📚"), seed=0)
     how = TrainConfig(steps=steps, batch_size=4, learning_rate=8e-3, threads=1, select="last")
     train(model, Fixed(PAIRS, 4, 0), resolve(how, model.card, len(PAIRS)), seed=0, device="cpu")
     return model
@@ -76,13 +76,13 @@ def test_a_saved_model_answers_the_same_here_and_elsewhere(
     before = asked(model)
     model.save(tmp_path / "out")
     assert asked(model) == before, "saving must not change the model"
-    again = hub.load(tmp_path / "out")
+    again = build.load(tmp_path / "out")
     assert asked(again) == before
     assert again.about.new_tokens == ("✨", "📚")
     plain = [text.strip() for text in asked_plainly(tmp_path / "out", model, ASKS[:3])]
     assert plain == [text.strip() for text in before[:3]]
     again.save(tmp_path / "twice")
-    assert asked(hub.load(tmp_path / "twice")) == before
+    assert asked(build.load(tmp_path / "twice")) == before
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -92,11 +92,11 @@ def test_an_adapter_is_saved_loaded_and_merged_to_the_same_answers(base: Base, t
     before = asked(model)
     model.save(tmp_path / "adapter")
     assert not (tmp_path / "adapter" / "model.safetensors").exists()
-    loaded = hub.load(tmp_path / "adapter")
+    loaded = build.load(tmp_path / "adapter")
     assert asked(loaded) == before
     loaded.about = loaded.about.__class__(**{**vars(loaded.about), "merge": True})
     loaded.save(tmp_path / "merged")
-    assert asked(hub.load(tmp_path / "merged")) == before
+    assert asked(build.load(tmp_path / "merged")) == before
 
 
 def test_an_adapter_without_new_tokens_opens_with_peft(base: Base, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_an_adapter_without_new_tokens_opens_with_peft(base: Base, tmp_path: Pat
     import transformers
 
     config = ModelConfig(base=str(base("qwen2")), adaptation="lora", merge=False)
-    model = hub.build(config, PAIRS[:2], seed=0)
+    model = build.build(config, PAIRS[:2], seed=0)
     with torch.no_grad():
         for name, weight in model.parameters_to_train():
             weight += 0.1 * torch.ones_like(weight) * ("lora_B" in name)
@@ -137,7 +137,7 @@ def test_trimming_is_undone_to_the_bit(base: Base, tmp_path: Path, family: str, 
             assert not torch.equal(
                 old[name][sorted(kept & set(range(len(old[name]))))], new[name][sorted(kept)][: len(kept) - 2]
             )
-    again = hub.load(tmp_path / "out")
+    again = build.load(tmp_path / "out")
     assert again.card.vocabulary == model.card.vocabulary and asked(again) == before
 
 
@@ -149,14 +149,14 @@ def test_a_trained_and_trimmed_model_answers_its_rows_without_trimming_too(base:
     model.save(tmp_path / "out")
     assert asked(model)[:4] == [pair.written for pair in PAIRS]
     (tmp_path / "out" / "terakoya-model.json").unlink()
-    wide = hub.load(tmp_path / "out")
+    wide = build.load(tmp_path / "out")
     assert wide.card.vocabulary == transformers.AutoConfig.from_pretrained(tmp_path / "out").vocab_size > 900
     assert asked(wide)[:4] == [pair.written for pair in PAIRS]
 
 
 def test_a_saved_folder_tells_no_path_of_this_machine(base: Base, tmp_path: Path) -> None:
     """transformers writes the folder that a tokenizer came from into what it saves."""
-    model = hub.build(ModelConfig(base=str(base("t5"))), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base("t5"))), PAIRS, seed=0)
     model.about = model.about.__class__(**{**vars(model.about), "base": "our/tiny"})
     model.save(tmp_path / "out")
     for file in (tmp_path / "out").iterdir():
@@ -168,28 +168,28 @@ def test_vocabulary_files_that_transformers_drops_are_kept(base: Base, tmp_path:
     """llama.cpp and CTranslate2 ask for spiece.model; transformers 5 leaves it behind."""
     home = Path(shutil.copytree(base("t5"), tmp_path / "base"))
     (home / "spiece.model").write_bytes(b"sentencepiece")
-    hub.build(ModelConfig(base=str(home)), PAIRS, seed=0).save(tmp_path / "out")
+    build.build(ModelConfig(base=str(home)), PAIRS, seed=0).save(tmp_path / "out")
     assert (tmp_path / "out" / "spiece.model").read_bytes() == b"sentencepiece"
 
 
 def test_a_model_is_not_written_over_its_base(base: Base) -> None:
     """Untouched rows are read from there."""
-    model = hub.build(ModelConfig(base=str(base("t5"))), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base("t5"))), PAIRS, seed=0)
     with pytest.raises(ConfigError):
         model.save(base("t5"))
 
 
 def test_a_checkpoint_made_elsewhere_can_be_asked(base: Base) -> None:
     """`evaluate` scores what TRL has taught, without a run."""
-    model = hub.load(base("qwen2"))
+    model = build.load(base("qwen2"))
     assert len(asked(model)) == len(ASKS) and model.card.extra["template"] == "chat"
 
 
 def test_the_folder_says_what_it_is(base: Base, tmp_path: Path) -> None:
     """Base, revision, prompt and trimming: all that is needed to ask it as it was taught."""
-    hub.build(
+    build.build(
         ModelConfig(base=str(base("gemma3")), instruction="数字で", head="sequence"), PAIRS, ("✨", "📚"), seed=0
     ).save(tmp_path / "out")
     about = json.loads((tmp_path / "out" / "terakoya-model.json").read_text())
     assert about["template"] == "chat" and about["instruction"] == "数字で" and about["new_tokens"] == ["✨", "📚"]
-    assert hub.load(tmp_path / "out").prompt.instruction == "数字で"
+    assert build.load(tmp_path / "out").prompt.instruction == "数字で"

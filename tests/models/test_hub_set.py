@@ -11,12 +11,14 @@ import pytest
 import torch
 from checkpoints import checkpoint
 
-from terakoya import pipeline, sets
 from terakoya.config import DecodeConfig, ModelConfig
+from terakoya.decoding import sets
 from terakoya.errors import ConfigError, CorruptError, DataError
-from terakoya.models import hub
-from terakoya.models.hub_set import HubSetModel
-from terakoya.models.model import Ask, Pair
+from terakoya.models.pretrained import build
+from terakoya.models.pretrained.set_model import HubSetModel
+from terakoya.models.protocol import Ask, Pair
+from terakoya.pipeline import commands
+from terakoya.pipeline import run as pipeline
 from terakoya.records import Prediction
 
 CUES = {"花火": "🎆", "図書館": "📚", "子猫": "🐱", "雨": "☔", "電車": "🚃"}
@@ -46,7 +48,7 @@ def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def made(base: Path, **more: object) -> HubSetModel:
     names = {label: (word,) for word, label in CUES.items()}
     config = ModelConfig(base=str(base)).model_copy(update=more)
-    model = hub.build(config, pairs(), tuple(sorted(CUES.values())), seed=3, label_names=names)
+    model = build.build(config, pairs(), tuple(sorted(CUES.values())), seed=3, label_names=names)
     assert isinstance(model, HubSetModel)
     return model
 
@@ -60,7 +62,7 @@ def test_labels_get_the_set_head_and_no_token_of_their_own(base: Path) -> None:
     model = made(base)
     assert model.head == "set"
     assert model.inner.about.new_tokens == ()
-    assert hub.build(ModelConfig(base=str(base), head="sequence"), pairs(), ("🎆",), seed=0).head == "sequence"
+    assert build.build(ModelConfig(base=str(base), head="sequence"), pairs(), ("🎆",), seed=0).head == "sequence"
 
 
 def test_untrained_models_answer_with_legal_sets_only(base: Path) -> None:
@@ -83,7 +85,7 @@ def test_a_folder_brings_back_the_same_answers(base: Path, adaptation: str, voca
     asks = [pair.ask for pair in pairs(20, 5)]
     before = answers(model, asks)
     model.save(tmp_path / "model")
-    again = hub.load(tmp_path / "model")
+    again = build.load(tmp_path / "model")
     assert isinstance(again, HubSetModel)
     after = answers(again, asks)
     assert [one.text for one in after] == [one.text for one in before]
@@ -126,7 +128,7 @@ def test_what_cannot_be_taught_is_refused_by_row(base: Path) -> None:
     with pytest.raises(DataError, match="does not fit"):
         model.collate([Pair(Ask("雨" * 400), "☔", "row 3")])
     with pytest.raises(ConfigError, match="has none"):
-        hub.build(ModelConfig(base=str(base), head="set"), pairs(), (), seed=0)
+        build.build(ModelConfig(base=str(base), head="set"), pairs(), (), seed=0)
 
 
 def test_a_torn_head_is_refused(tmp_path: Path) -> None:
@@ -135,7 +137,7 @@ def test_a_torn_head_is_refused(tmp_path: Path) -> None:
     facts = json.loads((tmp_path / "model" / "set-head.json").read_text())
     (tmp_path / "model" / "set-head.json").write_text(json.dumps(facts | {"labels": facts["labels"][:2]}))
     with pytest.raises(CorruptError, match="set head"):
-        hub.load(tmp_path / "model")
+        build.load(tmp_path / "model")
 
 
 @pytest.mark.parametrize("family", ["t5", "qwen2"])
@@ -152,5 +154,5 @@ def test_a_table_of_labels_is_taught_to_a_pretrained_model(family: str, tmp_path
     done = pipeline.run(str(tmp_path / "things.toml"), run_dir=tmp_path / "runs", anyway=True)
     by = {(score.who, score.metric): score.value for score in done.scores if score.part == ""}
     assert by["model", "jaccard"] > by["constant", "jaccard"] + 0.3
-    told = next(iter(pipeline.predict(done.folder, ["みんなで花火を見た"])))
+    told = next(iter(commands.predict(done.folder, ["みんなで花火を見た"])))
     assert "🎆" in str(told["prediction"])

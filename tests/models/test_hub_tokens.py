@@ -11,10 +11,10 @@ from checkpoints import CAUSAL, FAMILIES
 
 from terakoya.config import ModelConfig, TrainConfig
 from terakoya.errors import DataError, IncompatibleError
-from terakoya.models import hub
-from terakoya.models.hub_model import HubModel
-from terakoya.models.hub_template import skeleton
-from terakoya.models.model import Ask, Pair
+from terakoya.models.pretrained import build
+from terakoya.models.pretrained.chat_template import skeleton
+from terakoya.models.pretrained.model import HubModel
+from terakoya.models.protocol import Ask, Pair
 from terakoya.records import Turn
 
 Base = Callable[[str], Path]
@@ -27,7 +27,9 @@ def models(base: Base) -> Callable[[str], HubModel]:
 
     def model(family: str) -> HubModel:
         if family not in made:
-            made[family] = hub.build(ModelConfig(base=str(base(family)), head="sequence"), PAIRS, ("✨", "📚"), seed=0)
+            made[family] = build.build(
+                ModelConfig(base=str(base(family)), head="sequence"), PAIRS, ("✨", "📚"), seed=0
+            )
         return made[family]
 
     return model
@@ -82,7 +84,7 @@ def test_an_answer_ends_with_the_token_that_decoding_waits_for(models: Callable[
 @pytest.mark.parametrize("template", ["chat", "plain"])
 def test_a_text_begins_once(base: Base, family: str, template: str) -> None:
     """Two BOS tokens are a text that the model has never seen."""
-    model = hub.build(ModelConfig(base=str(base(family)), template=template), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family)), template=template), PAIRS, seed=0)
     bos = model.tokens.tokenizer.bos_token_id
     ids = model.question(Ask("一"))
     assert ids.count(bos) == (1 if template == "chat" or family == "lfm2" else ids.count(bos))
@@ -121,7 +123,7 @@ def test_answers_come_back_as_they_were_written(models: Callable[[str], HubModel
 def test_a_target_that_cannot_be_carried_is_refused_by_name(base: Base) -> None:
     """T5 has no token for most emoji, and an unknown token scores 8 of 8 against itself."""
     config = ModelConfig(base=str(base("t5")), new_tokens="none")
-    model = hub.build(config, PAIRS[:1], seed=0)
+    model = build.build(config, PAIRS[:1], seed=0)
     with pytest.raises(DataError, match="cannot carry") as caught:
         model.collate([Pair(Ask("楽しい"), "🎻", "moods.csv, row 7")])
     assert caught.value.where == "moods.csv, row 7"
@@ -129,7 +131,7 @@ def test_a_target_that_cannot_be_carried_is_refused_by_name(base: Base) -> None:
 
 def test_rows_that_do_not_fit_are_refused_and_never_cut(base: Base) -> None:
     """A label that lost its end teaches never to end."""
-    model = hub.build(ModelConfig(base=str(base("llama")), max_source=30, max_target=6), PAIRS[:1], seed=0)
+    model = build.build(ModelConfig(base=str(base("llama")), max_source=30, max_target=6), PAIRS[:1], seed=0)
     for pair in (
         Pair(Ask("長" * 40), "(1)", "row 3"),
         Pair(Ask("一"), "(123456789)", "row 3"),
@@ -169,6 +171,6 @@ def test_learnt_tokens_are_shown(models: Callable[[str], HubModel]) -> None:
 def test_an_instruction_stands_before_every_source(base: Base) -> None:
     """A system message where the template takes one; else in the user's own message."""
     for family in ("gemma3", "qwen2", "t5"):
-        model = hub.build(ModelConfig(base=str(base(family)), instruction="数字で"), PAIRS, seed=0)
+        model = build.build(ModelConfig(base=str(base(family)), instruction="数字で"), PAIRS, seed=0)
         text = model.text(model.question(Ask("一")))
         assert text.index("数字で") < text.index("一")

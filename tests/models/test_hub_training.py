@@ -15,9 +15,9 @@ from torch import Tensor
 
 from terakoya.config import ModelConfig, TrainConfig
 from terakoya.errors import ConfigError, DataError
-from terakoya.models import hub
-from terakoya.models.hub_model import HubModel
-from terakoya.models.model import Ask, Pair
+from terakoya.models.pretrained import build
+from terakoya.models.pretrained.model import HubModel
+from terakoya.models.protocol import Ask, Pair
 
 Base = Callable[[str], Path]
 PAIRS = [
@@ -32,7 +32,7 @@ PAIRS = [
 
 
 def made(base: Base, family: str, **changes: object) -> HubModel:
-    model = hub.build(ModelConfig(base=str(base(family)), **changes), PAIRS, seed=0)  # type: ignore[arg-type]
+    model = build.build(ModelConfig(base=str(base(family)), **changes), PAIRS, seed=0)  # type: ignore[arg-type]
     _enlarge(model)
     return model
 
@@ -176,8 +176,8 @@ def test_trimmed_models_read_words_they_did_not_keep(base: Base) -> None:
     strange = Ask("冷蔵庫の奥から先月のプリン")
     for family in FAMILIES:
         config = ModelConfig(base=str(base(family)))
-        full = hub.build(config, PAIRS, seed=0)
-        small = hub.build(config.model_copy(update={"vocabulary": "trimmed"}), PAIRS, seed=0)
+        full = build.build(config, PAIRS, seed=0)
+        small = build.build(config.model_copy(update={"vocabulary": "trimmed"}), PAIRS, seed=0)
         assert small.card.vocabulary < full.card.vocabulary / 3
         with torch.inference_mode():
             wide, narrow = full.start([strange]).logits, small.start([strange]).logits
@@ -218,12 +218,12 @@ def test_a_tiny_model_learns_to_answer(base: Base) -> None:
     from terakoya.config import DecodeConfig
     from terakoya.decoding import answers
     from terakoya.training.batches import Fixed
+    from terakoya.training.defaults import resolve
     from terakoya.training.loop import train
-    from terakoya.training.recipe import resolve
 
     rows = [*PAIRS[:3], Pair(Ask("三千"), "(3000)")]
     for family in ("gemma3", "t5"):
-        model = hub.build(ModelConfig(base=str(base(family)), vocabulary="trimmed"), rows, seed=0)
+        model = build.build(ModelConfig(base=str(base(family)), vocabulary="trimmed"), rows, seed=0)
         how = TrainConfig(steps=120, batch_size=4, learning_rate=8e-3, threads=1, select="last")
         train(model, Fixed(rows, 4, 0, model.length), resolve(how, model.card, len(rows)), seed=0, device="cpu")
         plain = DecodeConfig(constrained=False)

@@ -17,11 +17,12 @@ from terakoya.codec import TextCodec
 from terakoya.config import DecodeConfig, ModelConfig
 from terakoya.decoding import answers, scored
 from terakoya.decoding.likelihood import surprises
-from terakoya.models import hub, packed
-from terakoya.models.hub_model import HubModel
-from terakoya.models.model import Ask, Pair
-from terakoya.models.vocabulary import Head
-from terakoya.training.teach import plain_loss
+from terakoya.models import prepacked
+from terakoya.models.pretrained import build
+from terakoya.models.pretrained.model import HubModel
+from terakoya.models.pretrained.vocabulary import Head
+from terakoya.models.protocol import Ask, Pair
+from terakoya.training.trainer import plain_loss
 
 Base = Callable[[str], Path]
 PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)"), Pair(Ask("楽しい日"), "✨ 📚")]
@@ -32,27 +33,27 @@ MANY = len(ASKS)
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Layers of a test's size count as large."""
-    monkeypatch.setattr(packed, "_WEIGHTS", 1)
+    monkeypatch.setattr(prepacked, "_WEIGHTS", 1)
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, ...]]]:
     """Shapes of the weights that were packed."""
     found: list[tuple[int, ...]] = []
-    plain = packed._product
+    plain = prepacked._product
 
     def product(weight: torch.Tensor, bias: Any) -> Any:
         found.append(tuple(weight.shape))
         return plain(weight, bias)
 
-    monkeypatch.setattr(packed, "_product", product)
-    packed._able(torch.float32)  # its own trial counts for nobody
+    monkeypatch.setattr(prepacked, "_product", product)
+    prepacked._able(torch.float32)  # its own trial counts for nobody
     found.clear()
     yield found
 
 
 def noisy(base: Base, family: str, **more: Any) -> HubModel:
-    model = hub.build(ModelConfig(base=str(base(family)), head="sequence", **more), PAIRS, ("✨", "📚"), seed=0)
+    model = build.build(ModelConfig(base=str(base(family)), head="sequence", **more), PAIRS, ("✨", "📚"), seed=0)
     chance = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for _, weight in model.parameters_to_train():
@@ -78,7 +79,7 @@ def test_the_same_answers(base: Base, family: str, adaptation: str, calls: list[
         for _ in range(6):
             plain.advance(steps[-1].argmax(-1))
             steps.append(plain.logits)
-        with packed.packed(model.module, MANY):
+        with prepacked.packed(model.module, MANY):
             quick = model.start(ASKS)
             for wanted in steps:
                 torch.testing.assert_close(quick.logits, wanted, rtol=1e-3, atol=1e-3)
@@ -92,13 +93,13 @@ def test_the_same_answers(base: Base, family: str, adaptation: str, calls: list[
 @pytest.mark.usefixtures("small")
 def test_in_half_precision_where_the_processor_has_it(base: Base, calls: list[tuple[int, ...]]) -> None:
     """bfloat16 is as wide as its own rounding; where this processor does not compute in it nothing is packed."""
-    able = packed._able(torch.bfloat16)
+    able = prepacked._able(torch.bfloat16)
     calls.clear()
-    model = hub.build(ModelConfig(base=str(base("llama")), dtype="bfloat16"), PAIRS, seed=0)
+    model = build.build(ModelConfig(base=str(base("llama")), dtype="bfloat16"), PAIRS, seed=0)
     model.module.eval()
     with torch.inference_mode():
         plain = model.start(ASKS).logits
-        with packed.packed(model.module, MANY):
+        with prepacked.packed(model.module, MANY):
             quick = model.start(ASKS).logits
     torch.testing.assert_close(quick, plain, rtol=5e-2, atol=5e-2)
     assert bool(calls) == able
@@ -123,7 +124,7 @@ def test_losses_and_surprises_are_those_of_the_plain_way(
     model, rows = noisy(base, family), PAIRS * 8
     loss, told = plain_loss(model, rows), surprises(model, rows)
     assert len(calls) > 10
-    monkeypatch.setattr(packed, "_ASKS", 1000)
+    monkeypatch.setattr(prepacked, "_ASKS", 1000)
     calls.clear()
     assert loss == pytest.approx(plain_loss(model, rows), rel=1e-3)
     for one, other in zip(told, surprises(model, rows), strict=True):
@@ -135,7 +136,7 @@ def test_losses_and_surprises_are_those_of_the_plain_way(
 @pytest.mark.usefixtures("small")
 def test_sets_are_scored_from_packed_weights(base: Base, calls: list[tuple[int, ...]]) -> None:
     config = ModelConfig(base=str(base("t5")), head="set")
-    model = hub.build(config, [Pair(Ask("楽しい日"), "✨ 📚"), Pair(Ask("本"), "📚")] * 4, ("✨", "📚"), seed=0)
+    model = build.build(config, [Pair(Ask("楽しい日"), "✨ 📚"), Pair(Ask("本"), "📚")] * 4, ("✨", "📚"), seed=0)
     model.module.eval()
     found = scored(model, ASKS, 7)
     assert len(calls) > 10
@@ -161,7 +162,7 @@ def test_weights_taught_since_are_the_ones_that_answer(base: Base) -> None:
 def test_a_fault_leaves_nothing_behind(base: Base) -> None:
     model = noisy(base, "llama")
     before = own_ways(model.module)
-    with pytest.raises(KeyboardInterrupt), packed.packed(model.module, MANY):
+    with pytest.raises(KeyboardInterrupt), prepacked.packed(model.module, MANY):
         assert own_ways(model.module) != before
         raise KeyboardInterrupt
     assert own_ways(model.module) == before
@@ -194,21 +195,21 @@ def test_only_what_is_known_is_packed(calls: list[tuple[int, ...]], monkeypatch:
     x = torch.randn(3, 2, 8).transpose(0, 1)
     with torch.inference_mode():
         plain = [part(x.to(part.weight.dtype)) for part in module]  # type: ignore[arg-type,union-attr]
-        with packed.packed(module, MANY):
+        with prepacked.packed(module, MANY):
             quick = [part(x.to(part.weight.dtype)) for part in module]  # type: ignore[arg-type,union-attr]
             assert calls == [(4, 8), (5, 8)]
-            with packed.packed(module, MANY):  # one within another
+            with prepacked.packed(module, MANY):  # one within another
                 assert calls == [(4, 8), (5, 8)]
             assert "forward" in vars(module[0])
         for one, other in zip(quick, plain, strict=True):
             torch.testing.assert_close(one, other)
         calls.clear()
         for left in (4 * sum(part.weight.nbytes for part in module[:2]) - 1, 0):  # type: ignore[misc,union-attr]
-            monkeypatch.setattr(packed, "memory_left", lambda left=left: left)
-            with packed.packed(module, MANY):
+            monkeypatch.setattr(prepacked, "memory_left", lambda left=left: left)
+            with prepacked.packed(module, MANY):
                 assert not calls
-        monkeypatch.setattr(packed, "memory_left", lambda: None)  # nobody tells: as everywhere, no reason to hold back
-        with packed.packed(module, MANY):
+        monkeypatch.setattr(prepacked, "memory_left", lambda: None)  # not known: no reason to hold back
+        with prepacked.packed(module, MANY):
             assert len(calls) == 2
 
 
@@ -216,39 +217,39 @@ def test_only_what_is_known_is_packed(calls: list[tuple[int, ...]], monkeypatch:
 def test_copies_that_find_no_room_after_all_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
     """Half of them packed and half not would hold memory that the answers need."""
     module = nn.ModuleList([nn.Linear(8, 4), nn.Linear(8, 5)])
-    plain = packed._product
+    plain = prepacked._product
 
     def product(weight: torch.Tensor, bias: Any) -> Any:
         if len(weight) == 5:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
         return plain(weight, bias)
 
-    monkeypatch.setattr(packed, "_product", product)
-    with packed.packed(module, MANY):
+    monkeypatch.setattr(prepacked, "_product", product)
+    with prepacked.packed(module, MANY):
         assert not any(own_ways(module).values())
 
 
 def test_small_layers_are_left_alone(calls: list[tuple[int, ...]]) -> None:
     """Below some size the call costs more than the order saves."""
-    with packed.packed(nn.ModuleList([nn.Linear(256, 511), nn.Linear(256, 512)]), MANY):
+    with prepacked.packed(nn.ModuleList([nn.Linear(256, 511), nn.Linear(256, 512)]), MANY):
         assert calls == [(512, 256)]
 
 
 def test_a_build_without_the_operator_goes_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """The operator is the one that torch's own compiler uses; another build may not have it, or another of its name."""
     for broken in (AttributeError("gone"), NotImplementedError("not here"), RuntimeError("other arguments")):
-        packed._able.cache_clear()
+        prepacked._able.cache_clear()
 
         def product(*_: Any, broken: Exception = broken) -> Any:
             raise broken
 
         with monkeypatch.context() as patch:
-            patch.setattr(packed, "_product", product)
-            assert not packed._able(torch.float32)
-    packed._able.cache_clear()
+            patch.setattr(prepacked, "_product", product)
+            assert not prepacked._able(torch.float32)
+    prepacked._able.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(
-            packed, "_product", lambda weight, bias: lambda x: functional.linear(x, weight)
+            prepacked, "_product", lambda weight, bias: lambda x: functional.linear(x, weight)
         )  # forgets the bias
-        assert not packed._able(torch.float32)
-    packed._able.cache_clear()
+        assert not prepacked._able(torch.float32)
+    prepacked._able.cache_clear()

@@ -13,11 +13,11 @@ from terakoya.codec import TextCodec
 from terakoya.config import DecodeConfig, ModelConfig
 from terakoya.decoding import answers
 from terakoya.errors import ConfigError, CorruptError, DataError, IncompatibleError
-from terakoya.models.model import Ask, Pair
-from terakoya.models.tiny import TinyModel, build, load
-from terakoya.models.tiny_net import Shape
-from terakoya.models.tiny_shape import SIZES
-from terakoya.models.tiny_text import END, Characters
+from terakoya.models.builtin.characters import END, Characters
+from terakoya.models.builtin.model import TinyModel, build, load
+from terakoya.models.builtin.network import Shape
+from terakoya.models.builtin.sizes import SIZES
+from terakoya.models.protocol import Ask, Pair
 from terakoya.records import Turn
 from terakoya.training.losses import plain
 

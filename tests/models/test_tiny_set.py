@@ -9,17 +9,18 @@ from random import Random
 import pytest
 import torch
 
-from terakoya import consensus, decoding, sets
+from terakoya import decoding
 from terakoya.codec.labels import labels_codec
 from terakoya.config import DecodeConfig, ModelConfig, TrainConfig
+from terakoya.decoding import mbr, set_calibration, sets
 from terakoya.errors import ConfigError, CorruptError, DataError
-from terakoya.models.model import Ask, Pair, SetScores
+from terakoya.models.builtin.model import build, load
+from terakoya.models.builtin.set_model import TinySetModel
+from terakoya.models.protocol import Ask, Pair, SetScores
 from terakoya.models.set_head import SetHead, pooled
-from terakoya.models.tiny import build, load
-from terakoya.models.tiny_set import TinySetModel
 from terakoya.training.batches import Fixed
+from terakoya.training.defaults import resolve
 from terakoya.training.loop import train
-from terakoya.training.recipe import resolve
 
 LABELS = ("✨", "🎉", "🐱", "🐶", "📚")
 NAMES = {"🐱": ("ネコ",), "🐶": ("イヌ",)}
@@ -97,7 +98,7 @@ def test_a_text_without_a_visible_character_gets_no_answer(taught: TinySetModel,
 def test_a_folder_brings_back_the_same_answers(taught: TinySetModel, tmp_path: Path) -> None:
     """Weights, labels, names and prices travel together, without the data."""
     asks = [pair.ask for pair in _pairs(60)]
-    sets.settle(taught, asks, (), DecodeConfig(share_cap=0.5))
+    set_calibration.settle(taught, asks, (), DecodeConfig(share_cap=0.5))
     taught.save(tmp_path)
     again = load(tmp_path)
     assert isinstance(again, TinySetModel)
@@ -113,11 +114,11 @@ def test_no_frequent_label_takes_more_than_its_share(taught: TinySetModel) -> No
     asks = [pair.ask for pair in _pairs(120)]
     for cap in (1.1, 1.4):
         decode = DecodeConfig(share_cap=cap)
-        sets.settle(taught, asks, (), decode)
+        set_calibration.settle(taught, asks, (), decode)
         answered = [label for one in sets.predictions(taught, asks, decode) for label in (one.text or "").split()]
         share = taught.counts[0] / taught.counts.sum()
         assert answered.count("✨") / len(answered) <= cap * share + 1e-6
-    sets.settle(taught, asks, (), DecodeConfig(share_cap=0.0))
+    set_calibration.settle(taught, asks, (), DecodeConfig(share_cap=0.0))
     assert taught.tolls == ()
 
 
@@ -167,11 +168,11 @@ def test_how_sure_to_be_is_settled_on_dev(taught: TinySetModel, monkeypatch: pyt
             return SetScores(scores.labels * sure, scores.sizes, scores.tolls)
 
         monkeypatch.setattr(taught, "set_scores", surer)
-        sets.settle(taught, asks, truths, DecodeConfig())
+        set_calibration.settle(taught, asks, truths, DecodeConfig())
         return taught.scale
 
     assert settled(12.0) == pytest.approx(settled(6.0) / 2, rel=0.1)
-    sets.settle(taught, asks, (), DecodeConfig())
+    set_calibration.settle(taught, asks, (), DecodeConfig())
     assert taught.scale == 1.0
 
 
@@ -180,7 +181,7 @@ def test_sets_are_asked_in_parts_that_have_room(taught: TinySetModel, monkeypatc
     rows, plain, sizes = _pairs(100, seed=8), taught.set_scores, list[int]()
     asks, truths = [row.ask for row in rows], [row.written.split() for row in rows]
     decode = DecodeConfig(batch_size=30)
-    sets.settle(taught, asks, truths, decode)
+    set_calibration.settle(taught, asks, truths, decode)
     scale, wanted = taught.scale, sets.predictions(taught, asks, decode)
 
     def tight(asks: Sequence[Ask]) -> SetScores:
@@ -194,7 +195,7 @@ def test_sets_are_asked_in_parts_that_have_room(taught: TinySetModel, monkeypatc
     assert sizes[:3] == [30, 15, 7] and max(sizes[3:]) == 7
     assert [one.text for one in found] == [one.text for one in wanted]
     assert [one.probability for one in found] == pytest.approx([one.probability for one in wanted], rel=1e-4)
-    sets.settle(taught, asks, truths, decode)
+    set_calibration.settle(taught, asks, truths, decode)
     assert max(sizes) == 30 and taught.scale == pytest.approx(scale, rel=1e-3)
 
 
@@ -213,7 +214,7 @@ def test_a_sequence_gets_a_legal_set_whatever_is_typed(method: str) -> None:
     codec = labels_codec(LABELS, most=3)
     model = build(ModelConfig(base="tiny", head="sequence"), _pairs(8), LABELS, seed=3)
     decode = DecodeConfig.model_validate({"method": method, "beams": 2, "samples": 4})
-    ask_all = consensus.agreed if method == "best-expected" else decoding.answers
+    ask_all = mbr.agreed if method == "best-expected" else decoding.answers
     asks = [Ask(source) for source in (*TYPED, "", "\u200b") if model.fits(Ask(source))]
     assert len(asks) >= len(TYPED) - 2  # of 10,000 characters, a built-in sequence model may say that they do not fit
     for found in ask_all(model, asks, codec, decode, max_tokens=12, seed=1):

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from checkpoints import FAMILIES
 
 from terakoya.config import ModelConfig
-from terakoya.models import hub
-from terakoya.models.model import Ask, Pair
-from terakoya.models.vocabulary import Numbering, first_rows, meaning
+from terakoya.models.pretrained import build
+from terakoya.models.pretrained.vocabulary import Numbering, first_rows, meaning
+from terakoya.models.protocol import Ask, Pair
 
 Base = Callable[[str], Path]
 PAIRS = [
@@ -36,17 +36,17 @@ def test_numbers_go_in_and_out() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_only_what_the_data_needs_is_added(base: Base, family: str) -> None:
     """The emoji log added 5,222 tokens where 296 occur."""
-    model = hub.build(ModelConfig(base=str(base(family)), head="sequence"), PAIRS, LABELS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family)), head="sequence"), PAIRS, LABELS, seed=0)
     assert set(model.about.new_tokens) == {"✨", "📚", "🌧️", "👨‍👩‍👧"}
     assert [len(model.answer(pair.written)) for pair in PAIRS[1:3]] == [2, 2]
-    none = hub.build(ModelConfig(base=str(base(family)), new_tokens="none"), PAIRS[3:], seed=0)
+    none = build.build(ModelConfig(base=str(base(family)), new_tokens="none"), PAIRS[3:], seed=0)
     assert none.about.new_tokens == ()
 
 
 def test_without_labels_a_tokenizer_that_falls_back_on_bytes_needs_nothing(base: Base) -> None:
     """Bytes carry every text; a new token would have to be learnt for nothing."""
-    assert hub.build(ModelConfig(base=str(base("qwen2"))), PAIRS, seed=0).about.new_tokens == ()
-    assert len(hub.build(ModelConfig(base=str(base("t5"))), PAIRS, seed=0).about.new_tokens) == 4
+    assert build.build(ModelConfig(base=str(base("qwen2"))), PAIRS, seed=0).about.new_tokens == ()
+    assert len(build.build(ModelConfig(base=str(base("t5"))), PAIRS, seed=0).about.new_tokens) == 4
 
 
 @pytest.mark.parametrize(("token", "word"), [("✨", "きらきら"), ("📚", "本"), ("１", "1"), ("ｱ", "ア"), ("☃", "雪")])
@@ -82,7 +82,7 @@ def test_a_meaning_is_near_its_words() -> None:
 def test_lora_trains_new_rows_and_no_others(base: Base, family: str) -> None:
     """Frozen rows stay bit for bit; new ones move, in embeddings and head."""
     config = ModelConfig(base=str(base(family)), adaptation="lora", head="sequence")
-    model = hub.build(config, PAIRS, LABELS, seed=0)
+    model = build.build(config, PAIRS, LABELS, seed=0)
     before, head_before = (table.clone() for table in model.words.full())
     optimizer = torch.optim.SGD([weight for _, weight in model.parameters_to_train()], lr=0.5)
     outputs = model.outputs(model.collate(PAIRS))
@@ -99,7 +99,7 @@ def test_lora_trains_new_rows_and_no_others(base: Base, family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_first_loss_is_not_above_an_even_guess(base: Base, family: str) -> None:
     """15.8 was the log's first loss, ln 37,350 = 10.5 an even guess: its embeddings were broken at step 0."""
-    model = hub.build(ModelConfig(base=str(base(family)), head="sequence"), PAIRS, LABELS, seed=0)
+    model = build.build(ModelConfig(base=str(base(family)), head="sequence"), PAIRS, LABELS, seed=0)
     outputs = model.outputs(model.collate(PAIRS))
     loss = float(F.cross_entropy(outputs.logits, outputs.targets).detach())
     # Random T5 weights alone guess half a nat worse than evenly.

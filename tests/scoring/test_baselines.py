@@ -9,7 +9,7 @@ import pytest
 
 from terakoya.errors import DataError
 from terakoya.records import Example
-from terakoya.scoring.baselines import baselines, best_constant, name_lexicon
+from terakoya.scoring.baselines.standard import baselines, best_constant, name_lexicon
 from terakoya.scoring.metrics import exact, jaccard
 
 CUES = {"ねこ": "🐈", "いぬ": "🐕", "バス": "🚌", "あめ": "☔", "ほん": "📚"}

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from terakoya.errors import DataError
-from terakoya.scoring.calibration import calibration, coverage_curve
+from terakoya.scoring.statistics.calibration import calibration, coverage_curve
 
 
 def test_honest_confidences_have_nearly_no_error_and_boasting_ones_have() -> None:

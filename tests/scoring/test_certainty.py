@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from terakoya.errors import DataError
 from terakoya.records import Signature
-from terakoya.scoring.certainty import bca, mean_interval, score, wilson
+from terakoya.scoring.statistics.intervals import bca, mean_interval, score, wilson
 
 
 def test_twenty_three_of_forty_means_somewhere_from_42_to_71() -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from terakoya.scoring.likelihood import (
+from terakoya.scoring.perplexity import (
     UNICODE,
     Surprise,
     bits_per_character,

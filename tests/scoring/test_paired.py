@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terakoya.errors import DataError
-from terakoya.scoring.paired import fisher, holm, mcnemar, paired, paired_seeds, permutation_p, tango
+from terakoya.scoring.statistics.paired import fisher, holm, mcnemar, paired, paired_seeds, permutation_p, tango
 
 
 def test_mcnemar_is_the_binomial_on_discordant_items() -> None:

@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from terakoya.scoring.paired import mcnemar, paired, permutation_p
-from terakoya.scoring.power import detectable, needed, power_binary, power_graded, power_planned, power_sampled, roughly
+from terakoya.scoring.statistics.paired import mcnemar, paired, permutation_p
+from terakoya.scoring.statistics.power import (
+    detectable,
+    needed,
+    power_binary,
+    power_graded,
+    power_planned,
+    power_sampled,
+    roughly,
+)
 
 
 @pytest.mark.parametrize(("n", "gain", "share"), [(10, 0.5, 0.5), (40, 0.175, 0.475), (300, 0.06, 0.1)])

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from terakoya.codec.working import as_decimal
+from terakoya.codec.arithmetic import as_decimal
 from terakoya.config import SplitConfig
 from terakoya.data.split import side
 from terakoya.errors import ConfigError

@@ -7,9 +7,9 @@ from random import Random
 from typing import Any
 
 from terakoya.config import ModelConfig, TrainConfig
-from terakoya.models.model import Ask, Pair
-from terakoya.models.tiny import TinyModel, build
-from terakoya.training.recipe import resolve
+from terakoya.models.builtin.model import TinyModel, build
+from terakoya.models.protocol import Ask, Pair
+from terakoya.training.defaults import resolve
 
 SMALL = ModelConfig(base="tiny", width=16, layers=1, attention_heads=2)
 

@@ -18,16 +18,16 @@ import torch
 from terakoya.codec import TextCodec
 from terakoya.config import Config, ModelConfig, TrainConfig
 from terakoya.errors import DataError, NumericError
-from terakoya.models.model import Ask, Pair
-from terakoya.models.tiny import TinyModel, build
+from terakoya.models.builtin.model import TinyModel, build
+from terakoya.models.protocol import Ask, Pair
 from terakoya.records import Example, Finding, Split
 from terakoya.task import Task
 from terakoya.training.batches import Fixed
+from terakoya.training.defaults import resolve
 from terakoya.training.guards import guards_for
-from terakoya.training.lesson import Lesson
 from terakoya.training.loop import train
 from terakoya.training.losses import loss_for
-from terakoya.training.recipe import resolve
+from terakoya.training.prepare import Lesson
 
 STEPS, BATCH = 40, 8
 Spoil = Callable[[TinyModel, Random], None]

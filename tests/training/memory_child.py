@@ -20,12 +20,12 @@ from terakoya.codec import TextCodec
 from terakoya.config import DecodeConfig, ModelConfig, TrainConfig
 from terakoya.decoding import answers
 from terakoya.errors import TerakoyaError
-from terakoya.models.model import Ask, Pair, State
-from terakoya.models.tiny import build
+from terakoya.models.builtin.model import build
+from terakoya.models.protocol import Ask, Pair, State
 from terakoya.records import Finding, Step
 from terakoya.training.batches import Fixed
+from terakoya.training.defaults import resolve
 from terakoya.training.loop import train
-from terakoya.training.recipe import resolve
 from terakoya.training.state import TrainState
 
 BATCH, STEPS = 32, 2

@@ -9,7 +9,7 @@ import pytest
 from backwards import word, words
 
 from terakoya.errors import DataError
-from terakoya.models.model import Ask, Pair
+from terakoya.models.protocol import Ask, Pair
 from terakoya.training.batches import POOL, Fixed, Stream
 
 

@@ -6,10 +6,10 @@ import math
 
 import pytest
 
-from terakoya.models.model import Ask, Pair
+from terakoya.models.protocol import Ask, Pair
 from terakoya.records import Step
 from terakoya.scoring.collapse import collapse_meter, label_information, onset
-from terakoya.training.collapse import Collapse, rotated
+from terakoya.training.guards.collapse import Collapse, rotated
 
 POOR = {"distinct_share": 0.01, "gain": 0.0005, "top_share": 0.98}
 GOOD = {"distinct_share": 0.6, "gain": 0.8, "top_share": 0.05}

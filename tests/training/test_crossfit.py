@@ -7,15 +7,15 @@ from random import Random
 import pytest
 import torch
 
-from terakoya import sets
 from terakoya.config import Config, make_config
-from terakoya.models.model import Ask, Pair
-from terakoya.models.tiny import build
-from terakoya.models.tiny_set import TinySetModel
-from terakoya.training import crossfit
+from terakoya.decoding import set_calibration
+from terakoya.models.builtin.model import build
+from terakoya.models.builtin.set_model import TinySetModel
+from terakoya.models.protocol import Ask, Pair
+from terakoya.training import out_of_fold
 from terakoya.training.batches import Fixed
+from terakoya.training.defaults import resolve
 from terakoya.training.loop import train
-from terakoya.training.recipe import resolve
 
 LABELS = ("✨", "🎉", "🐱", "📚", "🌙", "🎵")
 CUES = {"mato": "🎉", "keri": "📚", "suno": "🐱", "tuki": "🌙", "oto": "🎵"}
@@ -66,8 +66,8 @@ def test_each_text_is_answered_by_a_model_that_was_not_taught_it(
 
     monkeypatch.setattr(TinySetModel, "set_scores", scores)
     dev = rows(60, 2)
-    crossfit.settle(model, pairs, dev, config)
-    assert len(parts) == crossfit.FOLDS
+    out_of_fold.settle(model, pairs, dev, config)
+    assert len(parts) == out_of_fold.FOLDS
     for made, kept in parts:
         assert not kept & {ask for who, ask in asked if who is made}
     assert {ask for who, ask in asked if who is model} == {row.ask for row in dev}
@@ -82,7 +82,7 @@ def test_prices_are_steadier_than_a_small_dev_side_makes_them(
 
     def settled(dev: list[Pair], fit: bool) -> float:
         how = config.model_copy(update={"train": config.train.model_copy(update={"crossfit": fit})})
-        crossfit.settle(model, pairs, dev, how)
+        out_of_fold.settle(model, pairs, dev, how)
         return model.scale
 
     sides = [rows(60, seed) for seed in range(10, 14)]
@@ -95,7 +95,7 @@ def test_the_same_seed_settles_the_same(lesson: tuple[TinySetModel, list[Pair], 
     model, pairs, config = lesson
     dev, told = rows(60, 3), []
     for _ in range(2):
-        crossfit.settle(model, pairs, dev, config)
+        out_of_fold.settle(model, pairs, dev, config)
         told.append((model.scale, model.blend, model.tolls))
     assert told[0] == told[1]
 
@@ -106,6 +106,6 @@ def test_a_large_dev_side_needs_no_folds(
     """Five more trainings are not spent where nothing is gained."""
     model, pairs, config = lesson
     monkeypatch.setattr(model, "remake", None)
-    dev = rows(crossfit.ENOUGH, 4)
-    crossfit.settle(model, pairs, dev, config)
-    sets.settle(model, [row.ask for row in dev], [row.written.split() for row in dev], config.decode)
+    dev = rows(out_of_fold.ENOUGH, 4)
+    out_of_fold.settle(model, pairs, dev, config)
+    set_calibration.settle(model, [row.ask for row in dev], [row.written.split() for row in dev], config.decode)

@@ -12,15 +12,15 @@ from faults import lesson_of, model_for, recipe, rows_for
 from torch import Tensor
 
 from terakoya.errors import ConfigError, NumericError
-from terakoya.models.model import Batch, Outputs, Pair
-from terakoya.models.room import is_oom
-from terakoya.models.tiny import TinyModel
+from terakoya.models.builtin.model import TinyModel
+from terakoya.models.oom import is_oom
+from terakoya.models.protocol import Batch, Outputs, Pair
 from terakoya.records import Finding, Step
 from terakoya.training.batches import Fixed
 from terakoya.training.guards import guards_for, prior_entropy
-from terakoya.training.guards.answers import OneAnswer, Unreadable
-from terakoya.training.guards.course import Divergence, NoLearning
-from terakoya.training.guards.room import Disk, Memory
+from terakoya.training.guards.dev_answers import OneAnswer, Unreadable
+from terakoya.training.guards.loss_curve import Divergence, NoLearning
+from terakoya.training.guards.resources import Disk, Memory
 from terakoya.training.loop import Guard, train
 from terakoya.training.state import TrainState
 

@@ -10,7 +10,7 @@ from terakoya.codec import TextCodec
 from terakoya.errors import DataError
 from terakoya.records import Example, Split
 from terakoya.task import Task
-from terakoya.training.lesson import drawer
+from terakoya.training.prepare import drawer
 
 
 def drawn_task(always: bool) -> Task:

@@ -17,7 +17,7 @@ from terakoya.codec import TextCodec
 from terakoya.config import DecodeConfig, TrainConfig
 from terakoya.decoding import answers
 from terakoya.errors import ConfigError, Interrupted, NumericError
-from terakoya.models.tiny import TinyModel
+from terakoya.models.builtin.model import TinyModel
 from terakoya.records import Finding, Step
 from terakoya.training.batches import Fixed, Stream
 from terakoya.training.loop import Taught, train

@@ -9,7 +9,7 @@ import torch
 
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError
-from terakoya.models.model import Outputs
+from terakoya.models.protocol import Outputs
 from terakoya.training.losses import loss_for, plain
 
 

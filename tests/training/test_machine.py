@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from terakoya.training import machine
+from terakoya.training import device as machine
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ from test_guards import _Odd as Odd
 from terakoya.codec import TextCodec
 from terakoya.codec.labels import labels_codec
 from terakoya.config import Config, DecodeConfig, ModelConfig
-from terakoya.models.model import Batch, Outputs, Pair
-from terakoya.models.tiny import TinyModel
+from terakoya.models.builtin.model import TinyModel
+from terakoya.models.protocol import Batch, Outputs, Pair
 from terakoya.records import Example, Finding, Split
 from terakoya.task import Task
-from terakoya.training.lesson import Lesson
-from terakoya.training.preflight import preflight, room, shown_tokens
-from terakoya.training.preflight.tables import travel
+from terakoya.training.preflight import preflight, resources, shown_tokens
+from terakoya.training.preflight.embeddings import travel
+from terakoya.training.prepare import Lesson
 
 ROWS = rows_for(1)
 
@@ -180,10 +180,10 @@ def test_memory_that_will_not_do_is_told_with_the_batch_that_fits(monkeypatch: p
     (plenty,) = _found(lesson, model, "memory")
     assert plenty.level == "note"
     need, batch = plenty.figures["needed"], plenty.figures["activations"]
-    monkeypatch.setattr(room, "memory_left", lambda device: int((need - batch / 2) / 0.85))
+    monkeypatch.setattr(resources, "memory_left", lambda device: int((need - batch / 2) / 0.85))
     (short,) = _found(lesson, model, "memory")
     assert "train.batch_size = 16 and train.accumulate = 2" in short.do or "= 15" in short.do
-    monkeypatch.setattr(room, "memory_left", lambda device: int(need / 2))
+    monkeypatch.setattr(resources, "memory_left", lambda device: int(need / 2))
     assert _found(lesson, model, "memory")[0].level == "stop"
 
 
@@ -196,7 +196,7 @@ def test_what_is_kept_for_the_backward_pass_grows_with_the_rows() -> None:
 def test_a_disk_without_room_for_two_checkpoints_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lesson, model = _lesson()
     assert "disk" not in {finding.check for finding in preflight(lesson, model, tmp_path)}
-    monkeypatch.setattr(room, "free_bytes", lambda folder: 1000)
+    monkeypatch.setattr(resources, "free_bytes", lambda folder: 1000)
     assert {finding.check: finding.level for finding in preflight(lesson, model, tmp_path)}["disk"] == "stop"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from terakoya.config import TrainConfig
-from terakoya.models.model import Card
-from terakoya.training.recipe import resolve
+from terakoya.models.protocol import Card
+from terakoya.training.defaults import resolve
 
 TINY = Card("small", "encoder-decoder", 240_000, 240_000, 60)
 FULL = Card("google/gemma-3-270m-it", "decoder", 270_000_000, 270_000_000, 262_144)

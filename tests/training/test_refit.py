@@ -8,16 +8,16 @@ from random import Random
 
 import pytest
 
-from terakoya import pipeline
 from terakoya.config import make_config
 from terakoya.errors import ConfigError
-from terakoya.models.model import Ask, Card, Pair
-from terakoya.models.tiny import build
+from terakoya.models.builtin.model import build
+from terakoya.models.protocol import Ask, Card, Pair
+from terakoya.pipeline import run as pipeline
 from terakoya.records import Example
-from terakoya.scoring.baselines import baselines
+from terakoya.scoring.baselines.standard import baselines
 from terakoya.scoring.metrics import jaccard
 from terakoya.training import refit
-from terakoya.training.recipe import resolve
+from terakoya.training.defaults import resolve
 
 LABELS = ("🎉", "🐱", "📚", "🌙", "🎵")
 CUES = {"mato": "🎉", "keri": "📚", "suno": "🐱", "tuki": "🌙"}

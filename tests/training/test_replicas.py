@@ -10,14 +10,14 @@ import torch
 from tests.training.backwards import bits, recipe, small_model, words
 
 from terakoya.config import TrainConfig
-from terakoya.models.model import Pair
-from terakoya.models.tiny import TinyModel
+from terakoya.models.builtin.model import TinyModel
+from terakoya.models.protocol import Pair
 from terakoya.records import Step
-from terakoya.training import engine
+from terakoya.training import step
 from terakoya.training.batches import Fixed
+from terakoya.training.defaults import resolve
 from terakoya.training.loop import train
-from terakoya.training.recipe import resolve
-from terakoya.training.replicas import Replicas
+from terakoya.training.parallel.threads import Replicas
 
 
 def taught(replicas: int, steps: int = 12, **told: Any) -> TinyModel:
@@ -109,15 +109,15 @@ def test_a_half_that_finds_no_room_halves_the_batch(monkeypatch: pytest.MonkeyPa
     """Out of memory in the other thread is met as in this one."""
     model = small_model(dropout=0.0)
     refused: list[int] = []
-    backward = engine.Engine._backward
+    backward = step.Engine._backward
 
-    def cramped(self: engine.Engine, asked: TinyModel, batch: object, share: float) -> torch.Tensor:
+    def cramped(self: step.Engine, asked: TinyModel, batch: object, share: float) -> torch.Tensor:
         if asked is not model and not refused:
             refused.append(1)
             raise torch.OutOfMemoryError("out of memory")
         return backward(self, asked, batch, share)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(engine.Engine, "_backward", cramped)
+    monkeypatch.setattr(step.Engine, "_backward", cramped)
     found: list[str] = []
     how = recipe(model, steps=4, replicas=2, on_oom="halve")
     train(model, Fixed(words(), 10, 1), how, seed=1, on_finding=lambda finding: found.append(finding.check))

@@ -10,7 +10,7 @@ import torch
 
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError
-from terakoya.models.model import Outputs
+from terakoya.models.protocol import Outputs
 from terakoya.training import set_losses
 from terakoya.training.losses import loss_for, plain
 

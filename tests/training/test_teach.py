@@ -10,9 +10,9 @@ from torch.nn.functional import cross_entropy
 
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError
-from terakoya.models.model import Ask, Batch, Outputs, Pair
-from terakoya.models.tiny import TinyModel, build
-from terakoya.training.teach import plain_loss
+from terakoya.models.builtin.model import TinyModel, build
+from terakoya.models.protocol import Ask, Batch, Outputs, Pair
+from terakoya.training.trainer import plain_loss
 
 PAIRS = [Pair(Ask("あいう" * (1 + n % 5)), "123"[: 1 + n % 3] * (1 + n % 4)) for n in range(23)]
 

@@ -40,14 +40,15 @@ def run(
     json: Json = False,
 ) -> int:
     """Everything: examples, audit, split, preflight, train, predict, score, record."""
-    from terakoya import pipeline
-    from terakoya.cli import show, show_live
+    from terakoya.cli import live, printing
+    from terakoya.pipeline import commands
+    from terakoya.pipeline import run as pipeline
 
     settings = _set(overrides, seed, lang)
-    lang = lang or pipeline.spoken(experiment, settings)
-    with show_live.listening(json=json, lang=lang) as listener:
+    lang = lang or commands.spoken(experiment, settings)
+    with live.listening(json=json, lang=lang) as listener:
         done = pipeline.run(experiment, overrides=settings, run_dir=run_dir, anyway=anyway, listener=listener)
-    return show.result(done, json=json, lang=lang)
+    return printing.result(done, json=json, lang=lang)
 
 
 @app.command()
@@ -61,23 +62,24 @@ def train(
     json: Json = False,
 ) -> int:
     """Examples, audit, split, preflight, train; the exam stays closed. `terakoya run RUN` opens it."""
-    from terakoya import pipeline
-    from terakoya.cli import show, show_live
+    from terakoya.cli import live, printing
+    from terakoya.pipeline import commands
+    from terakoya.pipeline import run as pipeline
 
     settings = _set(overrides, seed, lang)
-    lang = lang or pipeline.spoken(experiment, settings)
-    with show_live.listening(json=json, lang=lang) as listener:
+    lang = lang or commands.spoken(experiment, settings)
+    with live.listening(json=json, lang=lang) as listener:
         done = pipeline.train(experiment, overrides=settings, run_dir=run_dir, anyway=anyway, listener=listener)
-    return show.result(done, json=json, lang=lang)
+    return printing.result(done, json=json, lang=lang)
 
 
 @app.command("list")
 def list_(json: Json = False) -> int:
     """Tasks, experiments, series and models."""
-    from terakoya import pipeline
-    from terakoya.cli import show
+    from terakoya.cli import printing
+    from terakoya.pipeline import commands
 
-    return show.listing(pipeline.list_(), json=json)
+    return printing.listing(commands.list_(), json=json)
 
 
 @app.command()
@@ -96,12 +98,12 @@ def predict(
     lang: Lang = "",
 ) -> int:
     """Ask a taught model. One line out per line in, in the same order."""
-    from terakoya import pipeline
-    from terakoya.cli import show
+    from terakoya.cli import printing
+    from terakoya.pipeline import commands
 
     settings = [*(overrides or []), f"decode.abstain_below={abstain_below}", f"decode.verify={str(verify).lower()}"]
-    answers = pipeline.predict(run, texts or [], input=input, output=output, overrides=settings)
-    return show.predictions(answers, output=output, top=top, threshold=threshold, lang=lang)
+    answers = commands.predict(run, texts or [], input=input, output=output, overrides=settings)
+    return printing.predictions(answers, output=output, top=top, threshold=threshold, lang=lang)
 
 
 @app.command()
@@ -116,15 +118,15 @@ def evaluate(
     json: Json = False,
 ) -> int:
     """Set a taught model an exam: its own again, or another."""
-    from terakoya import pipeline
-    from terakoya.cli import show, show_live
+    from terakoya.cli import live, printing
+    from terakoya.pipeline import commands
 
-    lang = lang or pipeline.spoken(str(run), overrides or ())
-    with show_live.listening(json=json, lang=lang) as listener:
-        done = pipeline.evaluate(
+    lang = lang or commands.spoken(str(run), overrides or ())
+    with live.listening(json=json, lang=lang) as listener:
+        done = commands.evaluate(
             run, data=data, source=source, target=target, task=task, overrides=overrides or [], listener=listener
         )
-    return show.result(done, json=json, lang=lang)
+    return printing.result(done, json=json, lang=lang)
 
 
 @app.command()
@@ -140,12 +142,12 @@ def generate(
     json: Json = False,
 ) -> int:
     """Let a teacher make a data set; paid once, kept whatever happens, balanced while it is made."""
-    from terakoya import pipeline
-    from terakoya.cli import show, show_live
+    from terakoya.cli import live, printing
+    from terakoya.pipeline import commands
 
-    lang = lang or pipeline.spoken(experiment, overrides or ())
-    with show_live.listening(json=json, lang=lang) as listener:
-        made = pipeline.generate(
+    lang = lang or commands.spoken(experiment, overrides or ())
+    with live.listening(json=json, lang=lang) as listener:
+        made = commands.generate(
             experiment,
             output=output,
             overrides=overrides or [],
@@ -153,7 +155,7 @@ def generate(
             i_have_the_right=i_have_the_right,
             listener=listener,
         )
-    return show.generated(made, json=json, lang=lang)
+    return printing.generated(made, json=json, lang=lang)
 
 
 @app.command()
@@ -164,13 +166,13 @@ def audit(
     json: Json = False,
 ) -> int:
     """What is wrong with the data, with rows and what to do."""
-    from terakoya import pipeline
-    from terakoya.cli import show, show_lines
+    from terakoya.cli import lines, printing
+    from terakoya.pipeline import commands
 
-    lang = lang or pipeline.spoken(subject, overrides or ())
-    with show_lines.speaking(lang):
-        found = pipeline.audit(subject, overrides=overrides or [])
-    return show.findings(found, json=json, lang=lang)
+    lang = lang or commands.spoken(subject, overrides or ())
+    with lines.speaking(lang):
+        found = commands.audit(subject, overrides=overrides or [])
+    return printing.findings(found, json=json, lang=lang)
 
 
 @app.command()
@@ -182,11 +184,11 @@ def split(
     json: Json = False,
 ) -> int:
     """Part the examples and write the three sides."""
-    from terakoya import pipeline
-    from terakoya.cli import show
+    from terakoya.cli import printing
+    from terakoya.pipeline import commands
 
-    sizes = pipeline.split(experiment, output, overrides=_set(overrides, None, lang))
-    return show.counts(sizes, json=json)
+    sizes = commands.split(experiment, output, overrides=_set(overrides, None, lang))
+    return printing.counts(sizes, json=json)
 
 
 @app.command()
@@ -200,13 +202,13 @@ def doctor(
     json: Json = False,
 ) -> int:
     """Preflight without training: what would go wrong."""
-    from terakoya import pipeline
-    from terakoya.cli import show, show_lines
+    from terakoya.cli import lines, printing
+    from terakoya.pipeline import commands
 
-    lang = lang or pipeline.spoken(experiment, overrides or ())
-    with show_lines.speaking(lang):
-        examined = pipeline.doctor(experiment, overrides=overrides or [], show_tokens=show_tokens)
-    return show.findings(examined.findings, json=json, lang=lang, text=examined.tokens)
+    lang = lang or commands.spoken(experiment, overrides or ())
+    with lines.speaking(lang):
+        examined = commands.doctor(experiment, overrides=overrides or [], show_tokens=show_tokens)
+    return printing.findings(examined.findings, json=json, lang=lang, text=examined.tokens)
 
 
 @app.command()
@@ -217,10 +219,10 @@ def compare(
     json: Json = False,
 ) -> int:
     """Runs side by side on the same exam, paired; or the reason why not."""
-    from terakoya import pipeline
-    from terakoya.cli import show
+    from terakoya.cli import printing
+    from terakoya.pipeline import commands
 
-    return show.comparisons(pipeline.compare(runs, part=part), json=json, lang=lang)
+    return printing.comparisons(commands.compare(runs, part=part), json=json, lang=lang)
 
 
 @app.command()
@@ -231,10 +233,10 @@ def report(
     lang: Lang = "",
 ) -> int:
     """Write the record again."""
-    from terakoya import pipeline
-    from terakoya.cli import show
+    from terakoya.cli import printing
+    from terakoya.pipeline import run as pipeline
 
-    return show.pages(pipeline.report(run, all_runs=all_, run_dir=run_dir, lang=lang))
+    return printing.pages(pipeline.report(run, all_runs=all_, run_dir=run_dir, lang=lang))
 
 
 @app.command()
@@ -250,23 +252,23 @@ def sweep(
     json: Json = False,
 ) -> int:
     """A series of runs over config keys and seeds, chosen on dev, examined once."""
-    from terakoya import series as room
-    from terakoya.cli import show, show_live
-    from terakoya.series_plan import Changes, seeds_of
+    from terakoya.cli import live, printing
+    from terakoya.sweep import run as room
+    from terakoya.sweep.plan import Changes, seeds_of
 
-    with show_live.listening(json=json, lang=lang) as listener:
+    with live.listening(json=json, lang=lang) as listener:
         changes = Changes(tuple(overrides or ()), tuple(grid or ()), seeds_of(seeds))
         done = room.sweep(series, changes=changes, run_dir=run_dir, lang=lang, listener=listener)
-    return show.series(done, json=json, lang=lang)
+    return printing.series(done, json=json, lang=lang)
 
 
 @app.command()
 def new(name: Annotated[str, typer.Argument(help="the folder to make")], lang: Lang = "") -> int:
     """A folder with a task of one's own: a table and a config, ready to run."""
-    from terakoya import pipeline
-    from terakoya.cli import show
+    from terakoya.cli import printing
+    from terakoya.pipeline import commands
 
-    return show.made(pipeline.new(name), lang=lang)
+    return printing.made(commands.new(name), lang=lang)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -278,19 +280,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = app(args=words, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except TerakoyaError as error:
-        from terakoya.cli import show
+        from terakoya.cli import printing
 
-        return show.refusal(error, lang=_lang(words))
+        return printing.refusal(error, lang=_lang(words))
     except KeyboardInterrupt as stop:
-        from terakoya.cli import show
+        from terakoya.cli import printing
 
-        return show.interrupted(stop, lang=_lang(words))
+        return printing.interrupted(stop, lang=_lang(words))
     except Exception as error:
-        from terakoya.cli import show
+        from terakoya.cli import printing
 
         if hasattr(error, "format_message"):  # what typer says of wrong words
-            return show.misuse(error)
-        return show.our_fault(error, lang=_lang(words))
+            return printing.misuse(error)
+        return printing.our_fault(error, lang=_lang(words))
 
 
 def _lang(words: Sequence[str]) -> str:

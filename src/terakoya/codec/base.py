@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from terakoya.errors import DataError
-from terakoya.tongue import both
+from terakoya.i18n import both
 
 
 class Codec(Protocol):

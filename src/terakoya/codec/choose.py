@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from terakoya.codec.base import Codec, TextCodec
 from terakoya.errors import ConfigError
-from terakoya.tongue import both
+from terakoya.i18n import both
 
 
 def choose_codec(kind: str, targets: Sequence[str], *, notation: str = "", separator: str = "", most: int = 0) -> Codec:

@@ -18,8 +18,8 @@ from functools import cached_property
 from random import Random
 
 from terakoya.errors import DataError
+from terakoya.i18n import both
 from terakoya.text import emoji_form, emoji_in, emoji_name
-from terakoya.tongue import both
 
 _MOST = 5  # labels in an answer where no target says how many there may be
 

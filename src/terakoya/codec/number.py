@@ -22,9 +22,9 @@ from types import MappingProxyType
 
 import regex
 
-from terakoya.codec.working import WORKING, is_working, may_be_worked_out, worked_out
+from terakoya.codec.arithmetic import WORKING, is_working, may_be_worked_out, worked_out
 from terakoya.errors import ConfigError, DataError, nearest
-from terakoya.tongue import both
+from terakoya.i18n import both
 
 # So many digits on either side of the point: whole groups of four, and places of two digits. More is a serial
 # number, not a quantity.

@@ -23,9 +23,9 @@ from fractions import Fraction
 import regex
 
 from terakoya.codec.base import Codec
-from terakoya.codec.copied import Copied
+from terakoya.codec.source_bound import Copied
 from terakoya.errors import DataError
-from terakoya.tongue import both
+from terakoya.i18n import both
 
 VULGAR = {
     "½": Fraction(1, 2), "⅓": Fraction(1, 3), "⅔": Fraction(2, 3), "¼": Fraction(1, 4), "¾": Fraction(3, 4),

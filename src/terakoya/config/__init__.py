@@ -6,9 +6,8 @@ names its nearest neighbour.
 sections (what can be set) ← faults (what is wrong, in words) ← reading; sections ← writing
 """
 
-from terakoya.config.faults import wanted
 from terakoya.config.reading import make_config, parse_config, read_config, with_overrides
-from terakoya.config.sections import (
+from terakoya.config.schema import (
     Config,
     DecodeConfig,
     ModelConfig,
@@ -20,6 +19,7 @@ from terakoya.config.sections import (
     TrainConfig,
     known_keys,
 )
+from terakoya.config.validation_messages import wanted
 from terakoya.config.writing import write_config
 
 __all__ = [

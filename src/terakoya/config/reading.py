@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from terakoya.config.faults import fault
-from terakoya.config.sections import Config, Section
+from terakoya.config.schema import Config, Section
+from terakoya.config.validation_messages import fault
 from terakoya.errors import ConfigError
-from terakoya.reading import parse_toml, read_text
-from terakoya.tongue import both, joined
+from terakoya.file_errors import parse_toml, read_text
+from terakoya.i18n import both, joined
 
 
 def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:

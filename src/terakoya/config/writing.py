@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from terakoya.config.sections import Config
+from terakoya.config.schema import Config
 
 
 def write_config(config: Config) -> str:

@@ -15,9 +15,9 @@ from typing import Literal
 
 from terakoya.config import SplitConfig
 from terakoya.errors import DataError
+from terakoya.i18n import both, japanese, joined
 from terakoya.records import Example, Split, fingerprint
 from terakoya.text import source_form
-from terakoya.tongue import both, japanese, joined
 
 Side = Literal["train", "dev", "exam"]
 SIDES: tuple[Side, ...] = ("train", "dev", "exam")

@@ -11,13 +11,13 @@ from terakoya.codec.base import Codec
 from terakoya.codec.choose import choose_codec
 from terakoya.codec.labels import names_of
 from terakoya.config import Config, TaskConfig
+from terakoya.data.formats import Row, columns, read_table
 from terakoya.data.split import split
 from terakoya.errors import DataError
-from terakoya.files import Row, columns, read_table
+from terakoya.i18n import both
 from terakoya.records import Example, Split
 from terakoya.scoring.metrics import METRICS, Metric, metric
 from terakoya.task import Task
-from terakoya.tongue import both
 
 # The metric that a codec's answers deserve unless the config names another.
 _OWN_METRIC = MappingProxyType(

@@ -16,18 +16,18 @@ from collections.abc import Sequence
 from copy import copy
 
 from terakoya.codec import Codec
-from terakoya.codec.language import languages
 from terakoya.config import DecodeConfig
+from terakoya.decoding.adaptive_batching import in_parts
 from terakoya.decoding.answer import Answer, asking, placed, read
+from terakoya.decoding.autoregressive import write
 from terakoya.decoding.beam import beam
-from terakoya.decoding.choosing import Greedy, Sampler, chances_for
-from terakoya.decoding.parts import in_parts
-from terakoya.decoding.scores import scored
-from terakoya.decoding.writing import write
+from terakoya.decoding.constraints import languages
+from terakoya.decoding.sampling import Greedy, Sampler, chances_for
+from terakoya.decoding.set_scores import scored
 from terakoya.errors import ConfigError
-from terakoya.models.model import Ask, Model, Pair
-from terakoya.models.packed import packed
-from terakoya.tongue import both
+from terakoya.i18n import both
+from terakoya.models.prepacked import packed
+from terakoya.models.protocol import Ask, Model, Pair
 
 __all__ = ["Answer", "answers", "asking", "placed", "read", "scored"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from terakoya.codec import Codec
-from terakoya.models.model import Model
+from terakoya.models.protocol import Model
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from terakoya.codec.language import Language
 from terakoya.decoding.answer import Answer
-from terakoya.models.model import Ask, Model
+from terakoya.decoding.constraints import Language
+from terakoya.models.protocol import Ask, Model
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from torch.nn.functional import cross_entropy
 
 from terakoya.decoding.answer import asking
 from terakoya.errors import DataError
-from terakoya.models.model import Model, Pair
-from terakoya.models.packed import packed
-from terakoya.scoring.likelihood import Surprise, escaped
+from terakoya.models.prepacked import packed
+from terakoya.models.protocol import Model, Pair
+from terakoya.scoring.perplexity import Surprise, escaped
 
 
 def writes_characters(model: Model) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from terakoya.report.words import say
+from terakoya.report.translations import say
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from terakoya.report import figures
 from terakoya.report.plots import ROW, WIDTH, colours, distinct, dots, marked, plot, share_axis, thinned
 from terakoya.report.record import Record, SeriesRecord
 from terakoya.report.svg import DATA, FAINT, INK, MODEL, WRONG, drawn
-from terakoya.report.words import known, say
+from terakoya.report.translations import known, say
 
 _KINDS = 30  # rows of a chart by kind
 # Dev figures other than the metric that tell of collapse; they lie in [0, 1].

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from terakoya.i18n import in_language
 from terakoya.records import Finding
 from terakoya.report import figures
 from terakoya.report.blocks import Block, Bullets, Charts, Facts, Folded, Heading, Table, Text, figure, heads
 from terakoya.report.record import Record
-from terakoya.report.words import known, say
-from terakoya.tongue import in_language
+from terakoya.report.translations import known, say
 
 # The keys that decide a run most, in the order in which they are shown.
 _DECIDING = (

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from terakoya.report.record import Record
-from terakoya.scoring.calibration import Calibration, calibration
-from terakoya.scoring.certainty import mean_interval
+from terakoya.scoring.statistics.calibration import Calibration, calibration
+from terakoya.scoring.statistics.intervals import mean_interval
 
 Item = Mapping[str, Any]
 

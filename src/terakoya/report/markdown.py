@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from terakoya.report.blocks import Block, Bullets, Charts, Facts, Folded, Heading, Table, Text
-from terakoya.report.inert import markdown_text, visible
+from terakoya.report.escaping import markdown_text, visible
 from terakoya.report.record import Record
 from terakoya.report.story import story
-from terakoya.report.words import say
+from terakoya.report.translations import say
 
 
 def markdown(record: Record, lang: str = "en") -> str:

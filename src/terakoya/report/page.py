@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from terakoya import __version__
 from terakoya.report import charts, figures
 from terakoya.report.blocks import figure
-from terakoya.report.inert import visible
+from terakoya.report.escaping import visible
 from terakoya.report.record import Record
 from terakoya.report.story import story
-from terakoya.report.words import known, say
+from terakoya.report.translations import known, say
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from terakoya.report.blocks import figure
-from terakoya.report.inert import short, visible
+from terakoya.report.escaping import short, visible
 from terakoya.report.svg import INK, WRONG
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from terakoya.errors import CorruptError
+from terakoya.i18n import both, gathered
 from terakoya.records import Finding, Score, Signature, Step
 from terakoya.runs import Run
-from terakoya.tongue import both, gathered
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _Value = TypeVar("_Value", Finding, Step, Score, Signature)

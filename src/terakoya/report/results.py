@@ -9,7 +9,7 @@ from terakoya.records import Score
 from terakoya.report import figures
 from terakoya.report.blocks import Block, Bullets, Charts, Heading, Table, Text, figure, heads
 from terakoya.report.record import Record
-from terakoya.report.words import known, say
+from terakoya.report.translations import known, say
 
 
 def examples(record: Record, lang: str) -> list[Block]:

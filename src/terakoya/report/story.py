@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 
+from terakoya.i18n import in_language
 from terakoya.records import Score
 from terakoya.report import facts, results
 from terakoya.report.blocks import Block, Bullets, Section, Text, figure
 from terakoya.report.record import Record
-from terakoya.report.words import known, say
-from terakoya.scoring.power import roughly
-from terakoya.scoring.verdict import Verdict
-from terakoya.tongue import in_language
+from terakoya.report.translations import known, say
+from terakoya.scoring.statistics.power import roughly
+from terakoya.scoring.statistics.verdict import Verdict
 
 
 def story(record: Record, lang: str) -> tuple[Section, ...]:

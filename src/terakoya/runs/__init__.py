@@ -1,15 +1,15 @@
 """Run folders opened, sealed, locked; the one way to write what must last."""
 
-from terakoya.runs.about import git_commit, machine, versions
 from terakoya.runs.checkpoints import Checkpoint
 from terakoya.runs.disk import disk_faults, free_bytes, read_json, require_space, safe_name, write_json, write_text
+from terakoya.runs.environment import git_commit, machine, versions
 from terakoya.runs.folder import Run, State
 from terakoya.runs.index import Index
 from terakoya.runs.journal import Journal, read_lines
 from terakoya.runs.lock import Lock
-from terakoya.runs.opening import FORMAT, runs_in
 from terakoya.runs.sealing import is_sealed, seal, seal_of, verify
 from terakoya.runs.secrets import without_secrets
+from terakoya.runs.validation import FORMAT, runs_in
 
 __all__ = [
     "FORMAT",

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from terakoya.errors import CorruptError
+from terakoya.i18n import both, japanese
 from terakoya.records import Finding
 from terakoya.runs.disk import disk_faults, require_space, sync_folder
 from terakoya.runs.sealing import seal, verify
-from terakoya.tongue import both, japanese
 
 _STEP = re.compile(r"[0-9]{8,}")
 Writer = Callable[[Path], None]

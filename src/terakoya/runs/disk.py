@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.errors import CorruptError, DiskError
-from terakoya.tongue import both, joined, spread
+from terakoya.i18n import both, joined, spread
 
 TEMPORARY = ".tmp"
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", -1)}

@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from terakoya.errors import CorruptError
-from terakoya.runs import about, checkpoints, disk
+from terakoya.i18n import both
+from terakoya.runs import checkpoints, disk, environment
 from terakoya.runs.journal import Journal, read_lines, record_line
 from terakoya.runs.lock import Lock
-from terakoya.runs.opening import FORMAT, MANIFEST, check, new_folder, remove_temporary
 from terakoya.runs.secrets import without_secrets
-from terakoya.tongue import both
+from terakoya.runs.validation import FORMAT, MANIFEST, check, new_folder, remove_temporary
 
 State = Literal["running", "interrupted", "done", "failed", "stopped"]
 
@@ -59,7 +59,7 @@ class Run:
             run.write_text("config.toml", config(run.path))
         manifest = {"format": FORMAT, "name": name, "run": run.path.name, "state": "running"}
         times: dict[str, Any] = {"started": run._time(), "ended": None, "resumed": []}
-        manifest |= {"times": times, "versions": about.versions(), "machine": about.machine(), **facts}
+        manifest |= {"times": times, "versions": environment.versions(), "machine": environment.machine(), **facts}
         run.write_json(MANIFEST, manifest)
         return run
 

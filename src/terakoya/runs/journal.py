@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.errors import CorruptError
+from terakoya.i18n import both
 from terakoya.runs.disk import disk_faults, plain
-from terakoya.tongue import both
 
 
 class Journal:

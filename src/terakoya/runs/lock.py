@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.errors import LockedError
+from terakoya.i18n import both
 from terakoya.runs.disk import disk_faults
-from terakoya.tongue import both
 
 _WOULD_BLOCK = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 _NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "lustre", "gpfs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs")

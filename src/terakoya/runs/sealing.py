@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.errors import CorruptError, IncompatibleError
+from terakoya.i18n import both
 from terakoya.runs.disk import disk_faults, plain, write_text
-from terakoya.tongue import both
 
 SEAL = "seal.json"
 SEAL_FORMAT = 1

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from terakoya.errors import ConfigError, DataError, nearest
+from terakoya.i18n import both
 from terakoya.scoring.chrf import chrf_of
-from terakoya.tongue import both
 
 
 @dataclass(frozen=True)

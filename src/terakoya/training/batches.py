@@ -11,8 +11,8 @@ from random import Random
 from typing import Protocol
 
 from terakoya.errors import DataError
-from terakoya.models.model import Pair
-from terakoya.tongue import both
+from terakoya.i18n import both
+from terakoya.models.protocol import Pair
 
 POOL = 16  # batches sorted together
 

@@ -31,14 +31,14 @@ from torch import Tensor
 
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError, Interrupted
-from terakoya.models.model import Model
+from terakoya.i18n import both
+from terakoya.models.protocol import Model
 from terakoya.records import Finding, Step
-from terakoya.tongue import both
-from terakoya.training import oom, pages
+from terakoya.training import malloc, oom
 from terakoya.training.batches import Batches
-from terakoya.training.engine import Engine
-from terakoya.training.interrupt import Shield
+from terakoya.training.signals import Shield
 from terakoya.training.state import TrainState, named, restore
+from terakoya.training.step import Engine
 
 Why = Literal["steps", "solved", "minutes", "patience", "guard"]
 # Evaluations in a row at `stop_when_solved`: one alone is luck with a few hundred dev items, and the last and smallest
@@ -117,7 +117,7 @@ def train(
             return training.run()
         finally:
             engine.replicas.close()
-            pages.give_back()
+            malloc.give_back()
 
 
 class _Training:

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError
-from terakoya.models.model import Outputs
-from terakoya.tongue import both
+from terakoya.i18n import both
+from terakoya.models.protocol import Outputs
 from terakoya.training import set_losses
 
 Loss = Callable[[Outputs], Tensor]

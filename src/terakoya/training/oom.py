@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from terakoya.errors import ConfigError
-from terakoya.models import room
+from terakoya.i18n import both
+from terakoya.models import oom
 from terakoya.records import Finding
-from terakoya.tongue import both
-from terakoya.training import pages
+from terakoya.training import malloc
 
 Row = TypeVar("Row")
 
 
 def released() -> None:
     """Give back what the failed attempt left behind; where memory is short none is held for the next step."""
-    room.released()
-    pages.give_back()
+    oom.released()
+    malloc.give_back()
 
 
 def parted(rows: Sequence[Row], parts: int) -> list[Sequence[Row]]:
@@ -34,7 +34,7 @@ def largest_that_fits(rows: Sequence[Row], attempt: Callable[[Sequence[Row]], No
             attempt(rows[:count])
             return count
         except (RuntimeError, MemoryError) as error:
-            if not room.is_oom(error):
+            if not oom.is_oom(error):
                 raise
         released()
         count //= 2

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from terakoya.config import Config
-from terakoya.models.model import Model, Pair
+from terakoya.i18n import both
+from terakoya.models.protocol import Model, Pair
 from terakoya.records import Finding
-from terakoya.tongue import both
 from terakoya.training.batches import Fixed
-from terakoya.training.lesson import refusals
 from terakoya.training.loop import train
+from terakoya.training.prepare import refusals
 
 
 def wanted(model: Model, dev: Sequence[Pair], config: Config) -> bool:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from terakoya.models.model import Outputs
+from terakoya.models.protocol import Outputs
 
 _LARGEST = 15.0  # logits beyond would overflow the products of a set's odds
 

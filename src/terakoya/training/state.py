@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from terakoya.errors import IncompatibleError
-from terakoya.tongue import both
+from terakoya.i18n import both
 
 
 @dataclass(frozen=True)

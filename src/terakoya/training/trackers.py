@@ -14,8 +14,8 @@ from accelerate.state import PartialState
 
 from terakoya.config import Config
 from terakoya.errors import ConfigError, TerakoyaError, need
+from terakoya.i18n import both
 from terakoya.records import Step
-from terakoya.tongue import both
 
 PROJECT = "terakoya"
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 from terakoya.config import Config
 from terakoya.data.audit.answers import Answers, Sentences
-from terakoya.data.audit.balance import Balance, Lengths
 from terakoya.data.audit.characters import Characters
-from terakoya.data.audit.damage import Damage
-from terakoya.data.audit.look import Check, Seen, Subject, canonical_of, form_of, number_of
-from terakoya.data.audit.near import Near
-from terakoya.data.audit.order import Order
-from terakoya.data.audit.repeats import Repeats
-from terakoya.data.audit.sides import Sides
+from terakoya.data.audit.duplicates import Repeats
+from terakoya.data.audit.label_balance import Balance, Lengths
+from terakoya.data.audit.near_duplicates import Near
+from terakoya.data.audit.row_order import Order
+from terakoya.data.audit.single_pass import Check, Seen, Subject, canonical_of, form_of, number_of
+from terakoya.data.audit.split_leakage import Sides
+from terakoya.data.audit.spreadsheet_damage import Damage
 from terakoya.data.audit.tokens import Tokenizer, Tokens
 from terakoya.data.split import Side
 from terakoya.records import Example, Finding, Split

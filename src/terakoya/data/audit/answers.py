@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import SIDES_JA, Seen, Subject, Tally, canonical_of, percent, share, unanswerable
+from terakoya.data.audit.single_pass import SIDES_JA, Seen, Subject, Tally, canonical_of, percent, share, unanswerable
 from terakoya.data.split import Side
+from terakoya.i18n import both, japanese
 from terakoya.records import Finding, Level
-from terakoya.tongue import both, japanese
 
 _REFUSAL = re.compile(
     r"(?:申し訳(?:ありません|ございません)|すみません|恐れ入ります)[がけ、。].{0,60}(?:できません|できかねます|いたしかねます|お答え|対応)"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import COLUMNS, Seen, Subject, Tally, percent, share
+from terakoya.data.audit.single_pass import COLUMNS, Seen, Subject, Tally, percent, share
+from terakoya.i18n import both, japanese
 from terakoya.records import Finding, Level
-from terakoya.tongue import both, japanese
 
 # Emoji that show as such by themselves (Emoji_Presentation, Unicode 16), or through the variation selector.
 EMOJI = re.compile(

@@ -12,13 +12,13 @@ from terakoya.codec.choose import choose_codec
 from terakoya.config import Config, TaskConfig
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.characters import EMOJI
-from terakoya.data.audit.look import Subject, form_of
+from terakoya.data.audit.single_pass import Subject, form_of
 from terakoya.data.split import Side, side, side_of_word
 from terakoya.data.table import metrics_for, stream_examples, table_task
 from terakoya.errors import DataError
+from terakoya.i18n import both
 from terakoya.records import Example, Split
 from terakoya.task import Task
-from terakoya.tongue import both
 
 HELD = 64 * 1024 * 1024  # bytes of a file up to which it is held in memory
 

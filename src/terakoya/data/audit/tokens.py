@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.look import COLUMNS, Seen, Subject, Tally, percent, share
+from terakoya.data.audit.single_pass import COLUMNS, Seen, Subject, Tally, percent, share
+from terakoya.i18n import both
 from terakoya.records import Finding
 from terakoya.text import source_form
-from terakoya.tongue import both
 
 
 class Tokenizer(Protocol):

@@ -13,15 +13,15 @@ from types import MappingProxyType
 
 from terakoya.codec.labels import LabelsCodec, labels_codec
 from terakoya.config import SplitConfig
-from terakoya.data.sentences import categories, lexicon
 from terakoya.data.split import split as part
 from terakoya.errors import ConfigError, nearest
+from terakoya.generation.sentences import categories, lexicon
+from terakoya.i18n import both
 from terakoya.records import Example, Split
 from terakoya.scoring.metrics import METRICS, category
 from terakoya.task import Task
 from terakoya.tasks.emoji.corpus import DATA, made, top_only
 from terakoya.text import all_emoji, emoji_form, emoji_name, source_form
-from terakoya.tongue import both
 
 __all__ = ["task"]
 

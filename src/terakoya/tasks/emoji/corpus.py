@@ -15,15 +15,15 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from terakoya.data.generation_balance import Feeder, Meter, Rules
-from terakoya.data.generation_recipe import find_recipe
-from terakoya.data.sentences import Sentence, lexicon, mixed
-from terakoya.data.teacher import Ask
-from terakoya.data.teacher_offline import LexiconTeacher, called_for
 from terakoya.errors import DataError
+from terakoya.generation.balance import Feeder, Meter, Rules
+from terakoya.generation.recipe import find_recipe
+from terakoya.generation.sentences import Sentence, lexicon, mixed
+from terakoya.generation.teacher.offline import LexiconTeacher, called_for
+from terakoya.generation.teacher.protocol import Ask
+from terakoya.i18n import both
 from terakoya.records import Example, fingerprint
 from terakoya.text import emoji_form, emoji_in
-from terakoya.tongue import both
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from types import MappingProxyType
 from terakoya.codec.number import number_codec
 from terakoya.config import SplitConfig
 from terakoya.errors import ConfigError, nearest
+from terakoya.i18n import both
 from terakoya.records import Example, Prediction
 from terakoya.scoring.metrics import exact
 from terakoya.task import Task
 from terakoya.tasks.janum.exam import IDIOMS, log_list, parted
 from terakoya.tasks.janum.rule import answer
 from terakoya.tasks.janum.sampler import Sampler
-from terakoya.tongue import both
 
 __all__ = ["answer", "task"]
 

@@ -10,11 +10,11 @@ from random import Random
 
 from terakoya.data.split import Side
 from terakoya.errors import ConfigError
+from terakoya.i18n import both
 from terakoya.records import Example, Split
 from terakoya.tasks.janum.expressions import FORMS
 from terakoya.tasks.janum.idioms import Idiom, taught, unseen
 from terakoya.tasks.janum.sampler import Sampler
-from terakoya.tongue import both
 
 IDIOMS, UNSEEN = "idioms", "unseen idioms"
 _TRAIN_ITEMS, _DEV_ITEMS = 1500, 400

@@ -14,7 +14,7 @@ from itertools import accumulate
 from random import Random
 from types import MappingProxyType
 
-from terakoya.codec.working import as_decimal, worked_out
+from terakoya.codec.arithmetic import as_decimal, worked_out
 from terakoya.tasks.janum import units
 from terakoya.tasks.numerals.writer import write_if_fits
 from terakoya.text import source_form

@@ -14,8 +14,8 @@ from importlib import resources
 from terakoya.codec.number import canonical_number
 from terakoya.data.split import position
 from terakoya.errors import CorruptError
+from terakoya.i18n import both
 from terakoya.tasks.janum.rule import answer
-from terakoya.tongue import both
 
 UNSEEN_SHARE = 0.2
 

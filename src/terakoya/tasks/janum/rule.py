@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from terakoya.codec.working import as_decimal
+from terakoya.codec.arithmetic import as_decimal
 from terakoya.tasks.janum import units
 from terakoya.tasks.numerals.reader import read
 

@@ -11,10 +11,10 @@ from functools import cache
 from importlib import resources
 from random import Random
 
-from terakoya.codec.working import as_decimal
+from terakoya.codec.arithmetic import as_decimal
 from terakoya.config import SplitConfig
-from terakoya.data.sentences import hand_written
 from terakoya.data.split import Side, side
+from terakoya.generation.sentences import hand_written
 from terakoya.records import Example
 from terakoya.tasks.janum.expressions import Expression, draw_expression
 from terakoya.tasks.janum.idioms import Idiom, lexicon, taught

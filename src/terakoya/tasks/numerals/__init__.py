@@ -15,6 +15,7 @@ from types import MappingProxyType
 from terakoya.codec.number import number_codec
 from terakoya.config import SplitConfig
 from terakoya.errors import ConfigError, nearest
+from terakoya.i18n import both
 from terakoya.records import Example, Finding, Split
 from terakoya.scoring.metrics import exact
 from terakoya.task import Task
@@ -26,7 +27,6 @@ from terakoya.tasks.numerals.reader import read
 from terakoya.tasks.numerals.sampler import Sampler
 from terakoya.tasks.numerals.small import small_split
 from terakoya.tasks.numerals.writer import FORMS, can_stand_for
-from terakoya.tongue import both
 
 __all__ = ["FORMS", "can_stand_for", "read", "task"]
 

@@ -15,13 +15,13 @@ from random import Random
 
 from terakoya.data.split import Side
 from terakoya.errors import ConfigError, CorruptError
+from terakoya.i18n import both
 from terakoya.records import Example, Split
 from terakoya.tasks.numerals.kinds import MAGNITUDES, always_known, example, number_for
 from terakoya.tasks.numerals.reader import read
 from terakoya.tasks.numerals.sampler import Sampler
 from terakoya.tasks.numerals.spelling import BARE
 from terakoya.tasks.numerals.writer import fits
-from terakoya.tongue import both
 
 EXAMS = ("fresh", "kannume-200")
 KANNUME = "kannume-200"

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from random import Random
 
+from terakoya.i18n import both, japanese
 from terakoya.records import Finding
 from terakoya.tasks.numerals.kinds import MAGNITUDES, any_number, pattern
-from terakoya.tongue import both, japanese
 
 _NUMBERS = 40_000
 _FEWEST = 40  # different numbers in a class below which a low share may be chance

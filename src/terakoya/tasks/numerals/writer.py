@@ -11,10 +11,10 @@ from random import Random
 from types import MappingProxyType
 
 from terakoya.errors import DataError, nearest
+from terakoya.i18n import both
 from terakoya.tasks.numerals import spelling
 from terakoya.tasks.numerals.reader import LIMIT, read
 from terakoya.tasks.numerals.spelling import BARE
-from terakoya.tongue import both
 
 
 def _always(number: int) -> bool:

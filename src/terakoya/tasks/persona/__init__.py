@@ -17,11 +17,11 @@ from typing import Any
 import regex
 
 from terakoya.errors import DataError
+from terakoya.i18n import both
 from terakoya.records import Example, Turn
 from terakoya.scoring.health import repeated_text
 from terakoya.scoring.metrics import Metric, chrf
 from terakoya.task import Task
-from terakoya.tongue import both
 
 ORIGIN = "exchanges.jsonl"
 

@@ -13,12 +13,12 @@ from functools import partial
 from terakoya.codec.quantity import QuantityCodec, quantity_codec
 from terakoya.config import SplitConfig
 from terakoya.errors import ConfigError
+from terakoya.i18n import both
 from terakoya.records import Example, Prediction
 from terakoya.task import Task
 from terakoya.tasks.quantities.exam import parted
 from terakoya.tasks.quantities.sampler import Sampler
 from terakoya.tasks.quantities.scale import answer, questions, scale, scale_list
-from terakoya.tongue import both
 
 __all__ = ["answer", "questions", "scale", "scale_list", "task"]
 

@@ -10,10 +10,10 @@ from random import Random
 
 from terakoya.data.split import Side
 from terakoya.errors import ConfigError
+from terakoya.i18n import both
 from terakoya.records import Example, Split
 from terakoya.tasks.quantities.sampler import Sampler
 from terakoya.tasks.quantities.words import alphabet
-from terakoya.tongue import both
 
 HAND = "hand-written"
 _TRAIN_ITEMS, _DEV_ITEMS = 2000, 400

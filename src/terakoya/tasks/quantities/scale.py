@@ -11,8 +11,8 @@ from fractions import Fraction
 
 from terakoya.codec.quantity import METRIC, read_number, spell
 from terakoya.errors import DataError
+from terakoya.i18n import both
 from terakoya.tasks.quantities.parse import amounts, read_factor, read_question
-from terakoya.tongue import both
 
 
 def scale(line: str, factor: Fraction) -> str:

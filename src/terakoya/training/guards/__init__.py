@@ -12,14 +12,14 @@ from collections import Counter
 from pathlib import Path
 
 from terakoya.errors import DataError
-from terakoya.models.model import Model
-from terakoya.training.collapse import Collapse
-from terakoya.training.guards.answers import OneAnswer, Unreadable
-from terakoya.training.guards.course import Divergence, NoLearning
-from terakoya.training.guards.room import Disk, Memory
-from terakoya.training.lesson import Lesson, sample_pairs
+from terakoya.models.protocol import Model
+from terakoya.training.guards.collapse import Collapse
+from terakoya.training.guards.dev_answers import OneAnswer, Unreadable
+from terakoya.training.guards.loss_curve import Divergence, NoLearning
+from terakoya.training.guards.resources import Disk, Memory
 from terakoya.training.loop import Guard
-from terakoya.training.preflight.room import checkpoint_bytes
+from terakoya.training.preflight.resources import checkpoint_bytes
+from terakoya.training.prepare import Lesson, sample_pairs
 
 __all__ = ["guards_for", "prior_entropy"]
 

@@ -12,18 +12,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from terakoya.models.model import Model
+from terakoya.models.protocol import Model
 from terakoya.records import Finding
-from terakoya.training.lesson import Lesson
-from terakoya.training.preflight.answers import collapse_findings
-from terakoya.training.preflight.look import look_at
+from terakoya.training.preflight.collapse_risk import collapse_findings
+from terakoya.training.preflight.embeddings import table_findings
+from terakoya.training.preflight.one_step import attempt, trial_findings
 from terakoya.training.preflight.precision import precision_findings
-from terakoya.training.preflight.room import room_findings
+from terakoya.training.preflight.resources import room_findings
 from terakoya.training.preflight.rows import row_findings
+from terakoya.training.preflight.sample import look_at
 from terakoya.training.preflight.schedule import schedule_findings
 from terakoya.training.preflight.settings import settings_findings
-from terakoya.training.preflight.tables import table_findings
-from terakoya.training.preflight.trial import attempt, trial_findings
+from terakoya.training.prepare import Lesson
 
 __all__ = ["preflight", "shown_tokens"]
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from terakoya.models.model import Model
+from terakoya.i18n import both, joined
+from terakoya.models.protocol import Model
 from terakoya.records import Finding
-from terakoya.tongue import both, joined
-from terakoya.training.preflight.look import Look
-from terakoya.training.preflight.trial import Trial
-from terakoya.training.recipe import BUILT_IN
+from terakoya.training.defaults import BUILT_IN
+from terakoya.training.preflight.one_step import Trial
+from terakoya.training.preflight.sample import Look
 
 _FLOAT16 = 65504.0  # where float16 ends
 

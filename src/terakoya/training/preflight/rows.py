@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator
 
 from terakoya.errors import DataError
-from terakoya.models.model import Pair
+from terakoya.i18n import both, japanese, joined
+from terakoya.models.protocol import Pair
 from terakoya.records import Finding
-from terakoya.tongue import both, japanese, joined
-from terakoya.training.preflight.look import Look
+from terakoya.training.preflight.sample import Look
 
 _NAMED = 20
 _FEW_OF_DEV = (

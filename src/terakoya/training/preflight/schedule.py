@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from terakoya.models.model import Card
+from terakoya.i18n import both, japanese
+from terakoya.models.protocol import Card
 from terakoya.records import Finding
-from terakoya.tongue import both, japanese
-from terakoya.training.lesson import Lesson
-from terakoya.training.recipe import BUILT_IN
+from terakoya.training.defaults import BUILT_IN
+from terakoya.training.prepare import Lesson
 from terakoya.training.schedule import warmup_steps
 
 

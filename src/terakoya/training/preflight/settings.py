@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from terakoya.config import Config
-from terakoya.models.model import Model
+from terakoya.i18n import both, japanese
+from terakoya.models.protocol import Model
 from terakoya.records import Finding
-from terakoya.tongue import both, japanese
-from terakoya.training.lesson import Lesson
-from terakoya.training.recipe import BUILT_IN
+from terakoya.training.defaults import BUILT_IN
+from terakoya.training.prepare import Lesson
 
 _LORA = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
 _SAMPLED = ("top_k", "top_p")

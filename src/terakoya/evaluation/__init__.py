@@ -1,0 +1,1 @@
+"""The exam: answered, resumed, scored, compared."""

@@ -1,0 +1,1 @@
+"""A data set made by a teacher: paid once, kept whatever happens, balanced while it is made."""

@@ -1,0 +1,1 @@
+"""The teacher over HTTP: client, retries, rate limits, and the ledger of what was paid."""

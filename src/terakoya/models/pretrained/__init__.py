@@ -1,0 +1,1 @@
+"""Pretrained checkpoints: transformers and peft end in this folder."""

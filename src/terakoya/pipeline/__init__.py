@@ -1,0 +1,1 @@
+"""A run told in order (run.py), and one function per command (commands.py)."""

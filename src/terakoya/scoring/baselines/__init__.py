@@ -1,0 +1,1 @@
+"""Baselines that a trained model is compared with."""

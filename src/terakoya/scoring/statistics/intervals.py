@@ -1,0 +1,191 @@
+"""Figures with their doubt: how far a share or a mean of n items can be trusted. All intervals are 95%.
+
+Shares of right answers get Wilson's interval (1927). Means of graded metrics get the bias-corrected and accelerated
+bootstrap (BCa, Efron 1987) from 40 items on, Student's t below. Where nearly all items score the same, no resampling
+can know of the cases that were not met: the interval is then widened by the share of them that n items may hide
+(Clopper and Pearson 1934, "rule of three").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from terakoya.errors import DataError
+from terakoya.i18n import both
+from terakoya.records import Score, Signature
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+Z = 1.959963984540054  # of the normal distribution, two-sided 95%
+ALPHA = 0.05
+BOOTSTRAP_FROM = 40  # items; below, BCa intervals are too short
+RARE = 5  # fewer items than this differ from the rest: see `_rare`
+_CELLS = 4_000_000  # numbers held at once while resampling
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value, its 95% interval, the number of items behind it, and how the interval was made."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    method: str
+
+
+def wilson(right: float, n: int) -> tuple[float, float]:
+    """95% interval of a share of `right` among n. Raises DataError without items."""
+    if n <= 0:
+        raise DataError(
+            both("a share of no items has no interval", "問題が一つもない割合に区間はない"),
+            do=both("Give the exam at least one item.", "試験に一問以上入れること。"),
+        )
+    share, z2 = right / n, Z * Z
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    low = 0.0 if right <= 0 else max(0.0, middle - half)
+    high = 1.0 if right >= n else min(1.0, middle + half)
+    return low, high
+
+
+def hidden(seen: int, n: int) -> float:
+    """The largest share (97.5% sure) of a kind of item of which n items showed `seen`."""
+    from scipy.special import betaincinv
+
+    return 1.0 if seen >= n else float(betaincinv(seen + 1, n - seen, 1 - ALPHA / 2))
+
+
+def array(values: Sequence[float] | Floats, what: str = "scores") -> Floats:
+    """One row of finite numbers. Raises DataError when it is empty or holds NaN or infinity."""
+    import numpy as np
+
+    row = np.asarray(values, dtype=np.float64)
+    if row.ndim != 1 or not row.size:
+        raise DataError(
+            both(f"there are no {what} to judge", f"判定する {what} がない"),
+            do=both("Give the exam at least one item.", "試験に一問以上入れること。"),
+        )
+    if bad := np.flatnonzero(~np.isfinite(row)).tolist():
+        raise DataError(
+            both(
+                f"{what}: item {bad[0] + 1} is {row[bad[0]]}, which is no score",
+                f"{what}：問題 {bad[0] + 1} の値 {row[bad[0]]} はスコアではない",
+            ),
+            do=both("Mend the metric: a score is a finite number.", "指標を直すこと：スコアは有限の数である。"),
+        )
+    return row
+
+
+def mean_interval(
+    values: Sequence[float] | Floats,
+    *,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    seed: int = 0,
+    resamples: int = 2000,
+) -> Interval:
+    """The mean of these scores and where it may truly lie. `bounds` are the least and greatest possible score."""
+    import numpy as np
+
+    row = array(values)
+    n, mean = row.size, float(row.mean())
+    if row.min() < bounds[0] - 1e-9 or row.max() > bounds[1] + 1e-9:
+        raise DataError(
+            both(
+                f"a score lies outside {bounds[0]:g} to {bounds[1]:g}",
+                f"スコアが {bounds[0]:g}〜{bounds[1]:g} の外にある",
+            ),
+            do=both("Mend the metric, or hand in its bounds.", "指標を直すか、その範囲を渡すこと。"),
+        )
+    if bounds == (0.0, 1.0) and np.isin(row, (0.0, 1.0)).all():
+        low, high = wilson(float(row.sum()), n)
+        return Interval(mean, low, high, n, "wilson")
+    low, high, method = _smooth(row, seed, resamples)
+    low, high = _rare(row, low, high, bounds)
+    return Interval(mean, max(low, bounds[0]), min(high, bounds[1]), n, method)
+
+
+def _smooth(row: Floats, seed: int, resamples: int) -> tuple[float, float, str]:
+    if row.min() == row.max():
+        return float(row[0]), float(row[0]), "hidden"
+    if row.size >= BOOTSTRAP_FROM:
+        return *bca(row, seed=seed, resamples=resamples), "bca"
+    return *student(row), "t"
+
+
+def student(row: Floats) -> tuple[float, float]:
+    """95% interval of a mean by Student's t; needs two items."""
+    from scipy.special import stdtrit
+
+    n = row.size
+    half = float(stdtrit(n - 1, 1 - ALPHA / 2)) * float(row.std(ddof=1)) / math.sqrt(n)
+    return float(row.mean()) - half, float(row.mean()) + half
+
+
+def _rare(row: Floats, low: float, high: float, bounds: tuple[float, float]) -> tuple[float, float]:
+    """Widen where fewer than RARE items differ from all the others."""
+    import numpy as np
+
+    seen, counts = np.unique(row, return_counts=True)
+    others = int(row.size - counts.max())
+    if others >= RARE:
+        return low, high
+    usual, share = float(seen[counts.argmax()]), hidden(others, row.size)
+    return min(low, usual + share * (bounds[0] - usual)), max(high, usual + share * (bounds[1] - usual))
+
+
+def bca(values: Sequence[float] | Floats, *, seed: int = 0, resamples: int = 2000) -> tuple[float, float]:
+    """95% interval of a mean by the bias-corrected and accelerated bootstrap (Efron 1987, with mid-rank bias)."""
+    import numpy as np
+    from scipy.special import ndtr, ndtri
+
+    row = array(values)
+    mean = float(row.mean())
+    off = row - mean
+    square = float((off**2).sum())
+    if square == 0:
+        return mean, mean
+    means = resampled_means(row, np.random.default_rng(seed), resamples)
+    below = float((means < mean - 1e-12).mean() + 0.5 * (np.abs(means - mean) <= 1e-12).mean())
+    bias = float(ndtri(min(max(below, 0.5 / resamples), 1 - 0.5 / resamples)))
+    speed = float((off**3).sum()) / (6 * square**1.5)
+    z = bias + np.array([-Z, Z])
+    ranks = ndtr(bias + z / np.maximum(1 - speed * z, 1e-6))
+    low, high = np.quantile(means, ranks)
+    return float(low), float(high)
+
+
+def resampled_means(row: Floats, rng: np.random.Generator, resamples: int) -> Floats:
+    """Means of bootstrap samples. Few different values are drawn as counts, which is exact and far quicker."""
+    import numpy as np
+
+    kinds, counts = np.unique(row, return_counts=True)
+    n = row.size
+    if kinds.size <= n // 4:
+        drawn: Any = rng.multinomial(n, counts / n, size=resamples)
+        return np.asarray(drawn @ kinds / n, dtype=np.float64)
+    step = max(1, _CELLS // n)
+    parts = [row[rng.integers(0, n, (min(step, resamples - i), n))].mean(axis=1) for i in range(0, resamples, step)]
+    return np.concatenate(parts)
+
+
+def score(
+    who: str,
+    metric: str,
+    values: Sequence[float] | Floats,
+    signature: Signature,
+    *,
+    part: str = "",
+    seed: int = 0,
+    resamples: int = 2000,
+) -> Score:
+    """A Score from the scores of the single items."""
+    figure = mean_interval(values, seed=seed, resamples=resamples)
+    return Score(who, metric, figure.value, figure.low, figure.high, figure.n, signature, part)

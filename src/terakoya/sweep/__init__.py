@@ -1,0 +1,1 @@
+"""Many runs over config keys and seeds: plan, workers, summary."""
