@@ -32,7 +32,7 @@ from terakoya.records import Finding, Step
 from terakoya.scoring.collapse import IN_A_ROW, onset
 from terakoya.task import Task
 from terakoya.training.guards.collapse import Collapse
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 from terakoya.training.prepare import prepared, rows
 from terakoya.training.trainer import dev_figures
 
@@ -74,7 +74,7 @@ def taught(kind: str, differs: Mapping[str, Any], seed: int, healthy: bool) -> d
         spoke.append(finding_step(finding))
 
     how = lesson.config.train
-    train(
+    run_loop(
         model, rows(lesson, model), how, seed=seed, metric=task.metric, evaluate=dev_figures(lesson, model, most),
         on_step=told, guards=[Collapse()], on_finding=found,
     )  # fmt: skip

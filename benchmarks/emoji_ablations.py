@@ -23,10 +23,10 @@ import torch
 
 import emoji_sets as bench
 from terakoya.data.table import table_task
-from terakoya.decoding.predict import asked, predictions
+from terakoya.decoding.predict import predictions, query_of
 from terakoya.models.builtin.model import build
 from terakoya.training import out_of_fold, refit
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 from terakoya.training.prepare import pair, prepared, rows
 from terakoya.training.trainer import dev_figures
 
@@ -98,7 +98,7 @@ def taught(who: str, name: str, seed: int) -> dict[str, Any]:
     task = table_task(config, Path())
     assert task.split is not None
     lesson, model, most = prepared(task, task.split, config, build)
-    train(
+    run_loop(
         model, rows(lesson, model), lesson.config.train, seed=seed, metric=task.metric,
         evaluate=dev_figures(lesson, model, most),
     )  # fmt: skip
@@ -108,7 +108,7 @@ def taught(who: str, name: str, seed: int) -> dict[str, Any]:
         if refit.wanted(model, dev, lesson.config):
             model = refit.refitted(model, taught_rows, dev, lesson.config)
     answers = predictions(
-        model, [asked(row) for row in task.split.exam], task, config.decode, max_tokens=most, seed=seed
+        model, [query_of(row) for row in task.split.exam], task, config.decode, max_tokens=most, seed=seed
     )
     told = bench.scored(task, [answer.text for answer in answers])
     return {"who": who, "set": name, "seed": seed, "seconds": round(time.process_time() - started, 1)} | told

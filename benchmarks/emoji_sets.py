@@ -27,7 +27,7 @@ from terakoya.config import Config, make_config
 from terakoya.data.table import table_task
 from terakoya.decoding import set_calibration, sets
 from terakoya.models.builtin.model import build
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.records import Example
 from terakoya.runs.environment import machine, versions
 from terakoya.scoring.baselines.standard import baselines
@@ -36,7 +36,7 @@ from terakoya.task import Task
 from terakoya.training import out_of_fold, refit
 from terakoya.training.batches import Fixed
 from terakoya.training.defaults import resolve
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 
 HERE = Path(__file__).parent
 EXAMS = HERE / "exams"
@@ -89,12 +89,12 @@ def trained(name: str, seed: int, **differs: Mapping[str, Any]) -> tuple[Any, Ta
         return {"jaccard": float(np.mean(_judged(model, dev, config))), "loss": 0.0}
 
     rows = Fixed(pairs, int(how.batch_size), seed, model.length)
-    train(model, rows, how, seed=seed, metric="jaccard", evaluate=evaluate)
+    run_loop(model, rows, how, seed=seed, metric="jaccard", evaluate=evaluate)
     return model, task, config.model_copy(update={"train": how})
 
 
 def _pairs(task: Task, rows: Sequence[Example]) -> list[Pair]:
-    return [Pair(Ask(row.source), task.codec.write(row.target)) for row in rows]
+    return [Pair(Query(row.source), task.codec.write(row.target)) for row in rows]
 
 
 def taught(name: str, seed: int, who: str = "set head", **differs: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -109,18 +109,20 @@ def taught(name: str, seed: int, who: str = "set head", **differs: Mapping[str, 
         models.append((who, refit.refitted(model, rows, dev, config)))
     lines = []
     for name_of, one in models:
-        answers = sets.predictions(one, [Ask(row.source) for row in task.split.exam], config.decode)
+        answers = sets.predictions(one, [Query(row.source) for row in task.split.exam], config.decode)
         told = scored(task, [answer.text for answer in answers])
         lines.append({"who": name_of, "set": name, "seed": seed, "seconds": time.process_time() - started} | told)
     return lines
 
 
 def settle(model: Any, dev: Sequence[Example], config: Config) -> None:
-    set_calibration.settle(model, [Ask(row.source) for row in dev], [row.target.split() for row in dev], config.decode)
+    set_calibration.settle(
+        model, [Query(row.source) for row in dev], [row.target.split() for row in dev], config.decode
+    )
 
 
 def _judged(model: Any, rows: Sequence[Example], config: Config) -> list[float]:
-    answers = sets.predictions(model, [Ask(row.source) for row in rows], config.decode)
+    answers = sets.predictions(model, [Query(row.source) for row in rows], config.decode)
     return [jaccard.judge(answer.text, (row.target,)) for answer, row in zip(answers, rows, strict=True)]
 
 

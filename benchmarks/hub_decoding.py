@@ -33,7 +33,7 @@ from terakoya.decoding.sampling import Greedy
 from terakoya.models.prepacked import packed
 from terakoya.models.pretrained import build
 from terakoya.models.pretrained.model import HubModel
-from terakoya.models.protocol import Ask
+from terakoya.models.protocol import Query
 
 Ids = list[list[int]]
 
@@ -49,7 +49,7 @@ class Recorder(Greedy):
         return self.turns[-1]
 
 
-def ours(model: HubModel, asks: list[Ask], tokens: int, batch: int = DecodeConfig().batch_size) -> Ids:
+def ours(model: HubModel, asks: list[Query], tokens: int, batch: int = DecodeConfig().batch_size) -> Ids:
     """Full ids of the answers, in the order of `asks`, written as the house writes them: batches of like length,
     probabilities counted."""
     order = sorted(range(len(asks)), key=lambda place: len(model.question(asks[place])))
@@ -97,7 +97,7 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     base = hub_shapes.gemma(asked.home / "gemma")
     rows = hub_shapes.numeral_rows(min(asked.prompts, 200))
-    pairs, asks = hub_shapes.pairs(rows), [Ask(source) for source, _ in rows]
+    pairs, asks = hub_shapes.pairs(rows), [Query(source) for source, _ in rows]
     config = ModelConfig(base=str(base), instruction=hub_shapes.INSTRUCTION, dtype="bfloat16" if CUDA else "auto")
     full, small = (
         build.build(config.model_copy(update={"vocabulary": kind}), pairs, seed=0) for kind in ("full", "trimmed")
@@ -129,7 +129,7 @@ def main() -> None:
     _write(asked, times, same)
 
 
-def _pipeline(base: Path, asks: list[Ask]) -> tuple[Any, list[str]]:
+def _pipeline(base: Path, asks: list[Query]) -> tuple[Any, list[str]]:
     from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
     tokenizer: Any = AutoTokenizer.from_pretrained(base, padding_side="left")

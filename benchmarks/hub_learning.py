@@ -36,11 +36,11 @@ from terakoya.models.pretrained import build, causal_batches
 from terakoya.models.pretrained.fused import tree_attention
 from terakoya.models.pretrained.model import HubModel
 from terakoya.models.pretrained.seq2seq_batches import filled
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.tasks.numerals import writer
 from terakoya.training.batches import Fixed
 from terakoya.training.defaults import resolve
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 from terakoya.training.schedule import rate
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "models"))
@@ -60,7 +60,9 @@ ARMS = {  # and what each is held against
 def numerals(count: int, seed: int) -> tuple[list[Pair], list[Pair]]:
     """Kanji numerals below a thousand: rows to teach, and 200 others to be asked."""
     chance = Random(f"hub learning {seed}")
-    pairs = [Pair(Ask(writer.write(one, "kanji", chance)), f"({one})") for one in chance.sample(range(1, 1000), count)]
+    pairs = [
+        Pair(Query(writer.write(one, "kanji", chance)), f"({one})") for one in chance.sample(range(1, 1000), count)
+    ]
     return pairs[200:], pairs[:200]
 
 
@@ -118,7 +120,9 @@ def by_us(base: Path, rows: Sequence[Pair], dev: Sequence[Pair], steps: int, voc
     how = resolve(how, model.card, len(rows))
     model.settle(how)
     with _as_on_a_gpu(half):
-        train(model, Fixed(rows, BATCH, 0, model.length), how, seed=0, device="cpu", precision="bf16" if half else "no")
+        run_loop(
+            model, Fixed(rows, BATCH, 0, model.length), how, seed=0, device="cpu", precision="bf16" if half else "no"
+        )
     model.module.eval()
     found = answers(model, [pair.ask for pair in dev], TextCodec(), DecodeConfig(constrained=False), max_tokens=MOST)
     return [answer.raw == pair.written for answer, pair in zip(found, dev, strict=True)]

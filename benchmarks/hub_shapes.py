@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 
 GEMMA_WORDS, T5_WORDS, EMOJI = 262_144, 32_128, 5_222
 INSTRUCTION = "漢数字を数字で書く。"
@@ -55,7 +55,7 @@ def emoji_names() -> list[str]:
 
 
 def pairs(rows: list[tuple[str, str]]) -> list[Pair]:
-    return [Pair(Ask(source), target, f"row {number}") for number, (source, target) in enumerate(rows)]
+    return [Pair(Query(source), target, f"row {number}") for number, (source, target) in enumerate(rows)]
 
 
 def gemma(folder: Path) -> Path:

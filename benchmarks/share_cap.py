@@ -21,7 +21,7 @@ import torch
 import emoji_sets as bench
 from terakoya.config import Config
 from terakoya.decoding import sets
-from terakoya.models.protocol import Ask
+from terakoya.models.protocol import Query
 from terakoya.records import Example
 from terakoya.scoring.metrics import jaccard
 
@@ -35,7 +35,7 @@ _STEADIER = ((1 / 100 + 1 / 400) / (1 / 50 + 1 / 50)) ** 0.5
 def judged(model: Any, half: Sequence[Example], other: Sequence[Example], config: Config) -> tuple[float, float]:
     """Jaccard and the head's share (a multiple of its share in the data) on `other`, with prices settled on `half`."""
     bench.settle(model, half, config)
-    answers = [one.text or "" for one in sets.predictions(model, [Ask(row.source) for row in other], config.decode)]
+    answers = [one.text or "" for one in sets.predictions(model, [Query(row.source) for row in other], config.decode)]
     given = Counter(label for answer in answers for label in answer.split())
     counts = np.asarray(model.counts, dtype=float)
     head = int(counts.argmax())

@@ -30,7 +30,7 @@ from terakoya.errors import DataError
 from terakoya.models.pretrained import build
 from terakoya.models.pretrained.model import HubModel
 from terakoya.models.pretrained.prompt import Prompt
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 
 AT_ONCE = 64
 
@@ -72,7 +72,7 @@ def made(family: str, others: tuple[tuple[str, ...], str] | None = None, kind: s
         torch.manual_seed(0)
         tokenizer.save_pretrained(folder)
         checkpoints.make_module(family, tokenizer, 32).save_pretrained(folder)
-        model: HubModel = build.build(ModelConfig(base=folder, template=kind), [Pair(Ask("一"), ANSWER)], seed=0)  # type: ignore[arg-type, assignment]
+        model: HubModel = build.build(ModelConfig(base=folder, template=kind), [Pair(Query("一"), ANSWER)], seed=0)  # type: ignore[arg-type, assignment]
     return model
 
 
@@ -102,7 +102,7 @@ def strings(prompt: Prompt, count: int, seed: int) -> list[str]:
 
 def taught(model: HubModel, texts: Sequence[str]) -> list[list[int]]:
     """The tokens before the first that is learnt, of every row in a batch of training."""
-    given = model.collate([Pair(Ask(text), ANSWER) for text in texts]).tensors
+    given = model.collate([Pair(Query(text), ANSWER) for text in texts]).tensors
     ids = given["ids"]
     if "decoder" in given:
         return [row[mask.bool()].tolist() for row, mask in zip(ids, given["padding"], strict=True)]
@@ -125,7 +125,7 @@ def asked(model: HubModel, texts: Sequence[str]) -> list[list[int]]:
     reader = model.core.get_encoder() if model.family == "encoder-decoder" else model.core
     hook = reader.register_forward_pre_hook(watch, with_kwargs=True)
     with torch.no_grad():
-        model.start([Ask(text) for text in texts])
+        model.start([Query(text) for text in texts])
     hook.remove()
     *shared, (rows, mask) = calls
     opening = [token for ids, _ in shared for token in ids[0].tolist()]
@@ -145,7 +145,7 @@ def counted(model: HubModel, count: int, seed: int) -> dict[str, int]:
     tokens = prompt.tokens
 
     def controls(text: str) -> list[int]:
-        return [number for number in prompt.question(Ask(text)) if number in tokens.controls]
+        return [number for number in prompt.question(Query(text)) if number in tokens.controls]
 
     own = controls("x")
     found = {
@@ -162,7 +162,7 @@ def counted(model: HubModel, count: int, seed: int) -> dict[str, int]:
     for text in texts:
         found["spoken"] += controls(text) != own
         # Of a tokenizer that cannot carry everything, only what it can must come back.
-        said = tokens.text(prompt.question(Ask(text)))
+        said = tokens.text(prompt.question(Query(text)))
         found["lost"] += tokens.carries(text) and _bare(text) not in _bare(said)
         try:
             answer = tokens.answer(text)

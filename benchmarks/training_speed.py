@@ -38,7 +38,7 @@ from terakoya.models.builtin import model as tiny
 from terakoya.models.protocol import Batch, Pair
 from terakoya.training.batches import Fixed
 from terakoya.training.defaults import resolve
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 from terakoya.training.losses import plain
 from terakoya.training.prepare import drawer
 
@@ -185,7 +185,7 @@ def by_us(model: tiny.TinyModel, pairs: Sequence[Pair], how: TrainConfig) -> flo
     """Examples per CPU second under our loop."""
     times: list[float] = []
     batches = Fixed(pairs, int(how.batch_size), 0, model.length)
-    train(model, batches, how, seed=0, on_step=lambda step: times.append(time.process_time()))
+    run_loop(model, batches, how, seed=0, on_step=lambda step: times.append(time.process_time()))
     return (len(times) - WARM) * int(how.batch_size) / (times[-1] - times[WARM - 1])
 
 

@@ -26,7 +26,7 @@ import taught
 from machine import table, told, write
 from terakoya.config import read_config
 from terakoya.decoding.predict import predictions, withheld
-from terakoya.models.protocol import Ask
+from terakoya.models.protocol import Query
 from terakoya.pipeline import dataset
 from terakoya.records import Prediction
 from terakoya.registry import Experiment
@@ -77,7 +77,7 @@ def run_of(asked: Path | None) -> Path:
 
 def exam_of(run: Path) -> list[str]:
     config = read_config(run / "config.toml")
-    plan = dataset.planned(Experiment(config.name, config, run))
+    plan = dataset.load_dataset(Experiment(config.name, config, run))
     return [item.source for item in plan.split.exam if item.part == ""]
 
 
@@ -112,7 +112,7 @@ def main() -> None:
         chance = Random(f"verification {world}")
         texts = [change(source, chance) or source for source in sources]
         truths = [oracle(text) for text in texts]
-        asks = [Ask(text) for text in texts]
+        asks = [Query(text) for text in texts]
         plain = predictions(skill.model, asks, skill.task, skill.config.decode, max_tokens=skill.max_tokens)
         ways = {"every answer": plain, "verified": held_back(skill, plain, verify=True)}
         ways |= {f"of {least:g} and surer": held_back(skill, plain, abstain_below=least) for least in THRESHOLDS}

@@ -1,4 +1,4 @@
-"""docs/settings.md from config/sections.py, docs/results.md from run folders: `python docs/make.py [RUNS …]`."""
+"""docs/settings.md from config/schema.py, docs/results.md from run folders: `python docs/make.py [RUNS …]`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-CONFIG = HERE.parent / "src" / "terakoya" / "config" / "sections.py"
+CONFIG = HERE.parent / "src" / "terakoya" / "config" / "schema.py"
 SECTIONS = {
     "TaskConfig": "task",
     "SplitConfig": "split",
@@ -22,12 +22,12 @@ SECTIONS = {
 
 
 def settings() -> str:
-    """Every key with its default, what it may be, and the comment that stands beside it in config/sections.py."""
+    """Every key with its default, what it may be, and the comment that stands beside it in config/schema.py."""
     source = CONFIG.read_text(encoding="utf-8")
     lines = source.splitlines()
     parts = [
         "# Settings\n",
-        "Made from `src/terakoya/config/sections.py`. A config holds what differs; `--set section.key=value` overrides;"
+        "Made from `src/terakoya/config/schema.py`. A config holds what differs; `--set section.key=value` overrides;"
         " the run folder keeps the whole. `auto` is resolved from model family, size and data, and recorded.\n",
     ]
     for node in ast.parse(source).body:

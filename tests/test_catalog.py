@@ -28,7 +28,7 @@ def test_a_task_of_ones_own_comes_from_a_file_beside_the_config(tmp_path: Path) 
     """Where a table is not enough, a function is."""
     (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
     (tmp_path / "own.toml").write_text('[task]\nuse = "own.py"\noptions = { words = 30 }\n', encoding="utf-8")
-    plan = dataset.planned(registry.find_experiment(str(tmp_path / "own.toml")))
+    plan = dataset.load_dataset(registry.find_experiment(str(tmp_path / "own.toml")))
     assert plan.config.name == "own"
     assert len(plan.task.examples) == 30
 
@@ -53,7 +53,7 @@ def test_what_cannot_be_found_names_its_neighbour(tmp_path: Path, task: dict[str
 def test_everything_that_ships_can_be_found() -> None:
     """A name on the list that leads nowhere is a promise broken."""
     listed = commands.list_()
-    assert {"tiny", "small", "base", "hub"} <= {name for name, _ in listed["models"]}
+    assert {"tiny", "small", "base", "pretrained"} <= {name for name, _ in listed["models"]}
     for name, _ in listed["models"]:
         assert callable(registry.find_model_maker(name))
         assert callable(registry.find_model_loader(name))

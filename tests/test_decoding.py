@@ -18,7 +18,7 @@ from terakoya.decoding import Answer, answers, asking, autoregressive, read
 from terakoya.decoding.constraints import Language
 from terakoya.errors import ConfigError
 from terakoya.models.builtin.model import TinyModel, build
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 
 FAMILIES = ["encoder-decoder", "decoder"]
 FREE = DecodeConfig(constrained=False)
@@ -51,7 +51,7 @@ class Even:
 
 
 def _model(family: str = "encoder-decoder", seed: int = 1) -> TinyModel:
-    pairs = [Pair(Ask("漢字かな混じりabc"), "(0123)xyz")]
+    pairs = [Pair(Query("漢字かな混じりabc"), "(0123)xyz")]
     config = ModelConfig(
         base="tiny", width=16, layers=1, attention_heads=2, family=family, max_source=30, max_target=12
     )  # type: ignore[arg-type]
@@ -65,10 +65,10 @@ def _model(family: str = "encoder-decoder", seed: int = 1) -> TinyModel:
     return model
 
 
-def _asks(count: int) -> list[Ask]:
+def _asks(count: int) -> list[Query]:
     letters = "漢字かな混じりabc"
     words = ["".join(word) for length in range(1, 5) for word in product(letters, repeat=length)]
-    return [Ask(word) for word in words[:: max(1, len(words) // count)][:count]]
+    return [Query(word) for word in words[:: max(1, len(words) // count)][:count]]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -149,10 +149,10 @@ def test_an_answer_cut_by_the_limit_is_unreadable_even_if_it_looks_like_one() ->
 
 
 def test_a_source_that_does_not_fit_is_not_answered_and_its_neighbours_are() -> None:
-    model, asks = _model(), [Ask("漢"), Ask("字" * 31), Ask(""), Ask("abc")]
+    model, asks = _model(), [Query("漢"), Query("字" * 31), Query(""), Query("abc")]
     got = answers(model, asks, TextCodec(), FREE, 12)
     assert got[1] == got[2] == Answer("", 0.0, finished=False)
-    assert got[0] == answers(model, [Ask("漢")], TextCodec(), FREE, 12)[0]
+    assert got[0] == answers(model, [Query("漢")], TextCodec(), FREE, 12)[0]
     assert answers(model, [], TextCodec(), FREE, 12) == []
 
 
@@ -198,16 +198,16 @@ class TestSampling:
 
     def test_the_same_source_asked_twice_gives_two_samples(self) -> None:
         decode = DecodeConfig(method="sample", constrained=False)
-        raws = {answer.raw for answer in answers(_model(), [Ask("漢")] * 20, TextCodec(), decode, 8)}
+        raws = {answer.raw for answer in answers(_model(), [Query("漢")] * 20, TextCodec(), decode, 8)}
         assert len(raws) > 5
 
     def test_shares_of_first_tokens_follow_the_model(self) -> None:
         """Temperature 1 draws from the model itself: 2,000 draws within four standard errors."""
         model = _model()
         with asking(model):
-            shares = model.start([Ask("漢")]).logits[0].softmax(-1)
+            shares = model.start([Query("漢")]).logits[0].softmax(-1)
         decode = DecodeConfig(method="sample", constrained=False, batch_size=500)
-        drawn = answers(model, [Ask("漢")] * 2000, TextCodec(), decode, 1)
+        drawn = answers(model, [Query("漢")] * 2000, TextCodec(), decode, 1)
         for token, piece in enumerate(model.pieces()):
             share = sum(answer.raw == piece for answer in drawn) / 2000
             expected = float(shares[token])
@@ -268,7 +268,7 @@ class _Tight:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.model, name)
 
-    def start(self, asks: Sequence[Ask]) -> Any:
+    def start(self, asks: Sequence[Query]) -> Any:
         self.sizes.append(len(asks))
         full = len(asks) > self.room
         if full and not self.late:
@@ -306,7 +306,7 @@ class TestShortMemory:
     def test_another_fault_is_no_lack_of_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
         model = _model()
 
-        def start(asks: Sequence[Ask]) -> Any:
+        def start(asks: Sequence[Query]) -> Any:
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
         monkeypatch.setattr(model, "start", start)
@@ -337,7 +337,7 @@ class TestLanguage:
         assert all(len(answer.raw) == 7 for answer in got), "written as far as it went"
 
 
-def _probability(model: TinyModel, ask: Ask, written: str) -> float:
+def _probability(model: TinyModel, ask: Query, written: str) -> float:
     with asking(model):
         outputs = model.outputs(model.collate([Pair(ask, written)]))
     return math.exp(float(outputs.logits.log_softmax(-1).gather(1, outputs.targets[:, None]).sum()))

@@ -11,7 +11,7 @@ from terakoya.i18n import both
 from terakoya.progress import Silent
 from terakoya.records import Finding
 from terakoya.runs import Run
-from terakoya.runs.lifecycle import heed, noted, told
+from terakoya.runs.lifecycle import enforce, record_finding, record_outcome
 
 WARNED = Finding("rate", "warn", both("the rate is high", "学習率が高い"), where="step 3")
 
@@ -20,7 +20,7 @@ def test_what_was_noticed_stands_there_once(tmp_path: Path) -> None:
     """A run that goes on comes by the same places again; another place is another finding."""
     with Run.create(tmp_path, "k") as run:
         for finding in (WARNED, WARNED, Finding("rate", "warn", WARNED.what, where="step 9")):
-            noted(run, finding)
+            record_finding(run, finding)
         assert [line["where"] for line in run.read_lines("findings.jsonl")] == ["step 3", "step 9"]
 
 
@@ -28,9 +28,9 @@ def test_a_stop_ends_the_run_unless_it_is_wanted(tmp_path: Path) -> None:
     """Everything that was found is written down first."""
     stop = Finding("leak", "stop", "the exam is in train")
     with Run.create(tmp_path, "k") as run:
-        heed(run, [WARNED, stop], Silent(), anyway=True)
+        enforce(run, [WARNED, stop], Silent(), anyway=True)
         with pytest.raises(DataError, match="leak: the exam is in train"):
-            heed(run, [WARNED, stop], Silent(), anyway=False)
+            enforce(run, [WARNED, stop], Silent(), anyway=False)
         assert len(run.read_lines("findings.jsonl")) == 2
 
 
@@ -42,7 +42,7 @@ def test_a_stop_ends_the_run_unless_it_is_wanted(tmp_path: Path) -> None:
 def test_every_end_is_written_down(tmp_path: Path, error: BaseException, state: str) -> None:
     """Who finds the folder next week knows what became of it, and how to go on."""
     with Run.create(tmp_path, "k") as run:
-        with pytest.raises(type(error)) as raised, told(run):
+        with pytest.raises(type(error)) as raised, record_outcome(run):
             raise error
         assert run.manifest["state"] == state
     if state == "interrupted":

@@ -11,12 +11,12 @@ from terakoya import report
 from terakoya.config import ModelConfig
 from terakoya.decoding.likelihood import surprises, writes_characters
 from terakoya.models.builtin.model import build
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.pipeline import run as pipeline
 from terakoya.report.results import examples, metrics
 from terakoya.runs import read_json
 
-PAIRS = [Pair(Ask(source), written) for source, written in (("あ", "いろは"), ("か", "きく"), ("さ", "しすせそ"))]
+PAIRS = [Pair(Query(source), written) for source, written in (("あ", "いろは"), ("か", "きく"), ("さ", "しすせそ"))]
 
 
 def test_an_untaught_model_is_as_surprised_as_an_even_guess() -> None:
@@ -33,7 +33,7 @@ def test_an_untaught_model_is_as_surprised_as_an_even_guess() -> None:
 def test_a_character_never_taught_is_dear_and_leaves_no_item_out() -> None:
     """Half of a small exam holds one; without them the easy half would be measured."""
     model = build(ModelConfig(base="tiny"), PAIRS, seed=1)
-    strange = [Pair(Ask("あ"), "いろ龘は")]
+    strange = [Pair(Query("あ"), "いろ龘は")]
     assert surprises(model, strange) == [None]
     (told,), (plain,) = surprises(model, strange, 0.02), surprises(model, PAIRS[:1])
     assert told is not None and plain is not None

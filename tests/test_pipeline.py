@@ -246,7 +246,7 @@ def test_a_run_killed_before_anything_was_read_goes_on_too(
     def killed(*_: object) -> None:
         os._exit(9)
 
-    monkeypatch.setattr(pipeline, "planned", killed)
+    monkeypatch.setattr(pipeline, "load_dataset", killed)
     if (child := os.fork()) == 0:
         try:
             pipeline.run(str(lesson), overrides=("train.steps=20",), run_dir=tmp_path / "runs")

@@ -138,7 +138,7 @@ def test_a_record_is_remade_from_the_folder_alone() -> None:
     assert record.main is not None
     assert (record.main.value, record.main.n) == (0.5, 2)
     assert [step.dev for step in record.steps] == [None, {"exact": 0.5}]
-    assert record.findings[0].figures["items"] == 12.0
+    assert record.findings[0].values["items"] == 12.0
     page = html(record, "ja")
     assert "判断できない" in page
     assert "約30問" in page

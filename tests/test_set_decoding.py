@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from terakoya.decoding.expected_metric import Objective, Rows
-from terakoya.models.protocol import SetScores, Toll
+from terakoya.models.protocol import LabelPenalty, SetScores
 
 LABELS, LARGEST = 6, 4
 
@@ -55,7 +55,7 @@ def test_the_answer_has_the_largest_expected_metric_of_all_sets(objective: Objec
 def test_tolls_are_weighed_exactly_too(seed: int) -> None:
     """With a price on labels the best set need not be made of the most probable ones."""
     random = Random(seed)
-    tolls = tuple(Toll(label, random.uniform(0, 0.4), 0.2) for label in random.sample(range(LABELS), 2))
+    tolls = tuple(LabelPenalty(label, random.uniform(0, 0.4), 0.2) for label in random.sample(range(LABELS), 2))
     plain = _scores(seed)
     scores = SetScores(plain.labels, plain.sizes, tolls)
     price = {toll.label: toll.price for toll in tolls}

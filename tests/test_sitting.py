@@ -10,12 +10,12 @@ import pytest
 
 from terakoya.evaluation import resume
 from terakoya.evaluation.resume import FILE, answered, clear
-from terakoya.models.protocol import Ask
+from terakoya.models.protocol import Query
 from terakoya.pipeline import run as pipeline
 from terakoya.records import Prediction
 from terakoya.runs import Run
 
-ASKS = [Ask(f"問{number}") for number in range(10)]
+ASKS = [Query(f"問{number}") for number in range(10)]
 
 
 class Answering:
@@ -24,7 +24,7 @@ class Answering:
     def __init__(self, parts: int = 99) -> None:
         self.parts, self.asked = parts, list[list[str]]()
 
-    def __call__(self, asks: Sequence[Ask]) -> list[Prediction]:
+    def __call__(self, asks: Sequence[Query]) -> list[Prediction]:
         if len(self.asked) == self.parts:
             raise KeyboardInterrupt
         self.asked.append([ask.source for ask in asks])
@@ -102,9 +102,9 @@ def test_a_run_broken_off_in_its_exam_asks_only_for_the_rest(tmp_path: Path, mon
     real, asked = resume.answered, list[int]()
 
     def broken(
-        run: Run, key: str, asks: Sequence[Ask], answer: resume.Answering, *, where: str = ""
+        run: Run, key: str, asks: Sequence[Query], answer: resume.Answering, *, where: str = ""
     ) -> list[Prediction]:
-        def counted(part: Sequence[Ask]) -> list[Prediction]:
+        def counted(part: Sequence[Query]) -> list[Prediction]:
             if len(asked) == 2:
                 asked.append(0)
                 raise KeyboardInterrupt

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 Level = Literal["note", "warn", "stop"]
 _NOTHING: Mapping[str, float] = MappingProxyType({})
@@ -101,7 +101,15 @@ class Finding:
     where: str = ""
     do: str = ""
     rows: tuple[int, ...] = ()
-    figures: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    values: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+
+
+def finding_keys(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of findings.jsonl under today's keys: run folders of format 2 and older say "figures" for the values.
+
+    line  the parsed JSON object
+    """
+    return {"values" if key == "figures" else key: value for key, value in line.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,7 @@ def test_copies_and_contradictions_are_counted() -> None:
     rows = [*texts(), *(replace(row, row=row.row + 1000) for row in texts()[:10])]
     rows += [replace(row, target="別", row=row.row + 2000) for row in texts()[50:60]]
     found = raised(text_task(rows))
-    assert found["duplicates"].figures["rows"] == 10 and found["contradictions"].figures["sources"] == 10
+    assert found["duplicates"].values["rows"] == 10 and found["contradictions"].values["sources"] == 10
     assert 1002 in found["duplicates"].rows
 
 
@@ -132,7 +132,7 @@ def test_an_exam_item_in_train_stops_in_any_spelling() -> None:
     for source, kind in ((rows[5].source, "exact"), (f"  {rows[5].source.replace('1', '１')}　", "normal_form")):
         leaked = replace(split, exam=(replace(rows[5], source=source, row=999), *split.exam))
         found = raised(number_task(rows), leaked)["leak"]
-        assert found.level == "stop" and found.rows == (999,) and found.figures[kind] == 1
+        assert found.level == "stop" and found.rows == (999,) and found.values[kind] == 1
 
 
 def test_what_is_taught_on_purpose_is_no_leak() -> None:
@@ -149,7 +149,7 @@ def test_near_copies_are_told_by_origin_and_other_numbers_are_no_copies() -> Non
         for row in texts()[:40]
     ]
     found = raised(text_task(rows))["near-duplicates"]
-    assert found.figures["from varied"] == 40 and min(found.rows) == 502
+    assert found.values["from varied"] == 40 and min(found.rows) == 502
     counted = [Example(f"今日の気温は昨日よりも高くて{n}度だったそうです", str(n), row=n) for n in range(600)]
     assert "near-duplicates" not in raised(number_task(counted))
 
@@ -196,7 +196,7 @@ def test_lost_leading_zeros_are_found() -> None:
 def test_answers_in_the_question_are_found() -> None:
     """17.9% of the emoji log's third data set had emoji in its input."""
     rows = changed(moods(), range(0, 600, 20), source="楽しかった🎉")
-    assert raised(labels_task(rows))["emoji-in-input"].figures["rows"] == 30
+    assert raised(labels_task(rows))["emoji-in-input"].values["rows"] == 30
 
 
 def test_more_emoji_than_were_asked_for_are_found() -> None:
@@ -214,7 +214,7 @@ def test_sentences_cut_short_are_found() -> None:
     rows = [replace(row, source=f"{row.source}でした。") for row in texts()]
     assert "cut-sources" not in raised(text_task(rows))
     cut = [replace(row, source=row.source.rstrip("。")) if at % 18 == 0 else row for at, row in enumerate(rows)]
-    assert raised(text_task(cut))["cut-sources"].figures["rows"] == 17
+    assert raised(text_task(cut))["cut-sources"].values["rows"] == 17
 
 
 def test_orphan_brackets_and_remains_of_pages_are_found() -> None:
@@ -227,7 +227,7 @@ def test_an_exam_too_small_says_how_many_items_it_takes() -> None:
     """Ten items showed .3 and .7, and neither meant anything."""
     rows = numbers()
     found = raised(number_task(rows), Split(tuple(rows[:280]), tuple(rows[280:290]), tuple(rows[290:])))["exam-size"]
-    assert found.figures["items"] == 10 and found.figures["detectable"] > 0.4 and "196" in found.do
+    assert found.values["items"] == 10 and found.values["detectable"] > 0.4 and "196" in found.do
 
 
 def test_nothing_to_train_on_stops() -> None:
@@ -297,7 +297,7 @@ def test_labels_that_the_exam_asks_and_nobody_can_answer_are_told_and_stop_nothi
     found = raised(task, Split(tuple(rows[:450]), tuple(rows[450:500]), tuple(strange), "by hand"))
     assert "unreadable-targets" not in found
     told = found["unanswerable-labels"]
-    assert (told.level, told.where, told.figures["rows"]) == ("warn", "exam", 10.0)
+    assert (told.level, told.where, told.values["rows"]) == ("warn", "exam", 10.0)
     assert "'🦑'" in told.what and "10.0%" in told.what
 
 

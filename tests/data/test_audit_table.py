@@ -57,7 +57,7 @@ def test_a_stream_sees_leaks_in_the_authors_column(tmp_path: Path) -> None:
     rows = "".join(f"s{n},{n},{'test' if n % 4 == 0 else 'train'}\n" for n in range(4000))
     path.write_text(f"source,target,side\n{rows}S8 ,8,train\n", encoding="utf-8")
     found = {one.check: one for one in audit_table(path, config("number", split="side"))}
-    assert found["leak"].level == "stop" and found["leak"].figures["normal_form"] == 1
+    assert found["leak"].level == "stop" and found["leak"].values["normal_form"] == 1
 
 
 @pytest.mark.usefixtures("streaming")
@@ -67,7 +67,7 @@ def test_the_memory_of_a_stream_is_bounded(tmp_path: Path, monkeypatch: pytest.M
     path = tmp_path / "x.csv"
     path.write_text("source,target\n" + "".join(f"s{n // 2},t{n // 2}\n" for n in range(8000)), encoding="utf-8")
     found = {one.check: one for one in audit_table(path, config("text"))}["duplicates"]
-    assert "in a sample of 1 in" in found.what and abs(found.figures["share"] - 0.5) < 0.01
+    assert "in a sample of 1 in" in found.what and abs(found.values["share"] - 0.5) < 0.01
 
 
 def test_samples_are_fair_and_bounded() -> None:
@@ -109,7 +109,7 @@ def test_findings_are_the_same_in_every_process(tmp_path: Path) -> None:
         "import sys, json; from pathlib import Path; from terakoya.config import make_config\n"
         "from terakoya.data.audit import audit_table\n"
         "found = audit_table(Path(sys.argv[1]), make_config({'task': {'codec': 'labels'}}))\n"
-        "print(json.dumps([[one.check, one.level, one.what, one.rows, dict(one.figures)] for one in found]))"
+        "print(json.dumps([[one.check, one.level, one.what, one.rows, dict(one.values)] for one in found]))"
     )
     said = {
         subprocess.run(

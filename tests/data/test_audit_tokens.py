@@ -42,7 +42,7 @@ def test_a_target_that_becomes_unknown_stops() -> None:
     """Emoji that became UNK scored 8 of 8 against their own decoded ids, and 0 of 8 against the text."""
     rows = moods()
     found = told(labels_task(rows), rows, Characters("✨"))["tokenizer-loses", "target"]
-    assert found.level == "stop" and found.figures["rows"] == sum("✨" in row.target for row in rows)
+    assert found.level == "stop" and found.values["rows"] == sum("✨" in row.target for row in rows)
 
 
 def test_a_target_that_decodes_to_another_text_stops_without_any_unknown() -> None:
@@ -63,7 +63,7 @@ def test_a_target_over_the_limit_stops() -> None:
     """Cut labels lose their end, and the model learns never to stop."""
     rows = numbers()
     found = told(number_task(rows), rows, Characters(max_target=5))["too-long", "target"]
-    assert found.level == "stop" and found.figures["rows"] == sum(len(row.target) > 5 for row in rows)
+    assert found.level == "stop" and found.values["rows"] == sum(len(row.target) > 5 for row in rows)
     assert told(number_task(rows), rows, Characters(max_target=6)) == {}
 
 

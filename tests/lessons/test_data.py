@@ -41,7 +41,7 @@ def test_the_logs_best_score_lies_below_a_constant_on_its_data() -> None:
     """.177 was called a result; always answering ✨ gets more."""
     rows = emoji_v1()
     found = told(audit(labels_task(rows), parted(rows)))["constant-answer"]
-    assert found.level == "warn" and 0.177 < found.figures["jaccard"] < 0.26
+    assert found.level == "warn" and 0.177 < found.values["jaccard"] < 0.26
 
 
 def test_a_skewed_data_set_does_not_stop_a_run() -> None:
@@ -104,7 +104,7 @@ def test_a_resumed_generation_with_rows_twice_is_seen() -> None:
     rows = idioms()[:80]
     rows = [*rows, *(replace(row, row=100 + row.row) for row in rows[:8])]
     found = told(audit(number_task(rows), parted(rows, exam=0.5)))["duplicates"]
-    assert found.level == "warn" and found.figures["rows"] == 8
+    assert found.level == "warn" and found.values["rows"] == 8
 
 
 def test_refusals_stored_as_answers_are_seen(tmp_path: Path) -> None:

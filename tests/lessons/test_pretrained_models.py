@@ -13,9 +13,9 @@ from checkpoints import checkpoint
 from terakoya.config import ModelConfig
 from terakoya.models.pretrained import build
 from terakoya.models.pretrained.model import HubModel
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 
-PAIRS = [Pair(Ask("楽しい日だった"), "✨ 🎉"), Pair(Ask("雨"), "🌧️"), Pair(Ask("本を読んだ日の夜のこと"), "📚")]
+PAIRS = [Pair(Query("楽しい日だった"), "✨ 🎉"), Pair(Query("雨"), "🌧️"), Pair(Query("本を読んだ日の夜のこと"), "📚")]
 LABELS = ("✨", "🎉", "🌧️", "📚")
 
 
@@ -67,7 +67,7 @@ def test_prompt_tokens_are_not_learnt_and_what_is_learnt_is_shown(tmp_path: Path
 def test_a_source_that_the_tokenizer_does_not_know_is_told(folder: Path) -> None:
     """No. 32: an emoji in a source is <unk> to T5, and the model is blind to it."""
     found = build.build(
-        ModelConfig(base=str(folder), head="sequence"), [Pair(Ask("楽しい🎻"), "✨", "row 7")], ("✨",), seed=0
+        ModelConfig(base=str(folder), head="sequence"), [Pair(Query("楽しい🎻"), "✨", "row 7")], ("✨",), seed=0
     )
     (finding,) = [one for one in found.findings if one.check == "unknown-tokens"]
     assert finding.level == "warn" and finding.where == "row 7"

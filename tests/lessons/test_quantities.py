@@ -42,10 +42,10 @@ def test_half_of_the_taught_names_are_random_strings() -> None:
 
 def test_the_tail_split_of_the_log_is_objected_to() -> None:
     """.3 and .7 were two exams, not two models: the order of the rows decided them (docs/lessons.md, no. 21)."""
-    findings = dataset.audited(dataset.planned(find_experiment("janum-unshuffled")))
+    findings = dataset.audited(dataset.load_dataset(find_experiment("janum-unshuffled")))
     order = [finding for finding in findings if finding.check == "order"]
     assert [finding.level for finding in order] == ["stop"] and "order of the rows decides" in order[0].what
-    shuffled = dataset.planned(find_experiment("janum-unshuffled", ('split.method="hash"',)))
+    shuffled = dataset.load_dataset(find_experiment("janum-unshuffled", ('split.method="hash"',)))
     assert not [
         finding for finding in dataset.audited(shuffled) if finding.check == "order" and finding.level != "note"
     ]

@@ -45,7 +45,7 @@ def test_too_few_steps_for_new_embeddings_are_told(t5: Path) -> None:
     """Trial 3 answered 填 and よね: its new embeddings had stayed where they began."""
     found = _examined(3, t5)
     assert found["new-embeddings"].level == "warn"
-    assert found["new-embeddings"].figures["travel"] == pytest.approx(0.025, rel=0.02)
+    assert found["new-embeddings"].values["travel"] == pytest.approx(0.025, rel=0.02)
     assert "stop" not in {finding.level for finding in found.values()}
 
 

@@ -13,13 +13,13 @@ import torch
 
 from terakoya.config import ModelConfig, TrainConfig
 from terakoya.models.pretrained import build
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.training.batches import Fixed
 from terakoya.training.defaults import resolve
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 
 SOURCES = ("一万五千", "二十", "百億三千二", "三千", "七", "四十二", "八百", "九万")
-PAIRS = [Pair(Ask(source), f"({number})") for number, source in enumerate(SOURCES)]
+PAIRS = [Pair(Query(source), f"({number})") for number, source in enumerate(SOURCES)]
 
 
 def main(base: str, out: str) -> None:
@@ -27,7 +27,7 @@ def main(base: str, out: str) -> None:
     model = build.build(ModelConfig(base=base, vocabulary="trimmed"), PAIRS, seed=0)
     how = resolve(TrainConfig(steps=8, batch_size=4, learning_rate=3e-3, threads=1), model.card, len(PAIRS))
     losses: list[float] = []
-    train(model, Fixed(PAIRS, 4, 0), how, seed=0, on_step=lambda step: losses.append(step.loss), device="cpu")
+    run_loop(model, Fixed(PAIRS, 4, 0), how, seed=0, on_step=lambda step: losses.append(step.loss), device="cpu")
     if losses:  # the first process tells
         Path(out).write_text(json.dumps(losses), encoding="utf-8")
 

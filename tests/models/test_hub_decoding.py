@@ -19,11 +19,11 @@ from terakoya.decoding import answers
 from terakoya.models.pretrained import build
 from terakoya.models.pretrained.kv_cache import CausalState
 from terakoya.models.pretrained.model import HubModel
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 
 Base = Callable[[str], Path]
-PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)")]
-ASKS = [Ask(text) for text in ("一", "百億三千二万五千", "二十", "冷蔵庫の奥から先月のプリン", "三千", "五")]
+PAIRS = [Pair(Query("一万五千"), "(15000)"), Pair(Query("二十"), "(20)")]
+ASKS = [Query(text) for text in ("一", "百億三千二万五千", "二十", "冷蔵庫の奥から先月のプリン", "三千", "五")]
 PLAIN = DecodeConfig(constrained=False)
 
 
@@ -73,9 +73,9 @@ def test_a_batch_answers_as_each_row_alone(base: Base, family: str) -> None:
 
 @pytest.mark.parametrize("family", CAUSAL)
 @pytest.mark.parametrize(
-    "asks", [ASKS, [Ask("一万"), Ask("二千")], [Ask("五")] * 3], ids=["any", "as long", "the same"]
+    "asks", [ASKS, [Query("一万"), Query("二千")], [Query("五")] * 3], ids=["any", "as long", "the same"]
 )
-def test_a_shared_beginning_is_read_once_and_heard_by_all(base: Base, family: str, asks: list[Ask]) -> None:
+def test_a_shared_beginning_is_read_once_and_heard_by_all(base: Base, family: str, asks: list[Query]) -> None:
     """The opening of a prompt is the same in every row; models with a state along the sequence read it row by row."""
     model = noisy(base, family)
     read: list[int] = []
@@ -161,7 +161,7 @@ def test_no_illegal_answer_ever_from_untrained_checkpoints(base: Base, family: s
     codec: Any = choose_codec("labels", ["1 12", "12 3 4"]) if language == "labels" else number_codec(language)
     model = noisy(base, family)
     chance = Random(1)
-    asks = [Ask("".join(chance.choices("一二三万億千百十猫雨", k=chance.randint(1, 9)))) for _ in range(325)]
+    asks = [Query("".join(chance.choices("一二三万億千百十猫雨", k=chance.randint(1, 9)))) for _ in range(325)]
     counted = written = 0
     for method in ("greedy", "sample"):
         decode = DecodeConfig(method=method, batch_size=128)  # type: ignore[arg-type]

@@ -16,10 +16,10 @@ from terakoya.config import ModelConfig
 from terakoya.models.pretrained import build, causal_batches
 from terakoya.models.pretrained.causal_batches import Row
 from terakoya.models.pretrained.fused import tree_attention
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 
 Base = Callable[[str], Path]
-PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)"), Pair(Ask("一億"), "(100000000)")]
+PAIRS = [Pair(Query("一万五千"), "(15000)"), Pair(Query("二十"), "(20)"), Pair(Query("一億"), "(100000000)")]
 
 
 def a_tree(chance: Random) -> tuple[list[Row], dict[str, Tensor]]:

@@ -14,9 +14,9 @@ from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, CorruptError, IncompatibleError, TerakoyaError
 from terakoya.models.pretrained import build
 from terakoya.models.pretrained.checkpoint_files import find_checkpoint
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 
-PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)")]
+PAIRS = [Pair(Query("一万五千"), "(15000)"), Pair(Query("二十"), "(20)")]
 Base = Callable[[str], Path]
 
 

@@ -22,9 +22,9 @@ from safetensors.torch import load_file, save_file
 from terakoya.config import ModelConfig
 from terakoya.errors import TerakoyaError
 from terakoya.models.pretrained import build
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 
-PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)")]
+PAIRS = [Pair(Query("一万五千"), "(15000)"), Pair(Query("二十"), "(20)")]
 Base = Callable[[str], Path]
 Spoilt = Callable[..., Path]
 RAN = "ran"  # the file that code of a checkpoint would leave where the test works

@@ -21,12 +21,12 @@ from terakoya.models.pretrained.fused import tree_attention
 from terakoya.models.pretrained.fused.equivalence import Prepared
 from terakoya.models.pretrained.fused.grouped_matmul import beside
 from terakoya.models.pretrained.fused.patching import quicken_layers
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.training.nonfinite.detection import first_bad_module
 
 Base = Callable[[str], Path]
-PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)"), Pair(Ask("一億"), "(100000000)")]
-NUMERALS = [Pair(Ask(source), f"({number})") for source, number in (
+PAIRS = [Pair(Query("一万五千"), "(15000)"), Pair(Query("二十"), "(20)"), Pair(Query("一億"), "(100000000)")]
+NUMERALS = [Pair(Query(source), f"({number})") for source, number in (
     ("三", 3), ("十二", 12), ("九百", 900), ("千一", 1001), ("八万三", 80003), ("六十億", 6000000000), ("四百七", 407),
 )]  # fmt: skip
 QUICK = ("gemma3", "qwen2", "llama", "t5", "lfm2")
@@ -236,7 +236,7 @@ def test_answers_are_written_with_the_same_numbers(
     for launched in (False, True):
         launching(launched)
         with torch.inference_mode():
-            state = model.start([Ask(source) for source in asks])
+            state = model.start([Query(source) for source in asks])
             numbers = [state.logits]
             for step in range(5):
                 state.advance(numbers[0].argsort(-1)[:, -1 - step][: len(state.logits)])

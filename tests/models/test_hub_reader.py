@@ -9,7 +9,7 @@ from checkpoints import checkpoint
 
 from terakoya.config import ModelConfig
 from terakoya.models.pretrained import build
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.pipeline import commands
 
 
@@ -20,7 +20,7 @@ def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def test_the_reader_encodes_answers_as_the_model_would(base: Path) -> None:
     """An audit with another tokenizer than the training's would find what is not there."""
-    rows = [Pair(Ask(f"三万{n}"), f"(3000{n}) 🎻", "") for n in range(4)]
+    rows = [Pair(Query(f"三万{n}"), f"(3000{n}) 🎻", "") for n in range(4)]
     model = build.build(ModelConfig(base=str(base)), rows, (), seed=0)
     reader = build.reader(ModelConfig(base=str(base)), {row.written for row in rows})
     for row in rows:

@@ -18,32 +18,32 @@ from terakoya.decoding import answers
 from terakoya.errors import ConfigError
 from terakoya.models.pretrained import build
 from terakoya.models.pretrained.model import HubModel
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.training.batches import Fixed
 from terakoya.training.defaults import resolve
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 
 Base = Callable[[str], Path]
 PAIRS = [
-    Pair(Ask(source), written)
+    Pair(Query(source), written)
     for source, written in (("一万五千", "(15000)"), ("二十", "(20)"), ("楽しい日", "✨ 📚"), ("三千", "(3000)"))
 ]
-ASKS = [pair.ask for pair in PAIRS] + [Ask("五千"), Ask("冷蔵庫")]
+ASKS = [pair.ask for pair in PAIRS] + [Query("五千"), Query("冷蔵庫")]
 
 
 def taught(base: Base, family: str, steps: int = 30, **changes: object) -> HubModel:
     config = ModelConfig(base=str(base(family)), lora_rank=4, **changes)  # type: ignore[arg-type]
     model = build.build(config.model_copy(update={"head": "sequence"}), PAIRS, ("✨", "📚"), seed=0)
     how = TrainConfig(steps=steps, batch_size=4, learning_rate=8e-3, threads=1, select="last")
-    train(model, Fixed(PAIRS, 4, 0), resolve(how, model.card, len(PAIRS)), seed=0, device="cpu")
+    run_loop(model, Fixed(PAIRS, 4, 0), resolve(how, model.card, len(PAIRS)), seed=0, device="cpu")
     return model
 
 
-def asked(model: HubModel, asks: Sequence[Ask] = ASKS) -> list[str]:
+def asked(model: HubModel, asks: Sequence[Query] = ASKS) -> list[str]:
     return [one.raw for one in answers(model, asks, TextCodec(), DecodeConfig(constrained=False), max_tokens=12)]
 
 
-def asked_plainly(folder: Path, model: HubModel, asks: Sequence[Ask]) -> list[str]:
+def asked_plainly(folder: Path, model: HubModel, asks: Sequence[Query]) -> list[str]:
     """As somebody without Terakoya would: from_pretrained and generate, one by one."""
     import transformers
 
@@ -112,9 +112,9 @@ def test_an_adapter_without_new_tokens_opens_with_peft(base: Base, tmp_path: Pat
     model.save(tmp_path / "adapter")
     plain = transformers.AutoModelForCausalLM.from_pretrained(base("qwen2"))
     theirs = peft.PeftModel.from_pretrained(plain, tmp_path / "adapter")
-    ids = torch.tensor([model.question(Ask("一"))])
+    ids = torch.tensor([model.question(Query("一"))])
     with torch.inference_mode():
-        torch.testing.assert_close(theirs(ids).logits[:, -1], model.start([Ask("一")]).logits)
+        torch.testing.assert_close(theirs(ids).logits[:, -1], model.start([Query("一")]).logits)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -16,7 +16,7 @@ from terakoya.decoding import sets
 from terakoya.errors import ConfigError, CorruptError, DataError
 from terakoya.models.pretrained import build
 from terakoya.models.pretrained.set_model import HubSetModel
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.pipeline import commands
 from terakoya.pipeline import run as pipeline
 from terakoya.records import Prediction
@@ -37,7 +37,7 @@ def rows(count: int, seed: int) -> list[tuple[str, str]]:
 
 
 def pairs(count: int = 40, seed: int = 0) -> list[Pair]:
-    return [Pair(Ask(source), target, source) for source, target in rows(count, seed)]
+    return [Pair(Query(source), target, source) for source, target in rows(count, seed)]
 
 
 @pytest.fixture(scope="module", params=["t5", "gemma3", "lfm2"])
@@ -53,7 +53,7 @@ def made(base: Path, **more: object) -> HubSetModel:
     return model
 
 
-def answers(model: HubSetModel, asks: Sequence[Ask]) -> list[Prediction]:
+def answers(model: HubSetModel, asks: Sequence[Query]) -> list[Prediction]:
     return sets.predictions(model, asks, DecodeConfig())
 
 
@@ -68,7 +68,7 @@ def test_labels_get_the_set_head_and_no_token_of_their_own(base: Path) -> None:
 def test_untrained_models_answer_with_legal_sets_only(base: Path) -> None:
     """No illegal answer, ever: there is no way to write one."""
     texts = ["".join(Random(seed).choices("今日は雨🐱abc(0)", k=12)) for seed in range(60)]
-    for found in answers(made(base), [Ask(text) for text in texts]):
+    for found in answers(made(base), [Query(text) for text in texts]):
         labels = (found.text or "").split()
         assert labels and len(labels) == len(set(labels)) and set(labels) <= set(CUES.values())
 
@@ -122,11 +122,14 @@ def test_a_label_starts_near_what_its_name_means(base: Path) -> None:
 def test_what_cannot_be_taught_is_refused_by_row(base: Path) -> None:
     """A label that the head does not know, an empty set, a text that is too long: each by name."""
     model = made(base, max_source=40)
-    for row, word in ((Pair(Ask("雨"), "🎻", "row 1"), "none of the labels"), (Pair(Ask("雨"), "", "row 2"), "empty")):
+    for row, word in (
+        (Pair(Query("雨"), "🎻", "row 1"), "none of the labels"),
+        (Pair(Query("雨"), "", "row 2"), "empty"),
+    ):
         with pytest.raises(DataError, match=word):
             model.collate([row])
     with pytest.raises(DataError, match="does not fit"):
-        model.collate([Pair(Ask("雨" * 400), "☔", "row 3")])
+        model.collate([Pair(Query("雨" * 400), "☔", "row 3")])
     with pytest.raises(ConfigError, match="has none"):
         build.build(ModelConfig(base=str(base), head="set"), pairs(), (), seed=0)
 

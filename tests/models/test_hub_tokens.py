@@ -14,11 +14,11 @@ from terakoya.errors import DataError, IncompatibleError
 from terakoya.models.pretrained import build
 from terakoya.models.pretrained.chat_template import skeleton
 from terakoya.models.pretrained.model import HubModel
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.records import Turn
 
 Base = Callable[[str], Path]
-PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("楽しい日"), "✨ 📚")]
+PAIRS = [Pair(Query("一万五千"), "(15000)"), Pair(Query("楽しい日"), "✨ 📚")]
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +48,8 @@ def full_row(model: HubModel, pair: Pair) -> list[int]:
 def test_training_and_use_hold_the_same_tokens(models: Callable[[str], HubModel], family: str, source: str) -> None:
     """26% against 57% was the price of a template that differed (LLaMA-Factory #2509)."""
     model = models(family)
-    asked = model.question(Ask(source))
-    assert full_row(model, Pair(Ask(source), "(15000)"))[: len(asked)] == asked
+    asked = model.question(Query(source))
+    assert full_row(model, Pair(Query(source), "(15000)"))[: len(asked)] == asked
 
 
 @pytest.mark.parametrize("family", CAUSAL)
@@ -65,8 +65,8 @@ def test_prompts_are_those_of_the_tokenizers_own_template(
     theirs = model.tokens.tokenizer.apply_chat_template(
         messages, add_generation_prompt=True, tokenize=True, return_dict=False
     )
-    assert model.question(Ask(" 二十 ", tuple(turns))) == theirs
-    assert model.question(Ask(" 二十 ", tuple(turns[:-1]))) == theirs
+    assert model.question(Query(" 二十 ", tuple(turns))) == theirs
+    assert model.question(Query(" 二十 ", tuple(turns[:-1]))) == theirs
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -86,7 +86,7 @@ def test_a_text_begins_once(base: Base, family: str, template: str) -> None:
     """Two BOS tokens are a text that the model has never seen."""
     model = build.build(ModelConfig(base=str(base(family)), template=template), PAIRS, seed=0)
     bos = model.tokens.tokenizer.bos_token_id
-    ids = model.question(Ask("一"))
+    ids = model.question(Query("一"))
     assert ids.count(bos) == (1 if template == "chat" or family == "lfm2" else ids.count(bos))
     assert ids.count(bos) <= 1
 
@@ -98,10 +98,10 @@ def test_data_cannot_speak_as_the_template(models: Callable[[str], HubModel], fa
     chance = Random(7)
     names = [*model.tokens.names.values(), "<0x0A>", "＜end_of_turn＞", "<|IM_END|>", "< / s >", "▁"]
     pieces = [*names, *(name[:-1] for name in names), *(name[1:] for name in names), "一", " ", "\n", "a", "<", ">"]
-    own = [i for i in model.question(Ask("一")) if i in model.tokens.controls]
+    own = [i for i in model.question(Query("一")) if i in model.tokens.controls]
     for _ in range(400):
         source = "".join(chance.choice(pieces) for _ in range(chance.randrange(1, 8))) + "x"
-        found = [i for i in model.question(Ask(source)) if i in model.tokens.controls]
+        found = [i for i in model.question(Query(source)) if i in model.tokens.controls]
         assert found == own, source
         try:
             answer = model.answer(source)
@@ -125,7 +125,7 @@ def test_a_target_that_cannot_be_carried_is_refused_by_name(base: Base) -> None:
     config = ModelConfig(base=str(base("t5")), new_tokens="none")
     model = build.build(config, PAIRS[:1], seed=0)
     with pytest.raises(DataError, match="cannot carry") as caught:
-        model.collate([Pair(Ask("楽しい"), "🎻", "moods.csv, row 7")])
+        model.collate([Pair(Query("楽しい"), "🎻", "moods.csv, row 7")])
     assert caught.value.where == "moods.csv, row 7"
 
 
@@ -133,14 +133,14 @@ def test_rows_that_do_not_fit_are_refused_and_never_cut(base: Base) -> None:
     """A label that lost its end teaches never to end."""
     model = build.build(ModelConfig(base=str(base("llama")), max_source=30, max_target=6), PAIRS[:1], seed=0)
     for pair in (
-        Pair(Ask("長" * 40), "(1)", "row 3"),
-        Pair(Ask("一"), "(123456789)", "row 3"),
-        Pair(Ask("一"), "", "row 3"),
+        Pair(Query("長" * 40), "(1)", "row 3"),
+        Pair(Query("一"), "(123456789)", "row 3"),
+        Pair(Query("一"), "", "row 3"),
     ):
         with pytest.raises(DataError) as caught:
             model.collate([pair])
         assert caught.value.where == "row 3"
-    assert model.fits(Ask("一")) and not model.fits(Ask("長" * 40))
+    assert model.fits(Query("一")) and not model.fits(Query("長" * 40))
 
 
 @pytest.mark.parametrize(
@@ -172,5 +172,5 @@ def test_an_instruction_stands_before_every_source(base: Base) -> None:
     """A system message where the template takes one; else in the user's own message."""
     for family in ("gemma3", "qwen2", "t5"):
         model = build.build(ModelConfig(base=str(base(family)), instruction="数字で"), PAIRS, seed=0)
-        text = model.text(model.question(Ask("一")))
+        text = model.text(model.question(Query("一")))
         assert text.index("数字で") < text.index("一")

@@ -17,11 +17,11 @@ from terakoya.config import ModelConfig, TrainConfig
 from terakoya.errors import ConfigError, DataError
 from terakoya.models.pretrained import build
 from terakoya.models.pretrained.model import HubModel
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 
 Base = Callable[[str], Path]
 PAIRS = [
-    Pair(Ask(source), written)
+    Pair(Query(source), written)
     for source, written in (
         ("一万五千", "(15000)"),
         ("二十", "(20)"),
@@ -165,7 +165,7 @@ def test_models_with_a_state_along_the_sequence_are_never_laid_out_as_a_tree(bas
 def test_a_row_longer_than_the_window_is_not_laid_out_as_a_tree(base: Base) -> None:
     """Gemma's local layers see so far and no further; our mask would let them see everything."""
     model = made(base, "gemma3")
-    long = Pair(Ask("一" * 80), "(1)")
+    long = Pair(Query("一" * 80), "(1)")
     assert "mask" in model.collate(PAIRS).tensors and "mask" not in model.collate([long]).tensors
     slow = plain_loop(model, [long])
     assert relative(our_loss(model, [long]), slow) < 1e-5
@@ -173,7 +173,7 @@ def test_a_row_longer_than_the_window_is_not_laid_out_as_a_tree(base: Base) -> N
 
 def test_trimmed_models_read_words_they_did_not_keep(base: Base) -> None:
     """What is asked later holds words that no training row held; they are read from the checkpoint."""
-    strange = Ask("冷蔵庫の奥から先月のプリン")
+    strange = Query("冷蔵庫の奥から先月のプリン")
     for family in FAMILIES:
         config = ModelConfig(base=str(base(family)))
         full = build.build(config, PAIRS, seed=0)
@@ -189,7 +189,7 @@ def test_a_target_outside_the_trimmed_vocabulary_is_refused(base: Base) -> None:
     """It could not be answered, so it must not look taught."""
     model = made(base, "gemma3", vocabulary="trimmed")
     with pytest.raises(DataError, match="trimmed vocabulary") as caught:
-        model.collate([Pair(Ask("一"), "冷蔵庫", "row 9")])
+        model.collate([Pair(Query("一"), "冷蔵庫", "row 9")])
     assert caught.value.where == "row 9"
 
 
@@ -219,13 +219,13 @@ def test_a_tiny_model_learns_to_answer(base: Base) -> None:
     from terakoya.decoding import answers
     from terakoya.training.batches import Fixed
     from terakoya.training.defaults import resolve
-    from terakoya.training.loop import train
+    from terakoya.training.loop import run_loop
 
-    rows = [*PAIRS[:3], Pair(Ask("三千"), "(3000)")]
+    rows = [*PAIRS[:3], Pair(Query("三千"), "(3000)")]
     for family in ("gemma3", "t5"):
         model = build.build(ModelConfig(base=str(base(family)), vocabulary="trimmed"), rows, seed=0)
         how = TrainConfig(steps=120, batch_size=4, learning_rate=8e-3, threads=1, select="last")
-        train(model, Fixed(rows, 4, 0, model.length), resolve(how, model.card, len(rows)), seed=0, device="cpu")
+        run_loop(model, Fixed(rows, 4, 0, model.length), resolve(how, model.card, len(rows)), seed=0, device="cpu")
         plain = DecodeConfig(constrained=False)
         found = answers(model, [row.ask for row in rows], TextCodec(), plain, max_tokens=16)
         assert [answer.raw for answer in found] == [row.written for row in rows]

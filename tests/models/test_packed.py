@@ -21,12 +21,12 @@ from terakoya.models import prepacked
 from terakoya.models.pretrained import build
 from terakoya.models.pretrained.model import HubModel
 from terakoya.models.pretrained.vocabulary import Head
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.training.trainer import plain_loss
 
 Base = Callable[[str], Path]
-PAIRS = [Pair(Ask("一万五千"), "(15000)"), Pair(Ask("二十"), "(20)"), Pair(Ask("楽しい日"), "✨ 📚")]
-ASKS = [Ask(text) for text in ("一", "百億三千二万五千", "二十", "冷蔵庫の奥", "三千", "五")] * 3
+PAIRS = [Pair(Query("一万五千"), "(15000)"), Pair(Query("二十"), "(20)"), Pair(Query("楽しい日"), "✨ 📚")]
+ASKS = [Query(text) for text in ("一", "百億三千二万五千", "二十", "冷蔵庫の奥", "三千", "五")] * 3
 MANY = len(ASKS)
 
 
@@ -136,7 +136,7 @@ def test_losses_and_surprises_are_those_of_the_plain_way(
 @pytest.mark.usefixtures("small")
 def test_sets_are_scored_from_packed_weights(base: Base, calls: list[tuple[int, ...]]) -> None:
     config = ModelConfig(base=str(base("t5")), head="set")
-    model = build.build(config, [Pair(Ask("楽しい日"), "✨ 📚"), Pair(Ask("本"), "📚")] * 4, ("✨", "📚"), seed=0)
+    model = build.build(config, [Pair(Query("楽しい日"), "✨ 📚"), Pair(Query("本"), "📚")] * 4, ("✨", "📚"), seed=0)
     model.module.eval()
     found = scored(model, ASKS, 7)
     assert len(calls) > 10

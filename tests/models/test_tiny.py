@@ -17,11 +17,15 @@ from terakoya.models.builtin.characters import END, Characters
 from terakoya.models.builtin.model import TinyModel, build, load
 from terakoya.models.builtin.network import Shape
 from terakoya.models.builtin.sizes import SIZES
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.records import Turn
 from terakoya.training.losses import plain
 
-PAIRS = [Pair(Ask("一万二千"), "(0001,2000)", "row 1"), Pair(Ask("三"), "(0003)", "row 2"), Pair(Ask("九十"), "(0090)")]
+PAIRS = [
+    Pair(Query("一万二千"), "(0001,2000)", "row 1"),
+    Pair(Query("三"), "(0003)", "row 2"),
+    Pair(Query("九十"), "(0090)"),
+]
 FAMILIES = ["encoder-decoder", "decoder"]
 
 
@@ -47,7 +51,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
 
 def test_few_rows_bring_dropout_unless_it_was_said() -> None:
     """160 rows are known by heart in a minute; drawn rows never repeat."""
-    many = [Pair(Ask(f"一{number}"), "3") for number in range(1000)]
+    many = [Pair(Query(f"一{number}"), "3") for number in range(1000)]
     assert _model("encoder-decoder", "small").shape.dropout == 0.2
     assert _model("encoder-decoder", "small", dropout=0.0).shape.dropout == 0.0
     assert build(ModelConfig(base="small"), many, seed=1).card.extra["dropout"] == 0.0
@@ -87,7 +91,7 @@ def test_later_answer_tokens_are_not_seen(family: str) -> None:
     model = _model(family)
     model.module.eval()
     first, second = (
-        model.outputs(model.collate([Pair(Ask("三"), written)])).logits for written in ("(0003)", "(0029)")
+        model.outputs(model.collate([Pair(Query("三"), written)])).logits for written in ("(0003)", "(0029)")
     )
     same = 4  # "(00" is shared: scores for its three tokens and the one after it must agree
     torch.testing.assert_close(first[: same - 1], second[: same - 1])
@@ -196,19 +200,19 @@ class TestRefusals:
     def test_a_source_or_target_that_does_not_fit_is_named_and_never_cut(self) -> None:
         model = _model(max_source=4, max_target=11)
         with pytest.raises(DataError, match=r"(?s)row 7.*source has 5 characters"):
-            model.collate([PAIRS[0], Pair(Ask("一二三四五"), "(0003)", "row 7")])
+            model.collate([PAIRS[0], Pair(Query("一二三四五"), "(0003)", "row 7")])
         with pytest.raises(DataError, match=r"(?s)row 8.*target has 12 characters"):
-            model.collate([Pair(Ask("一"), "(0001,20000)", "row 8")])
-        assert not model.fits(Ask("一二三四五"))
-        assert model.fits(Ask("一二三四"))
+            model.collate([Pair(Query("一"), "(0001,20000)", "row 8")])
+        assert not model.fits(Query("一二三四五"))
+        assert model.fits(Query("一二三四"))
 
     def test_an_answer_with_a_strange_character_is_named(self) -> None:
         with pytest.raises(DataError, match=r"(?s)row 9.*'x'"):
-            _model().collate([PAIRS[0], Pair(Ask("三"), "(00x3)", "row 9")])
+            _model().collate([PAIRS[0], Pair(Query("三"), "(00x3)", "row 9")])
 
     def test_an_empty_source_and_no_rows_are_refused(self) -> None:
         with pytest.raises(DataError, match="empty source"):
-            _model().collate([Pair(Ask(""), "(0003)")])
+            _model().collate([Pair(Query(""), "(0003)")])
         with pytest.raises(DataError, match="no row"):
             build(ModelConfig(), [], seed=1)
 
@@ -225,17 +229,19 @@ class TestRefusals:
 def test_a_character_never_seen_is_read_as_unknown_and_answered() -> None:
     """At use anything may be asked; a lone surrogate must not crash either."""
     model = _model()
-    got = answers(model, [Ask("一𠮷☃"), Ask("\ud800"), Ask("\x00")], TextCodec(), DecodeConfig(constrained=False), 6)
+    got = answers(
+        model, [Query("一𠮷☃"), Query("\ud800"), Query("\x00")], TextCodec(), DecodeConfig(constrained=False), 6
+    )
     assert len(got) == 3
     assert model.characters.ids(["☃"], 1, left=True)[0, 0] == model.characters.unknown
 
 
 def test_a_label_that_training_never_held_can_be_judged() -> None:
     """One rare label on the dev side ended a training at its first evaluation."""
-    rows = [Pair(Ask("本"), "📚"), Pair(Ask("祝"), "🎉")]
+    rows = [Pair(Query("本"), "📚"), Pair(Query("祝"), "🎉")]
     model = build(ModelConfig(base="tiny", head="sequence"), rows, ("📚", "🎉", "🐔"), seed=1)
     assert isinstance(model, TinyModel)
-    loss = plain(model.outputs(model.collate([Pair(Ask("鳥"), "🐔")]))).item()
+    loss = plain(model.outputs(model.collate([Pair(Query("鳥"), "🐔")]))).item()
     assert 0.0 < loss < 20.0
 
 
@@ -256,8 +262,8 @@ def test_only_what_was_answered_in_training_can_be_answered() -> None:
 
 def test_a_conversation_is_read_with_its_turns() -> None:
     turns = (Turn("user", "一"), Turn("assistant", "二"))
-    model = build(ModelConfig(base="tiny"), [Pair(Ask("三", turns), "(3)")], seed=1)
-    assert model.length(Pair(Ask("三", turns), "(3)")) == len("一\n二\n三") + 3
+    model = build(ModelConfig(base="tiny"), [Pair(Query("三", turns), "(3)")], seed=1)
+    assert model.length(Pair(Query("三", turns), "(3)")) == len("一\n二\n三") + 3
 
 
 def test_a_shape_says_everything_about_the_weights() -> None:

@@ -16,11 +16,11 @@ from terakoya.decoding import mbr, set_calibration, sets
 from terakoya.errors import ConfigError, CorruptError, DataError
 from terakoya.models.builtin.model import build, load
 from terakoya.models.builtin.set_model import TinySetModel
-from terakoya.models.protocol import Ask, Pair, SetScores
+from terakoya.models.protocol import Pair, Query, SetScores
 from terakoya.models.set_head import SetHead, pooled
 from terakoya.training.batches import Fixed
 from terakoya.training.defaults import resolve
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 
 LABELS = ("✨", "🎉", "🐱", "🐶", "📚")
 NAMES = {"🐱": ("ネコ",), "🐶": ("イヌ",)}
@@ -39,7 +39,7 @@ def _pairs(count: int = 160, seed: int = 7) -> list[Pair]:
         if chance.random() < 0.15:
             words.append("ネコ")
             called = list(dict.fromkeys([*called, "🐱"]))
-        rows.append(Pair(Ask(" ".join(chance.sample([*words, *chosen], len(words) + len(chosen)))), " ".join(called)))
+        rows.append(Pair(Query(" ".join(chance.sample([*words, *chosen], len(words) + len(chosen)))), " ".join(called)))
     return rows
 
 
@@ -49,12 +49,12 @@ def taught() -> TinySetModel:
     model = build(ModelConfig(), pairs, LABELS, seed=1, label_names=NAMES)
     assert isinstance(model, TinySetModel)
     how = resolve(TrainConfig(threads=1, steps=120), model.card, len(pairs))
-    train(model, Fixed(pairs, int(how.batch_size), 1), how, seed=1)
+    run_loop(model, Fixed(pairs, int(how.batch_size), 1), how, seed=1)
     return model
 
 
 def _answers(model: TinySetModel, *sources: str) -> list[set[str]]:
-    found = sets.predictions(model, [Ask(source) for source in sources], DecodeConfig())
+    found = sets.predictions(model, [Query(source) for source in sources], DecodeConfig())
     return [set((one.text or "").split()) for one in found]
 
 
@@ -81,7 +81,7 @@ def test_a_label_is_known_by_its_name_before_it_was_ever_taught(taught: TinySetM
 @pytest.mark.parametrize("source", TYPED)
 def test_whatever_is_typed_gets_a_legal_set(taught: TinySetModel, source: str) -> None:
     """Without a cue the answer is what suits the data; it is never a crash, a repeat or an illegal label."""
-    found = sets.predictions(taught, [Ask(source)], DecodeConfig())[0]
+    found = sets.predictions(taught, [Query(source)], DecodeConfig())[0]
     assert found.text is not None
     labels = found.text.split()
     assert 0 < len(labels) == len(set(labels)) and set(labels) <= set(LABELS)
@@ -92,7 +92,7 @@ def test_whatever_is_typed_gets_a_legal_set(taught: TinySetModel, source: str) -
 @pytest.mark.parametrize("source", ["", "  ", "\u200b"])
 def test_a_text_without_a_visible_character_gets_no_answer(taught: TinySetModel, source: str) -> None:
     """No answer is not a wrong one."""
-    assert sets.predictions(taught, [Ask(source)], DecodeConfig())[0].text is None
+    assert sets.predictions(taught, [Query(source)], DecodeConfig())[0].text is None
 
 
 def test_a_folder_brings_back_the_same_answers(taught: TinySetModel, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_rows_that_cannot_be_taught_are_refused_by_name() -> None:
     model = build(ModelConfig(), _pairs(8), LABELS, seed=0)
     for written in ("🍣", ""):
         with pytest.raises(DataError):
-            model.collate([Pair(Ask("mato"), written, "row 3")])
+            model.collate([Pair(Query("mato"), written, "row 3")])
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
@@ -163,7 +163,7 @@ def test_how_sure_to_be_is_settled_on_dev(taught: TinySetModel, monkeypatch: pyt
     asks, truths = [row.ask for row in rows], [row.written.split() for row in rows]
 
     def settled(sure: float) -> float:
-        def surer(asks: Sequence[Ask]) -> SetScores:
+        def surer(asks: Sequence[Query]) -> SetScores:
             scores = plain(asks)
             return SetScores(scores.labels * sure, scores.sizes, scores.tolls)
 
@@ -184,7 +184,7 @@ def test_sets_are_asked_in_parts_that_have_room(taught: TinySetModel, monkeypatc
     set_calibration.settle(taught, asks, truths, decode)
     scale, wanted = taught.scale, sets.predictions(taught, asks, decode)
 
-    def tight(asks: Sequence[Ask]) -> SetScores:
+    def tight(asks: Sequence[Query]) -> SetScores:
         sizes.append(len(asks))
         if len(asks) > 8:
             raise MemoryError
@@ -200,12 +200,12 @@ def test_sets_are_asked_in_parts_that_have_room(taught: TinySetModel, monkeypatc
 
 
 def test_no_room_for_one_text_is_a_refusal(taught: TinySetModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(asks: Sequence[Ask]) -> SetScores:
+    def full(asks: Sequence[Query]) -> SetScores:
         raise MemoryError
 
     monkeypatch.setattr(taught, "set_scores", full)
     with pytest.raises(ConfigError, match="one question"):
-        sets.predictions(taught, [Ask("abc"), Ask("def")], DecodeConfig())
+        sets.predictions(taught, [Query("abc"), Query("def")], DecodeConfig())
 
 
 @pytest.mark.parametrize("method", ["greedy", "beam", "sample", "best-expected"])
@@ -215,7 +215,7 @@ def test_a_sequence_gets_a_legal_set_whatever_is_typed(method: str) -> None:
     model = build(ModelConfig(base="tiny", head="sequence"), _pairs(8), LABELS, seed=3)
     decode = DecodeConfig.model_validate({"method": method, "beams": 2, "samples": 4})
     ask_all = mbr.agreed if method == "best-expected" else decoding.answers
-    asks = [Ask(source) for source in (*TYPED, "", "\u200b") if model.fits(Ask(source))]
+    asks = [Query(source) for source in (*TYPED, "", "\u200b") if model.fits(Query(source))]
     assert len(asks) >= len(TYPED) - 2  # of 10,000 characters, a built-in sequence model may say that they do not fit
     for found in ask_all(model, asks, codec, decode, max_tokens=12, seed=1):
         answer = decoding.read(found, codec)

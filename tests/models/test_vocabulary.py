@@ -14,14 +14,14 @@ from checkpoints import FAMILIES
 from terakoya.config import ModelConfig
 from terakoya.models.pretrained import build
 from terakoya.models.pretrained.vocabulary import Numbering, first_rows, meaning
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 
 Base = Callable[[str], Path]
 PAIRS = [
-    Pair(Ask("楽しい日"), "✨ 📚"),
-    Pair(Ask("雨の日"), "🌧️"),
-    Pair(Ask("家族の日"), "👨‍👩‍👧"),
-    Pair(Ask("数"), "(15)"),
+    Pair(Query("楽しい日"), "✨ 📚"),
+    Pair(Query("雨の日"), "🌧️"),
+    Pair(Query("家族の日"), "👨‍👩‍👧"),
+    Pair(Query("数"), "(15)"),
 ]
 LABELS = ("✨", "📚", "🌧️", "👨‍👩‍👧", "日")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from terakoya.config import ModelConfig, TrainConfig
 from terakoya.models.builtin.model import TinyModel, build
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.training.defaults import resolve
 
 SMALL = ModelConfig(base="tiny", width=16, layers=1, attention_heads=2)
@@ -16,7 +16,7 @@ SMALL = ModelConfig(base="tiny", width=16, layers=1, attention_heads=2)
 
 def word(chance: Random, progress: float = 1.0) -> Pair:
     letters = "".join(chance.choice("abc") for _ in range(chance.randint(1, 2 + round(3 * progress))))
-    return Pair(Ask(letters), letters[::-1], f"row {letters}")
+    return Pair(Query(letters), letters[::-1], f"row {letters}")
 
 
 def words(count: int = 50) -> list[Pair]:

@@ -19,15 +19,15 @@ from terakoya.codec import TextCodec
 from terakoya.config import Config, ModelConfig, TrainConfig
 from terakoya.errors import DataError, NumericError
 from terakoya.models.builtin.model import TinyModel, build
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.records import Example, Finding, Split
 from terakoya.task import Task
 from terakoya.training.batches import Fixed
 from terakoya.training.defaults import resolve
 from terakoya.training.guards import guards_for
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 from terakoya.training.losses import loss_for
-from terakoya.training.prepare import Lesson
+from terakoya.training.prepare import TrainingSetup
 
 STEPS, BATCH = 40, 8
 Spoil = Callable[[TinyModel, Random], None]
@@ -60,7 +60,7 @@ def rows_for(seed: int, count: int = 60) -> list[Pair]:
     """Words of a to e, to be written backwards."""
     chance = Random(seed)
     words = ["".join(chance.choice("abcde") for _ in range(chance.randint(2, 7))) for _ in range(count)]
-    return [Pair(Ask(word), word[::-1], f"row {number}") for number, word in enumerate(words, start=1)]
+    return [Pair(Query(word), word[::-1], f"row {number}") for number, word in enumerate(words, start=1)]
 
 
 def model_for(rows: Sequence[Pair], seed: int, **changes: Any) -> TinyModel:
@@ -87,13 +87,13 @@ def outcome(fault: Fault, seed: int, folder: Path) -> End:
     if not stops:
         return End("", 0, "", showed)
     named = stops[0].what.partition("Likely cause: ")[2].partition(":")[0]
-    return End(named, int(stops[0].figures["step"]), stops[0].what, showed)
+    return End(named, int(stops[0].values["step"]), stops[0].what, showed)
 
 
 def taught(model: TinyModel, rows: Sequence[Pair], how: TrainConfig, seed: int, folder: Path) -> list[Finding]:
     """Findings of a training under every guard of the house."""
     findings: list[Finding] = []
-    train(
+    run_loop(
         model,
         Fixed(rows, int(how.batch_size), seed, model.length),
         how,
@@ -106,16 +106,16 @@ def taught(model: TinyModel, rows: Sequence[Pair], how: TrainConfig, seed: int, 
     return findings
 
 
-def lesson_of(rows: Sequence[Pair], how: TrainConfig, seed: int) -> Lesson:
+def lesson_of(rows: Sequence[Pair], how: TrainConfig, seed: int) -> TrainingSetup:
     examples = tuple(Example(row.ask.source, row.written) for row in rows if row.ask.source and row.written)
-    return Lesson(Task("backwards", codec=TextCodec()), Split(examples, (), ()), Config(seed=seed, train=how))
+    return TrainingSetup(Task("backwards", codec=TextCodec()), Split(examples, (), ()), Config(seed=seed, train=how))
 
 
 def _made(fault: Fault, seed: int) -> tuple[TinyModel, list[Pair], TrainConfig]:
     rows = rows_for(seed)
     model = model_for(rows, seed)
     for place, (source, written) in enumerate(fault.rows):
-        rows.insert(7 + place, Pair(Ask(source), written, f"row bad-{place}"))
+        rows.insert(7 + place, Pair(Query(source), written, f"row bad-{place}"))
     if fault.rows and fault.spoil is not None:
         model = model_for(rows, seed)
     how = recipe(model, len(rows), **fault.config)

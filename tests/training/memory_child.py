@@ -21,11 +21,11 @@ from terakoya.config import DecodeConfig, ModelConfig, TrainConfig
 from terakoya.decoding import answers
 from terakoya.errors import TerakoyaError
 from terakoya.models.builtin.model import build
-from terakoya.models.protocol import Ask, Pair, State
+from terakoya.models.protocol import Pair, Query, State
 from terakoya.records import Finding, Step
 from terakoya.training.batches import Fixed
 from terakoya.training.defaults import resolve
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 from terakoya.training.state import TrainState
 
 BATCH, STEPS = 32, 2
@@ -34,7 +34,7 @@ BATCH, STEPS = 32, 2
 def rows() -> list[Pair]:
     chance = Random(0)
     return [
-        Pair(Ask("".join(chance.choices("あいうえお", k=120))), "".join(chance.choices("12345", k=40)))
+        Pair(Query("".join(chance.choices("あいうえお", k=120))), "".join(chance.choices("12345", k=40)))
         for _ in range(64)
     ]
 
@@ -58,11 +58,13 @@ def lesson(on_oom: str, more: int, weights: Path) -> dict[str, object]:
     saved: list[TrainState] = []
     found: list[Finding] = []
     steps: list[Step] = []
-    train(model, Fixed(pairs[:4], 2, 0), how.model_copy(update={"steps": 1}), seed=0)  # libraries take their room first
+    run_loop(
+        model, Fixed(pairs[:4], 2, 0), how.model_copy(update={"steps": 1}), seed=0
+    )  # libraries take their room first
     limited(more)
     told: dict[str, object] = {}
     try:
-        train(
+        run_loop(
             model, Fixed(pairs, BATCH, 0), how, seed=0, evaluate=lambda step: {"exact": 0.0}, save=saved.append,
             on_finding=found.append, on_step=steps.append,
         )  # fmt: skip
@@ -71,7 +73,7 @@ def lesson(on_oom: str, more: int, weights: Path) -> dict[str, object]:
     limited(0)
     save_file({name: weight.detach().contiguous() for name, weight in model.parameters_to_train()}, weights)
     losses = [step.loss for step in steps]
-    return told | {"steps": len(saved), "parts": [one.figures["parts"] for one in found], "losses": losses}
+    return told | {"steps": len(saved), "parts": [one.values["parts"] for one in found], "losses": losses}
 
 
 def questions(more: int) -> dict[str, object]:
@@ -88,7 +90,7 @@ def questions(more: int) -> dict[str, object]:
     sizes: list[int] = []
     start = model.start
 
-    def counted(some: Sequence[Ask]) -> State:
+    def counted(some: Sequence[Query]) -> State:
         sizes.append(len(some))
         return start(some)
 

@@ -9,7 +9,7 @@ import pytest
 from backwards import word, words
 
 from terakoya.errors import DataError
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.training.batches import POOL, Fixed, Stream
 
 
@@ -27,7 +27,7 @@ def test_every_fixed_row_comes_once_in_each_epoch() -> None:
 
 
 def test_epochs_and_seeds_bring_other_orders() -> None:
-    pairs = [Pair(Ask(f"a{number}"), "b") for number in range(64)]
+    pairs = [Pair(Query(f"a{number}"), "b") for number in range(64)]
     rows = Fixed(pairs, 8, seed=1)
     orders = {
         tuple(pair.ask.source for step in range(8) for pair in source.at(epoch * 8 + step))

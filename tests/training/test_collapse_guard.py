@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.records import Step
 from terakoya.scoring.collapse import collapse_meter, label_information, onset
 from terakoya.training.guards.collapse import Collapse, rotated
@@ -67,7 +67,7 @@ def test_answers_that_cannot_be_read_are_not_called_one_answer() -> None:
 
 def test_rotation_gives_every_answer_another_question() -> None:
     """The gain from the right input is the loss that this costs."""
-    pairs = [Pair(Ask(str(n)), f"answer {n}") for n in range(3)]
+    pairs = [Pair(Query(str(n)), f"answer {n}") for n in range(3)]
     assert [(one.ask.source, one.written) for one in rotated(pairs)] == [
         ("2", "answer 0"), ("0", "answer 1"), ("1", "answer 2"),
     ]  # fmt: skip

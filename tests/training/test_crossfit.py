@@ -11,11 +11,11 @@ from terakoya.config import Config, make_config
 from terakoya.decoding import set_calibration
 from terakoya.models.builtin.model import build
 from terakoya.models.builtin.set_model import TinySetModel
-from terakoya.models.protocol import Ask, Pair
+from terakoya.models.protocol import Pair, Query
 from terakoya.training import out_of_fold
 from terakoya.training.batches import Fixed
 from terakoya.training.defaults import resolve
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 
 LABELS = ("✨", "🎉", "🐱", "📚", "🌙", "🎵")
 CUES = {"mato": "🎉", "keri": "📚", "suno": "🐱", "tuki": "🌙", "oto": "🎵"}
@@ -28,7 +28,7 @@ def rows(count: int, seed: int) -> list[Pair]:
         chosen = chance.sample(sorted(CUES), 2)
         noise = ["".join(chance.choices("abcdef", k=3)) for _ in range(6)]
         called = [CUES[word] for word in chosen if chance.random() < 0.67] + (["✨"] if chance.random() < 0.5 else [])
-        found.append(Pair(Ask(" ".join(chance.sample([*noise, *chosen], 8))), " ".join(called or ["✨"])))
+        found.append(Pair(Query(" ".join(chance.sample([*noise, *chosen], 8))), " ".join(called or ["✨"])))
     return found
 
 
@@ -39,7 +39,7 @@ def lesson() -> tuple[TinySetModel, list[Pair], Config]:
     assert isinstance(model, TinySetModel)
     config = make_config({"seed": 1, "train": {"threads": 1, "steps": 60}})
     config = config.model_copy(update={"train": resolve(config.train, model.card, len(pairs))})
-    train(model, Fixed(pairs, 32, 1, model.length), config.train, seed=1)
+    run_loop(model, Fixed(pairs, 32, 1, model.length), config.train, seed=1)
     return model, pairs, config
 
 
@@ -57,10 +57,10 @@ def test_each_text_is_answered_by_a_model_that_was_not_taught_it(
         return made
 
     monkeypatch.setattr(model, "remake", watched)
-    asked: list[tuple[object, Ask]] = []
+    asked: list[tuple[object, Query]] = []
     plain = TinySetModel.set_scores
 
-    def scores(self: TinySetModel, asks: list[Ask]) -> object:
+    def scores(self: TinySetModel, asks: list[Query]) -> object:
         asked.extend((self, ask) for ask in asks)
         return plain(self, asks)
 

@@ -21,7 +21,7 @@ from terakoya.training.guards import guards_for, prior_entropy
 from terakoya.training.guards.dev_answers import OneAnswer, Unreadable
 from terakoya.training.guards.loss_curve import Divergence, NoLearning
 from terakoya.training.guards.resources import Disk, Memory
-from terakoya.training.loop import Guard, train
+from terakoya.training.loop import Guard, run_loop
 from terakoya.training.state import TrainState
 
 
@@ -83,7 +83,7 @@ def test_memory_and_disk_warn_first_and_stop_while_a_checkpoint_still_fits() -> 
     disk = Disk(Path(), 100, left=_falling(1000, 399, 201, 200, 100), every=0.0)
     told = _told(disk, [_step(number) for number in range(1, 6)])
     assert [(number, finding.level) for number, finding in told] == [(2, "warn"), (4, "stop")]
-    assert told[1][1].figures["free"] >= 100
+    assert told[1][1].values["free"] >= 100
 
 
 def _falling(*values: float) -> Callable[[], int | None]:
@@ -154,7 +154,7 @@ def _train(model: Any, rows: Sequence[Pair], **changes: Any) -> tuple[list[Findi
     states: list[TrainState] = []
     how = recipe(model.model if isinstance(model, _Odd) else model, len(rows), **changes)
     batches = Fixed(rows, int(how.batch_size), 1, model.length)
-    train(model, batches, how, seed=1, on_finding=findings.append, save=states.append, device="cpu")
+    run_loop(model, batches, how, seed=1, on_finding=findings.append, save=states.append, device="cpu")
     return findings, states
 
 
@@ -214,7 +214,7 @@ def test_halving_teaches_the_same_and_is_recorded() -> None:
     whole, parted = model_for(rows, 1, dropout=0.0), model_for(rows, 1, dropout=0.0)
     _train(whole, rows)
     findings, states = _train(_Small(parted, 3), rows, on_oom="halve", replicas=1)
-    assert [(finding.check, finding.figures["parts"]) for finding in findings] == [("out-of-memory", 4.0)]
+    assert [(finding.check, finding.values["parts"]) for finding in findings] == [("out-of-memory", 4.0)]
     assert states[-1].facts["parts"] == 4
     weights: dict[str, Tensor] = dict(whole.module.named_parameters())
     for name, weight in parted.module.named_parameters():

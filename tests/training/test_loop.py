@@ -20,7 +20,7 @@ from terakoya.errors import ConfigError, Interrupted, NumericError
 from terakoya.models.builtin.model import TinyModel
 from terakoya.records import Finding, Step
 from terakoya.training.batches import Fixed, Stream
-from terakoya.training.loop import Taught, train
+from terakoya.training.loop import TrainResult, run_loop
 from terakoya.training.state import TrainState
 
 
@@ -30,8 +30,8 @@ def _rows(model: TinyModel, kind: str = "fixed", steps: int = 20) -> Fixed | Str
     return Stream(word, 8, 5, steps, model.length, curriculum=False)
 
 
-def _taught(model: TinyModel, config: TrainConfig, kind: str = "fixed", **ends: Any) -> Taught:
-    return train(model, _rows(model, kind, int(config.steps)), config, seed=11, device="cpu", **ends)
+def _taught(model: TinyModel, config: TrainConfig, kind: str = "fixed", **ends: Any) -> TrainResult:
+    return run_loop(model, _rows(model, kind, int(config.steps)), config, seed=11, device="cpu", **ends)
 
 
 def _exact(model: TinyModel, count: int = 60) -> float:
@@ -46,7 +46,7 @@ def test_a_small_model_learns_to_write_backwards() -> None:
     before = _exact(model)
     config = recipe(model, steps=300, batch_size=16, evaluate_every=150)
     rows = Stream(word, 16, 5, 300, model.length, curriculum=False)
-    taught = train(model, rows, config, seed=11, device="cpu", evaluate=lambda step: {"exact": _exact(model)})
+    taught = run_loop(model, rows, config, seed=11, device="cpu", evaluate=lambda step: {"exact": _exact(model)})
     assert before < 0.2
     assert taught.best["exact"] > 0.9
     assert _exact(model) == taught.best["exact"], "the weights of the best step are the ones that answer"
@@ -160,7 +160,7 @@ def test_accumulated_batches_give_the_gradient_of_one_large_batch() -> None:
     def steps(batch: int, accumulate: int) -> list[Step]:
         model, told = small_model(dropout=0.0), list[Step]()
         config = recipe(model, steps=3, batch_size=batch, accumulate=accumulate)
-        train(model, _InOrder(words(48), batch), config, seed=1, device="cpu", on_step=told.append)
+        run_loop(model, _InOrder(words(48), batch), config, seed=1, device="cpu", on_step=told.append)
         return told
 
     for small, large in zip(steps(4, 4), steps(16, 1), strict=True):

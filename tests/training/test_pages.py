@@ -12,7 +12,7 @@ import pytest
 # A process of its own: what other tests left of the heap would hide the difference. Blocks below 32 MiB lie on it.
 CHILD = """
 import resource, torch
-from terakoya.training import pages
+from terakoya.training import malloc
 
 def step():
     held = [torch.ones(1 << 20) for _ in range(40)]  # 160 MiB
@@ -23,14 +23,14 @@ def faults():
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
 
-assert pages.keep()
+assert malloc.keep()
 for _ in range(2):
     step()
 before = faults()
 for _ in range(5):
     step()
 kept, full = faults() - before, resident()
-pages.give_back()
+malloc.give_back()
 given, before = full - resident(), faults()
 step()
 print(kept, given, faults() - before)

@@ -22,21 +22,23 @@ from terakoya.records import Example, Finding, Split
 from terakoya.task import Task
 from terakoya.training.preflight import preflight, resources, shown_tokens
 from terakoya.training.preflight.embeddings import travel
-from terakoya.training.prepare import Lesson
+from terakoya.training.prepare import TrainingSetup
 
 ROWS = rows_for(1)
 
 
-def _lesson(rows: Sequence[Pair] = ROWS, model: TinyModel | None = None, **train: Any) -> tuple[Lesson, TinyModel]:
+def _lesson(
+    rows: Sequence[Pair] = ROWS, model: TinyModel | None = None, **train: Any
+) -> tuple[TrainingSetup, TinyModel]:
     made = model or model_for(rows, 1)
     examples = tuple(
         Example(row.ask.source, row.written, origin="words.csv", row=number) for number, row in enumerate(rows, 1)
     )
     config = Config(seed=1, model=ModelConfig(base="tiny", width=16, layers=1), train=recipe(made, len(rows), **train))
-    return Lesson(Task("backwards", codec=TextCodec()), Split(examples, examples[:5], ()), config), made
+    return TrainingSetup(Task("backwards", codec=TextCodec()), Split(examples, examples[:5], ()), config), made
 
 
-def _found(lesson: Lesson, model: Any, check: str) -> list[Finding]:
+def _found(lesson: TrainingSetup, model: Any, check: str) -> list[Finding]:
     return [finding for finding in preflight(lesson, model) if finding.check == check]
 
 
@@ -65,7 +67,7 @@ def test_the_first_loss_is_held_against_an_even_guess() -> None:
     lesson, model = _lesson()
     (sound,) = _found(lesson, model, "first-loss")
     assert sound.level == "note"
-    assert sound.figures["even_guess"] == pytest.approx(math.log(len(model.pieces())))
+    assert sound.values["even_guess"] == pytest.approx(math.log(len(model.pieces())))
     with torch.no_grad():
         model.module.norm.weight.mul_(100)
     (broken,) = _found(lesson, model, "first-loss")
@@ -105,7 +107,7 @@ def test_numbers_that_cannot_be_trained_with_are_refused(setting: str, value: ob
     """TOML knows inf and nan."""
     lesson, model = _lesson()
     changed = lesson.config.train.model_copy(update={setting: value})
-    spoilt = Lesson(lesson.task, lesson.split, lesson.config.model_copy(update={"train": changed}))
+    spoilt = TrainingSetup(lesson.task, lesson.split, lesson.config.model_copy(update={"train": changed}))
     assert any(finding.level == "stop" for finding in _found(spoilt, model, "numbers"))
 
 
@@ -179,7 +181,7 @@ def test_memory_that_will_not_do_is_told_with_the_batch_that_fits(monkeypatch: p
     lesson, model = _lesson(batch_size=32)
     (plenty,) = _found(lesson, model, "memory")
     assert plenty.level == "note"
-    need, batch = plenty.figures["needed"], plenty.figures["activations"]
+    need, batch = plenty.values["needed"], plenty.values["activations"]
     monkeypatch.setattr(resources, "memory_left", lambda device: int((need - batch / 2) / 0.85))
     (short,) = _found(lesson, model, "memory")
     assert "train.batch_size = 16 and train.accumulate = 2" in short.do or "= 15" in short.do
@@ -189,7 +191,7 @@ def test_memory_that_will_not_do_is_told_with_the_batch_that_fits(monkeypatch: p
 
 def test_what_is_kept_for_the_backward_pass_grows_with_the_rows() -> None:
     """The estimate is measured, not guessed."""
-    kept = [_found(*_lesson(batch_size=size), "memory")[0].figures["activations"] for size in (8, 32)]
+    kept = [_found(*_lesson(batch_size=size), "memory")[0].values["activations"] for size in (8, 32)]
     assert 3 < kept[1] / kept[0] < 5
 
 
@@ -219,7 +221,7 @@ def test_a_setting_without_effect_is_refused(changes: dict[str, dict[str, object
     lesson, model = _lesson()
     ((section, keys),) = changes.items()
     part = getattr(lesson.config, section).model_copy(update=keys)
-    changed = Lesson(lesson.task, lesson.split, lesson.config.model_copy(update={section: part}))
+    changed = TrainingSetup(lesson.task, lesson.split, lesson.config.model_copy(update={section: part}))
     found = _found(changed, model, "no-effect")
     assert [(finding.level, finding.where) for finding in found][:1] == [("stop", f"{section}.{next(iter(keys))}")]
 
@@ -227,18 +229,18 @@ def test_a_setting_without_effect_is_refused(changes: dict[str, dict[str, object
 def test_settings_with_an_effect_are_let_be() -> None:
     lesson, model = _lesson(loss="focal", focal_gamma=3.0)
     part = DecodeConfig(method="beam", beams=8)
-    changed = Lesson(lesson.task, lesson.split, lesson.config.model_copy(update={"decode": part}))
+    changed = TrainingSetup(lesson.task, lesson.split, lesson.config.model_copy(update={"decode": part}))
     assert not _found(changed, model, "no-effect")
 
 
-def _labelled(share: float, **train: Any) -> tuple[Lesson, TinyModel]:
+def _labelled(share: float, **train: Any) -> tuple[TrainingSetup, TinyModel]:
     labels = "✨📚🎉😅⚽🤔"
     targets = ["✨" if number < 100 * share else labels[1 + number % 5] for number in range(100)]
     rows = [Pair(ROWS[number % 60].ask, target) for number, target in enumerate(targets)]
     model = model_for(rows, 1)
     examples = tuple(Example(f"{number} {row.ask.source}", row.written) for number, row in enumerate(rows))
     config = Config(model=ModelConfig(base="tiny"), train=recipe(model, 100, **train))
-    return Lesson(Task("labels", codec=labels_codec(targets)), Split(examples, examples[:5], ()), config), model
+    return TrainingSetup(Task("labels", codec=labels_codec(targets)), Split(examples, examples[:5], ()), config), model
 
 
 def test_likely_collapse_is_told_before_it_happens() -> None:

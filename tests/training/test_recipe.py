@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 
 from terakoya.config import TrainConfig
-from terakoya.models.protocol import Card
+from terakoya.models.protocol import ModelInfo
 from terakoya.training.defaults import resolve
 
-TINY = Card("small", "encoder-decoder", 240_000, 240_000, 60)
-FULL = Card("google/gemma-3-270m-it", "decoder", 270_000_000, 270_000_000, 262_144)
-LORA = Card("google/gemma-3-270m-it", "decoder", 270_000_000, 3_000_000, 262_144)
+TINY = ModelInfo("small", "encoder-decoder", 240_000, 240_000, 60)
+FULL = ModelInfo("google/gemma-3-270m-it", "decoder", 270_000_000, 270_000_000, 262_144)
+LORA = ModelInfo("google/gemma-3-270m-it", "decoder", 270_000_000, 3_000_000, 262_144)
 
 
 @pytest.mark.parametrize("card", [TINY, FULL, LORA])
 @pytest.mark.parametrize("drawn", [False, True])
-def test_nothing_is_left_on_auto(card: Card, drawn: bool) -> None:
+def test_nothing_is_left_on_auto(card: ModelInfo, drawn: bool) -> None:
     resolved = resolve(TrainConfig(), card, 160, drawn=drawn)
     assert "auto" not in resolved.model_dump().values()
     assert resolve(resolved, card, 160, drawn=drawn) == resolved
@@ -47,6 +47,6 @@ def test_few_weights_to_train_take_a_higher_rate() -> None:
 
 def test_a_set_head_of_any_size_takes_one_thread() -> None:
     """Its products are small: with two threads beside other work a step took 0.41 s of CPU in place of 0.06."""
-    large = Card("base", "set", 10_000_000, 10_000_000, 5000)
+    large = ModelInfo("base", "set", 10_000_000, 10_000_000, 5000)
     assert resolve(TrainConfig(), large, 900).threads == 1
     assert resolve(TrainConfig(threads=2), large, 900).threads == 2

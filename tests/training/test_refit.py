@@ -11,7 +11,7 @@ import pytest
 from terakoya.config import make_config
 from terakoya.errors import ConfigError
 from terakoya.models.builtin.model import build
-from terakoya.models.protocol import Ask, Card, Pair
+from terakoya.models.protocol import ModelInfo, Pair, Query
 from terakoya.pipeline import run as pipeline
 from terakoya.records import Example
 from terakoya.scoring.baselines.standard import baselines
@@ -29,7 +29,7 @@ def rows(count: int, seed: int, cues: dict[str, str]) -> list[Pair]:
     for _ in range(count):
         word = chance.choice(sorted(cues))
         noise = ["".join(chance.choices("abcdef", k=3)) for _ in range(4)]
-        found.append(Pair(Ask(" ".join(chance.sample([*noise, word], 5))), cues[word]))
+        found.append(Pair(Query(" ".join(chance.sample([*noise, word], 5))), cues[word]))
     return found
 
 
@@ -39,10 +39,10 @@ def test_what_only_dev_told_is_known_afterwards_and_what_was_settled_stays() -> 
     model = build(config.model, taught, LABELS, seed=1)
     config = config.model_copy(update={"train": resolve(config.train, model.card, len(taught))})
     model.scale = 0.8  # type: ignore[union-attr]
-    strange = Pair(Ask("fue"), "🦊")  # a label that the model cannot score is no reason to fail at the very end
+    strange = Pair(Query("fue"), "🦊")  # a label that the model cannot score is no reason to fail at the very end
     made = refit.refitted(model, taught, [*dev, strange], config)
     assert ONLY_DEV not in model.features.vocabulary  # type: ignore[union-attr]
-    found = made.set_scores([Ask(f"{ONLY_DEV} abc")])  # type: ignore[union-attr]
+    found = made.set_scores([Query(f"{ONLY_DEV} abc")])  # type: ignore[union-attr]
     assert made.labels[int(found.labels.argmax())] == "🎵"
     assert made.scale == 0.8  # type: ignore[union-attr]
 
@@ -50,12 +50,12 @@ def test_what_only_dev_told_is_known_afterwards_and_what_was_settled_stays() -> 
 def test_only_what_takes_seconds_is_taught_again_unasked() -> None:
     kinds = {"small": "set", "tiny": "encoder-decoder", "google/gemma-3-270m-it": "set"}
     chosen = {
-        name: resolve(make_config({}).train, Card(name, family, 1000, 1000, 10), 500).refit
+        name: resolve(make_config({}).train, ModelInfo(name, family, 1000, 1000, 10), 500).refit
         for name, family in kinds.items()
     }
     assert chosen == {"small": True, "tiny": False, "google/gemma-3-270m-it": False}
     with pytest.raises(ConfigError, match="set head"):
-        resolve(make_config({"train": {"refit": True}}).train, Card("tiny", "decoder", 1000, 1000, 10), 500)
+        resolve(make_config({"train": {"refit": True}}).train, ModelInfo("tiny", "decoder", 1000, 1000, 10), 500)
 
 
 def test_baselines_count_dev_where_the_model_was_taught_it() -> None:

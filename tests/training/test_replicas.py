@@ -16,14 +16,14 @@ from terakoya.records import Step
 from terakoya.training import step
 from terakoya.training.batches import Fixed
 from terakoya.training.defaults import resolve
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 from terakoya.training.parallel.threads import Replicas
 
 
 def taught(replicas: int, steps: int = 12, **told: Any) -> TinyModel:
     model = small_model(dropout=0.0)
     how = recipe(model, steps=steps, replicas=replicas, evaluate_every=steps)
-    train(model, Fixed(words(), 10, 1, model.length), how, seed=1, **told)
+    run_loop(model, Fixed(words(), 10, 1, model.length), how, seed=1, **told)
     return model
 
 
@@ -120,7 +120,7 @@ def test_a_half_that_finds_no_room_halves_the_batch(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(step.Engine, "_backward", cramped)
     found: list[str] = []
     how = recipe(model, steps=4, replicas=2, on_oom="halve")
-    train(model, Fixed(words(), 10, 1), how, seed=1, on_finding=lambda finding: found.append(finding.check))
+    run_loop(model, Fixed(words(), 10, 1), how, seed=1, on_finding=lambda finding: found.append(finding.check))
     assert refused
     assert found
 

@@ -11,10 +11,10 @@ from torch.nn.functional import cross_entropy
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError
 from terakoya.models.builtin.model import TinyModel, build
-from terakoya.models.protocol import Ask, Batch, Outputs, Pair
+from terakoya.models.protocol import Batch, Outputs, Pair, Query
 from terakoya.training.trainer import plain_loss
 
-PAIRS = [Pair(Ask("あいう" * (1 + n % 5)), "123"[: 1 + n % 3] * (1 + n % 4)) for n in range(23)]
+PAIRS = [Pair(Query("あいう" * (1 + n % 5)), "123"[: 1 + n % 3] * (1 + n % 4)) for n in range(23)]
 
 
 @pytest.fixture

@@ -27,13 +27,13 @@ from terakoya.decoding.set_scores import scored
 from terakoya.errors import ConfigError
 from terakoya.i18n import both
 from terakoya.models.prepacked import packed
-from terakoya.models.protocol import Ask, Model, Pair
+from terakoya.models.protocol import Model, Pair, Query
 
 __all__ = ["Answer", "answers", "asking", "placed", "read", "scored"]
 
 
 def answers(
-    model: Model, asks: Sequence[Ask], codec: Codec, decode: DecodeConfig, max_tokens: int, seed: int = 0
+    model: Model, asks: Sequence[Query], codec: Codec, decode: DecodeConfig, max_tokens: int, seed: int = 0
 ) -> list[Answer]:
     """One answer for each ask, in order. A sampled answer depends on seed, source and how often it was asked before."""
     if decode.method == "best-expected":

@@ -10,13 +10,13 @@ from torch import Tensor
 from terakoya.decoding.answer import Answer
 from terakoya.decoding.constraints import Language
 from terakoya.decoding.sampling import Greedy, Sampler
-from terakoya.models.protocol import Ask, Model
+from terakoya.models.protocol import Model, Query
 
 _AT_ONCE = 1 << 18  # logits
 
 
 def write(
-    model: Model, asks: Sequence[Ask], held: Sequence[Language] | None, limit: int, chooser: Greedy | Sampler
+    model: Model, asks: Sequence[Query], held: Sequence[Language] | None, limit: int, chooser: Greedy | Sampler
 ) -> list[Answer]:
     """One token a turn for all rows that are left. Unconstrained rows cost no Python of their own until the end.
 

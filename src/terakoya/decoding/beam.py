@@ -11,7 +11,7 @@ from torch import Tensor
 
 from terakoya.decoding.answer import Answer
 from terakoya.decoding.constraints import Language
-from terakoya.models.protocol import Ask, Model
+from terakoya.models.protocol import Model, Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class _Search:
     stuck: _Line | None = None
 
 
-def beam(model: Model, asks: Sequence[Ask], held: Sequence[Language] | None, limit: int, beams: int) -> list[Answer]:
+def beam(model: Model, asks: Sequence[Query], held: Sequence[Language] | None, limit: int, beams: int) -> list[Answer]:
     """The most probable answer that `beams` lines at a time find. Scores only fall, so an ask is done as soon as its
     best finished answer beats every line that still grows. No length bonus: the answer's probability decides."""
     state = model.start(asks)

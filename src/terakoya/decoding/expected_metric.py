@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from terakoya.models.protocol import SetScores, Toll
+from terakoya.models.protocol import LabelPenalty, SetScores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -136,7 +136,7 @@ class Rows:
         chances: Floats = np.clip(found.T * self.odds, 0.0, 1.0)
         return chances
 
-    def best(self, objective: Objective, tolls: Sequence[Toll]) -> list[Best]:
+    def best(self, objective: Objective, tolls: Sequence[LabelPenalty]) -> list[Best]:
         """Without tolls the best of the S top sets; with tolls the same for each choice of the labels that pay one."""
         price = {toll.label: toll.price for toll in tolls}
         refund = sum(toll.price * toll.share for toll in tolls)

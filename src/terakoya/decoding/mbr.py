@@ -15,12 +15,12 @@ from terakoya.config import DecodeConfig
 from terakoya.decoding import Answer
 from terakoya.errors import ConfigError
 from terakoya.i18n import both
-from terakoya.models.protocol import Ask, Model
+from terakoya.models.protocol import Model, Query
 from terakoya.scoring.metrics import METRICS, Metric, exact
 
 
 def agreed(
-    model: Model, asks: Sequence[Ask], codec: Codec, decode: DecodeConfig, max_tokens: int, seed: int = 0
+    model: Model, asks: Sequence[Query], codec: Codec, decode: DecodeConfig, max_tokens: int, seed: int = 0
 ) -> list[Answer]:
     """For each ask the best of `decode.samples` samples and the greedy answer, by the mean metric against the samples.
 

@@ -9,7 +9,7 @@ from terakoya import decoding
 from terakoya.config import DecodeConfig
 from terakoya.decoding import mbr, sets
 from terakoya.errors import DataError
-from terakoya.models.protocol import Ask, Model, Pair
+from terakoya.models.protocol import Model, Pair, Query
 from terakoya.records import Example, Prediction
 from terakoya.task import Task
 
@@ -17,7 +17,7 @@ SLACK = 8  # tokens more than the longest answer known, so that a slightly longe
 
 
 def predictions(
-    model: Model, asks: Sequence[Ask], task: Task, decode: DecodeConfig, *, max_tokens: int, seed: int = 0
+    model: Model, asks: Sequence[Query], task: Task, decode: DecodeConfig, *, max_tokens: int, seed: int = 0
 ) -> list[Prediction]:
     """One prediction for each ask, in order. A model with a set head answers with sets, whatever the method."""
     if model.head == "set":
@@ -43,8 +43,8 @@ def withheld(prediction: Prediction, task: Task, decode: DecodeConfig) -> Predic
     return prediction
 
 
-def asked(example: Example) -> Ask:
-    return Ask(example.source, example.turns)
+def query_of(example: Example) -> Query:
+    return Query(example.source, example.turns)
 
 
 def longest_answer(model: Model, pairs: Sequence[Pair]) -> int:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from terakoya.config import DecodeConfig
-from terakoya.models.protocol import Ask
+from terakoya.models.protocol import Query
 
 
 class Greedy:
@@ -73,9 +73,9 @@ class Sampler:
         return order.gather(1, torch.minimum(drawn, last))[:, 0]
 
 
-def chances_for(asks: Sequence[Ask], seed: int) -> list[Random]:
+def chances_for(asks: Sequence[Query], seed: int) -> list[Random]:
     """A Random for each ask, known by its source and by how often it stood before in the list."""
-    before: Counter[Ask] = Counter()
+    before: Counter[Query] = Counter()
     chances: list[Random] = []
     for ask in asks:
         turns = "\n".join(turn.content for turn in ask.turns)

@@ -10,7 +10,7 @@ from terakoya.config import DecodeConfig
 from terakoya.decoding import scored
 from terakoya.decoding.expected_metric import Rows
 from terakoya.decoding.sets import objective, rows_of
-from terakoya.models.protocol import Ask, Model, SetScores, Toll
+from terakoya.models.protocol import LabelPenalty, Model, Query, SetScores
 
 _WATCHED = 0.03  # share of all labels in training from which a label's share among the answers is watched
 
@@ -27,7 +27,7 @@ _DEAREST = 0.5
 _DOUBT = 1.4  # logits are multiplied by at most e to this, or divided
 
 
-def settle(model: Model, asks: Sequence[Ask], truths: Sequence[Collection[str]], decode: DecodeConfig) -> None:
+def settle(model: Model, asks: Sequence[Query], truths: Sequence[Collection[str]], decode: DecodeConfig) -> None:
     """What is settled on dev once the weights stand, and travels with the model: how sure to be, then what labels cost.
 
     truths  the true set of each ask; () leaves the model as sure as it is
@@ -45,7 +45,7 @@ def settle(model: Model, asks: Sequence[Ask], truths: Sequence[Collection[str]],
         model.tolls = _prices(rows, counts / counts.sum(), decode)  # type: ignore[attr-defined]
 
 
-def _be_as_sure(model: Model, asks: Sequence[Ask], truths: Sequence[Collection[str]], at_once: int) -> None:
+def _be_as_sure(model: Model, asks: Sequence[Query], truths: Sequence[Collection[str]], at_once: int) -> None:
     """Set the model's `scale` (and its `blend`, where it is made of members) so that the true sets are most probable.
 
     Temperature scaling (Guo et al., 2017, arXiv:1706.04599), with the likelihood of whole sets that decoding believes
@@ -72,7 +72,9 @@ def _be_as_sure(model: Model, asks: Sequence[Ask], truths: Sequence[Collection[s
         model.blend = best  # type: ignore[attr-defined]
 
 
-def _prices(rows: Rows, share: np.ndarray[tuple[int], np.dtype[np.float64]], decode: DecodeConfig) -> tuple[Toll, ...]:
+def _prices(
+    rows: Rows, share: np.ndarray[tuple[int], np.dtype[np.float64]], decode: DecodeConfig
+) -> tuple[LabelPenalty, ...]:
     """No frequent label may take more than `decode.share_cap` times its share in the training data: find its price.
 
     Where one label stands in half of the data, the set with the best expectation holds it nearly always, because
@@ -107,12 +109,12 @@ def _cheapest(
     return high
 
 
-def _tolls(prices: dict[int, float], limits: dict[int, float]) -> tuple[Toll, ...]:
-    return tuple(Toll(label, price, limits[label]) for label, price in prices.items())
+def _tolls(prices: dict[int, float], limits: dict[int, float]) -> tuple[LabelPenalty, ...]:
+    return tuple(LabelPenalty(label, price, limits[label]) for label, price in prices.items())
 
 
 def _shares(
-    rows: Rows, tolls: tuple[Toll, ...], decode: DecodeConfig, labels: int
+    rows: Rows, tolls: tuple[LabelPenalty, ...], decode: DecodeConfig, labels: int
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     answered = [label for members, _ in rows.best(objective(decode), tolls) for label in members]
     return np.bincount(answered, minlength=labels) / max(1, len(answered))

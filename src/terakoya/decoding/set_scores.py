@@ -10,16 +10,16 @@ from torch import Tensor
 from terakoya.decoding.adaptive_batching import in_parts
 from terakoya.decoding.answer import asking
 from terakoya.models.prepacked import packed
-from terakoya.models.protocol import Ask, Model, Pair, SetScores, Toll
+from terakoya.models.protocol import LabelPenalty, Model, Pair, Query, SetScores
 
 
-def scored(model: Model, asks: Sequence[Ask], at_once: int) -> SetScores:
+def scored(model: Model, asks: Sequence[Query], at_once: int) -> SetScores:
     """The scores of all asks (one at least), in their order, taken from at most `at_once` of like length at a time."""
     labels: list[Tensor] = [torch.empty(0)] * len(asks)
     sizes = list(labels)
-    tolls: tuple[Toll, ...] = ()
+    tolls: tuple[LabelPenalty, ...] = ()
 
-    def some(places: Sequence[int]) -> list[tuple[Tensor, Tensor, tuple[Toll, ...]]]:
+    def some(places: Sequence[int]) -> list[tuple[Tensor, Tensor, tuple[LabelPenalty, ...]]]:
         found = model.set_scores([asks[place] for place in places])
         return [(*row, found.tolls) for row in zip(found.labels, found.sizes, strict=True)]
 

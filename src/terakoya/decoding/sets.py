@@ -16,7 +16,7 @@ import numpy as np
 from terakoya.config import DecodeConfig
 from terakoya.decoding import scored
 from terakoya.decoding.expected_metric import Found, Objective, Rows
-from terakoya.models.protocol import Ask, Model, SetScores
+from terakoya.models.protocol import Model, Query, SetScores
 from terakoya.records import Prediction
 
 _SHOWN = 20  # labels told with their probabilities, beyond those answered
@@ -26,7 +26,7 @@ def objective(decode: DecodeConfig) -> Objective:
     return "f1" if decode.objective == "f1" else "jaccard"
 
 
-def predictions(model: Model, asks: Sequence[Ask], decode: DecodeConfig) -> list[Prediction]:
+def predictions(model: Model, asks: Sequence[Query], decode: DecodeConfig) -> list[Prediction]:
     """One prediction for each ask: the set, how probable exactly this set is, and the labels' own probabilities."""
     known = [ask for ask in asks if model.fits(ask)]
     answers = _found(model, known, decode)
@@ -35,7 +35,7 @@ def predictions(model: Model, asks: Sequence[Ask], decode: DecodeConfig) -> list
     ]
 
 
-def _found(model: Model, asks: Sequence[Ask], decode: DecodeConfig) -> Iterator[Found]:
+def _found(model: Model, asks: Sequence[Query], decode: DecodeConfig) -> Iterator[Found]:
     if asks:
         scores, size = scored(model, asks, decode.batch_size), decode.batch_size
         for first in range(0, len(asks), size):  # sums over sets take much more room than scores do
@@ -57,7 +57,7 @@ def rows_of(model: Model, scores: SetScores, decode: DecodeConfig) -> Rows:
     return Rows(scores, tau=decode.logit_adjustment, prior=prior)
 
 
-def _told(ask: Ask, found: Found, labels: Sequence[str]) -> Prediction:
+def _told(ask: Query, found: Found, labels: Sequence[str]) -> Prediction:
     order = np.argsort(-found.chances, kind="stable")[: max(_SHOWN, len(found.labels))].tolist()
     shown = list(dict.fromkeys([*order, *found.labels]))
     told = tuple((labels[one], float(found.chances[one])) for one in sorted(shown, key=lambda n: -found.chances[n]))

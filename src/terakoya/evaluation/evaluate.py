@@ -9,9 +9,9 @@ from pathlib import Path
 from terakoya.config import Config
 from terakoya.data.table import read_examples
 from terakoya.decoding import placed
-from terakoya.decoding.predict import asked, longest_answer
+from terakoya.decoding.predict import longest_answer, query_of
 from terakoya.errors import DataError
-from terakoya.evaluation.exam import Examined, Keep, Maker, examine, kept_in, write_exam
+from terakoya.evaluation.exam import ExamResult, Keep, Maker, examine, kept_in, write_exam
 from terakoya.i18n import both, japanese, joined
 from terakoya.models.protocol import Pair
 from terakoya.progress import Listener
@@ -34,7 +34,7 @@ def evaluate_skill(
     legible(exam, skill.task)
     listener.stage("exam", both(f"{len(exam)} questions from {data.name}", f"{data.name} から{len(exam)}問"))
 
-    def sit(keep: Keep | None) -> Examined:
+    def sit(keep: Keep | None) -> ExamResult:
         return examine(skill.model, skill.task, skill.config, exam, max_tokens=skill.max_tokens, keep=keep)
 
     return _set(path, exam, skill.task, skill.config, sit, skill)
@@ -45,7 +45,7 @@ def evaluate_again(path: Path, task: Task, split: Split, overrides: tuple[str, .
     skill = read_skill(path, overrides)
     listener.stage("exam", both(f"{len(split.exam)} questions, its own", f"自分の試験{len(split.exam)}問"))
 
-    def sit(keep: Keep | None) -> Examined:
+    def sit(keep: Keep | None) -> ExamResult:
         sides = {"train": split.train, "dev": split.dev}
         return examine(skill.model, task, skill.config, split.exam, max_tokens=skill.max_tokens, keep=keep, **sides)
 
@@ -55,12 +55,12 @@ def evaluate_again(path: Path, task: Task, split: Split, overrides: tuple[str, .
 def evaluate_foreign(path: Path, task: Task, split: Split, config: Config, make: Maker, listener: Listener) -> Result:
     """A checkpoint made elsewhere sits the exam of a task of ours, as it is."""
     settings = config.model.model_copy(update={"base": str(path)})
-    pairs = [Pair(asked(example), task.codec.write(example.target)) for example in (*split.dev, *split.exam)]
+    pairs = [Pair(query_of(example), task.codec.write(example.target)) for example in (*split.dev, *split.exam)]
     model = placed(make(settings, pairs, tuple(getattr(task.codec, "labels", ())), seed=config.seed), config.device)
     listener.stage("exam", both(f"{len(split.exam)} questions to {path}", f"{path} に{len(split.exam)}問"))
     most = config.decode.max_tokens or longest_answer(model, pairs)
 
-    def sit(keep: Keep | None) -> Examined:
+    def sit(keep: Keep | None) -> ExamResult:
         return examine(model, task, config, split.exam, max_tokens=most, train=split.train, dev=split.dev)
 
     return _set(path, split.exam, task, config, sit)
@@ -88,7 +88,7 @@ def _set(
     exam: Sequence[Example],
     task: Task,
     config: Config,
-    sit: Callable[[Keep | None], Examined],
+    sit: Callable[[Keep | None], ExamResult],
     skill: Skill | None = None,
 ) -> Result:
     """Let it sit the exam, and keep what came of it: in the run's folder, which is held the while; else nowhere."""

@@ -8,38 +8,38 @@ from typing import Any
 
 from terakoya.config import Config
 from terakoya.decoding import predict
-from terakoya.decoding.predict import asked
+from terakoya.decoding.predict import query_of
 from terakoya.evaluation.perplexity import Foreseen, foreseen
 from terakoya.evaluation.resume import Answering, answered, clear
-from terakoya.models.protocol import Ask, Model
+from terakoya.models.protocol import Model, Query
 from terakoya.records import Example, Prediction, Signature, fingerprint, set_fingerprint
 from terakoya.runs import Run, seal_of, versions
 from terakoya.saved_model import Skill
 from terakoya.scoring.baselines.standard import Baseline, baselines
-from terakoya.scoring.judging import Sheet, judged, lines, scores, signature
+from terakoya.scoring.judging import ScoredPredictions, judged, lines, scores, signature
 from terakoya.scoring.metrics import Metric
 from terakoya.scoring.statistics.verdict import Verdict, verdict
 from terakoya.task import Task
 
 Maker = Callable[..., Model]
 
-Keep = Callable[[Sequence[Ask], Answering], list[Prediction]]
+Keep = Callable[[Sequence[Query], Answering], list[Prediction]]
 
 BASELINE_ROWS = 20_000  # training rows that baselines are made from
 
 
 @dataclass(frozen=True)
-class Examined:
+class ExamResult:
     """The judged sheets, the model's first; and the verdict, None where there is nothing to judge by."""
 
-    sheets: tuple[Sheet, ...]
+    sheets: tuple[ScoredPredictions, ...]
     verdict: Verdict | None
     exam: tuple[Example, ...]
     head: str = "sequence"  # of the model: sets and sequences are asked for in different ways
     foreseen: Foreseen | None = None  # where answers are text
 
     @property
-    def beside(self) -> Sheet | None:
+    def beside(self) -> ScoredPredictions | None:
         """The best baseline, where answers are text: people want to read both."""
         name = self.verdict.best if self.verdict and self.foreseen else ""
         return next((sheet for sheet in self.sheets[1:] if sheet.who == name), None)
@@ -55,16 +55,16 @@ def examine(
     train: Sequence[Example] = (),
     dev: Sequence[Example] = (),
     keep: Keep | None = None,
-) -> Examined:
+) -> ExamResult:
     """Ask the model every question of the exam, and let the baselines answer beside it.
 
     `keep` has the answers kept while they are given, and given again where they were kept before.
     """
 
-    def answer(asks: Sequence[Ask]) -> list[Prediction]:
+    def answer(asks: Sequence[Query]) -> list[Prediction]:
         return predict.predictions(model, asks, task, config.decode, max_tokens=max_tokens, seed=config.seed)
 
-    asks = [asked(example) for example in exam]
+    asks = [query_of(example) for example in exam]
     found = answer(asks) if keep is None else keep(asks, answer)
     sheets = [judged("model", exam, found, task.codec, task.metrics)]
     rivals = _baselines(task, train, dev, refit=config.train.refit is True)
@@ -72,10 +72,10 @@ def examine(
     sheets += _hybrid(task, exam, found)
     texts = task.codec.name == "text" and model.head != "set"
     told = foreseen(model, task, exam, train) if texts else None
-    return Examined(tuple(sheets), _verdict(sheets, task, config), tuple(exam), model.head, told)
+    return ExamResult(tuple(sheets), _verdict(sheets, task, config), tuple(exam), model.head, told)
 
 
-def write_exam(run: Run, examined: Examined, task: Task, config: Config, *, where: str = "") -> None:
+def write_exam(run: Run, examined: ExamResult, task: Task, config: Config, *, where: str = "") -> None:
     """predictions.jsonl and scores.json, in the run's folder or the folder `where` inside it."""
     run.restart(f"{where}predictions.jsonl")
     for line in lines(examined.sheets[0], task.metric, task.error_kind, examined.beside):
@@ -105,7 +105,7 @@ def kept_in(run: Run, skill: Skill, exam: Sequence[Example], *, where: str = "")
     world = (str(versions()), str(skill.config.seed), str(skill.max_tokens))
     made = fingerprint(set_fingerprint(exam), decode, seal_of(skill.folder), *world)
 
-    def keep(asks: Sequence[Ask], answer: Answering) -> list[Prediction]:
+    def keep(asks: Sequence[Query], answer: Answering) -> list[Prediction]:
         return answered(run, made, asks, answer, where=where)
 
     return keep
@@ -138,13 +138,13 @@ def _baselines(task: Task, train: Sequence[Example], dev: Sequence[Example], *, 
     return list(made.values())
 
 
-def _handed_in(baseline: Baseline, task: Task, exam: Sequence[Example]) -> Sheet:
+def _handed_in(baseline: Baseline, task: Task, exam: Sequence[Example]) -> ScoredPredictions:
     answers = baseline.many([example.source for example in exam])
     found = [Prediction(example.source, answer or "", answer) for example, answer in zip(exam, answers, strict=True)]
     return judged(baseline.name, exam, found, task.codec, task.metrics)
 
 
-def _hybrid(task: Task, exam: Sequence[Example], found: Sequence[Prediction]) -> list[Sheet]:
+def _hybrid(task: Task, exam: Sequence[Example], found: Sequence[Prediction]) -> list[ScoredPredictions]:
     """Rules where they are sure, the model where they abstain; only where the rules do abstain somewhere."""
     if task.rule is None:
         return []
@@ -158,7 +158,7 @@ def _hybrid(task: Task, exam: Sequence[Example], found: Sequence[Prediction]) ->
     return [judged("hybrid", exam, merged, task.codec, task.metrics)]
 
 
-def _verdict(sheets: Sequence[Sheet], task: Task, config: Config) -> Verdict | None:
+def _verdict(sheets: Sequence[ScoredPredictions], task: Task, config: Config) -> Verdict | None:
     """Over the main part of the exam, in the task's first metric. The hybrid is no baseline: it holds the model."""
     model, rivals = sheets[0].part(""), {sheet.who: sheet.part("") for sheet in sheets[1:] if sheet.who != "hybrid"}
     exempt = {"rule"} if task.rule_exempt else set()

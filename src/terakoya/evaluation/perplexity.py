@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from terakoya.decoding.likelihood import surprises, writes_characters
-from terakoya.decoding.predict import asked
+from terakoya.decoding.predict import query_of
 from terakoya.models.protocol import Model, Pair
 from terakoya.records import Example, Score, Signature, set_fingerprint
 from terakoya.scoring import perplexity
@@ -62,7 +62,7 @@ def foreseen(model: Model, task: Task, exam: Sequence[Example], train: Sequence[
     taught = [row.target for row in train]
     plain = writes_characters(model)
     new = perplexity.novelty(taught) if plain else 0.0
-    found = surprises(model, [Pair(asked(example), task.codec.write(example.target)) for example in asks], new)
+    found = surprises(model, [Pair(query_of(example), task.codec.write(example.target)) for example in asks], new)
     told = [(example.target, one) for example, one in zip(asks, found, strict=True) if one is not None]
     if len(told) < perplexity.LEAST:
         return None

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from terakoya.models.protocol import Ask
+from terakoya.models.protocol import Query
 from terakoya.records import Prediction
 from terakoya.runs import Run
 
-Answering = Callable[[Sequence[Ask]], list[Prediction]]
+Answering = Callable[[Sequence[Query]], list[Prediction]]
 
 PART = 1024  # questions
 FILE = "sitting.jsonl"
 
 
-def answered(run: Run, key: str, asks: Sequence[Ask], answer: Answering, *, where: str = "") -> list[Prediction]:
+def answered(run: Run, key: str, asks: Sequence[Query], answer: Answering, *, where: str = "") -> list[Prediction]:
     """One prediction for each ask, in order. `key` tells what they depend on: answers kept under another are dropped.
 
     The file is for `clear` to remove, when the answers are written where they belong.
@@ -43,7 +43,7 @@ def clear(run: Run, *, where: str = "") -> None:
     run.discard(f"{where}{FILE}")
 
 
-def _prediction(line: Mapping[str, Any], ask: Ask) -> Prediction:
+def _prediction(line: Mapping[str, Any], ask: Query) -> Prediction:
     sure = line["probability"]
     return Prediction(
         ask.source,

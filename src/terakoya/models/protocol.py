@@ -18,7 +18,7 @@ from terakoya.records import Turn
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Query:
     """What a model is asked: a source, or a conversation that ends with it."""
 
     source: str
@@ -29,7 +29,7 @@ class Ask:
 class Pair:
     """What a model is taught: a question and the answer as the codec writes it; `key` names the row in errors."""
 
-    ask: Ask
+    ask: Query
     written: str
     key: str = ""
 
@@ -87,7 +87,7 @@ class State(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Toll:
+class LabelPenalty:
     """What a label costs in an answer, so that it takes no more than its share; `label` is its number.
 
     price  in units of the metric: a set that holds the label must be worth that much more
@@ -105,11 +105,11 @@ class SetScores:
 
     labels: Tensor
     sizes: Tensor
-    tolls: tuple[Toll, ...] = ()
+    tolls: tuple[LabelPenalty, ...] = ()
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelInfo:
     """What a model is, for the record: family ("encoder-decoder", "decoder", "set"), name, weights, vocabulary."""
 
     name: str
@@ -132,7 +132,7 @@ class Model(Protocol):
     labels: tuple[str, ...]  # of a set head, in the order of its logits; () for a sequence head
 
     @property
-    def card(self) -> Card: ...
+    def card(self) -> ModelInfo: ...
 
     def collate(self, pairs: Sequence[Pair]) -> Batch:
         """Tensors for these rows. Raises DataError, naming the row, where a text does not fit or cannot be carried."""
@@ -142,7 +142,7 @@ class Model(Protocol):
         """Tokens of the pair, by which batches of similar length are made."""
         ...
 
-    def fits(self, ask: Ask) -> bool:
+    def fits(self, ask: Query) -> bool:
         """Whether the model can take this source whole. Nothing is ever cut: what does not fit is not answered."""
         ...
 
@@ -150,11 +150,11 @@ class Model(Protocol):
         """One forward pass: logits where there is a target, and only there."""
         ...
 
-    def start(self, asks: Sequence[Ask]) -> State:
+    def start(self, asks: Sequence[Query]) -> State:
         """Begin answers (sequence head)."""
         ...
 
-    def set_scores(self, asks: Sequence[Ask]) -> SetScores:
+    def set_scores(self, asks: Sequence[Query]) -> SetScores:
         """Score every label (set head)."""
         ...
 

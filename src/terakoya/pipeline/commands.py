@@ -13,7 +13,7 @@ from terakoya.codec import Codec, TextCodec
 from terakoya.config import read_config
 from terakoya.errors import ConfigError, DataError
 from terakoya.i18n import both
-from terakoya.pipeline.dataset import audited, config_for_table, planned, reader
+from terakoya.pipeline.dataset import audited, config_for_table, load_dataset, reader
 from terakoya.progress import Listener, Silent
 from terakoya.records import Finding
 from terakoya.registry import Experiment
@@ -32,7 +32,7 @@ def audit(subject: str, *, overrides: Sequence[str] = ()) -> list[Finding]:
     path = Path(subject)
     if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"):
         return room.audit_table(path, config_for_table(path, overrides))
-    plan = planned(registry.find_experiment(subject, overrides))
+    plan = load_dataset(registry.find_experiment(subject, overrides))
     return audited(plan, reader(plan))
 
 
@@ -40,7 +40,7 @@ def split(experiment: str, output: Path, *, overrides: Sequence[str] = ()) -> di
     """Part the examples and write the three sides as JSON lines."""
     from terakoya.data.formats.examples import write_examples
 
-    plan = planned(registry.find_experiment(experiment, overrides))
+    plan = load_dataset(registry.find_experiment(experiment, overrides))
     for name in ("train", "dev", "exam"):
         write_examples(output / f"{name}.jsonl", getattr(plan.split, name))
     sizes: dict[str, str | int] = {name: len(getattr(plan.split, name)) for name in ("train", "dev", "exam")}
@@ -96,7 +96,7 @@ def doctor(experiment: str, *, overrides: Sequence[str] = (), show_tokens: bool 
     from terakoya.training import preflight
     from terakoya.training.prepare import prepared
 
-    plan = planned(registry.find_experiment(experiment, overrides))
+    plan = load_dataset(registry.find_experiment(experiment, overrides))
     maker = registry.find_model_maker(plan.config.model.base)
     lesson, model, _ = prepared(plan.task, plan.split, plan.config, maker)
     found = (*audited(plan), *preflight.preflight(lesson, model, RUNS))
@@ -118,7 +118,7 @@ def evaluate(
 
     tell = listener or Silent()
     if task:
-        plan = planned(registry.find_experiment(task, overrides))
+        plan = load_dataset(registry.find_experiment(task, overrides))
         maker = registry.find_model_maker(str(run))
         return evaluate.evaluate_foreign(run, plan.task, plan.split, plan.config, maker, tell)
     if data is not None:
@@ -134,7 +134,7 @@ def evaluate(
             ),
         )
     config = read_config(run / "config.toml")
-    plan = planned(Experiment(config.name, config, run))
+    plan = load_dataset(Experiment(config.name, config, run))
     return evaluate.evaluate_again(run, plan.task, plan.split, tuple(overrides), tell)
 
 

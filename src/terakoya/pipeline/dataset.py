@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Dataset:
     """An experiment with its examples parted. The config's paths are relative to `folder`."""
 
     config: Config
@@ -33,14 +33,14 @@ class Plan:
     split: Split
 
 
-def planned(experiment: Experiment) -> Plan:
+def load_dataset(experiment: Experiment) -> Dataset:
     """The task with its examples, parted as the task itself or the config says."""
     task = registry.find_task(experiment.config, experiment.folder)
     parted = task.split or part(task.examples, experiment.config.split, always_taught=task.always_taught)
-    return Plan(experiment.config, experiment.folder, task, parted)
+    return Dataset(experiment.config, experiment.folder, task, parted)
 
 
-def audited(plan: Plan, tokenizer: Tokenizer | None = None) -> list[Finding]:
+def audited(plan: Dataset, tokenizer: Tokenizer | None = None) -> list[Finding]:
     """What the audit of data and split has to say, and the task's own checks."""
     from terakoya.data import audit
 
@@ -53,7 +53,7 @@ def _with_recall(task: Task, split: Split) -> Split:
     return replace(split, exam=tuple(replace(it, part="recall") if task.is_recall(it) else it for it in split.exam))
 
 
-def reader(plan: Plan) -> Tokenizer | None:
+def reader(plan: Dataset) -> Tokenizer | None:
     """The tokenizer of a pretrained base. A run leaves this to its preflight, which has the whole model at hand."""
     maker = registry.find_reader(plan.config.model.base)
     if maker is None:
@@ -77,7 +77,7 @@ def config_for_table(path: Path, overrides: Sequence[str] = ()) -> Config:
     return with_overrides(make_config({"name": path.stem, "task": {"data": path.name}}), overrides)
 
 
-def remember(opened: Run, plan: Plan) -> None:
+def remember(opened: Run, plan: Dataset) -> None:
     """What the run rests on. A run that goes on must find the same data."""
     data = set_fingerprint((*plan.split.train, *plan.split.dev, *plan.split.exam))
     known = opened.manifest.get("data")

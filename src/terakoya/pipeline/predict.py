@@ -15,7 +15,7 @@ from terakoya.decoding.predict import predictions
 from terakoya.errors import ConfigError, DataError
 from terakoya.file_errors import explained
 from terakoya.i18n import both
-from terakoya.models.protocol import Ask
+from terakoya.models.protocol import Query
 from terakoya.records import Prediction
 from terakoya.runs import write_text
 from terakoya.saved_model import Skill, read_skill
@@ -70,7 +70,7 @@ def answer(skill: Skill, questions: Sequence[Question]) -> list[dict[str, Any]]:
     places = [place for place, question in enumerate(questions) if 0 < len(question.source) <= LIMIT]
     found = predictions(
         skill.model,
-        [Ask(questions[place].source) for place in places],
+        [Query(questions[place].source) for place in places],
         skill.task,
         skill.config.decode,
         max_tokens=skill.max_tokens,

@@ -16,17 +16,17 @@ from terakoya import registry
 from terakoya.config import read_config, write_config
 from terakoya.errors import ConfigError
 from terakoya.i18n import both
-from terakoya.pipeline.dataset import Plan, audited, planned, remember, sizes
+from terakoya.pipeline.dataset import Dataset, audited, load_dataset, remember, sizes
 from terakoya.progress import Listener, Silent
 from terakoya.registry import Experiment
 from terakoya.runs import Index, Run, git_commit, is_sealed, lifecycle, seal
-from terakoya.runs.lifecycle import heed
+from terakoya.runs.lifecycle import enforce
 from terakoya.runs.result import Result, read_result, unexamined
 from terakoya.saved_model import moved
 
 if TYPE_CHECKING:
     from terakoya.models.protocol import Model
-    from terakoya.training.prepare import Lesson
+    from terakoya.training.prepare import TrainingSetup
 
 RUNS = Path("runs")
 _WHY_JA = {
@@ -60,7 +60,7 @@ def run(
     if (Path(experiment) / "manifest.json").is_file():
         return _gone_on(Path(experiment), overrides, how)
     found = registry.find_experiment(experiment, overrides)
-    with _new(run_dir, found) as opened, lifecycle.told(opened):
+    with _new(run_dir, found) as opened, lifecycle.record_outcome(opened):
         return _story(opened, found, how)
 
 
@@ -81,12 +81,12 @@ class _How:
 def _story(opened: Run, experiment: Experiment, how: _How) -> Result:
     anyway, tell = how.anyway, how.tell
     tell.stage("examples", experiment.name)
-    plan = planned(experiment)
+    plan = load_dataset(experiment)
     remember(opened, plan)
     tell.note(sizes(plan.split))
 
     tell.stage("audit")
-    heed(opened, audited(plan), tell, anyway)
+    enforce(opened, audited(plan), tell, anyway)
 
     lesson, model, max_tokens = _prepared(plan, opened)
     card = model.card
@@ -113,7 +113,7 @@ def _story(opened: Run, experiment: Experiment, how: _How) -> Result:
     return read_result(opened.path)
 
 
-def _prepared(plan: Plan, opened: Run) -> tuple[Lesson, Model, int]:
+def _prepared(plan: Dataset, opened: Run) -> tuple[TrainingSetup, Model, int]:
     """The model, made for this data; every `auto` resolved and the whole config written down."""
     from terakoya.training.prepare import prepared
 
@@ -125,18 +125,18 @@ def _prepared(plan: Plan, opened: Run) -> tuple[Lesson, Model, int]:
     return lesson, model, max_tokens
 
 
-def _teach(opened: Run, lesson: Lesson, model: Model, max_tokens: int, anyway: bool, tell: Listener) -> None:
+def _teach(opened: Run, lesson: TrainingSetup, model: Model, max_tokens: int, anyway: bool, tell: Listener) -> None:
     from terakoya.saved_model import write_skill
     from terakoya.training import preflight, trainer
 
     tell.stage("preflight")
-    heed(opened, preflight.preflight(lesson, model, opened.path), tell, anyway)
+    enforce(opened, preflight.preflight(lesson, model, opened.path), tell, anyway)
     how = lesson.config.train
     tell.stage(
         "train",
         both(f"{how.steps} steps of {how.batch_size} rows", f"{how.steps}ステップ、一ステップ{how.batch_size}行"),
     )
-    taught = trainer.teach(lesson, model, opened, tell, max_tokens=max_tokens, anyway=anyway)
+    taught = trainer.train(lesson, model, opened, tell, max_tokens=max_tokens, anyway=anyway)
     opened.note(training=taught)
     model = trainer.again(lesson, model, opened, tell)
     tell.note(
@@ -151,7 +151,7 @@ def _teach(opened: Run, lesson: Lesson, model: Model, max_tokens: int, anyway: b
     seal(here)
 
 
-def _examine(opened: Run, lesson: Lesson) -> None:
+def _examine(opened: Run, lesson: TrainingSetup) -> None:
     """The model is opened again from its folder: what is scored is what was saved."""
     from terakoya.evaluation.exam import examine, kept_in, write_exam
     from terakoya.saved_model import read_skill
@@ -192,7 +192,7 @@ def _gone_on(path: Path, overrides: Sequence[str], how: _How) -> Result:
         return done if done.report else read_result(path)
     with Run.resume(path) as opened:
         opened.go_on()
-        with lifecycle.told(opened):
+        with lifecycle.record_outcome(opened):
             config = read_config(path / "config.toml")
             return _story(opened, Experiment(config.name, config, path), how)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from terakoya.errors import CorruptError
 from terakoya.i18n import both, gathered
-from terakoya.records import Finding, Score, Signature, Step
+from terakoya.records import Finding, Score, Signature, Step, finding_keys
 from terakoya.runs import Run
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -59,7 +59,7 @@ class Record:
     def figure(self, name: str) -> float | None:
         """A figure that preflight or a guard measured: from the manifest, else from the finding that holds it."""
         known = self.manifest.get("figures") or {}
-        held = [known, *(finding.figures for finding in self.findings)]
+        held = [known, *(finding.values for finding in self.findings)]
         return next((float(figures[name]) for figures in held if name in figures), None)
 
     @property
@@ -123,7 +123,7 @@ def read_record(path: Path) -> Record:
         name=run.name,
         config=_config(run),
         manifest=manifest,
-        findings=tuple(_value(Finding, line, run) for line in run.read_lines("findings.jsonl")),
+        findings=tuple(_value(Finding, finding_keys(line), run) for line in run.read_lines("findings.jsonl")),
         steps=tuple(_value(Step, line, run) for line in run.read_lines("steps.jsonl")),
         scores=tuple(_score(line, run) for line in told.get("scores", [])),
         verdict=told.get("verdict") or {},

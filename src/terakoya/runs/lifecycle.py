@@ -13,7 +13,7 @@ from terakoya.runs import Run
 
 
 @contextmanager
-def told(opened: Run) -> Iterator[None]:
+def record_outcome(opened: Run) -> Iterator[None]:
     """However what is done in here ends, the run's manifest tells; the error says how to go on."""
     go_on = f"terakoya run {opened.path}"
     try:
@@ -34,19 +34,19 @@ def told(opened: Run) -> Iterator[None]:
         raise
 
 
-def noted(opened: Run, finding: Finding) -> None:
+def record_finding(opened: Run, finding: Finding) -> None:
     """Written down, once: a run that goes on comes by the same places again."""
     known = ((line["check"], line["what"], line["where"]) for line in opened.read_lines("findings.jsonl"))
     if (finding.check, finding.what, finding.where) not in known:
         opened.append("findings.jsonl", finding)
 
 
-def heed(
+def enforce(
     opened: Run, findings: Sequence[Finding], tell: Listener, anyway: bool, error: type[TerakoyaError] = DataError
 ) -> None:
     """Findings are written down and told; one of level stop ends the run with `error`, unless it is wanted anyway."""
     for finding in findings:
-        noted(opened, finding)
+        record_finding(opened, finding)
         tell.finding(finding)
     stops = [finding for finding in findings if finding.level == "stop"]
     if stops and not anyway:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.i18n import gathered
-from terakoya.records import Finding, Score, Signature
+from terakoya.records import Finding, Score, Signature, finding_keys
 from terakoya.runs import read_json, read_lines
 
 SHOWN = 5  # right and wrong answers shown at the end
@@ -82,7 +82,7 @@ def _score(values: Mapping[str, Any]) -> Score:
 
 
 def _finding(values: Mapping[str, Any]) -> Finding:
-    return Finding(**{**gathered(values), "rows": tuple(values.get("rows", ()))})
+    return Finding(**{**gathered(finding_keys(values)), "rows": tuple(values.get("rows", ()))})
 
 
 def _shown(lines: Iterable[Mapping[str, Any]]) -> tuple[Shown, ...]:

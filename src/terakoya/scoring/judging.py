@@ -31,14 +31,14 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class ScoredPredictions:
     """One examinee's judged answers, in the exam's order."""
 
     who: str
     items: tuple[Item, ...]
 
-    def part(self, name: str) -> Sheet:
-        return Sheet(self.who, tuple(item for item in self.items if item.example.part == name))
+    def part(self, name: str) -> ScoredPredictions:
+        return ScoredPredictions(self.who, tuple(item for item in self.items if item.example.part == name))
 
     def parts(self) -> list[str]:
         """Parts in the order in which they stand in the exam, the main one first."""
@@ -55,7 +55,7 @@ def judged(
     predictions: Sequence[Prediction],
     codec: Codec,
     metrics: Mapping[str, Metric],
-) -> Sheet:
+) -> ScoredPredictions:
     """Hold every answer against all acceptable targets, in the codec's canonical form."""
     if len(examples) != len(predictions):
         raise DataError(
@@ -71,7 +71,7 @@ def judged(
         targets = [canonical(target) for target in (example.target, *example.accepted)]
         verdicts = {name: metric.judge(prediction.text, targets) for name, metric in metrics.items()}
         items.append(Item(example, prediction, verdicts))
-    return Sheet(who, tuple(items))
+    return ScoredPredictions(who, tuple(items))
 
 
 def canonical_targets(codec: Codec, targets: Sequence[str]) -> list[str]:
@@ -96,7 +96,7 @@ def signature(
 
 
 def scores(
-    sheet: Sheet, metrics: Mapping[str, Metric], made: Callable[[Metric], Signature], **doubt: Any
+    sheet: ScoredPredictions, metrics: Mapping[str, Metric], made: Callable[[Metric], Signature], **doubt: Any
 ) -> list[Score]:
     """A Score for every part and metric. `doubt` goes to the intervals (seed, resamples)."""
     return [
@@ -108,10 +108,10 @@ def scores(
 
 
 def lines(
-    sheet: Sheet,
+    sheet: ScoredPredictions,
     metric: str,
     error_kind: Callable[[Example, Prediction], str] | None,
-    beside: Sheet | None = None,
+    beside: ScoredPredictions | None = None,
 ) -> list[dict[str, Any]]:
     """What predictions.jsonl holds: one line an item; `beside` is a baseline whose answers shall stand there too."""
     rows = []

@@ -8,12 +8,12 @@ import os
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError
 from terakoya.i18n import both
-from terakoya.models.protocol import Card
+from terakoya.models.protocol import ModelInfo
 
 BUILT_IN = ("tiny", "small", "base")
 
 
-def resolve(train: TrainConfig, card: Card, examples: int, *, drawn: bool = False) -> TrainConfig:
+def resolve(train: TrainConfig, card: ModelInfo, examples: int, *, drawn: bool = False) -> TrainConfig:
     """The same config with every `auto` replaced by a number.
 
     examples  rows of the training side (ignored where they are drawn)
@@ -39,7 +39,7 @@ def resolve(train: TrainConfig, card: Card, examples: int, *, drawn: bool = Fals
     return TrainConfig(**merged)
 
 
-def _refit(train: TrainConfig, card: Card, drawn: bool) -> bool:
+def _refit(train: TrainConfig, card: ModelInfo, drawn: bool) -> bool:
     """Only a model that takes seconds, and is made anew for other rows, is taught again once all is chosen."""
     able = card.family == "set" and card.name in BUILT_IN and not drawn
     if train.refit is True and not able:
@@ -54,7 +54,7 @@ def _refit(train: TrainConfig, card: Card, drawn: bool) -> bool:
     return able if train.refit == "auto" else bool(train.refit)
 
 
-def _from_nothing(card: Card, examples: int, drawn: bool) -> dict[str, float | int | str | bool]:
+def _from_nothing(card: ModelInfo, examples: int, drawn: bool) -> dict[str, float | int | str | bool]:
     """Built-in models, by weights: the larger, the smaller the rate."""
     if card.family == "set":
         return _evidence(examples)
@@ -98,7 +98,7 @@ def _evidence(examples: int) -> dict[str, float | int | str | bool]:
     }
 
 
-def _pretrained(card: Card, examples: int) -> dict[str, float | int | str | bool]:
+def _pretrained(card: ModelInfo, examples: int) -> dict[str, float | int | str | bool]:
     """Fine-tuning: three epochs and more where rows are few; LoRA (few trainable weights) takes a higher rate."""
     lora = card.trainable < 0.5 * card.weights
     steps = max(100, math.ceil(3 * examples / 16))

@@ -61,7 +61,7 @@ class Guard(Protocol):
 
 
 @dataclass(frozen=True)
-class Taught:
+class TrainResult:
     """How a training ended. `best` holds the dev figures of `best_step`, whose weights the model now carries."""
 
     steps: int
@@ -83,7 +83,7 @@ class Callbacks:
     guards: Sequence[Guard] = ()
 
 
-def train(
+def run_loop(
     model: Model,
     batches: Batches,
     config: TrainConfig,
@@ -98,7 +98,7 @@ def train(
     on_finding: Callable[[Finding], None] | None = None,
     device: str = "auto",
     precision: Literal["no", "bf16"] = "no",
-) -> Taught:
+) -> TrainResult:
     """Teach the model as the config says (every `auto` resolved). See the top of this file."""
     unresolved = [name for name, value in config.model_dump().items() if value == "auto"]
     if unresolved:
@@ -134,7 +134,7 @@ class _Training:
         self.pending: Step | None = None  # a step not told yet, for its dev figures are still to come
         self.why: Why | None = None
 
-    def run(self) -> Taught:
+    def run(self) -> TrainResult:
         while True:
             if self._due():
                 self._look()
@@ -144,7 +144,7 @@ class _Training:
                 break
             self._one_step()
         self._finish()
-        return Taught(self.step, self.seconds, self.tokens, self.why or "steps", self.best_step, self.best)
+        return TrainResult(self.step, self.seconds, self.tokens, self.why or "steps", self.best_step, self.best)
 
     def _one_step(self) -> None:
         started = time.monotonic()

@@ -92,5 +92,5 @@ def halved(step: int, parts: int, accumulate: int) -> Finding:
             f"この試みを省くには：train.batch_size を{parts}で割り、"
             f"train.accumulate = {accumulate * parts} とすること。",
         ),
-        figures={"step": float(step), "parts": float(parts)},
+        values={"step": float(step), "parts": float(parts)},
     )

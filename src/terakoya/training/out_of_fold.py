@@ -17,9 +17,9 @@ import torch
 from terakoya.config import Config
 from terakoya.decoding import set_calibration
 from terakoya.decoding.set_scores import widened
-from terakoya.models.protocol import Ask, Model, Pair, SetScores
+from terakoya.models.protocol import Model, Pair, Query, SetScores
 from terakoya.training.batches import Fixed
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 
 FOLDS = 5
 ENOUGH = 400  # texts of dev that tell a share well enough by themselves
@@ -53,7 +53,7 @@ def _taught(remake: Any, rows: Sequence[Pair], fold: int, config: Config) -> Mod
     steps = max(1, round(int(config.train.steps) * (FOLDS - 1) / FOLDS))  # as often through its rows
     how = config.train.model_copy(update={"select": "last", "guards": False, "steps": steps, "evaluate_every": steps})
     batches = Fixed(kept, int(how.batch_size), config.seed, made.length if how.bucket else None)
-    train(made, batches, how, seed=config.seed, device=config.device)
+    run_loop(made, batches, how, seed=config.seed, device=config.device)
     made.module.eval()
     return made
 
@@ -66,7 +66,7 @@ class _Jury:
     scale: float = 1.0
     tolls: tuple[Any, ...] = ()
     members: list[Any] = field(default_factory=list)
-    seats: dict[Ask, int] = field(default_factory=dict)
+    seats: dict[Query, int] = field(default_factory=dict)
 
     def add(self, member: Model, rows: Sequence[Pair]) -> None:
         self.seats |= {row.ask: len(self.members) for row in rows}
@@ -84,7 +84,7 @@ class _Jury:
         for one in (self.chair, *self.members):
             one.blend = share
 
-    def set_scores(self, asks: Sequence[Ask]) -> SetScores:
+    def set_scores(self, asks: Sequence[Query]) -> SetScores:
         seats = [self.seats.get(ask, -1) for ask in asks]
         labels: Any = [None] * len(asks)
         sizes: Any = [None] * len(asks)

@@ -11,7 +11,7 @@ import torch
 from terakoya.codec.labels import LabelsCodec
 from terakoya.config import Config, ModelConfig
 from terakoya.data.split import group_of
-from terakoya.decoding.predict import asked, longest_answer
+from terakoya.decoding.predict import longest_answer, query_of
 from terakoya.errors import DataError
 from terakoya.i18n import both
 from terakoya.models.protocol import Model, Pair
@@ -26,7 +26,7 @@ TRIES = 1000  # draws in a row on the held-out side before a task's `draw` is ca
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSetup:
     """What is taught, of what, and how; every `auto` of the config is resolved."""
 
     task: Task
@@ -34,7 +34,7 @@ class Lesson:
     config: Config
 
 
-def prepared(task: Task, split: Split, config: Config, make: Callable[..., Model]) -> tuple[Lesson, Model, int]:
+def prepared(task: Task, split: Split, config: Config, make: Callable[..., Model]) -> tuple[TrainingSetup, Model, int]:
     """The lesson with every `auto` resolved, a fresh model made for its data, the tokens that an answer may take."""
     torch.set_num_threads(config.train.threads or torch.get_num_threads())
     pairs = sample_pairs(task, split, config.seed)
@@ -47,7 +47,7 @@ def prepared(task: Task, split: Split, config: Config, make: Callable[..., Model
     if hasattr(model, "settle"):  # pretrained models: where the loss is taken, shared prefixes, checkpointing
         model.settle(how)
     asked_for = config.decode.max_tokens or longest_answer(model, pairs)
-    return Lesson(task, split, config.model_copy(update={"train": how})), model, asked_for
+    return TrainingSetup(task, split, config.model_copy(update={"train": how})), model, asked_for
 
 
 def possible(model: ModelConfig) -> ModelConfig:
@@ -59,7 +59,7 @@ def possible(model: ModelConfig) -> ModelConfig:
 
 def pair(task: Task, example: Example) -> Pair:
     name = f"{example.origin}, row {example.row}" if example.row else example.source
-    return Pair(asked(example), task.codec.write(example.target), name)
+    return Pair(query_of(example), task.codec.write(example.target), name)
 
 
 def drawer(task: Task, split: Split) -> Callable[[Random, float], Pair]:
@@ -110,7 +110,7 @@ def refusals(model: Model, pairs: Sequence[Pair]) -> Iterator[tuple[Pair, DataEr
                     yield row, error
 
 
-def rows(lesson: Lesson, model: Model) -> Batches:
+def rows(lesson: TrainingSetup, model: Model) -> Batches:
     """The rows of every step, as the config says."""
     config, how = lesson.config, lesson.config.train
     length = model.length if how.bucket else None
@@ -123,7 +123,7 @@ def rows(lesson: Lesson, model: Model) -> Batches:
     return Fixed(taught, size, config.seed, length)
 
 
-def in_orders(lesson: Lesson, row: Pair) -> list[Pair]:
+def in_orders(lesson: TrainingSetup, row: Pair) -> list[Pair]:
     """The row with its labels in the order that the config wants: canonical, or eight orders drawn by seed and row.
 
     For sequences of labels only: a set head knows no order, and other codecs have none to change.

@@ -17,7 +17,7 @@ from terakoya.i18n import both
 from terakoya.models.protocol import Model, Pair
 from terakoya.records import Finding
 from terakoya.training.batches import Fixed
-from terakoya.training.loop import train
+from terakoya.training.loop import run_loop
 from terakoya.training.prepare import refusals
 
 
@@ -40,7 +40,7 @@ def refitted(model: Model, taught: Sequence[Pair], dev: Sequence[Pair], config: 
     steps = max(1, round(int(config.train.steps) * len(rows) / len(taught)))
     how = config.train.model_copy(update={"select": "last", "guards": False, "steps": steps, "evaluate_every": steps})
     batches = Fixed(rows, int(how.batch_size), config.seed, made.length if how.bucket else None)
-    train(made, batches, how, seed=config.seed, device=config.device)
+    run_loop(made, batches, how, seed=config.seed, device=config.device)
     made.module.eval()
     made.blend, made.scale, made.tolls = settled.blend, settled.scale, settled.tolls
     found: Model = made
@@ -62,5 +62,5 @@ def told(taught: int, dev: int) -> Finding:
             "To keep dev apart from what is taught: train.refit = false.",
             "検証を学習から離しておくには：train.refit = false とすること。",
         ),
-        figures={"train": float(taught), "dev": float(dev)},
+        values={"train": float(taught), "dev": float(dev)},
     )

@@ -33,7 +33,7 @@ from terakoya.training.state import named, optimizer_tensors, restore, restore_o
 
 
 @dataclass(frozen=True)
-class Did:
+class StepResult:
     """What one step came to. `stop` and `late`: some process was asked to stop, or found the time to be over."""
 
     loss: float
@@ -77,7 +77,7 @@ class Engine:
     def main(self) -> bool:
         return bool(self.accelerator.is_main_process)
 
-    def step(self, number: int, *, stop: bool = False, late: bool = False) -> Did:
+    def step(self, number: int, *, stop: bool = False, late: bool = False) -> StepResult:
         """Step `number`, counted from 0. Raises NumericError before a weight is touched, ConfigError out of memory."""
         share = rate(number, self.steps, self.config.schedule, self.warmup)
         learning_rate = share * float(self.config.learning_rate)
@@ -92,7 +92,7 @@ class Engine:
             self._refuse(number, learning_rate)
         self._update(number, share, norm, size)
         self._last = (number, learning_rate)
-        return Did(loss, plain_loss, size, learning_rate, int(counts[1]), bool(counts[2]), bool(counts[3]))
+        return StepResult(loss, plain_loss, size, learning_rate, int(counts[1]), bool(counts[2]), bool(counts[3]))
 
     def _attempt(self, number: int, stop: bool, late: bool) -> tuple[Tensor, list[float]] | None:
         """Losses and counts, with the gradients in place; None where memory ran out."""

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from terakoya.config import Config
 from terakoya.decoding import asking, set_calibration
 from terakoya.decoding.adaptive_batching import in_parts
-from terakoya.decoding.predict import asked, predictions
+from terakoya.decoding.predict import predictions, query_of
 from terakoya.errors import IncompatibleError, NumericError
 from terakoya.i18n import both
 from terakoya.models.prepacked import packed
@@ -24,7 +24,7 @@ from terakoya.models.protocol import Model, Pair
 from terakoya.progress import Listener
 from terakoya.records import Finding, Step
 from terakoya.runs import Run
-from terakoya.runs.lifecycle import heed, noted
+from terakoya.runs.lifecycle import enforce, record_finding
 from terakoya.scoring.baselines.standard import evenly
 from terakoya.scoring.health import health
 from terakoya.scoring.judging import judged
@@ -33,22 +33,22 @@ from terakoya.training import out_of_fold, refit
 from terakoya.training.defaults import BUILT_IN
 from terakoya.training.guards import guards_for
 from terakoya.training.guards.collapse import rotated
-from terakoya.training.loop import Guard, Taught, train
+from terakoya.training.loop import Guard, TrainResult, run_loop
 from terakoya.training.losses import plain
-from terakoya.training.prepare import Lesson, pair, refusals, rows
+from terakoya.training.prepare import TrainingSetup, pair, refusals, rows
 from terakoya.training.reproducibility import changes, world
 from terakoya.training.state import TrainState
 from terakoya.training.trackers import Trackers
 
 
-def dev_figures(lesson: Lesson, model: Model, max_tokens: int) -> Callable[[int], Mapping[str, float]]:
+def dev_figures(lesson: TrainingSetup, model: Model, max_tokens: int) -> Callable[[int], Mapping[str, float]]:
     """What dev says of the model as it stands: the task's metrics on generated answers, and the plain loss."""
     examples = evenly([row for row in lesson.split.dev if row.part == ""], lesson.config.train.dev_items)
     # A dev answer may hold what the model has never seen and cannot write. It is asked, and wrong; it has no loss.
     written = [pair(lesson.task, example) for example in examples]
     refused = {id(row) for row, _ in refusals(model, written)}
     pairs = [row for row in written if id(row) not in refused]
-    asks = [asked(example) for example in examples]
+    asks = [query_of(example) for example in examples]
     first = {lesson.task.metric: lesson.task.metrics[lesson.task.metric]}
 
     def figures(step: int) -> Mapping[str, float]:
@@ -95,8 +95,8 @@ def plain_loss(model: Model, pairs: Sequence[Pair], rows_at_once: int = 64) -> f
     return sum(loss for loss, _ in sums) / max(1, sum(targets for _, targets in sums))
 
 
-def teach(
-    lesson: Lesson,
+def train(
+    lesson: TrainingSetup,
     model: Model,
     run: Run,
     listener: Listener,
@@ -104,7 +104,7 @@ def teach(
     max_tokens: int,
     guards: Sequence[Guard] = (),
     anyway: bool = False,
-) -> Taught:
+) -> TrainResult:
     """Train the model in this run: from its newest whole checkpoint where there is one.
 
     `guards` watch besides the house's own (training/guards), which `train.guards = false` turns off. A checkpoint made
@@ -117,7 +117,7 @@ def teach(
         noticed(run, listener, finding)
     resume = None if found.path is None else read_state(found.path)
     if resume is not None:
-        heed(run, changes(resume.facts.get("world", {}), here), listener, anyway, IncompatibleError)
+        enforce(run, changes(resume.facts.get("world", {}), here), listener, anyway, IncompatibleError)
         listener.note(both(f"going on after step {resume.step}", f"ステップ{resume.step}の続きから"))
     cut_steps(run, 0 if resume is None else resume.step)  # killed before its first checkpoint, it begins anew
 
@@ -137,7 +137,7 @@ def teach(
             trackers.step(step)
 
         try:
-            taught = train(
+            taught = run_loop(
                 model,
                 rows(lesson, model),
                 config.train,
@@ -160,7 +160,7 @@ def teach(
     return taught
 
 
-def again(lesson: Lesson, model: Model, run: Run, listener: Listener) -> Model:
+def again(lesson: TrainingSetup, model: Model, run: Run, listener: Listener) -> Model:
     """The model that shall answer: this one, or where the config says so another that was taught dev too."""
     train_side, dev = _sides(lesson)
     if not refit.wanted(model, dev, lesson.config):
@@ -170,7 +170,7 @@ def again(lesson: Lesson, model: Model, run: Run, listener: Listener) -> Model:
     return made
 
 
-def _sides(lesson: Lesson) -> tuple[list[Pair], list[Pair]]:
+def _sides(lesson: TrainingSetup) -> tuple[list[Pair], list[Pair]]:
     """The training rows, and the rows of dev's main part."""
     dev = [pair(lesson.task, example) for example in lesson.split.dev if example.part == ""]
     return [pair(lesson.task, example) for example in lesson.split.train], dev
@@ -183,13 +183,11 @@ def settled(model: Model, dev: Sequence[Pair], config: Config) -> None:
 
 def not_finite(error: NumericError) -> Finding:
     """The end of a training as a finding, so that the record shows it beside the others."""
-    return Finding(
-        "not-finite", "stop", error.what, where=error.where, do=error.do, figures={"step": float(error.step)}
-    )
+    return Finding("not-finite", "stop", error.what, where=error.where, do=error.do, values={"step": float(error.step)})
 
 
 def noticed(run: Run, listener: Listener, finding: Finding) -> None:
-    noted(run, finding)
+    record_finding(run, finding)
     listener.finding(finding)
 
 

@@ -97,7 +97,7 @@ class Repeats:
                     "それぞれ一行だけ残すこと：重複は二重に効き、再開した生成では二重に払っているおそれがある。",
                 ),
                 rows=_named(rows),
-                figures={"rows": float(count), "share": share(count, whole)},
+                values={"rows": float(count), "share": share(count, whole)},
             )
 
     def _contradictions(
@@ -119,7 +119,7 @@ class Repeats:
                     "正解を一つに決めるか、他を `accepted` 列に並べること。",
                 ),
                 rows=_named(np.sort(np.concatenate([rows[places - 1], rows[places]]))),
-                figures={"sources": float(sources), "rows": float(len(places))},
+                values={"sources": float(sources), "rows": float(len(places))},
             )
 
 
@@ -157,7 +157,7 @@ def _leaks(
                 ),
                 rows=_named(np.sort(rows[leaked])),
                 where=here,
-                figures={"exact": float(exact), "normal_form": float(count - exact)},
+                values={"exact": float(exact), "normal_form": float(count - exact)},
             )
 
 

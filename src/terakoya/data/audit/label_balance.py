@@ -58,7 +58,7 @@ class Balance:
                     "Check task.target; bring rows with different targets.",
                     "task.target を確かめ、正解の異なる行を用意すること。",
                 ),
-                figures={"rows": float(self.rows)},
+                values={"rows": float(self.rows)},
             )
             return
         level, figures = self._skew()
@@ -70,7 +70,7 @@ class Balance:
             top = self.counts.most_common(12)
             drawn = bars(top)
             yield Finding(
-                "label-counts", "note", both(drawn, drawn), figures={name: float(count) for name, count in top}
+                "label-counts", "note", both(drawn, drawn), values={name: float(count) for name, count in top}
             )
 
     def _skew(self) -> tuple[Level, Mapping[str, float]]:
@@ -107,7 +107,7 @@ class Balance:
                 f". A model is likely to collapse to {shown(first)} whatever it is asked",
                 f"。何を問われても {shown(first)} と答えるように崩壊するおそれがある",
             )
-        return Finding("label-skew", level, what, do=_CURE if level == "warn" else "", figures=figures)
+        return Finding("label-skew", level, what, do=_CURE if level == "warn" else "", values=figures)
 
     def _constant(self, level: Level) -> Iterator[Finding]:
         rows = self.sample.kept()
@@ -129,7 +129,7 @@ class Balance:
                 "Hold every score against this figure; a report does so by itself.",
                 "すべてのスコアをこの値と比べること。記録では自動で比べている。",
             ),
-            figures={metric.name: value},
+            values={metric.name: value},
         )
 
     def _density(self) -> Iterator[Finding]:
@@ -159,7 +159,7 @@ class Balance:
                 else ""
             ),
             do="" if enough else _DENSER,
-            figures={
+            values={
                 "median_uses": middle,
                 "rare_labels": float(few),
                 "uses_needed": float(lacking),
@@ -281,5 +281,5 @@ def _lengths(name: str, counts: Counter[int]) -> Finding:
             f"{name}s have {middle} characters in the middle, {high} at 99%, {most} at most: {bars(named)}",
             f"{COLUMNS[name]}の文字数は中央値{middle}、99%点{high}、最大{most}：{bars(named)}",
         ),
-        figures={"median": float(middle), "high": float(high), "most": float(most)} | dict(named),
+        values={"median": float(middle), "high": float(high), "most": float(most)} | dict(named),
     )

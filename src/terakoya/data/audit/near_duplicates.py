@@ -82,7 +82,7 @@ class Near:
                 "入力に変化をつけるか、ほぼ同じものを一つのグループにして、分割の同じ側に置くこと。",
             ),
             rows=tuple(sorted(two.row for _, two in found if two.row))[: line.ROWS_NAMED],
-            figures={f"from {origin}": float(count) for origin, count in origins.most_common(20)}
+            values={f"from {origin}": float(count) for origin, count in origins.most_common(20)}
             | {"share": share(len(found), whole)},
         )
 
@@ -104,7 +104,7 @@ def _leak(leaks: Sequence[tuple[_Text, _Text]], asked: int) -> Finding:
         ),
         where="exam",
         rows=tuple(sorted(two.row for _, two in leaks if two.row))[: line.ROWS_NAMED],
-        figures={"rows": float(len(leaks)), "share": share(len(leaks), asked)},
+        values={"rows": float(len(leaks)), "share": share(len(leaks), asked)},
     )
 
 

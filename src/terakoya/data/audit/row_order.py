@@ -77,7 +77,7 @@ class Order:
                     f"行の並びに偏りがある：最後の五分の一が残りと異なる（{japanese(found.says)}、p = "
                     f"{found.p:.2g}）。今の分割は並びを見ないが、末尾で切れば影響が出る",
                 ),
-                figures={"p": found.p},
+                values={"p": found.p},
             )
 
     def _tail(self) -> Iterator[Finding]:
@@ -110,7 +110,7 @@ class Order:
                 '指紋で分割すること：split.method = "hash"。末尾の行が別の時期や種類のものとして意図されているなら、'
                 "独立した試験として task.exam に指定すること。",
             ),
-            figures={"p": found.p},
+            values={"p": found.p},
         )
 
     def _sides(self) -> Iterator[Finding]:
@@ -129,7 +129,7 @@ class Order:
                     "意図したもの（難しい試験、別の時期）でなければ、分割を Terakoya に任せること。",
                 ),
                 where="exam",
-                figures={"p": found.p},
+                values={"p": found.p},
             )
 
     def _holes(self) -> Iterator[Finding]:
@@ -166,7 +166,7 @@ class Order:
                     "規則で何かを取り除いていないか。両側が同じ範囲を含むようにすること。",
                 ),
                 where="exam",
-                figures={trait: float(count) for trait, count in list(holes.items())[:20]},
+                values={trait: float(count) for trait, count in list(holes.items())[:20]},
             )
 
 

@@ -70,7 +70,7 @@ class Sides:
             if least > line.DETECTABLE
             else "",
             where="exam",
-            figures={"items": float(items), "detectable": least},
+            values={"items": float(items), "detectable": least},
         )
 
 

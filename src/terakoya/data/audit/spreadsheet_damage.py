@@ -178,7 +178,7 @@ class Damage:
                 ),
                 do=both("Take the codes from the original, as text.", "元のデータから、文字列として取り直すこと。"),
                 where=name,
-                figures={"rows": float(shorter), "width": float(width)},
+                values={"rows": float(shorter), "width": float(width)},
             )
 
     def _shifted(self) -> Iterator[Finding]:
@@ -199,5 +199,5 @@ class Damage:
                     "索引なしで表を書き出すか、正しい列を指定すること（task.source、task.target）。",
                 ),
                 where="source",
-                figures={"rows": float(count)},
+                values={"rows": float(count)},
             )

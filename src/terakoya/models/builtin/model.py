@@ -31,7 +31,7 @@ from terakoya.models.builtin.network import Net, Shape
 from terakoya.models.builtin.saving import fill, read_json, source_text, write_json
 from terakoya.models.builtin.set_model import TinySetModel, build_set, load_set
 from terakoya.models.builtin.sizes import SIZES, read_shape, shape_for
-from terakoya.models.protocol import Ask, Batch, Card, Outputs, Pair, SetScores
+from terakoya.models.protocol import Batch, ModelInfo, Outputs, Pair, Query, SetScores
 
 FORMAT = 1
 _KINDS_JA = {"source": "入力", "target": "正解"}  # as Japanese sentences name them
@@ -56,9 +56,9 @@ class TinyModel:
         self.module.eval()
 
     @property
-    def card(self) -> Card:
+    def card(self) -> ModelInfo:
         weights = sum(weight.numel() for weight in self.module.parameters())
-        return Card(self.name, self.shape.family, weights, weights, self.characters.size, asdict(self.shape))
+        return ModelInfo(self.name, self.shape.family, weights, weights, self.characters.size, asdict(self.shape))
 
     @property
     def device(self) -> torch.device:
@@ -81,7 +81,7 @@ class TinyModel:
         """Rows with equal sources in length fill a batch best; the answer's length decides among them."""
         return len(source_text(pair.ask)) + len(pair.written)
 
-    def fits(self, ask: Ask) -> bool:
+    def fits(self, ask: Query) -> bool:
         return 0 < len(source_text(ask)) <= self.shape.max_source
 
     def collate(self, pairs: Sequence[Pair]) -> Batch:
@@ -115,11 +115,11 @@ class TinyModel:
             hidden = hidden.index_select(0, tensors["positions"])
         return Outputs(self.module.logits(hidden), tensors["targets"])
 
-    def start(self, asks: Sequence[Ask]) -> TinyState:
+    def start(self, asks: Sequence[Query]) -> TinyState:
         tensors = {name: tensor.to(self.device) for name, tensor in self._asked([source_text(a) for a in asks]).items()}
         return TinyState(self.module, tensors["source"], tensors.get("mask"), self.characters.start)
 
-    def set_scores(self, asks: Sequence[Ask]) -> SetScores:
+    def set_scores(self, asks: Sequence[Query]) -> SetScores:
         raise ConfigError(
             both("this model writes answers and scores no sets", "このモデルは答えを書くもので、集合を採点しない"),
             do=both("Set model.head = 'set' and train again.", "model.head = 'set' として学習し直すこと。"),

@@ -14,10 +14,10 @@ from torch import nn
 
 from terakoya.errors import CorruptError
 from terakoya.i18n import both
-from terakoya.models.protocol import Ask
+from terakoya.models.protocol import Query
 
 
-def source_text(ask: Ask) -> str:
+def source_text(ask: Query) -> str:
     """What a built-in model reads: the turns of a conversation on lines of their own, the source last."""
     return "\n".join([*(turn.content for turn in ask.turns), ask.source]) if ask.turns else ask.source
 

@@ -25,7 +25,7 @@ from terakoya.i18n import both
 from terakoya.models.builtin.saving import fill, read_json, source_text, write_json
 from terakoya.models.builtin.set_ensemble import Evidence, weights_of_feature
 from terakoya.models.builtin.set_features import Features, features_of
-from terakoya.models.protocol import Ask, Batch, Card, Outputs, Pair, SetScores, Toll
+from terakoya.models.protocol import Batch, LabelPenalty, ModelInfo, Outputs, Pair, Query, SetScores
 from terakoya.models.set_head import log_odds, membership, shares
 from terakoya.text import source_form
 
@@ -45,15 +45,15 @@ class TinySetModel:
     def __init__(self, name: str, labels: tuple[str, ...], features: Features, counts: Tensor, rows: int, most: int):
         self.name, self.labels, self.features, self.counts, self.rows = name, labels, features, counts, rows
         self.scale = 1.0  # of label logits: how sure to be
-        self.tolls: tuple[Toll, ...] = ()
+        self.tolls: tuple[LabelPenalty, ...] = ()
         self.remake: Callable[[Sequence[Pair]], TinySetModel] | None = None  # another of its kind, for other rows
         self.module = Evidence(len(features.vocabulary), len(labels), most)
 
     @property
-    def card(self) -> Card:
+    def card(self) -> ModelInfo:
         weights = sum(weight.numel() for weight in self.module.parameters())
         facts = {"labels": len(self.labels), "names": len(self.features.names), "spaced": self.features.spaced}
-        return Card(self.name, "set", weights, weights, len(self.features.vocabulary), facts)
+        return ModelInfo(self.name, "set", weights, weights, len(self.features.vocabulary), facts)
 
     @property
     def blend(self) -> float:
@@ -73,7 +73,7 @@ class TinySetModel:
         """(L,) log share of each label among the training rows."""
         return torch.log((self.counts + 0.5) / (self.rows + 1.0))
 
-    def fits(self, ask: Ask) -> bool:
+    def fits(self, ask: Query) -> bool:
         """Every text with a visible character: what is not known says nothing, and no length is too long."""
         return bool(source_form(source_text(ask)))
 
@@ -103,7 +103,7 @@ class TinySetModel:
         prior, counts = self.log_prior.to(logits.device), self.counts.to(logits.device)
         return Outputs(logits, targets, sizes, prior, counts, self.module.penalty(self.rows))
 
-    def set_scores(self, asks: Sequence[Ask]) -> SetScores:
+    def set_scores(self, asks: Sequence[Query]) -> SetScores:
         device = next(self.module.parameters()).device
         logits, sizes = self._forward({name: one.to(device) for name, one in self._asked(asks).items()})
         return SetScores(logits * self.scale, sizes, self.tolls)
@@ -117,7 +117,7 @@ class TinySetModel:
         named = [(f"name:{self.labels[label]}", False) for label, _, _ in self.features.named(text)]
         return [*seen, *named, (" → ", False), *((label, True) for label in pair.written.split())]
 
-    def start(self, asks: Sequence[Ask]) -> NoReturn:
+    def start(self, asks: Sequence[Query]) -> NoReturn:
         raise ConfigError(
             both("this model scores sets and writes nothing", "このモデルは集合を採点するもので、何も書かない"),
             do=both("Set model.head = 'sequence'; train again.", "model.head = 'sequence' として学習し直すこと。"),
@@ -145,7 +145,7 @@ class TinySetModel:
         )
         return found
 
-    def _asked(self, asks: Sequence[Ask]) -> dict[str, Tensor]:
+    def _asked(self, asks: Sequence[Query]) -> dict[str, Tensor]:
         texts = [source_text(ask) for ask in asks]
         rows = [self.features.ids(text) for text in texts]
         used = sorted({feature for row in rows for feature in row})
@@ -222,7 +222,9 @@ def load_set(folder: Path) -> TinySetModel:
             int(about["rows"]),
             int(about["largest"]),
         )
-        tolls = tuple(Toll(int(one["label"]), float(one["price"]), float(one["share"])) for one in about["tolls"])
+        tolls = tuple(
+            LabelPenalty(int(one["label"]), float(one["price"]), float(one["share"])) for one in about["tolls"]
+        )
         blend, scale = float(about["blend"]), float(about["scale"])
         features = Features.from_json(words)
         numbers = [*(one for found in features.names.values() for one in found), *(toll.label for toll in tolls)]

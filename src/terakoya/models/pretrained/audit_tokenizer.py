@@ -18,7 +18,7 @@ from terakoya.models.pretrained.checkpoint_files import find_checkpoint, read_js
 from terakoya.models.pretrained.loading import heard, open_tokenizer
 from terakoya.models.pretrained.prompt import prompt_for
 from terakoya.models.pretrained.tokenizer import Tokens
-from terakoya.models.protocol import Ask
+from terakoya.models.protocol import Query
 
 _PROBE = "一"  # what a prompt adds is counted around it
 
@@ -53,7 +53,7 @@ def reader(config: ModelConfig, written: Collection[str], labels: Sequence[str] 
     if config.new_tokens == "needed":
         tokens.learn(vocabulary.needed(set(written), labels, tokens.carries, tokens.spelt_in_bytes))
     prompt = prompt_for(tokens, causal=causal, kind=config.template, instruction=config.instruction or instruction)
-    around = len(prompt.question(Ask(_PROBE))) - len(tokens.asked([(_PROBE, True)]))
+    around = len(prompt.question(Query(_PROBE))) - len(tokens.asked([(_PROBE, True)]))
     positions = int(checkpoint.config.get("max_position_embeddings") or 0)
     most = config.max_source or (positions - 1 if positions else 0)
     return Reader(tokens, max(1, most - around) if most else 0, max(0, config.max_target - 1))

@@ -258,6 +258,6 @@ def _unknown(lost: Sequence[Pair], count: int) -> list[Finding]:
                 "The model cannot see them: take a base whose tokenizer falls back on bytes, or respell the sources.",
                 "モデルには見えない：バイト単位でも扱えるトークナイザのモデルにするか、入力の書き方を変えること。",
             ),
-            figures={"rows": float(len(lost)), "share": len(lost) / count},
+            values={"rows": float(len(lost)), "share": len(lost) / count},
         )
     ]

@@ -25,7 +25,7 @@ from terakoya.models.pretrained.metadata import About
 from terakoya.models.pretrained.prompt import Prompt
 from terakoya.models.pretrained.saving import save
 from terakoya.models.pretrained.vocabulary import Words
-from terakoya.models.protocol import Ask, Batch, Card, Outputs, Pair, SetScores, State
+from terakoya.models.protocol import Batch, ModelInfo, Outputs, Pair, Query, SetScores, State
 from terakoya.records import Finding
 
 _KINDS_JA = {"source": "入力", "target": "正解", "row": "行"}  # as Japanese sentences name them
@@ -50,7 +50,7 @@ class HubModel:
         self.loss_on: Literal["answer", "all"] = "answer"
         self.share_prefix = True
         self.longest_answer = about.max_target or min(self._positions, 4096)
-        self._ids: dict[tuple[Ask, str], tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self._ids: dict[tuple[Query, str], tuple[tuple[int, ...], tuple[int, ...]]] = {}
 
     def settle(self, train: TrainConfig) -> None:
         """Take what a training says of the model: where the loss is taken, shared prefixes, gradient checkpointing."""
@@ -79,9 +79,9 @@ class HubModel:
         return self.about.findings
 
     @property
-    def card(self) -> Card:
+    def card(self) -> ModelInfo:
         weights = {id(w): w for w in self.module.parameters()}.values()
-        return Card(
+        return ModelInfo(
             name=self.about.base,
             family=self.family,
             weights=sum(weight.numel() for weight in weights),
@@ -111,11 +111,11 @@ class HubModel:
         question, answer = self._row(pair)
         return len(question) + len(answer)
 
-    def fits(self, ask: Ask) -> bool:
+    def fits(self, ask: Query) -> bool:
         """Within the model's positions, or `model.max_source` tokens, with room for one token of an answer."""
         return 0 < len(self.question(ask)) <= self._most_source
 
-    def question(self, ask: Ask) -> list[int]:
+    def question(self, ask: Query) -> list[int]:
         """Working ids of everything before the answer: training and use both come here."""
         return self.words.numbering.inward(self.prompt.question(ask))
 
@@ -148,7 +148,7 @@ class HubModel:
             for name, i, taught in zip(names, ids, learnt, strict=True)
         ]
 
-    def set_scores(self, asks: Sequence[Ask]) -> SetScores:
+    def set_scores(self, asks: Sequence[Query]) -> SetScores:
         raise ConfigError(
             both("this model writes answers and scores no sets", "このモデルは答えを書くもので、集合を採点しない"),
             do=both("Set model.head = 'sequence'.", "model.head = 'sequence' とすること。"),
@@ -187,7 +187,7 @@ class HubModel:
     def _tensors(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> dict[str, torch.Tensor]:
         raise NotImplementedError
 
-    def start(self, asks: Sequence[Ask]) -> State:
+    def start(self, asks: Sequence[Query]) -> State:
         raise NotImplementedError
 
     @property
@@ -257,7 +257,7 @@ class HubCausal(HubModel):
 
     def __init__(self, module: Any, prompt: Prompt, words: Words, about: About) -> None:
         super().__init__(module, prompt, words, about)
-        probe = self.question(Ask("一二三"))
+        probe = self.question(Query("一二三"))
         self.exact_tree = causal_batches.tree_is_exact(module, words.tables.head, probe)
         if self.exact_tree and about.forward == "quick":
             causal_batches.quicken(module, words.tables.head, probe)
@@ -266,7 +266,7 @@ class HubCausal(HubModel):
     def layout(self) -> str:
         return "tree" if self.exact_tree else "padded"
 
-    def start(self, asks: Sequence[Ask]) -> State:
+    def start(self, asks: Sequence[Query]) -> State:
         return CausalState(
             self.core, [self.question(ask) for ask in asks], self.pad, self.device,
             share=self.exact_tree, window=self._window,
@@ -296,7 +296,7 @@ class HubSeq2Seq(HubModel):
         pad = self.tokens.tokenizer.pad_token_id
         return self.words.numbering.inward([first if first is not None else pad, *self.tokens.lead])
 
-    def start(self, asks: Sequence[Ask]) -> State:
+    def start(self, asks: Sequence[Query]) -> State:
         return Seq2SeqState(self.core, [self.question(ask) for ask in asks], self.begin, self.pad, self.device)
 
     def _tensors(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> dict[str, torch.Tensor]:

@@ -15,7 +15,7 @@ from terakoya.errors import IncompatibleError
 from terakoya.i18n import both
 from terakoya.models.pretrained.chat_template import Skeleton, skeleton, trims
 from terakoya.models.pretrained.tokenizer import Part, Tokens
-from terakoya.models.protocol import Ask
+from terakoya.models.protocol import Query
 from terakoya.records import Turn
 
 
@@ -43,7 +43,7 @@ class Prompt:
     trimmed: bool = False
     system: bool = False
 
-    def question(self, ask: Ask) -> list[int]:
+    def question(self, ask: Query) -> list[int]:
         """Ids of everything before the answer: the same in training and at use."""
         if not self.template:
             parts = self._plain(ask)
@@ -54,7 +54,7 @@ class Prompt:
         """Ids of the answer, with its end."""
         return [*self.tokens.answer(written), self.end]
 
-    def parts(self, ask: Ask) -> list[Part]:
+    def parts(self, ask: Query) -> list[Part]:
         """The prompt as text, the template's parts and the content apart."""
         turns = self._turns(ask)
         return [
@@ -68,7 +68,7 @@ class Prompt:
     def _content(self, turn: Turn) -> str:
         return turn.content.strip() if self.trimmed else turn.content
 
-    def _turns(self, ask: Ask) -> list[Turn]:
+    def _turns(self, ask: Query) -> list[Turn]:
         turns = list(conversation(ask))
         if self.instruction and self.system and turns[0].role != "system":
             return [Turn("system", self.instruction), *turns]
@@ -77,7 +77,7 @@ class Prompt:
             turns[place] = Turn("user", f"{self.instruction}\n{turns[place].content}")
         return turns
 
-    def _plain(self, ask: Ask) -> list[Part]:
+    def _plain(self, ask: Query) -> list[Part]:
         lines = [self.instruction] if self.instruction else []
         text = self._joint.join([*lines, *(turn.content for turn in conversation(ask))])
         return [(text, True), (self.between, False)] if self.between else [(text, True)]
@@ -87,7 +87,7 @@ class Prompt:
         return self.between or " "
 
 
-def conversation(ask: Ask) -> tuple[Turn, ...]:
+def conversation(ask: Query) -> tuple[Turn, ...]:
     """The turns of a conversation, the source last."""
     if ask.turns and ask.turns[-1] == Turn("user", ask.source):
         return ask.turns

@@ -26,7 +26,7 @@ from terakoya.i18n import both
 from terakoya.models.pretrained.checkpoint_files import read_json
 from terakoya.models.pretrained.model import HubModel
 from terakoya.models.pretrained.seq2seq_batches import filled
-from terakoya.models.protocol import Ask, Batch, Card, Outputs, Pair, SetScores, Toll
+from terakoya.models.protocol import Batch, LabelPenalty, ModelInfo, Outputs, Pair, Query, SetScores
 from terakoya.models.set_head import SetHead, membership, shares
 from terakoya.records import Finding
 
@@ -70,7 +70,7 @@ class HubSetModel:
     def __init__(self, inner: HubModel, labels: tuple[str, ...], counts: Tensor, rows: int, most: int) -> None:
         self.inner, self.labels, self.counts, self.rows = inner, labels, counts, rows
         self.scale = 1.0
-        self.tolls: tuple[Toll, ...] = ()
+        self.tolls: tuple[LabelPenalty, ...] = ()
         width = int(inner.core.get_input_embeddings().weight.shape[1])
         self.largest = most
         self.scorer = Eager(SetHead(_hidden_width(inner.core, width), len(labels), most))
@@ -83,11 +83,11 @@ class HubSetModel:
         return self.inner.findings
 
     @property
-    def card(self) -> Card:
+    def card(self) -> ModelInfo:
         inner = self.inner.card
         own = sum(weight.numel() for weight in self.scorer.parameters() if weight.requires_grad)
         extra = {**inner.extra, "head": "set", "labels": len(self.labels)}
-        return Card(inner.name, "set", inner.weights + own, inner.trainable + own, inner.vocabulary, extra)
+        return ModelInfo(inner.name, "set", inner.weights + own, inner.trainable + own, inner.vocabulary, extra)
 
     @property
     def log_prior(self) -> Tensor:
@@ -104,7 +104,7 @@ class HubSetModel:
 
     # ── rows ────────────────────────────────────────────────────────────────────────────────────────
 
-    def fits(self, ask: Ask) -> bool:
+    def fits(self, ask: Query) -> bool:
         return self.inner.fits(ask)
 
     def length(self, pair: Pair) -> int:
@@ -145,7 +145,7 @@ class HubSetModel:
         device = logits.device
         return Outputs(logits, batch.tensors["targets"], sizes, self.log_prior.to(device), self.counts.to(device))
 
-    def set_scores(self, asks: Sequence[Ask]) -> SetScores:
+    def set_scores(self, asks: Sequence[Query]) -> SetScores:
         device = self.inner.device
         logits, sizes = self._scored({name: one.to(device) for name, one in self._asked(asks).items()})
         return SetScores(logits.float() * self.scale, sizes.float(), self.tolls)
@@ -154,7 +154,7 @@ class HubSetModel:
         question = [token for token, _ in self.inner.shown(Pair(pair.ask, ""))[:-1]]
         return [*((token, False) for token in question), (" → ", False), *((one, True) for one in pair.written.split())]
 
-    def start(self, asks: Sequence[Ask]) -> NoReturn:
+    def start(self, asks: Sequence[Query]) -> NoReturn:
         raise ConfigError(
             both("this model scores sets and writes nothing", "このモデルは集合に点を付け、文字列は書かない"),
             do=both("Set model.head = 'sequence'; train again.", "model.head = 'sequence' として学習し直すこと。"),
@@ -168,7 +168,7 @@ class HubSetModel:
 
     # ── hidden states ───────────────────────────────────────────────────────────────────────────────
 
-    def _asked(self, asks: Sequence[Ask]) -> dict[str, Tensor]:
+    def _asked(self, asks: Sequence[Query]) -> dict[str, Tensor]:
         ids, mask = filled([self.inner.question(ask) for ask in asks], self.inner.pad)
         return {"ids": ids, "padding": mask}
 
@@ -244,7 +244,7 @@ def load_set(inner: HubModel, folder: Path) -> HubSetModel:
         counts = torch.tensor([float(count) for count in facts["counts"]])
         model = HubSetModel(inner, labels, counts, int(facts["rows"]), int(facts["largest"]))
         model.scale = float(facts["scale"])
-        model.tolls = tuple(Toll(int(t["label"]), float(t["price"]), float(t["share"])) for t in facts["tolls"])
+        model.tolls = tuple(LabelPenalty(int(t["label"]), float(t["price"]), float(t["share"])) for t in facts["tolls"])
         _take(model, load_file(folder / WEIGHTS))
     except (KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
         raise CorruptError(

@@ -74,5 +74,5 @@ def _finding(name: str, share: float, outside: float, members: int) -> Finding:
             "Hold numbers out by hash alone (split.method hash), or hold out fewer.",
             "取り置きはハッシュだけで行うか（split.method hash）、取り置く数を減らすこと。",
         ),
-        figures={"taught": share, "others": outside, "numbers": float(members)},
+        values={"taught": share, "others": outside, "numbers": float(members)},
     )

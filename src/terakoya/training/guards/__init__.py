@@ -19,14 +19,14 @@ from terakoya.training.guards.loss_curve import Divergence, NoLearning
 from terakoya.training.guards.resources import Disk, Memory
 from terakoya.training.loop import Guard
 from terakoya.training.preflight.resources import checkpoint_bytes
-from terakoya.training.prepare import Lesson, sample_pairs
+from terakoya.training.prepare import TrainingSetup, sample_pairs
 
 __all__ = ["guards_for", "prior_entropy"]
 
 _ROWS = 512  # rows whose tokens are counted
 
 
-def guards_for(lesson: Lesson, model: Model, folder: Path) -> list[Guard]:
+def guards_for(lesson: TrainingSetup, model: Model, folder: Path) -> list[Guard]:
     """The guards of one training; `folder` is where its checkpoints lie."""
     how = lesson.config.train
     steps = int(how.steps)
@@ -46,7 +46,7 @@ def guards_for(lesson: Lesson, model: Model, folder: Path) -> list[Guard]:
     return guards if prior is None else [NoLearning(prior, steps), *guards]
 
 
-def prior_entropy(lesson: Lesson, model: Model) -> float | None:
+def prior_entropy(lesson: TrainingSetup, model: Model) -> float | None:
     """Nats per token that a model pays that knows only how frequent tokens are; None where it is not known."""
     if model.head != "sequence":
         return None
@@ -62,7 +62,7 @@ def prior_entropy(lesson: Lesson, model: Model) -> float | None:
     return -sum(count / total * math.log(count / total) for count in counts.values())
 
 
-def _usual_answer(lesson: Lesson) -> float:
+def _usual_answer(lesson: TrainingSetup) -> float:
     """Share of the most frequent target on dev: so many equal answers are right."""
     targets = Counter(example.target for example in lesson.split.dev if example.part == "")
     return targets.most_common(1)[0][1] / targets.total() if targets else 0.0

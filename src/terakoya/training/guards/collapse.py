@@ -57,7 +57,7 @@ class Collapse:
                 "ラベルの偏りを減らすこと。平滑化、focal損失、サンプリング、"
                 "エポック数の増加では治らなかった。",
             ),
-            figures={name: float(dev[name]) for name in ("distinct_share", "gain", "top_share") if name in dev},
+            values={name: float(dev[name]) for name in ("distinct_share", "gain", "top_share") if name in dev},
         )
 
     def state(self) -> Mapping[str, Any]:

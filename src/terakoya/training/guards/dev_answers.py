@@ -67,7 +67,7 @@ class Unreadable(Persisting):
                 "Train longer or at a higher rate; decode.constrained = true keeps every answer legal.",
                 "長く、または高い学習率で学習すること。decode.constrained = true なら、どの回答も正しい形になる。",
             ),
-            figures={"share": share, "step": float(step)},
+            values={"share": share, "step": float(step)},
         )
 
 
@@ -105,5 +105,5 @@ class OneAnswer(Persisting):
                 "集合は集合として学習し（model.head = 'set'）、"
                 "チェックポイントを train.select = 'metric' で選び、データの偏りを減らすこと。",
             ),
-            figures={"share": share, "usual": self.usual, "step": float(step)},
+            values={"share": share, "usual": self.usual, "step": float(step)},
         )

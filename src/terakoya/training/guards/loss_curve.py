@@ -54,7 +54,7 @@ class Divergence:
                     "Lower it to a tenth or less; keep train.clip = 1 and a warm-up.",
                     "十分の一以下に下げ、train.clip = 1 とウォームアップを保つこと。",
                 ),
-                figures={"loss": step.plain, "first": self.first, "step": float(step.step)},
+                values={"loss": step.plain, "first": self.first, "step": float(step.step)},
             )
         ]
 
@@ -117,7 +117,7 @@ class NoLearning:
                     "Is the learning rate far too small, are sources and targets matched? See terakoya doctor.",
                     "学習率が小さすぎないか、入力と正解が対応しているか。terakoya doctor を見ること。",
                 ),
-                figures={"loss": self.smooth, "prior": self.prior, "step": float(step.step)},
+                values={"loss": self.smooth, "prior": self.prior, "step": float(step.step)},
             )
         ]
 

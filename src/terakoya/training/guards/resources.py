@@ -72,7 +72,7 @@ class Memory(Watch):
                 "Close other programs, or set train.batch_size lower and train.accumulate higher by as much.",
                 "他のプログラムを閉じるか、train.batch_size を下げて、その分 train.accumulate を上げること。",
             ),
-            figures={"left": float(left), "held": float(held or 0), "step": float(step)},
+            values={"left": float(left), "held": float(held or 0), "step": float(step)},
         )
 
 
@@ -101,5 +101,5 @@ class Disk(Watch):
             do=both(
                 "Make room; then go on with: terakoya run RUN.", "空きを作ってから再開すること：terakoya run RUN。"
             ),
-            figures={"free": float(left), "checkpoint": float(self.one), "step": float(step)},
+            values={"free": float(left), "checkpoint": float(self.one), "step": float(step)},
         )

@@ -23,14 +23,14 @@ from terakoya.training.preflight.rows import row_findings
 from terakoya.training.preflight.sample import look_at
 from terakoya.training.preflight.schedule import schedule_findings
 from terakoya.training.preflight.settings import settings_findings
-from terakoya.training.prepare import Lesson
+from terakoya.training.prepare import TrainingSetup
 
 __all__ = ["preflight", "shown_tokens"]
 
 _LEVELS = ("stop", "warn", "note")
 
 
-def preflight(lesson: Lesson, model: Model, folder: Path | None = None) -> list[Finding]:
+def preflight(lesson: TrainingSetup, model: Model, folder: Path | None = None) -> list[Finding]:
     """What would go wrong, the gravest first. `folder` is where checkpoints will lie."""
     look = look_at(lesson, model)
     found = [
@@ -47,7 +47,7 @@ def preflight(lesson: Lesson, model: Model, folder: Path | None = None) -> list[
     return sorted(found, key=lambda finding: _LEVELS.index(finding.level))
 
 
-def shown_tokens(lesson: Lesson, model: Model, rows: int = 4) -> str:
+def shown_tokens(lesson: TrainingSetup, model: Model, rows: int = 4) -> str:
     """A few rows as the model sees them, the learnt tokens in brackets: 「」 around what the loss is taken over."""
     shown = []
     for one in look_at(lesson, model).worst[-rows:]:

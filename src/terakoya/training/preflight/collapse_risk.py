@@ -9,7 +9,7 @@ from terakoya.errors import DataError
 from terakoya.i18n import both
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
-from terakoya.training.prepare import Lesson
+from terakoya.training.prepare import TrainingSetup
 
 # The emoji log's data: the first label in half of all rows, 4.5 times the second, 2.7 rows a label. Data of its
 # second version, without the ban broken, lies below both lines and did not collapse to one label.
@@ -17,7 +17,7 @@ TOP_ROWS = 0.2  # of the rows hold the most frequent label
 TOP_RATIO = 2.0  # times the second
 
 
-def collapse_findings(lesson: Lesson, model: Model) -> Iterator[Finding]:
+def collapse_findings(lesson: TrainingSetup, model: Model) -> Iterator[Finding]:
     """Skewed labels, written one token after another, judged by loss: the lowest loss is the prior's own."""
     if not lesson.task.codec.name.startswith("labels") or model.head == "set" or lesson.task.draw is not None:
         return
@@ -58,11 +58,11 @@ def collapse_findings(lesson: Lesson, model: Model) -> Iterator[Finding]:
             "model.head = 'set' か train.select = 'metric' とすること。"
             "平滑化、学習率、エポック数の増加は、記録された実験では役に立たなかった。",
         ),
-        figures=figures,
+        values=figures,
     )
 
 
-def _labels(lesson: Lesson, target: str) -> list[str]:
+def _labels(lesson: TrainingSetup, target: str) -> list[str]:
     try:
         return lesson.task.codec.canonical(target).split()
     except DataError:

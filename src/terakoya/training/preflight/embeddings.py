@@ -12,7 +12,7 @@ from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.training.nonfinite.diagnosis import FAR_ROW
 from terakoya.training.preflight.schedule import rate_findings
-from terakoya.training.prepare import Lesson
+from terakoya.training.prepare import TrainingSetup
 from terakoya.training.schedule import rate, warmup_steps
 
 # How far new rows must be able to come, as a share of their own spread. A row that begins with the meaning of its
@@ -21,7 +21,7 @@ from terakoya.training.schedule import rate, warmup_steps
 _FAR_ENOUGH = {"random": 0.1, "mean": 0.1, "meaning": 0.01}
 
 
-def table_findings(lesson: Lesson, model: Model) -> Iterator[Finding]:
+def table_findings(lesson: TrainingSetup, model: Model) -> Iterator[Finding]:
     yield from rate_findings(lesson, model.card)
     tables = [(name, part.weight) for name, part in model.module.named_modules() if isinstance(part, nn.Embedding)]
     seen: set[int] = set()
@@ -34,14 +34,14 @@ def table_findings(lesson: Lesson, model: Model) -> Iterator[Finding]:
         yield from _too_short_a_way(lesson, new, max((table for _, table in tables), key=len))
 
 
-def travel(lesson: Lesson) -> float:
+def travel(lesson: TrainingSetup) -> float:
     """How far a weight can come at most: AdamW moves it by about the learning rate each step, never much more."""
     how = lesson.config.train
     steps, warmup = int(how.steps), warmup_steps(how, int(how.steps))
     return float(how.learning_rate) * sum(rate(step, steps, how.schedule, warmup) for step in range(steps))
 
 
-def _too_short_a_way(lesson: Lesson, new: int, table: Tensor) -> Iterator[Finding]:
+def _too_short_a_way(lesson: TrainingSetup, new: int, table: Tensor) -> Iterator[Finding]:
     with torch.no_grad():
         sample = table.detach()[:: max(1, len(table) // 4096)].float()
         spread = float(sample.square().mean(dim=1).sqrt().median())
@@ -72,7 +72,7 @@ def _too_short_a_way(lesson: Lesson, new: int, table: Tensor) -> Iterator[Findin
             "Raise train.epochs or train.learning_rate, and set model.new_token_init = 'meaning'.",
             "train.epochs か train.learning_rate を上げ、model.new_token_init = 'meaning' とすること。",
         ),
-        figures=figures,
+        values=figures,
     )
 
 
@@ -109,5 +109,5 @@ def _broken_rows(model: Model, name: str, table: Tensor) -> Iterator[Finding]:
             "新しいトークンには model.new_token_init = 'meaning' とし、"
             "そうでなければ元からチェックポイントを読み直すこと。",
         ),
-        figures={"rows": float(len(bad))},
+        values={"rows": float(len(bad))},
     )

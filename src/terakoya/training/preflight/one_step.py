@@ -153,7 +153,7 @@ def _masks(pairs: tuple[Pair, ...], trial: Trial) -> Iterator[Finding]:
             f"the loss is taken over {trial.targets} tokens of {trial.rows} rows: their answers and ends",
             f"損失は{trial.rows}行の{trial.targets}トークンについて取る：回答とその終わりである",
         )
-        yield Finding("masks", "note", answers, figures={"targets": float(trial.targets)})
+        yield Finding("masks", "note", answers, values={"targets": float(trial.targets)})
         return
     yield Finding(
         "masks",
@@ -168,7 +168,7 @@ def _masks(pairs: tuple[Pair, ...], trial: Trial) -> Iterator[Finding]:
             "トークナイザが文字を失う、終わりが切れている、"
             "詰め物やプロンプトが損失に入っている：--show-tokens で見ること。",
         ),
-        figures={"wrong": float(strange.total()), "missing": float(missing.total())},
+        values={"wrong": float(strange.total()), "missing": float(missing.total())},
     )
 
 
@@ -210,7 +210,7 @@ def _first_loss(trial: Trial) -> Iterator[Finding]:
                 f"{trial.plain:.2f}; an even guess gives {even:.2f}",
                 f"{trial.plain:.2f}、均等な当て推量では {even:.2f}",
             ),
-            figures=figures,
+            values=figures,
         )
         return
     yield Finding(
@@ -228,7 +228,7 @@ def _first_loss(trial: Trial) -> Iterator[Finding]:
             "新しいトークンには model.new_token_init = 'meaning' とし、"
             "そうでなければトークナイザと重みが合うか確かめること。",
         ),
-        figures=figures,
+        values=figures,
     )
 
 

@@ -76,7 +76,7 @@ def _float16(model: Model, held: torch.dtype, trial: Trial) -> Finding:
         + went,
         where="model.dtype",
         do=both(f"Set model.dtype = '{better}'.", f"model.dtype = '{better}' とすること。"),
-        figures={"reach": trial.reach, "end": _FLOAT16},
+        values={"reach": trial.reach, "end": _FLOAT16},
     )
 
 
@@ -99,7 +99,7 @@ def _lost_updates(look: Look, held: torch.dtype) -> Iterator[Finding]:
                 "Set model.dtype = 'float32', or raise train.learning_rate.",
                 "model.dtype = 'float32' とするか、train.learning_rate を上げること。",
             ),
-            figures={"lost": lost},
+            values={"lost": lost},
         )
 
 

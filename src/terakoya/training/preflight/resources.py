@@ -61,7 +61,7 @@ def _memory(look: Look, trial: Trial) -> Iterator[Finding]:
             f"memory ran out on the {trial.rows} longest rows before the first step",
             f"最初のステップの前に、最も長い{trial.rows}行でメモリが足りなくなった",
         )
-        yield Finding("memory", "stop", what, where="train.batch_size", do=_smaller(how, half), figures=figures)
+        yield Finding("memory", "stop", what, where="train.batch_size", do=_smaller(how, half), values=figures)
     elif left is not None and need.all > _TIGHT * left:
         rest = _TIGHT * left - (need.all - need.activations)
         fit = int(trial.rows * rest / need.activations) if need.activations else 0
@@ -78,14 +78,14 @@ def _memory(look: Look, trial: Trial) -> Iterator[Finding]:
             ),
             where="train.batch_size",
             do=_smaller(how, fit),
-            figures=figures,
+            values=figures,
         )
     elif left is not None:
         what = both(
             f"about {size(need.all)} more are needed and {size(left)} are left",
             f"あと約 {size(need.all)} 必要で、残りは {size(left)} である",
         )
-        yield Finding("memory", "note", what, figures=figures)
+        yield Finding("memory", "note", what, values=figures)
 
 
 def _smaller(how: TrainConfig, fit: int) -> str:
@@ -128,7 +128,7 @@ def _disk(look: Look, folder: Path) -> Iterator[Finding]:
             do=both(
                 "Make room, or choose another place with --run-dir.", "空きを作るか、--run-dir で別の場所を選ぶこと。"
             ),
-            figures=figures,
+            values=figures,
         )
     elif free < need:
         what = both(
@@ -141,5 +141,5 @@ def _disk(look: Look, folder: Path) -> Iterator[Finding]:
             what,
             where=str(folder),
             do=both("Make room, or lower train.keep.", "空きを作るか、train.keep を減らすこと。"),
-            figures=figures,
+            values=figures,
         )

@@ -48,7 +48,7 @@ def row_findings(look: Look) -> Iterator[Finding]:
             where="train",
             do=fault_do[fault],
             rows=tuple(int(found[1]) for line in told[:_NAMED] if (found := _ROW.search(line.partition(" (")[0]))),
-            figures={"rows": float(len(told)), "share": len(told) / look.looked},
+            values={"rows": float(len(told)), "share": len(told) / look.looked},
         )
     if look.rows > look.looked:
         yield Finding(
@@ -81,7 +81,7 @@ def _dev_findings(look: Look) -> Iterator[Finding]:
             "More rows bring more characters; a larger model.max_source or model.max_target takes longer rows.",
             "行を増やせば文字も増える。長い行には model.max_source か model.max_target を上げること。",
         ),
-        figures={"rows": float(bad), "share": bad / rows},
+        values={"rows": float(bad), "share": bad / rows},
     )
 
 

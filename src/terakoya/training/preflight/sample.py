@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from terakoya.errors import DataError
 from terakoya.models.protocol import Model, Pair
-from terakoya.training.prepare import Lesson, pair, refusals, sample_pairs
+from terakoya.training.prepare import TrainingSetup, pair, refusals, sample_pairs
 
 MOST = 20_000  # rows looked at
 _DRAWN = 1000  # rows drawn to be looked at, where they come by rule
@@ -21,7 +21,7 @@ class Look:
     dev_bad rows of dev that the model refuses
     """
 
-    lesson: Lesson
+    lesson: TrainingSetup
     model: Model
     looked: int
     rows: int
@@ -30,7 +30,7 @@ class Look:
     dev_bad: tuple[tuple[Pair, DataError], ...] = ()
 
 
-def look_at(lesson: Lesson, model: Model) -> Look:
+def look_at(lesson: TrainingSetup, model: Model) -> Look:
     pairs = sample_pairs(lesson.task, lesson.split, lesson.config.seed, count=_DRAWN)
     seen = pairs[:MOST]
     bad = list(refusals(model, seen))

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from terakoya.i18n import both, japanese
-from terakoya.models.protocol import Card
+from terakoya.models.protocol import ModelInfo
 from terakoya.records import Finding
 from terakoya.training.defaults import BUILT_IN
-from terakoya.training.prepare import Lesson
+from terakoya.training.prepare import TrainingSetup
 from terakoya.training.schedule import warmup_steps
 
 
@@ -74,7 +74,7 @@ EVIDENCE = Known(
 )
 
 
-def known_rates(card: Card) -> Known:
+def known_rates(card: ModelInfo) -> Known:
     """What is known for a model of this family and size."""
     if card.family == "set":
         return EVIDENCE
@@ -85,7 +85,7 @@ def known_rates(card: Card) -> Known:
     return T5 if card.family == "encoder-decoder" else DECODER
 
 
-def schedule_findings(lesson: Lesson) -> Iterator[Finding]:
+def schedule_findings(lesson: TrainingSetup) -> Iterator[Finding]:
     how = lesson.config.train
     steps, warmup = int(how.steps), warmup_steps(how, int(how.steps))
     if steps < 1:
@@ -109,7 +109,7 @@ def schedule_findings(lesson: Lesson) -> Iterator[Finding]:
             do=both(
                 "Set train.warmup = 0.1 (a tenth of all steps).", "train.warmup = 0.1（全ステップの一割）とすること。"
             ),
-            figures={"warmup": float(warmup), "steps": float(steps)},
+            values={"warmup": float(warmup), "steps": float(steps)},
         )
     elif warmup > 0.5 * steps:
         what = both(
@@ -129,7 +129,7 @@ def schedule_findings(lesson: Lesson) -> Iterator[Finding]:
         yield from _rows_seen(lesson, steps)
 
 
-def rate_findings(lesson: Lesson, card: Card) -> Iterator[Finding]:
+def rate_findings(lesson: TrainingSetup, card: ModelInfo) -> Iterator[Finding]:
     """The learning rate against the table above; a factor of three beyond it is still nobody's business."""
     rate, known = float(lesson.config.train.learning_rate), known_rates(card)
     if not math.isfinite(rate) or rate <= 0 or known.low / 3 <= rate <= known.high * 3:
@@ -149,11 +149,11 @@ def rate_findings(lesson: Lesson, card: Card) -> Iterator[Finding]:
             "Set train.learning_rate = 'auto', or be sure.",
             "train.learning_rate = 'auto' とするか、確信があってのことか確かめること。",
         ),
-        figures={"learning_rate": rate, "low": known.low, "high": known.high},
+        values={"learning_rate": rate, "low": known.low, "high": known.high},
     )
 
 
-def _numbers(lesson: Lesson) -> Iterator[Finding]:
+def _numbers(lesson: TrainingSetup) -> Iterator[Finding]:
     """TOML knows `nan` and `inf`, and a sign is easily mistyped."""
     how = lesson.config.train
     sane = {
@@ -202,7 +202,7 @@ def _numbers(lesson: Lesson) -> Iterator[Finding]:
         )
 
 
-def _rows_seen(lesson: Lesson, steps: int) -> Iterator[Finding]:
+def _rows_seen(lesson: TrainingSetup, steps: int) -> Iterator[Finding]:
     how = lesson.config.train
     rows = len(lesson.split.train)
     passes = steps * int(how.batch_size) * how.accumulate / max(1, rows)
@@ -218,7 +218,7 @@ def _rows_seen(lesson: Lesson, steps: int) -> Iterator[Finding]:
             what,
             where="train.steps",
             do=both("Raise train.steps or train.epochs.", "train.steps か train.epochs を増やすこと。"),
-            figures=figures,
+            values=figures,
         )
     elif passes > 1000:
         what = both(
@@ -230,5 +230,5 @@ def _rows_seen(lesson: Lesson, steps: int) -> Iterator[Finding]:
             what,
             where="train.steps",
             do=both("Lower train.steps, or bring rows.", "train.steps を減らすか、行を増やすこと。"),
-            figures=figures,
+            values=figures,
         )

@@ -10,7 +10,7 @@ from terakoya.i18n import both, japanese
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.training.defaults import BUILT_IN
-from terakoya.training.prepare import Lesson
+from terakoya.training.prepare import TrainingSetup
 
 _LORA = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
 _SAMPLED = ("top_k", "top_p")
@@ -28,7 +28,7 @@ class Facts:
     labels: bool
 
 
-def settings_findings(lesson: Lesson, model: Model) -> list[Finding]:
+def settings_findings(lesson: TrainingSetup, model: Model) -> list[Finding]:
     facts = Facts(
         built_in=lesson.config.model.base in BUILT_IN,
         head=model.head,
