@@ -1,23 +1,24 @@
-# make run: sets up and teaches kanji numerals.  make test: sets up and passes the whole suite.
+# make run: sets up and trains a model on kanji numerals.  make test: sets up and passes the whole suite.
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup setup-dev run test lint check clean bench-numerals bench-recipes bench-verification bench-emoji bench-training bench-hub \
-	bench-teacher torture-teacher torture-settings torture-run torture-sweep bench-audit bench-comparison bench-guards bench-startup results
+.PHONY: messages help setup setup-dev run test lint check clean bench-numerals bench-recipes bench-verification bench-emoji bench-training \
+	bench-pretrained bench-teacher bench-audit bench-comparison bench-guards bench-startup crash-sweep crash-run crash-teacher \
+	fuzz-config torture torture-sweep torture-run torture-teacher torture-settings bench-hub results
 
-help: ## what can be made
+help: ## this list of targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 
 setup: ## .venv with what is needed to run
 	@scripts/setup.sh run
 
-setup-dev: ## .venv with what is needed to test, and a browser for the pages
+setup-dev: ## .venv with what is needed to test, and a browser for the report tests
 	@scripts/setup.sh dev
 	@scripts/install-browser.sh
 	@scripts/install-tools.sh
 
-run: setup ## teach kanji numerals to the built-in model and show the score
+run: setup ## train the built-in model on kanji numerals and show the score
 	@$(BIN)/terakoya run kannume $(ARGS)
 
 test: setup-dev ## the whole test suite
@@ -28,62 +29,72 @@ lint: setup-dev ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench-numerals: setup-dev ## kanji numerals from nothing: three seeds, 20,000 fresh numbers, the log's 160 rows
-	$(BIN)/python benchmarks/numerals.py
+bench-numerals: setup-dev ## kanji numerals from scratch: three seeds, 20,000 fresh numbers, the log's 160 rows
+	$(BIN)/python -m benchmarks.quality.numerals
 
-bench-recipes: setup-dev ## recipe lines from nothing: three seeds, 20,000 fresh lines and 234 written by hand
-	$(BIN)/python benchmarks/recipes.py
+bench-recipes: setup-dev ## recipe lines from scratch: three seeds, 20,000 fresh lines and 234 written by hand
+	$(BIN)/python -m benchmarks.quality.recipes
 
-bench-verification: setup-dev ## verified and abstaining answers on kanji numerals, right and corrupted
-	$(BIN)/python benchmarks/verification.py
+bench-verification: setup-dev ## verified and abstaining predictions on kanji numerals, original and corrupted
+	$(BIN)/python -m benchmarks.quality.verification
 
-bench-emoji: setup-dev ## sets without collapse: all seeds, baselines, ablations
-	$(BIN)/python benchmarks/emoji_sets.py
-	$(BIN)/python benchmarks/emoji_corpus.py
-	$(BIN)/python benchmarks/emoji_ablations.py
+bench-emoji: setup-dev ## label sets without collapse: all seeds, baselines, ablations
+	$(BIN)/python -m benchmarks.quality.emoji_sets
+	$(BIN)/python -m benchmarks.quality.emoji_corpus
+	$(BIN)/python -m benchmarks.quality.emoji_ablations
 
 bench-training: setup-dev ## training the built-in model against transformers' Trainer
-	$(BIN)/python benchmarks/training_speed.py
+	$(BIN)/python -m benchmarks.speed.training_speed
 
-bench-hub: setup-dev ## pretrained models: speed at real sizes against the usual tools, and whether it teaches as well
-	$(BIN)/python benchmarks/hub_training.py
-	$(BIN)/python benchmarks/hub_training.py --work emoji
-	$(BIN)/python benchmarks/hub_decoding.py
-	$(BIN)/python benchmarks/packed_products.py
-	$(BIN)/python benchmarks/hub_launches.py
-	$(BIN)/python benchmarks/hub_learning.py
-	$(BIN)/python benchmarks/template_fuzz.py
+bench-pretrained: setup-dev ## pretrained models: speed at real sizes against the usual tools, and learning
+	$(BIN)/python -m benchmarks.speed.pretrained_training
+	$(BIN)/python -m benchmarks.speed.pretrained_training --dataset emoji
+	$(BIN)/python -m benchmarks.speed.pretrained_decoding
+	$(BIN)/python -m benchmarks.speed.prepacked_matmuls
+	$(BIN)/python -m benchmarks.speed.pretrained_launches
+	$(BIN)/python -m benchmarks.quality.pretrained_learning
+	$(BIN)/python -m benchmarks.faults.template_fuzz
 
 bench-teacher: setup-dev ## throughput of the teacher client
-	$(BIN)/python benchmarks/teacher_throughput.py
+	$(BIN)/python -m benchmarks.speed.teacher_throughput
 
-torture-sweep: setup-dev ## two hundred kills among four workers of a series
-	TERAKOYA_KILLS=200 TERAKOYA_WORKERS=4 $(BIN)/python -m pytest -q -s tests/test_series_kills.py
+bench-audit: setup-dev ## injected defects detected, clean data without findings; five million rows
+	$(BIN)/python -m benchmarks.faults.audit_defects
+	$(BIN)/python -m benchmarks.speed.audit_speed
 
-torture-run: setup-dev ## a run killed at every single change that it makes on the disk
-	TERAKOYA_CRASHES=1000 $(BIN)/python -m pytest -q tests/test_pipeline_crash.py
+bench-comparison: setup-dev ## false positives, power and coverage of compare
+	$(BIN)/python -m benchmarks.quality.comparison
 
-torture-settings: setup-dev ## a hundred and fifty runs with settings drawn by lot
-	$(BIN)/python benchmarks/settings_by_lot.py --runs 150
+bench-guards: setup-dev ## injected training faults stopped and named; healthy runs left alone
+	$(BIN)/python -m benchmarks.faults.guards
 
-torture-teacher: setup-dev ## a thousand kills while answers are paid for
-	$(BIN)/python benchmarks/teacher_torture.py
+bench-startup: setup-dev ## `terakoya --help` against a bare import of typer
+	$(BIN)/python -m benchmarks.speed.startup
 
-bench-audit: setup-dev ## planted defects found, clean data left alone; five million rows
-	$(BIN)/python benchmarks/audit_defects.py
-	$(BIN)/python benchmarks/audit_speed.py
+crash-sweep: setup-dev ## two hundred kills among four workers of a sweep
+	TERAKOYA_KILLS=200 TERAKOYA_WORKERS=4 $(BIN)/python -m pytest -q -s tests/sweep/test_sweep_kills.py
 
-bench-comparison: setup-dev ## false alarms, power and coverage of compare
-	$(BIN)/python benchmarks/comparison.py
+crash-run: setup-dev ## a run killed at every single change that it makes on the disk
+	TERAKOYA_CRASHES=1000 $(BIN)/python -m pytest -q tests/pipeline/test_pipeline_crash.py
 
-bench-guards: setup-dev ## faults planted in training, stopped and named; healthy runs left alone
-	$(BIN)/python benchmarks/guards.py
+crash-teacher: setup-dev ## a thousand kills while responses are paid for
+	$(BIN)/python -m benchmarks.faults.teacher_crash_tests
 
-bench-startup: setup-dev ## `terakoya --help` beside a bare import of typer
-	$(BIN)/python benchmarks/startup.py
+fuzz-config: setup-dev ## a hundred and fifty runs with random configurations
+	$(BIN)/python -m benchmarks.faults.config_fuzzing --runs 150
+
+torture: crash-teacher crash-run crash-sweep fuzz-config # former names
+torture-sweep: crash-sweep
+torture-run: crash-run
+torture-teacher: crash-teacher
+torture-settings: fuzz-config
+bench-hub: bench-pretrained
 
 results: setup-dev ## every shipped experiment, and the table of the README from their run folders
-	$(BIN)/python benchmarks/experiments.py
+	$(BIN)/python -m benchmarks.quality.experiments
+
+messages: setup-dev ## message catalogues: extract, update, compile; NEW=de begins another language
+	$(BIN)/python scripts/messages.py $(if $(NEW),--new $(NEW))
 
 check: lint test ## what CI runs
 

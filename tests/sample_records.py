@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from terakoya.records import Example, Finding, Score, Signature, Split, Step
-from terakoya.report import Record, dataset_statistics
+from terakoya.report import RunRecord, dataset_statistics
 from terakoya.scoring.statistics.intervals import wilson
 
 DIGITS = "〇一二三四五六七八九"
@@ -20,7 +20,7 @@ EMOJI = list("😀 ✨ 🎉 😭 🍜 🌸 💻 ☕ 🐈 🎵 😴 🏃 📚 �
 def score(who: str, right: int, n: int, part: str = "") -> Score:
     low, high = wilson(right, n)
     return Score(
-        who, "exact", right / n, low, high, n, Signature("3f9c0a1be2d47755", "exact/1", "greedy", "number"), part
+        who, "exact", right / n, low, high, n, Signature("3f9c0a1be2d47755", "exact|v:1", "greedy", "number"), part
     )
 
 
@@ -32,13 +32,13 @@ def verdict(state: str, value: float, baseline: float, n: int, best: str) -> dic
     }  # fmt: skip
 
 
-def numerals(n: int = 1000, seed: int = 7) -> Record:
+def numerals(n: int = 1000, seed: int = 7) -> RunRecord:
     """A model that has nearly learnt to read numbers."""
-    chance = Random(seed)
-    items = [_numeral(chance) for _ in range(n)]
+    rng = Random(seed)
+    items = [_numeral(rng) for _ in range(n)]
     right = sum(item["verdict"] for item in items)
-    steps = tuple(_step(number, chance) for number in range(10, 2401, 10))
-    return Record(
+    steps = tuple(_step(number, rng) for number in range(10, 2401, 10))
+    return RunRecord(
         name="kannume-20261121-101500",
         config={
             "name": "kannume", "seed": 7, "task": {"use": "numerals", "notation": "groups"}, "model": {"base": "small"},
@@ -54,38 +54,38 @@ def numerals(n: int = 1000, seed: int = 7) -> Record:
         steps=steps,
         scores=(
             score("model", int(right), n), score("rule", n, n), score("nearest neighbour", n // 9, n),
-            score("most frequent", 3, n), score("constant", 3, n), score("model", 180, 182, "recall"),
+            score("most frequent", 3, n), score("constant", 3, n), score("model", 180, 182, "memorised"),
         ),
         verdict=verdict("learned", right / n, (n // 9) / n, n, "nearest neighbour"),
         predictions=tuple(items),
-        dataset=dataset_statistics(Split(*(_examples(chance, size) for size in (182, 400, 1000))), drawn=True),
+        dataset=dataset_statistics(Split(*(_examples(rng, size) for size in (182, 400, 1000))), drawn=True),
     )  # fmt: skip
 
 
-def emoji(n: int = 400, seed: int = 3) -> Record:
-    """A model that answers ✨ to nearly everything: collapsed, and not learned."""
-    chance = Random(seed)
+def emoji(n: int = 400, seed: int = 3) -> RunRecord:
+    """A model that predicts ✨ for nearly everything: collapsed, and not learned."""
+    rng = Random(seed)
     weights = [1 / (rank + 1.5) for rank in range(len(EMOJI))]
-    targets = [" ".join(dict.fromkeys(chance.choices(EMOJI, weights, k=3))) for _ in range(n)]
+    targets = [" ".join(dict.fromkeys(rng.choices(EMOJI, weights, k=3))) for _ in range(n)]
     items = []
     for number, target in enumerate(targets):
-        answer = "✨ 😀" if chance.random() < 0.7 else " ".join(chance.sample(EMOJI, 2))
+        answer = "✨ 😀" if rng.random() < 0.7 else " ".join(rng.sample(EMOJI, 2))
         both, either = set(target.split()) & set(answer.split()), set(target.split()) | set(answer.split())
         items.append({
-            "source": f"今日は{chance.choice(TOPICS)}だった。{number}", "target": target,
-            "raw": answer, "prediction": answer, "verdict": len(both) / len(either), "part": "",
-            "tags": {"labels": str(len(target.split()))}, "probability": round(chance.random() * 0.3, 4),
+            "source": f"今日は{rng.choice(TOPICS)}だった。{number}", "target": target,
+            "raw": answer, "prediction": answer, "verdict": len(both) / len(either), "subset": "",
+            "tags": {"labels": str(len(target.split()))}, "probability": round(rng.random() * 0.3, 4),
         })  # fmt: skip
     value = sum(item["verdict"] for item in items) / n
-    mark = Signature("77aa0a1be2d4aaaa", "jaccard/1", "best-expected", "labels", "91aa")
+    mark = Signature("77aa0a1be2d4aaaa", "jaccard|v:1", "best-expected", "labels", "91aa")
     rows = [("model", value), ("constant", value + 0.04), ("most frequent", value + 0.02), ("nearest neighbour", 0.11)]
     split = Split(tuple(Example(f"文{i}", target) for i, target in enumerate(targets)), (), ())
-    return Record(
+    return RunRecord(
         name="絵文字-20261121-113000",
         manifest=_manifest() | {"openings": 3, "model": {"name": "small", "family": "set", "weights": 812_400}},
         findings=(Finding("collapse", "stop", "one answer (✨ 😀) was given to 70% of the dev items from step 600 on",
                           "train", "Teach the labels as sets: model.head = \"set\"."),),
-        steps=tuple(_step(number, chance, 3.2) for number in range(20, 1001, 20)),
+        steps=tuple(_step(number, rng, 3.2) for number in range(20, 1001, 20)),
         scores=tuple(Score(who, "jaccard", v, v - 0.025, v + 0.025, n, mark) for who, v in rows),
         verdict=verdict("not learned", value, value + 0.04, n, "constant"),
         predictions=tuple(items),
@@ -94,32 +94,32 @@ def emoji(n: int = 400, seed: int = 3) -> Record:
     )  # fmt: skip
 
 
-def _numeral(chance: Random) -> dict[str, Any]:
-    size = chance.randint(4, 15)
-    digits = "".join(chance.choice(DIGITS) for _ in range(size))
+def _numeral(rng: Random) -> dict[str, Any]:
+    size = rng.randint(4, 15)
+    digits = "".join(rng.choice(DIGITS) for _ in range(size))
     target = "".join(str(DIGITS.index(char)) for char in digits).lstrip("0") or "0"
-    form, good = chance.choice(FORMS), chance.random() < 0.985
+    form, good = rng.choice(FORMS), rng.random() < 0.985
     item = {
         "source": digits + ("円" if form == "mixed" else ""), "target": target, "raw": f"({target})",
-        "prediction": target, "verdict": 1.0, "part": "", "tags": {"form": form, "magnitude": str(size)},
-        "probability": round(1 - chance.random() ** 3 * 0.2, 4),
+        "prediction": target, "verdict": 1.0, "subset": "", "tags": {"form": form, "magnitude": str(size)},
+        "probability": round(1 - rng.random() ** 3 * 0.2, 4),
     }  # fmt: skip
     if good:
         return item
-    error = chance.choice(ERRORS)
-    wrong = None if error == "unreadable" else target[:-1] + "0" * chance.randint(0, 2) + "7"
+    error = rng.choice(ERRORS)
+    wrong = None if error == "unreadable" else target[:-1] + "0" * rng.randint(0, 2) + "7"
     raw = f"({target[:3]}||" if wrong is None else f"({wrong})"
     return item | {"raw": raw, "prediction": wrong, "verdict": 0.0, "error": error,
-                   "probability": round(chance.random() * 0.8, 4)}  # fmt: skip
+                   "probability": round(rng.random() * 0.8, 4)}  # fmt: skip
 
 
-def _examples(chance: Random, n: int) -> tuple[Example, ...]:
-    made = (_numeral(chance) for _ in range(n))
+def _examples(rng: Random, n: int) -> tuple[Example, ...]:
+    made = (_numeral(rng) for _ in range(n))
     return tuple(Example(item["source"], item["target"], tags=tuple(item["tags"].items())) for item in made)
 
 
-def _step(number: int, chance: Random, floor: float = 0.02) -> Step:
-    loss = floor + 5.3 * math.exp(-number / 220) + chance.random() * 0.08
+def _step(number: int, rng: Random, floor: float = 0.02) -> Step:
+    loss = floor + 5.3 * math.exp(-number / 220) + rng.random() * 0.08
     share = 1 / (1 + math.exp(-(number - 700) / 160)) if floor < 1 else 0.18
     dev = {
         "exact": min(share, 0.99),
@@ -140,6 +140,6 @@ def _manifest() -> dict[str, Any]:
         "git": {"commit": "0123456789abcdef0123456789abcdef01234567", "changed": True},
         "fingerprints": {"exam": "3f9c0a1be2d47755", "data": "aa9c0a1be2d47711"},
         "model": {"name": "small", "family": "encoder-decoder", "weights": 1_204_736, "vocabulary": 96},
-        "figures": {"even_guess": math.log(96), "prior_entropy": 2.31},
+        "values": {"even_guess": math.log(96), "prior_entropy": 2.31},
         "resolved": {"train": {"steps": 2400, "learning_rate": 0.002, "batch_size": 64}},
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Tasks, experiments and models by name: ours and strangers' through the same doors."""
+"""Tasks, experiments and models by name: shipped ones and those of third parties alike."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_everything_that_ships_can_be_found() -> None:
         assert says
     for name, says in listed["series"]:
         assert says
-        plan = run.read_plan(registry.find_series(name))
+        plan = run.read_sweep(registry.find_series(name))
         assert plan.name == name
         run.check(plan, Path())
     with pytest.raises(ConfigError, match="no series"):

@@ -1,4 +1,4 @@
-"""Words are tested too: pages cannot drift from the code."""
+"""Documentation follows the code: settings page, READMEs, shipped experiments, lessons and glossary."""
 
 from __future__ import annotations
 
@@ -10,26 +10,31 @@ from terakoya.cli.main import app
 from terakoya.config import known_keys, parse_config
 
 ROOT = Path(__file__).parent.parent
+HOUSE_WORDS = (
+    "task", "codec", "teacher", "exam", "finding", "verdict", "ledger", "guard", "preflight", "run", "seal",
+)  # fmt: skip
 
 
-def test_the_page_of_settings_is_made_from_the_config() -> None:
+def test_the_settings_page_is_generated_from_the_config() -> None:
     """A default that changed in the code and not on the page misleads whoever reads the page."""
     spec = importlib.util.spec_from_file_location("make", ROOT / "docs" / "make.py")
     assert spec is not None and spec.loader is not None
     make = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(make)
-    assert (ROOT / "docs" / "settings.md").read_text(encoding="utf-8") == make.settings(), "run: python docs/make.py"
+    for lang, name in make.LANGUAGES.items():
+        page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        assert page == make.settings(lang), "run: python docs/make.py"
 
 
-def test_every_setting_stands_on_the_page() -> None:
+def test_every_setting_is_on_the_page() -> None:
     """A setting nobody can find is a setting nobody has."""
     page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
     for _, key, _ in known_keys():
         assert f"`{key}`" in page
 
 
-def test_every_command_has_its_paragraph() -> None:
-    """What `--help` lists, the README explains, in both languages."""
+def test_both_readmes_explain_every_command() -> None:
+    """The README explains every command that `--help` lists, in both languages."""
     commands = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
     for name in ("README.md", "README.ja.md"):
         text = (ROOT / name).read_text(encoding="utf-8")
@@ -38,7 +43,7 @@ def test_every_command_has_its_paragraph() -> None:
 
 
 def test_every_config_in_the_readme_is_a_config() -> None:
-    """Whoever copies an example gets what it promises."""
+    """A copied example is a valid config."""
     for name in ("README.md", "README.ja.md"):
         for block in re.findall(r"```toml\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), flags=re.S):
             if "[grid]" not in block:
@@ -46,16 +51,34 @@ def test_every_config_in_the_readme_is_a_config() -> None:
 
 
 def test_every_experiment_that_ships_is_a_config() -> None:
-    """An experiment that cannot be read is found here, not by the one who types its name."""
+    """A shipped experiment that cannot be read fails here, not for the user who runs it."""
     from terakoya import registry
 
     for experiment in registry.experiments():
-        assert experiment.says, f"{experiment.name} does not say in its first line what it is for"
+        assert experiment.description, f"{experiment.name} does not say in its first line what it is for"
 
 
-def test_every_lesson_names_a_test_that_is_there() -> None:
-    """A promise whose test was renamed away is no promise."""
+def test_every_lesson_names_an_existing_test() -> None:
+    """The test that a lesson names exists: a renamed test would leave the lesson untested."""
     named = re.findall(r"`([\w/]+\.py)::(\w+)`", (ROOT / "docs" / "lessons.md").read_text(encoding="utf-8"))
     assert len(named) > 38
     for file, test in named:
         assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file}::{test}"
+
+
+def test_the_glossary_explains_every_house_word() -> None:
+    """A word that only this project uses is explained beside the field's term, in both languages."""
+    english = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    japanese = (ROOT / "docs" / "glossary.ja.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \*\*(\w+)\*\* \|", english, flags=re.M) == list(HOUSE_WORDS)
+    assert re.findall(r"^\| \*\*\w+\*\*（(\w+)） \|", japanese, flags=re.M) == list(HOUSE_WORDS)
+
+
+def test_every_benchmark_that_is_named_exists() -> None:
+    """A command of the Makefile or of a page runs a benchmark that is there."""
+    for page in (ROOT / "Makefile", ROOT / "README.md", ROOT / "README.ja.md", *(ROOT / "docs").glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        named = [name.replace(".", "/") + ".py" for name in re.findall(r"-m (benchmarks(?:\.\w+)+)", text)]
+        named += re.findall(r"benchmarks/[\w/]+\.(?:py|md|json|jsonl)\b", text)
+        missing = [name for name in named if not (ROOT / name).is_file()]
+        assert not missing, f"{page.name} names {missing}"

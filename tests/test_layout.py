@@ -16,8 +16,8 @@ FLOORS = {
     "i18n": 1, "memory": 1, "records": 1, "text": 1,
     "errors": 2, "progress": 2,
     "codec": 3, "file_errors": 3, "runs": 3,
-    "config": 4, "scaffold": 4, "scoring": 4,
-    "models": 5, "task": 5,
+    "config": 4, "scoring": 4,
+    "models": 5, "scaffold": 5, "task": 5,  # scaffold: writes the JSON schema of the config
     "data": 6, "decoding": 6,
     "generation": 7, "registry": 7, "report": 7, "training": 7,
     "saved_model": 8, "tasks": 8,

@@ -18,10 +18,10 @@ def test_parts_of_a_fingerprint_do_not_run_together() -> None:
     assert len(fingerprint("\ud800")) == 16
 
 
-def test_an_example_is_known_by_question_and_answer_alone() -> None:
-    """Row, file and part may change; the example is the same, and is never paid or taught twice."""
+def test_an_example_is_known_by_source_and_target_alone() -> None:
+    """Row, file and part may change; the example is the same, and is never paid for or trained on twice."""
     example = Example("三", "3", origin="a.csv", row=4)
-    assert replace(example, origin="b.csv", row=9, part="recall").fingerprint == example.fingerprint
+    assert replace(example, origin="b.csv", row=9, subset="memorised").fingerprint == example.fingerprint
     assert replace(example, target="4").fingerprint != example.fingerprint
     assert replace(example, turns=(Turn("user", "やあ"),)).fingerprint != example.fingerprint
 

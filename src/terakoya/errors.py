@@ -1,7 +1,7 @@
-"""How we say no: what happened, where, and what to do now.
+"""Exceptions: what happened, where, and what to do now.
 
-Every error that a user can put right is a `TerakoyaError`. It is shown without a traceback and its
-class decides the exit code of the command line (house rule: 0 done, 1 done with a stop finding, 70 our fault).
+Every error that a user can correct is a `TerakoyaError`. It is shown without a traceback, and its class decides the
+exit code of the command line (0: done, 1: done with a finding of level stop, 70: internal error).
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import ClassVar
 
-from terakoya.i18n import both, in_language
+from terakoya.i18n import both, in_language, joined
 
 
 class TerakoyaError(Exception):
-    """A refusal in plain words.
+    """An error that the user can correct. Each text may be bilingual (i18n.py).
 
-    `what` happened, `where` (file, row, column, key), what to `do` now, and what is already `saved`
-    (so that nobody fears for what was made or paid for). Each may be said in Japanese too (tongue.py).
+    what   what happened
+    where  file, row, column or key
+    do     what to do now; default: `usual_do` of the class
+    saved  what is already stored, where something was trained or paid for
     """
 
     exit_code: ClassVar[int] = 2
-    usual_do: ClassVar[str] = ""  # what helps against this kind where nothing more is known
-    lang: str = ""  # what the command or the config asked for, where that was known when it happened
+    usual_do: ClassVar[str] = ""  # advice for this class where nothing more specific is known
+    lang: str = ""  # the language that the command or the config requested, where it was known when the error occurred
 
     def __init__(self, what: str, *, where: str = "", do: str = "", saved: str = "") -> None:
         self.what, self.where, self.do, self.saved = what, where, do or self.usual_do, saved
@@ -33,11 +35,15 @@ class TerakoyaError(Exception):
     def __str__(self) -> str:
         return self.words("en")
 
+    @property
+    def message(self) -> str:
+        """The whole message, in every language."""
+        head = joined(": ", (self.where, self.what)) if self.where else self.what
+        return joined("\n", [line for line in (head, self.saved, self.do) if line])
+
     def words(self, lang: str) -> str:
-        """The whole refusal, in English or Japanese ("ja")."""
-        what, where, do, saved = (in_language(said, lang) for said in (self.what, self.where, self.do, self.saved))
-        head = f"{where}: {what}" if where else what
-        return "\n".join(line for line in (head, saved, do) if line)
+        """The whole message in the language `lang` ("en" or "ja")."""
+        return in_language(self.message, lang)
 
 
 class ConfigError(TerakoyaError):
@@ -47,19 +53,19 @@ class ConfigError(TerakoyaError):
 
 
 class DataError(TerakoyaError):
-    """The data is not what it says it is."""
+    """The data does not have the form or content that it claims."""
 
     exit_code = 3
 
 
 class ProviderError(TerakoyaError):
-    """A teacher's provider refused or failed for good."""
+    """A teacher's provider refused, or failed permanently."""
 
     exit_code = 4
 
 
 class BudgetError(TerakoyaError):
-    """Going on would spend more than was allowed."""
+    """Continuing would exceed the budget."""
 
     exit_code = 5
 
@@ -77,7 +83,12 @@ class LockedError(TerakoyaError):
 
 
 class NumericError(TerakoyaError):
-    """A number stopped being finite, at training step `step`. `cause` is the likely one (training/diagnosis.py)."""
+    """A value became non-finite during training.
+
+    what, where, do, saved  as in `TerakoyaError`
+    cause  the likely cause (training/nonfinite)
+    step   training step
+    """
 
     exit_code = 8
 
@@ -89,20 +100,24 @@ class NumericError(TerakoyaError):
 
 
 class CorruptError(TerakoyaError):
-    """A file of ours is torn, cut or changed."""
+    """A file of a run is truncated or was changed."""
 
     exit_code = 9
-    usual_do = both("Restore it from a copy, or make it again.", "バックアップから戻すか、作り直すこと。")
+    usual_do = both("Restore it from a copy, or create it again.", "バックアップから戻すか、作り直すこと。")
 
 
 class IncompatibleError(TerakoyaError):
-    """Made by another version, or two things that do not belong together."""
+    """Made by another version, or two things that cannot be combined."""
 
     exit_code = 10
 
 
 class Interrupted(TerakoyaError):
-    """Ctrl-C, after everything was saved. `step` is the training step that was reached (0: none was under way)."""
+    """Ctrl-C, after everything was saved.
+
+    what, where, do, saved  as in `TerakoyaError`
+    step  training step that was reached; 0: outside training
+    """
 
     exit_code = 130
 
@@ -112,17 +127,18 @@ class Interrupted(TerakoyaError):
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """A sentence that offers the nearest name, or lists all of them when none is near."""
+    """A sentence that suggests the one of `names` most similar to `name`, or lists all where none is similar."""
     known = sorted(set(names))
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
-        return both(f"Did you mean '{close[0]}'?", f"「{close[0]}」のことか。")
+        similar = close[0]
+        return both(f"Did you mean '{similar}'?", f"「{similar}」のことか。")
     listed = ", ".join(known)
     return both(f"Known: {listed}.", f"使える名前：{listed}。") if known else ""
 
 
 def need(module: str, *, extra: str) -> ModuleType:
-    """Import an optional package, or say which extra brings it."""
+    """Import the optional `module`; raises ConfigError naming the `extra` that installs it."""
     package = module.split(".")[0]
     try:
         return importlib.import_module(module)

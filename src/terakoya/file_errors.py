@@ -1,4 +1,4 @@
-"""Text files that somebody names, and TOML: what is wrong with one is said in the same words everywhere."""
+"""Reading text and TOML files that users name, with uniform errors."""
 
 from __future__ import annotations
 
@@ -13,34 +13,40 @@ from terakoya.i18n import both
 
 
 def read_text(path: Path, kind: type[TerakoyaError] = ConfigError, *, missing: str = "", do: str = "") -> str:
-    """The text of a UTF-8 file, with or without a mark at its beginning; see `explained`."""
-    with explained(path, kind, missing=missing, do=do):
+    """The text of the UTF-8 file `path`, with or without a byte-order mark; `kind`, `missing` and `do` as in
+    `file_read_errors`."""
+    with file_read_errors(path, kind, missing=missing, do=do):
         return path.read_text(encoding="utf-8-sig")
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:
-    """The values of a TOML text; `where` is its file."""
+    """The values of the TOML `text`; `where` names its file in errors. Raises ConfigError."""
     try:
         return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(
             both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"),
             where=where,
-            do=both("Mend the line named above.", "上に示された行を直すこと。"),
+            do=both("Correct the line named above.", "上に示された行を直すこと。"),
         ) from error
 
 
 @contextmanager
-def explained(path: Path, kind: type[TerakoyaError] = DataError, *, missing: str = "", do: str = "") -> Iterator[None]:
-    """Whatever keeps this file from being read as UTF-8 becomes a refusal of that kind, with its place.
+def file_read_errors(
+    path: Path, kind: type[TerakoyaError] = DataError, *, missing: str = "", do: str = ""
+) -> Iterator[None]:
+    """Translate whatever keeps a file from being read as UTF-8 inside the block.
 
-    missing, do  what is said, and what there is to do, where there is no such file
+    path     the file
+    kind     the exception class to raise
+    missing  the message where there is no such file
+    do       the advice where there is no such file
     """
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise kind(
-            missing or both("there is no such file", "そのファイルはない"),
+            missing or both("there is no such file", "ファイルが存在しない"),
             where=str(path),
             do=do or both("Check the path.", "パスを確かめること。"),
         ) from error
@@ -52,19 +58,20 @@ def explained(path: Path, kind: type[TerakoyaError] = DataError, *, missing: str
         ) from error
     except PermissionError as error:
         raise kind(
-            both("this file may not be read", "このファイルを読む権限がない"),
+            both("no permission to read this file", "このファイルを読む権限がない"),
             where=str(path),
             do=both("Check its permissions.", "権限を確かめること。"),
         ) from error
     except UnicodeDecodeError as error:
+        byte = error.start
         raise kind(
-            both(f"not UTF-8 (byte {error.start})", f"UTF-8 ではない（{error.start}バイト目）"),
+            both(f"not UTF-8 (byte {byte})", f"UTF-8 ではない（{byte}バイト目）"),
             where=str(path),
             do=both("Save the file as UTF-8.", "ファイルを UTF-8 で保存すること。"),
         ) from error
     except (OSError, ValueError) as error:  # NUL in a path, a name too long, a loop of links, a disk that fails
         raise kind(
-            both(f"this cannot be read: {error}", f"読めない：{error}"),
+            both(f"cannot be read: {error}", f"読めない：{error}"),
             where=repr(str(path)),
             do=both("Check the path.", "パスを確かめること。"),
         ) from error

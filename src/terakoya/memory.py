@@ -1,6 +1,6 @@
-"""Memory that may still be taken, within every limit that holds for this process.
+"""Memory available to this process under every limit: machine, control groups, address space.
 
-A container's limit counts as much as the machine's own memory, and the operating system says nothing before it kills.
+A container's limit counts as much as the machine's own memory, and the operating system kills without a warning.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ _UNLIMITED = 1 << 60
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
-def memory_left() -> int | None:
-    """Bytes that may still be taken: of the machine, of the control groups; None where nobody tells."""
+def available_memory() -> int | None:
+    """Bytes that can still be allocated under the tightest limit; None where it cannot be determined."""
     known = [left for left in (_machine(), _groups(), _address_space()) if left is not None]
     return max(0, min(known)) if known else None
 
 
-def memory_held() -> int | None:
-    """Bytes of memory that this process holds now (resident); None where nobody tells."""
-    return _pages(1)
+def resident_memory() -> int | None:
+    """Resident memory of this process in bytes; None where it cannot be determined."""
+    return _statm(1)
 
 
 def _machine() -> int | None:
@@ -37,8 +37,8 @@ def _groups() -> int | None:
         _, kinds, path = line.split(":", 2)
         if kinds in ("", "memory"):
             root = Path("/sys/fs/cgroup") / kinds
-            place = root / path.lstrip("/")
-            for folder in [place, *place.parents]:
+            own = root / path.lstrip("/")
+            for folder in [own, *own.parents]:
                 if root not in (folder, *folder.parents):
                     break
                 found = _group(folder)
@@ -50,23 +50,23 @@ def _group(folder: Path) -> int | None:
     for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
         most, now = _number(folder / limit), _number(folder / used)
         if most is not None and now is not None and most < _UNLIMITED:
-            # Pages of files that nobody uses are given back when memory is short.
+            # The inactive page cache is reclaimed when memory is short.
             idle = [line for line in _lines(folder / "memory.stat") if line.startswith("inactive_file ")]
             return most - now + (int(idle[0].split()[1]) if idle else 0)
     return None
 
 
 def _address_space() -> int | None:
-    """What `ulimit -v` leaves."""
+    """What `ulimit -v` still allows."""
     try:
         import resource
-    except ImportError:  # Windows knows no such limit
+    except ImportError:  # Windows has no such limit
         return None
-    most, held = resource.getrlimit(resource.RLIMIT_AS)[0], _pages(0)
+    most, held = resource.getrlimit(resource.RLIMIT_AS)[0], _statm(0)
     return None if most in (resource.RLIM_INFINITY, -1) or held is None else most - held
 
 
-def _pages(column: int) -> int | None:
+def _statm(column: int) -> int | None:
     lines = _lines(Path("/proc/self/statm"))
     return int(lines[0].split()[column]) * _PAGE if lines else None
 
@@ -84,6 +84,6 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
-def size(count: float) -> str:
-    """Bytes for people: 1.2 GB, 35 MB."""
+def format_bytes(count: float) -> str:
+    """`count` bytes in words: "1.2 GB", "35 MB"."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

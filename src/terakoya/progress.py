@@ -1,4 +1,4 @@
-"""Who is told while a run goes on: a terminal, a log, a notebook, or nobody."""
+"""Progress listeners: what a terminal, a log or a notebook receives while a run goes on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from typing import Literal, Protocol
 
 from terakoya.records import Finding, Step
 
-TrialState = Literal["open", "running", "held", "taught", "done", "failed"]
+TrialState = Literal["open", "running", "held", "trained", "done", "failed"]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How a trial of a series stands: running here, held by another process, taught (its exam still closed) …"""
+class TrialStatus:
+    """Status of one trial of a sweep.
+
+    name   of the trial
+    seed   its seed
+    state  "open", "running" (in this process), "held" (by another process), "trained" (its exam is not opened yet),
+           "done" or "failed"
+    dev    metric on the dev split; None where it is not known
+    """
 
     name: str
     seed: int
@@ -22,41 +29,43 @@ class Standing:
 
 
 class Listener(Protocol):
-    """Told what happens, when it happens. Nothing here may change a result."""
+    """Receives events when they happen. Nothing here may change a result."""
 
     def stage(self, name: str, detail: str = "") -> None:
-        """A new part of the run begins: "examples", "audit", "train", "score" …"""
+        """A stage of the run begins: `name` is "examples", "audit", "train", "score" …, `detail` a sentence."""
         ...
 
     def step(self, step: Step, total: int) -> None:
-        """One optimizer step is done, of `total`."""
+        """Optimizer step `step` of `total` is done."""
         ...
-
-    def finding(self, finding: Finding) -> None: ...
-
-    def note(self, text: str) -> None:
-        """A sentence for people."""
-        ...
-
-    def trials(self, look: Callable[[], Sequence[Standing]]) -> None:
-        """A series has come a trial further; `look` tells how all of them stand, now and whenever it is asked again."""
-        ...
-
-
-class Silent:
-    """Tells nobody."""
-
-    def stage(self, name: str, detail: str = "") -> None:
-        pass
-
-    def step(self, step: Step, total: int) -> None:
-        pass
 
     def finding(self, finding: Finding) -> None:
-        pass
+        """A check produced `finding`."""
+        ...
 
     def note(self, text: str) -> None:
-        pass
+        """A sentence `text` for people."""
+        ...
 
-    def trials(self, look: Callable[[], Sequence[Standing]]) -> None:
-        pass
+    def trials(self, look: Callable[[], Sequence[TrialStatus]]) -> None:
+        """A sweep has advanced; `look` returns the present status of all trials whenever it is called."""
+        ...
+
+
+class SilentListener:
+    """Ignores all events."""
+
+    def stage(self, name: str, detail: str = "") -> None:
+        """Ignores `name` and `detail`."""
+
+    def step(self, step: Step, total: int) -> None:
+        """Ignores `step` and `total`."""
+
+    def finding(self, finding: Finding) -> None:
+        """Ignores `finding`."""
+
+    def note(self, text: str) -> None:
+        """Ignores `text`."""
+
+    def trials(self, look: Callable[[], Sequence[TrialStatus]]) -> None:
+        """Ignores `look`."""

@@ -1,6 +1,6 @@
 """The values that flow through a run. All of them are frozen; read this file first.
 
-Config → Task → examples → Split → (findings) → Model taught → Predictions → Scores → Run → report
+Config → Task → examples → Split → (findings) → trained Model → Predictions → Scores → Run → report
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 Level = Literal["note", "warn", "stop"]
 _NOTHING: Mapping[str, float] = MappingProxyType({})
+MEMORISED = "memorised"  # the subset of an exam whose items are in the training set as well
 
 
 def fingerprint(*parts: str) -> str:
-    """What a thing is, as 16 hex digits: the same parts give the same digits on every machine.
+    """Hash of `parts` as 16 hex digits (SHA-256, truncated), the same on every machine.
 
     Each part is prefixed with its length, so that ("ab", "c") and ("a", "bc") differ.
     """
@@ -30,7 +31,7 @@ def fingerprint(*parts: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of a conversation; `role` is "system", "user" or "assistant"."""
+    """One message of a conversation: `role` is "system", "user" or "assistant", `content` its text."""
 
     role: str
     content: str
@@ -38,15 +39,18 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """source → target, known by what it is and never by where it stood.
+    """One example, identified by its content and never by its position.
 
-    group     what must stay on one side of a split; "" means the normal form of the source
+    source    the input text
+    target    the expected output
+    group     examples of one group stay in one split; "": the normal form of the source
     origin    where it came from: a file, a rule, a teacher
     row       line in that file, counted from 1 (0: none); for people, never for identity
-    accepted  further targets that count as right
-    part      the part of an exam that it belongs to ("" the main part; "recall" is always taught too)
-    tags      what kind it is, for tables by kind: (("form", "daiji"), ("magnitude", "4"))
-    turns     the conversation before the answer, when the source is more than one text
+    accepted  further targets that count as correct
+    subset    of the exam that it belongs to: "" the main subset, which decides; "memorised" what is also in the
+              training set, scored apart; or a name of the task's own
+    tags      properties for tables by kind: (("form", "daiji"), ("magnitude", "4"))
+    turns     the conversation before the target, where the source is more than one message
     """
 
     source: str
@@ -55,31 +59,39 @@ class Example:
     origin: str = ""
     row: int = 0
     accepted: tuple[str, ...] = ()
-    part: str = ""
+    subset: str = ""
     tags: tuple[tuple[str, str], ...] = ()
     turns: tuple[Turn, ...] = ()
 
     @property
     def fingerprint(self) -> str:
+        """Hash of source and target."""
         return fingerprint(self.source_fingerprint, self.target)
 
     @property
     def source_fingerprint(self) -> str:
-        """Covers every turn of a conversation."""
+        """Hash of the source, every message of a conversation included."""
         return fingerprint(self.source, *(f"{turn.role}\n{turn.content}" for turn in self.turns))
 
     def tag(self, name: str) -> str:
+        """Value of the tag `name`; "" where it is not set."""
         return dict(self.tags).get(name, "")
 
 
 def set_fingerprint(examples: Iterable[Example]) -> str:
-    """One fingerprint for a set of examples, whatever their order."""
+    """One fingerprint of a set of `examples`, independent of their order."""
     return fingerprint(*sorted(example.fingerprint for example in examples))
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Three sides that share no group (items of a recall part excepted: they are taught on purpose)."""
+    """Train, dev and exam splits. They share no group, except for the memorised subset, which is trained on purpose.
+
+    train   examples to train on
+    dev     validation examples
+    exam    held-out test examples
+    method  how they were separated
+    """
 
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
@@ -88,12 +100,22 @@ class Split:
 
     @property
     def exam_fingerprint(self) -> str:
+        """Fingerprint of the exam split."""
         return set_fingerprint(self.exam)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that an audit, preflight or guard noticed. It does not print and does not stop."""
+    """What an audit, preflight check or guard found. It neither prints nor stops anything.
+
+    check   identifier of the check
+    level   "note", "warn" or "stop"
+    what    what was found
+    where   file, row, column or key
+    do      what to do
+    rows    line numbers concerned
+    values  measured values by name
+    """
 
     check: str
     level: Level
@@ -112,11 +134,42 @@ def finding_keys(line: Mapping[str, Any]) -> dict[str, Any]:
     return {"values" if key == "figures" else key: value for key, value in line.items()}
 
 
+def subset_named(name: str) -> str:
+    """The subset that a user, a data file or a run folder means: "recall" is the older name of "memorised".
+
+    name  the name as it was written; "" is the main subset
+    """
+    return MEMORISED if name == "recall" else name
+
+
+def subset_of(line: Mapping[str, Any]) -> str:
+    """The subset of the exam that a line of predictions.jsonl or a score of scores.json belongs to.
+
+    line  the parsed JSON object; run folders of format 2 and older have the key "part"
+    """
+    return subset_named(str(line.get("subset") or line.get("part") or ""))
+
+
+def score_keys(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A score of scores.json under today's keys; run folders of format 2 and older say "part" for the subset.
+
+    line  the parsed JSON object
+    """
+    return {**{key: value for key, value in line.items() if key != "part"}, "subset": subset_of(line)}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of steps.jsonl. Losses in nats per target token; `dev` only where dev was asked.
+    """One line of steps.jsonl.
 
-    `plain` is the plain cross entropy beside whatever loss is trained, so that runs can be compared.
+    step           optimizer step
+    loss           training loss, in nats per target token
+    plain          cross-entropy, in nats per target token, whatever the loss: comparable between runs
+    learning_rate  of this step
+    gradient_norm  before clipping
+    tokens         target tokens since the start
+    seconds        since the start
+    dev            metrics on the dev split, where it was evaluated at this step
     """
 
     step: int
@@ -131,13 +184,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model answered. `text is None` means unreadable, which is not the same as wrong.
+    """A model's prediction. `text is None` means unreadable, which is not the same as wrong.
 
-    raw          the answer as the model wrote it
-    text         what the codec read in it
-    probability  of the whole answer, by the model's own account (None: not known)
-    labels       for set answers: every label with its probability, most probable first
-    withheld     why an answer that could be read was not given ("probability", "verification"); "" otherwise
+    source       the input text
+
+    raw          the output as generated
+    text         what the codec decodes from it
+    probability  of the whole output under the model (None: not known)
+    labels       of a label set: every label with its probability, most probable first
+    withheld     why a readable prediction is not returned ("probability", "verification"); "" otherwise
     """
 
     source: str
@@ -154,9 +209,9 @@ class Signature:
 
     exam      fingerprint of the exam's items
     metric    name and version, "jaccard/1"
-    decoding  how answers were asked for, "greedy"
-    normal    the normal form under which answers are compared
-    labels    fingerprint of the label set, "" where answers are no labels
+    decoding  how predictions were decoded, "greedy"
+    normal    the normal form under which predictions are compared
+    labels    fingerprint of the label set, "" where targets are no labels
     """
 
     exam: str
@@ -168,10 +223,13 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A figure with its doubt: value, 95% interval, number of items, and how it was made.
+    """A metric's value with its 95% interval, number of items, and how it was measured.
 
-    who   the model ("model") or a baseline's name
-    part  part of the exam; "" the main one
+    who             the model ("model") or a baseline's name
+    metric, value   name of the metric, and its value
+    low, high, n    95% confidence interval, and number of items
+    signature       how it was measured
+    subset          of the exam; "" the main one
     """
 
     who: str
@@ -181,4 +239,4 @@ class Score:
     high: float
     n: int
     signature: Signature
-    part: str = ""
+    subset: str = ""

@@ -1,7 +1,7 @@
-"""Tasks, experiments and models found by name, by file or by plug-in. Ours come through the same door.
+"""Tasks, experiments and models by name, by file or by plug-in. The shipped ones are registered the same way.
 
-Two doors are open to strangers: the entry points `terakoya.tasks` (name → `def task(**options) -> Task`)
-and `terakoya.models` (name → a `Maker`). No arrow leads from here up to a task: names do.
+Third parties can register entry points of the groups `terakoya.tasks` (name → `def task(**options) -> Task`) and
+`terakoya.models` (name → a module with `build(…)` and `load(folder)`). Nothing is imported from tasks here.
 """
 
 from __future__ import annotations
@@ -25,74 +25,90 @@ TASKS, MODELS = "terakoya.tasks", "terakoya.models"
 
 @dataclass(frozen=True)
 class Experiment:
-    """A named config, and the folder that its paths are relative to."""
+    """A named config.
+
+    name         of the run
+    config       the config
+    folder       the folder that its paths are relative to
+    description  first comment of a shipped file: what it is for
+    """
 
     name: str
     config: Config
     folder: Path
-    says: str = ""  # its first comment: what it is for
+    description: str = ""
 
 
 def names(group: str) -> list[str]:
-    """All names of one kind, ours and those of installed packages."""
+    """All names of the entry-point `group` (TASKS or MODELS), shipped ones and those of installed packages."""
     return sorted({point.name for point in metadata.entry_points(group=group)})
 
 
 def experiments() -> Iterator[Experiment]:
-    """Every experiment that ships, by name."""
+    """Every shipped experiment, by name."""
     for file in sorted(_shipped().iterdir(), key=lambda file: file.name):
         if file.name.endswith(".toml"):
             yield _read_shipped(file.name.removesuffix(".toml"))
 
 
 def experiment_names() -> list[str]:
+    """Names of the shipped experiments, sorted."""
     return sorted(file.name.removesuffix(".toml") for file in _shipped().iterdir() if file.name.endswith(".toml"))
 
 
 def find_experiment(name: str, overrides: Sequence[str] = ()) -> Experiment:
-    """A TOML file where there is one of that name, else an experiment that ships."""
+    """The TOML file `name` where it exists, else the shipped experiment of that name.
+
+    overrides  "section.key=value", applied in order
+    Raises ConfigError where there is neither.
+    """
     path = Path(name)
     if path.suffix == ".toml" or path.is_file():
-        config = read_config(path, overrides)
+        config = read_config(path, overrides, announce=True)
         own = config if config.name != "run" else config.model_copy(update={"name": path.stem})
         return Experiment(own.name, own, path.resolve().parent)
     if name not in experiment_names():
+        known = nearest(name, experiment_names())
         raise ConfigError(
             both(f"there is no experiment '{name}'", f"「{name}」という実験はない"),
             do=both(
-                f"{nearest(name, experiment_names())} Or name a TOML file; `terakoya list` shows all.",
-                f"{japanese(nearest(name, experiment_names()))}TOML ファイルを指定してもよい。一覧は `terakoya list`。",
+                f"{known} Or name a TOML file; `terakoya list` shows all.",
+                f"{japanese(known)}TOML ファイルを指定してもよい。一覧は `terakoya list`。",
             ),
         )
     return _read_shipped(name, overrides)
 
 
 def series() -> Iterator[tuple[str, str]]:
-    """Every series that ships, by name, with its first comment: what it asks."""
+    """(name, first comment) of every shipped sweep file."""
     for file in sorted(_shipped_series().iterdir(), key=lambda file: file.name):
         says = file.read_text(encoding="utf-8").splitlines()[0].removeprefix("#").strip()
         yield file.name.removesuffix(".toml"), says
 
 
 def find_series(name: str) -> Path:
-    """A TOML file where there is one of that name, else a series that ships."""
+    """The sweep file `name` where it exists, else the shipped one of that name. Raises ConfigError."""
     path = Path(name)
     if path.suffix == ".toml" or path.is_file():
         return path
     shipped = [found for found, _ in series()]
     if name not in shipped:
+        known = nearest(name, shipped)
         raise ConfigError(
             both(f"there is no series '{name}'", f"「{name}」というシリーズはない"),
             do=both(
-                f"{nearest(name, shipped)} Or name a TOML file; docs/series.md shows one.",
-                f"{japanese(nearest(name, shipped))}TOML ファイルを指定してもよい。例は docs/series.md にある。",
+                f"{known} Or name a TOML file; docs/series.md shows one.",
+                f"{japanese(known)}TOML ファイルを指定してもよい。例は docs/series.md にある。",
             ),
         )
     return Path(str(_shipped_series() / f"{name}.toml"))
 
 
 def find_task(config: Config, folder: Path) -> Task:
-    """The task that a config names: an installed one, a .py file, or a table."""
+    """The task that `config` names: an entry point, a .py file, or a table; paths are relative to `folder`.
+
+    Raises ConfigError for anything that is no task.
+    """
     wanted = config.task
     if bool(wanted.use) == bool(wanted.data):
         raise ConfigError(
@@ -108,26 +124,26 @@ def find_task(config: Config, folder: Path) -> Task:
         )
     if wanted.data:
         return table_task(config, folder)
-    return _made(_task_maker(wanted.use, folder), wanted, config)
+    return _call_factory(_task_factory(wanted.use, folder), wanted, config)
 
 
 def find_model_maker(base: str) -> Callable[..., Any]:
-    """Who makes the model of that name: a built-in or a plug-in by its name, else whoever knows the Hub and folders."""
+    """The function that builds the model `base`: a built-in one or a plug-in by its name, else a pretrained one."""
     return _model_module(base).build  # type: ignore[no-any-return]
 
 
 def find_model_loader(base: str) -> Callable[[Path], Any]:
-    """Who opens a saved model of that name again."""
+    """The function that loads a saved model `base` from its folder."""
     return _model_module(base).load  # type: ignore[no-any-return]
 
 
 def find_reader(base: str) -> Callable[..., Any] | None:
-    """Who can look at data with that base's tokenizer before its weights are opened; None where nothing is pretrained.
+    """The function that makes a tokenizer for auditing data with the pretrained model `base`, without loading weights.
 
-    A built-in model takes its characters from the data, and `terakoya audit` does without torch for it.
+    None for built-in models, whose characters come from the data: `terakoya audit` needs no torch for them.
     """
-    names_of_their_own = {point.name for point in metadata.entry_points(group=MODELS)}
-    return None if base in names_of_their_own else getattr(_model_module(base), "reader", None)
+    registered = {point.name for point in metadata.entry_points(group=MODELS)}
+    return None if base in registered else getattr(_model_module(base), "reader", None)
 
 
 def _model_module(base: str) -> Any:
@@ -141,7 +157,7 @@ def _model_module(base: str) -> Any:
     return point.load()
 
 
-def _task_maker(use: str, folder: Path) -> Callable[..., Task]:
+def _task_factory(use: str, folder: Path) -> Callable[..., Task]:
     if use.endswith(".py"):
         return _from_file(folder / use)
     for point in metadata.entry_points(group=TASKS):
@@ -166,25 +182,25 @@ def _from_file(path: Path) -> Callable[..., Task]:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    maker = getattr(module, "task", None)
-    if not callable(maker):
+    factory = getattr(module, "task", None)
+    if not callable(factory):
         raise ConfigError(
             both("this file defines no task", "このファイルはタスクを定義していない"),
             where=str(path),
             do=both("Add a function: def task() -> Task.", "次の関数を加えること：def task() -> Task。"),
         )
-    return maker  # type: ignore[no-any-return]
+    return factory  # type: ignore[no-any-return]
 
 
-def _made(maker: Callable[..., Task], wanted: TaskConfig, config: Config) -> Task:
-    """Call the maker with the options it knows; an unknown one names its nearest neighbour."""
-    known = inspect.signature(maker).parameters
+def _call_factory(factory: Callable[..., Task], wanted: TaskConfig, config: Config) -> Task:
+    """Call the factory with the options that it knows; an unknown one is refused with the most similar name."""
+    known = inspect.signature(factory).parameters
     for key in wanted.options:
         if key not in known:
             raise ConfigError(
                 both(f"unknown key '{key}'", f"知らないキー '{key}'"), where="[task.options]", do=nearest(key, known)
             )
-    # What every task may ask for without an option of its own.
+    # What every factory may take as a parameter without an option of its own.
     general: Mapping[str, Any] = {
         "seed": config.seed,
         "notation": wanted.notation,
@@ -194,7 +210,7 @@ def _made(maker: Callable[..., Task], wanted: TaskConfig, config: Config) -> Tas
     extra = {key: value for key, value in general.items() if key in known and key not in wanted.options and value}
     if "seed" in known and "seed" not in wanted.options:
         extra["seed"] = config.seed
-    return maker(**wanted.options, **extra)
+    return factory(**wanted.options, **extra)
 
 
 def _shipped() -> Any:

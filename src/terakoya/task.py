@@ -1,7 +1,11 @@
-"""What a user brings: examples, how an answer is written, how it is judged.
+"""What a task author brings: examples, a codec and metrics, and optionally rules that solve part of the task.
 
-A new task is a function that returns a `Task`. Nothing in the house asks for a task by its name: where
-two tasks differ, they differ in a value here.
+A new task is a function that returns a `Task`. Its keyword arguments are the keys of `[task.options]` in the config,
+and an argument `split` receives the section `[split]` (tasks/options.py has the checks that such functions need).
+Nothing in the package looks at a task's name: two tasks differ only in the values here.
+
+    def task(*, items: int = 0) -> Task:
+        return Task(name="greetings", examples=read_my_examples(items), metrics={"exact": exact})
 """
 
 from __future__ import annotations
@@ -12,32 +16,48 @@ from random import Random
 from types import MappingProxyType
 
 from terakoya.codec import Codec, TextCodec
-from terakoya.records import Example, Finding, Prediction, Split
+from terakoya.records import MEMORISED, Example, Finding, Prediction, Split
 from terakoya.scoring.metrics import Metric, exact
 
-# A rule answers a source with a target, or None where it abstains.
+# Predicts a target from a source without a model; None where it abstains.
 Rule = Callable[[str], str | None]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A skill to be taught.
+    """One skill: what a model is trained and evaluated on. Only `name` and either `examples` or `split` are needed.
 
-    examples    a fixed set, in any order; () when everything is drawn
-    draw        makes one fresh training example by rule. It gets a Random and the progress of the training
-                (0 at the first step, 1 at the last), by which a curriculum may go. The loop asks again
-                whenever an example falls on the dev or exam side of the split, so nothing held out is taught
-    split       a split of the task's own; None lets the house part `examples` as the config says
-    metrics     the first is the one that chooses checkpoints and gives the verdict
-    rule        solves part (or all) of it without a model; shown as a baseline
-    rule_exempt the rule baseline is shown but needs not be beaten
-    reverse     every written form that may stand for a target: verified decoding asks it
-    always_taught  items of the exam that are taught on purpose (scored apart, as recall)
-    error_kind  names what is wrong with a wrong answer, for the table of errors
-    instruction what a pretrained model is told before every source
-    label_names for codecs with labels: label → names and keywords from which a meaning can start
-    baselines   further baselines by name: train examples → rule
-    checks      the task's own audit: split → findings
+    name         names the task in reports and run folders
+    examples     a fixed set of examples, in any order; () where `draw` and `split` make all of them. When `split` is
+                 None the config's `[split]` cuts this set into train, dev and exam
+    codec        how targets are written for the model and read back; default: as plain text
+    metrics      name → metric, in this order in every table. The first one chooses the checkpoint on dev and gives the
+                 verdict on the exam; default: {"exact": exact}
+    draw         (rng, progress) → one training example, made by rule. Called for every training row while the model
+                 trains; `rng` is a `random.Random` seeded by the run, `progress` goes from 0.0 at the first step to
+                 1.0 at the last, for a curriculum. An example whose group (records.Example.group, by default its
+                 normalised source) is in dev or exam is discarded and another drawn (DataError after 1,000 in a row),
+                 unless it is memorised. None: training uses the train split alone
+    split        the task's own split, used as it is; required with `draw` where there are no examples. None: made from
+                 `examples` as the config says
+    rule         source → target, or None where it abstains. Called once for each exam item; reported as the baseline
+                 "rule", and together with the model as "hybrid" (the rule where it is sure, the model elsewhere)
+    rule_exempt  whether the model may be "learned" without beating the rule, for tasks that rules solve completely;
+                 default: it must beat it
+    reverse      (source, target) → whether this target can have produced this source. Called with predictions when
+                 verified decoding is on; a prediction that fails is withheld. None: no verification
+    memorised    exam item → whether training shows it on purpose. Such items are no leak and are scored apart. Called
+                 for each exam item, in addition to items whose subset is "memorised"; None: no further ones
+    error_kind   (example, prediction) → a short name of what is wrong, which the report counts. Called for each wrong
+                 exam prediction that could be read ("unreadable" and "withheld" are named without it). None: "wrong"
+    instruction  what stands before every source in the prompt of a pretrained model; "" is nothing. Models trained from
+                 nothing do not see it
+    label_names  label → its names and keywords, for codecs with labels: a label without training examples can then be
+                 predicted by its meaning. Default: none
+    baselines    name → function from the train split to a rule. Each is fitted once per evaluation and reported with
+                 that name; default: only the standard baselines
+    checks       functions from the split to findings: the task's own audit. Called once before training
+    summary      one line for `terakoya list`, as a bilingual text (i18n.both) or in one language; default: ""
     """
 
     name: str
@@ -48,19 +68,23 @@ class Task:
     split: Split | None = None
     rule: Rule | None = None
     rule_exempt: bool = False
-    reverse: Callable[[str, str], bool] | None = None  # (source, target) → can this target have produced this source?
-    always_taught: Callable[[Example], bool] | None = None
+    reverse: Callable[[str, str], bool] | None = None
+    memorised: Callable[[Example], bool] | None = None
     error_kind: Callable[[Example, Prediction], str] | None = None
     instruction: str = ""
     label_names: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     baselines: Mapping[str, Callable[[tuple[Example, ...]], Rule]] = field(default_factory=lambda: MappingProxyType({}))
     checks: tuple[Callable[[Split], list[Finding]], ...] = ()
-    teaches: str = ""  # one sentence for `terakoya list`
+    summary: str = ""
 
     @property
     def metric(self) -> str:
+        """Name of the first metric, which chooses the checkpoint and gives the verdict."""
         return next(iter(self.metrics))
 
-    def is_recall(self, item: Example) -> bool:
-        """Whether this item of an exam is taught on purpose, whatever part it stands in; then it is no leak."""
-        return item.part == "recall" or (self.always_taught is not None and self.always_taught(item))
+    def is_memorised(self, item: Example) -> bool:
+        """Whether training shows this exam item on purpose, whatever its subset; then it is no leak.
+
+        item  of the dev or exam split
+        """
+        return item.subset == MEMORISED or (self.memorised is not None and self.memorised(item))

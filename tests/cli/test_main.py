@@ -39,13 +39,13 @@ def test_a_bad_table_is_refused_by_name(
     """Whoever brings a broken file learns which one, where, and what to do."""
     config = table(tmp_path, content)
     assert main(["run", str(config), "--run-dir", str(tmp_path / "runs")]) == code
-    told = capsys.readouterr().err
-    assert word in told
-    assert "t.csv" in told
-    assert "Traceback" not in told
+    output = capsys.readouterr().err
+    assert word in output
+    assert "t.csv" in output
+    assert "Traceback" not in output
 
 
-BAD_WORDS = [
+BAD_COMMANDS = [
     (["run", "kannumee"], 2, "kannume"),
     (["run", "kannume", "--set", "train.stepps=3"], 2, "steps"),
     (["run", "kannume", "--set", "train.schedule=cosin"], 2, "cosine"),
@@ -61,8 +61,8 @@ BAD_WORDS = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "hint"), BAD_WORDS, ids=[" ".join(case[0]) for case in BAD_WORDS])
-def test_wrong_words_are_answered_with_the_nearest_right_one(
+@pytest.mark.parametrize(("words", "code", "hint"), BAD_COMMANDS, ids=[" ".join(case[0]) for case in BAD_COMMANDS])
+def test_a_wrong_command_line_names_the_nearest_right_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -73,9 +73,9 @@ def test_wrong_words_are_answered_with_the_nearest_right_one(
     """A typing error costs a second, not a search through the manual."""
     monkeypatch.chdir(tmp_path)
     assert main(words) == code
-    told = capsys.readouterr().err
-    assert hint in told
-    assert "Traceback" not in told
+    output = capsys.readouterr().err
+    assert hint in output
+    assert "Traceback" not in output
 
 
 def test_one_json_document_stands_on_standard_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,22 +88,22 @@ def test_one_json_document_stands_on_standard_output(tmp_path: Path, capsys: pyt
     assert "kannume" in json.loads(capsys.readouterr().out)["experiments"]
 
 
-def test_a_fault_of_ours_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Only our own faults show a traceback, and say how to report them."""
+def test_an_internal_error_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only internal errors show a traceback, and say how to report them."""
 
     def broken() -> None:
         raise RuntimeError("wires crossed")
 
     monkeypatch.setattr(commands, "list_", broken)
     assert main(["list"]) == 70
-    told = capsys.readouterr().err
-    assert "Traceback" in told
-    assert "report" in told
+    output = capsys.readouterr().err
+    assert "Traceback" in output
+    assert "report" in output
 
 
-def test_terminal_output_obeys_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_terminal_output_is_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Data may hold escape sequences; a terminal must never receive them."""
     config = table(tmp_path, HEADER + ROWS + "\x1b[2Jquiz,\x1b]0;owned\x07\n")
     main(["audit", str(config)])
-    told = capsys.readouterr()
-    assert "\x1b" not in told.out + told.err
+    output = capsys.readouterr()
+    assert "\x1b" not in output.out + output.err

@@ -7,19 +7,19 @@ from random import Random
 import emoji
 import pytest
 
-from terakoya.codec.labels import labels_codec, names_of
+from terakoya.codec.labels import emoji_label_names, labels_codec
 from terakoya.errors import DataError
-from terakoya.text import all_emoji, emoji_form, emoji_in, emoji_name
+from terakoya.text import all_emoji, emoji_name, normalise_emoji, parse_emoji
 
 
 def test_every_emoji_has_one_normal_form() -> None:
     """Five spellings of one heart would be five labels with a fifth of the examples each."""
     for spelling in emoji.EMOJI_DATA:
-        form = emoji_form(spelling)
+        form = normalise_emoji(spelling)
         if form is not None:
-            assert emoji_form(form) == form
-            assert emoji_form(form.replace("\ufe0f", "")) == form
-    assert [one for one in emoji.EMOJI_DATA if emoji_form(one) is None and len(one) > 1] == []
+            assert normalise_emoji(form) == form
+            assert normalise_emoji(form.replace("\ufe0f", "")) == form
+    assert [one for one in emoji.EMOJI_DATA if normalise_emoji(one) is None and len(one) > 1] == []
     assert len(all_emoji()) == len(set(all_emoji())) > 1800
 
 
@@ -38,19 +38,19 @@ def test_every_emoji_has_one_normal_form() -> None:
 )
 def test_variation_tone_flag_and_keycap_come_to_one_form(written: str, form: str) -> None:
     """NFKC would turn ™️ into TM; the normal form of emoji is their own."""
-    assert emoji_form(written) == form
+    assert normalise_emoji(written) == form
 
 
 @pytest.mark.parametrize("text", ["", "1", "a", "あ", "🏽", "✨✨", "✨a", " ", "\x00"])
 def test_what_is_not_one_emoji_has_no_form(text: str) -> None:
-    """A digit is in Unicode's emoji table as half of a keycap; it is no answer."""
-    assert emoji_form(text) is None
+    """A digit is in Unicode's emoji table as half of a keycap; it is no label."""
+    assert normalise_emoji(text) is None
 
 
 def test_emoji_are_read_by_grapheme() -> None:
     """Teachers write emoji with and without spaces; joined ones must not fall apart."""
-    assert emoji_in("👨‍👩‍👧📚 🇯🇵") == ["👨‍👩‍👧", "📚", "🇯🇵"]
-    assert emoji_in("✨ です") is None
+    assert parse_emoji("👨‍👩‍👧📚 🇯🇵") == ["👨‍👩‍👧", "📚", "🇯🇵"]
+    assert parse_emoji("✨ です") is None
     assert emoji_name("🐱") == "ネコの顔"
 
 
@@ -63,7 +63,7 @@ def test_order_and_repeats_carry_no_meaning() -> None:
 
 
 @pytest.mark.parametrize("raw", ["", "填", "✨ です", "🐶", "✨ 🐶", "1"])
-def test_an_answer_with_an_illegal_label_is_unreadable(raw: str) -> None:
+def test_a_prediction_with_an_illegal_label_is_unreadable(raw: str) -> None:
     """An illegal label is another fault than a wrong one."""
     assert labels_codec(["✨ 📚"]).read(raw) is None
 
@@ -79,7 +79,7 @@ def test_words_and_separators_make_labels_too() -> None:
 
 @pytest.mark.parametrize("counted", [False, True])
 def test_the_written_language_is_exact(counted: bool) -> None:
-    """Held to viable prefixes and complete answers, a model can write every legal set and nothing else."""
+    """Constrained to viable prefixes and complete texts, a model can write every legal set and nothing else."""
     codec = labels_codec(["a ab", "b", "abc"], most=2, counted=counted)
     alphabet = "ab c12"
     found: set[str] = set()
@@ -89,24 +89,24 @@ def test_the_written_language_is_exact(counted: bool) -> None:
         if codec.complete(prefix):
             found.add(prefix)
         longer = [prefix + char for char in alphabet if codec.viable(prefix + char)]
-        # Viable means that some legal answer begins so: a dead end would trap the model.
+        # Viable means that some legal text has this prefix: a dead end would trap the model.
         assert longer or codec.complete(prefix), prefix
         stack += longer
     labels = ("a", "ab", "abc", "b")
     sets = [[one] for one in labels] + [[one, two] for one in labels for two in labels if one != two]
-    assert found == {codec.joined(members) for members in sets}
+    assert found == {codec.join(members) for members in sets}
     assert all(
         codec.read(written) == " ".join(sorted(members))
-        for written, members in ((codec.joined(members), members) for members in sets)
+        for written, members in ((codec.join(members), members) for members in sets)
     )
 
 
 def test_other_orders_are_the_same_set() -> None:
-    """A sequence model is taught a canonical or a shuffled order; neither may change the target."""
+    """A sequence model is trained on a canonical or a shuffled order; neither may change the target."""
     codec = labels_codec(["🎉 ✨ 📚"])
     for order in ("as-given", "canonical", "shuffled"):
-        assert codec.canonical(codec.ordered("🎉 ✨ 📚", order, Random(1))) == codec.canonical("✨ 📚 🎉")
-    assert len({codec.ordered("🎉 ✨ 📚", "shuffled", Random(seed)) for seed in range(20)}) == 6
+        assert codec.canonical(codec.reorder("🎉 ✨ 📚", order, Random(1))) == codec.canonical("✨ 📚 🎉")
+    assert len({codec.reorder("🎉 ✨ 📚", "shuffled", Random(seed)) for seed in range(20)}) == 6
 
 
 def test_bad_targets_are_refused_by_name() -> None:
@@ -119,12 +119,12 @@ def test_bad_targets_are_refused_by_name() -> None:
         labels_codec(["", " "])
 
 
-def test_a_label_that_was_never_taught_can_still_be_judged() -> None:
+def test_a_label_without_training_rows_can_still_be_scored() -> None:
     """An exam may ask for a label that training never had: the item counts, as one that cannot be right."""
     assert labels_codec(["✨ 📚"]).canonical("🐶 ✨") == "✨ 🐶"
 
 
 def test_emoji_name_themselves() -> None:
     """Where labels have names, a label seen three times starts near what it means."""
-    assert names_of(labels_codec(["🐱 ✨"]))["🐱"] == ("ネコの顔",)
-    assert names_of(labels_codec(["cat dog"])) == {}
+    assert emoji_label_names(labels_codec(["🐱 ✨"]))["🐱"] == ("ネコの顔",)
+    assert emoji_label_names(labels_codec(["cat dog"])) == {}

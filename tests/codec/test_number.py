@@ -1,4 +1,4 @@
-"""Numbers in every notation: written, read back, and held to while an answer grows."""
+"""Numbers in every notation: written, read back, and constrained while a prediction grows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_every_number_survives_being_written_and_read_back(notation: str, number
 @settings(max_examples=150, deadline=None)
 @given(text=decimals)
 def test_negatives_and_decimals_survive_where_the_notation_knows_them(notation: str, text: str) -> None:
-    """janum asks for 0.5 and −2."""
+    """janum needs 0.5 and −2."""
     codec = number_codec(notation)
     written = codec.write(text)
     assert codec.read(written) == canonical_number(text)
@@ -53,7 +53,7 @@ def test_negatives_and_decimals_survive_where_the_notation_knows_them(notation: 
 @pytest.mark.parametrize("notation", NOTATIONS)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_what_is_not_viable_can_no_longer_become_an_answer(notation: str, data: st.DataObject) -> None:
+def test_what_is_not_viable_can_no_longer_become_complete(notation: str, data: st.DataObject) -> None:
     """Constrained decoding must forbid exactly what leads nowhere: checked against all endings of two characters."""
     alphabet, codec = ALPHABETS[notation], number_codec(notation)
     text = data.draw(st.text(alphabet, max_size=7))
@@ -69,7 +69,7 @@ def test_what_is_not_viable_can_no_longer_become_an_answer(notation: str, data: 
 @pytest.mark.parametrize("notation", NOTATIONS)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_a_viable_answer_can_always_be_finished(notation: str, data: st.DataObject) -> None:
+def test_a_viable_prefix_can_always_be_completed(notation: str, data: st.DataObject) -> None:
     """A decoder that walks only through viable prefixes must never stand before nothing."""
     codec, text = number_codec(notation), ""
     for _ in range(14):
@@ -119,7 +119,7 @@ def test_notations_are_spelled_as_in_the_log(notation: str, number: str, written
         ("reversed", "50"), ("reversed", "-5"),
     ],
 )  # fmt: skip
-def test_a_malformed_answer_is_unreadable(notation: str, raw: str) -> None:
+def test_a_malformed_prediction_is_unreadable(notation: str, raw: str) -> None:
     """Unreadable is not wrong: the two need different cures."""
     assert number_codec(notation).read(raw) is None
 
@@ -164,6 +164,6 @@ def test_the_longest_number_is_written_in_every_notation() -> None:
 
 
 def test_an_unknown_notation_is_offered_its_neighbour() -> None:
-    """One letter wrong should not cost a search through the pages."""
+    """One letter wrong should not cost a search through the docs."""
     with pytest.raises(ConfigError, match="exponent"):
         number_codec("exponents")

@@ -27,7 +27,7 @@ targets = st.lists(pieces, min_size=1, max_size=6).map("".join).filter(bool)
 @settings(max_examples=400, deadline=None)
 @given(target=targets)
 def test_every_target_survives_being_written_and_read_back(target: str) -> None:
-    """What cannot be read back cannot be judged; and decoding must let every written answer grow."""
+    """What cannot be read back cannot be scored; and decoding must let every written text grow."""
     written = CODEC.write(target)
     assert CODEC.read(written) == CODEC.canonical(target)
     assert CODEC.complete(written)
@@ -44,7 +44,7 @@ def test_the_canonical_form_is_settled(target: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(ALPHABET, max_size=9), more=st.text(ALPHABET, max_size=4))
-def test_what_is_not_viable_can_no_longer_become_an_answer(text: str, more: str) -> None:
+def test_what_is_not_viable_can_no_longer_become_complete(text: str, more: str) -> None:
     """Constrained decoding must forbid exactly what leads nowhere."""
     assert CODEC.complete(text) == (CODEC.read(text) is not None)
     if CODEC.complete(text + more):
@@ -53,7 +53,7 @@ def test_what_is_not_viable_can_no_longer_become_an_answer(text: str, more: str)
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_a_viable_answer_can_always_be_finished(data: st.DataObject) -> None:
+def test_a_viable_prefix_can_always_be_completed(data: st.DataObject) -> None:
     """A decoder that walks only through viable prefixes must never stand before nothing."""
     text = ""
     for _ in range(12):
@@ -108,7 +108,7 @@ def test_numbers_that_are_no_quantities_keep_their_spelling(text: str) -> None:
     assert CODEC.canonical(text) == text
 
 
-def test_every_accepted_answer_of_the_exam_by_hand_has_its_targets_form() -> None:
+def test_every_accepted_target_of_the_hand_written_exam_has_the_canonical_form() -> None:
     """One canonical form, and always one that a person wrote down as right."""
     file = resources.files("terakoya.tasks") / "exams" / "recipe-lines.jsonl"
     for line in file.read_text(encoding="utf-8").splitlines():
@@ -119,13 +119,13 @@ def test_every_accepted_answer_of_the_exam_by_hand_has_its_targets_form() -> Non
 
 
 def test_a_sign_that_opens_no_product_stays_text() -> None:
-    """Recipe pages write <A> before a seasoning."""
+    """Recipe sites write <A> before a seasoning."""
     assert CODEC.write("<A> 酢 <1*2>本") == "<<A> 酢 <1*2>本"
     assert CODEC.read("<<A> 酢 <1*2>本") == "<A> 酢 2本"
 
 
 @pytest.mark.parametrize("raw", ["", "<", "<1", "<1*", "<1*2", "<a>", "<1/0*2>", "<1>", "<*2>", "x<1 *2>"])
-def test_a_malformed_answer_is_unreadable(raw: str) -> None:
+def test_a_malformed_prediction_is_unreadable(raw: str) -> None:
     """Unreadable is not wrong: the two need different cures."""
     assert CODEC.read(raw) is None and not CODEC.complete(raw)
 

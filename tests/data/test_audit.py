@@ -1,6 +1,6 @@
-"""What the audit says of data with a known illness, and that it is silent on healthy data.
+"""What the audit says of data with a known defects, and that it is silent on sound data.
 
-Strengths and rates of detection are measured by benchmarks/audit_defects.py; here stands one example of each kind.
+Strengths and rates of detection are measured by benchmarks/faults/audit_defects.py; here is one example of each kind.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
-from worlds import emoji_v1, labels_task, number_task, parted, text_task, words
+from synthetic_data import emoji_v1, labels_task, make_split, number_task, text_task, words
 
 from terakoya.data.audit import audit
 from terakoya.records import Example, Finding, Split
@@ -43,13 +43,13 @@ def changed(rows: list[Example], places: Sequence[int], **how: str) -> list[Exam
 
 
 def raised(task: Task, split: Split | None = None) -> dict[str, Finding]:
-    found = audit(task, split or parted(list(task.examples), exam=0.5))
+    found = audit(task, split or make_split(list(task.examples), exam=0.5))
     # The gravest of a kind comes first, and stays.
     return {finding.check: finding for finding in reversed(found) if finding.level != "note"}
 
 
 @pytest.mark.parametrize("make", [texts, numbers, moods])
-def test_healthy_data_are_left_in_peace(make) -> None:  # type: ignore[no-untyped-def]
+def test_sound_data_give_no_warning(make) -> None:  # type: ignore[no-untyped-def]
     """An alarm that always rings is switched off."""
     rows = make(600)
     task = {texts: text_task, numbers: number_task, moods: labels_task}[make](rows)
@@ -77,7 +77,7 @@ ODD_CELLS = {
 
 @pytest.mark.parametrize("check", ODD_CELLS)
 def test_odd_targets_are_named_with_their_rows(check: str) -> None:
-    """People mend rows; a share of the table cannot be opened in an editor."""
+    """People correct rows; a share of the table cannot be opened in an editor."""
     rows = changed(texts(), [4, 70, 200], target=ODD_CELLS[check])
     rows = changed(rows, range(100, 130), target="x1") if check == "mixed-widths" else rows
     found = raised(text_task(rows))[check]
@@ -102,7 +102,7 @@ def test_japanese_that_looks_odd_is_not() -> None:
 
 @pytest.mark.parametrize("target", ["たくさん", "1E+05", "1月2日", "#NAME?"])
 def test_a_target_that_cannot_be_written_stops(target: str) -> None:
-    """Training would fail at that row, or teach what nobody can read."""
+    """Training would fail at that row, or train on what nobody can read."""
     found = raised(number_task(changed(numbers(), [9], target=target)))["unreadable-targets"]
     assert found.level == "stop" and found.rows == (11,)
 
@@ -112,7 +112,7 @@ def test_swapped_columns_are_guessed() -> None:
     assert "swapped" in raised(number_task(rows))["unreadable-targets"].do
 
 
-def test_one_answer_for_all_stops() -> None:
+def test_one_target_for_all_stops() -> None:
     found = raised(text_task([replace(row, target="はい") for row in texts()]))
     assert found["one-answer"].level == "stop"
 
@@ -126,7 +126,7 @@ def test_copies_and_contradictions_are_counted() -> None:
 
 
 def test_an_exam_item_in_train_stops_in_any_spelling() -> None:
-    """十 stood in train and in test of the numerals log."""
+    """十 was in train and in test of the numerals log."""
     rows = numbers()
     split = Split(tuple(rows[:150]), tuple(rows[150:160]), tuple(rows[160:]))
     for source, kind in ((rows[5].source, "exact"), (f"  {rows[5].source.replace('1', '１')}　", "normal_form")):
@@ -135,14 +135,14 @@ def test_an_exam_item_in_train_stops_in_any_spelling() -> None:
         assert found.level == "stop" and found.rows == (999,) and found.values[kind] == 1
 
 
-def test_what_is_taught_on_purpose_is_no_leak() -> None:
+def test_memorised_items_are_no_leak() -> None:
     rows = numbers(600)
-    split = Split(tuple(rows[:290]), tuple(rows[290:300]), (*rows[300:], replace(rows[3], part="recall")))
+    split = Split(tuple(rows[:290]), tuple(rows[290:300]), (*rows[300:], replace(rows[3], subset="memorised")))
     assert "leak" not in raised(number_task(rows), split)
 
 
-def test_near_copies_are_told_by_origin_and_other_numbers_are_no_copies() -> None:
-    """A generator that varies one word fills a data set with itself; 百一 and 百二 are two questions."""
+def test_near_copies_are_counted_by_origin_and_other_numbers_are_no_copies() -> None:
+    """A generator that varies one word fills a data set with itself; 百一 and 百二 are two sources."""
     rows = [replace(row, origin="corpus") for row in texts()]
     rows += [
         replace(row, source=row.source[:-1] + "ん", target=f"{row.target}x", row=row.row + 500, origin="varied")
@@ -154,17 +154,17 @@ def test_near_copies_are_told_by_origin_and_other_numbers_are_no_copies() -> Non
     assert "near-duplicates" not in raised(number_task(counted))
 
 
-def test_a_tail_split_of_ordered_rows_is_objected_to() -> None:
+def test_a_tail_split_of_ordered_rows_stops() -> None:
     """janum: .3 on the last rows, .7 after shuffling, and nobody knew why."""
     rows = sorted(numbers(), key=lambda row: int(row.target))
     rows = [replace(row, row=at) for at, row in enumerate(rows, 2)]
-    assert raised(number_task(rows), parted(rows, "tail", exam=0.5))["order"].level == "stop"
-    assert "order" not in raised(number_task(numbers()), parted(numbers(), "tail", exam=0.5))
-    assert "order" not in raised(number_task(rows))  # by fingerprint the order does no harm
+    assert raised(number_task(rows), make_split(rows, "tail", exam=0.5))["order"].level == "stop"
+    assert "order" not in raised(number_task(numbers()), make_split(numbers(), "tail", exam=0.5))
+    assert "order" not in raised(number_task(rows))  # by hash the order does no harm
 
 
-def test_a_hole_in_train_is_found() -> None:
-    """A rule that held out all multiples of 10⁴ made a hole that no score explained."""
+def test_a_coverage_gap_in_train_is_found() -> None:
+    """A rule that held out all multiples of 10⁴ made a gap that no score explained."""
     rows = [replace(row, target=str(at * 10_000 or 1)) if at % 4 == 0 else row for at, row in enumerate(numbers(600))]
     held = [at for at in range(600) if at % 4 == 0 or at % 3 == 0]
     split = Split(
@@ -193,19 +193,19 @@ def test_lost_leading_zeros_are_found() -> None:
     assert "zeros" in raised(text_task(lost))["leading-zeros"].what
 
 
-def test_answers_in_the_question_are_found() -> None:
+def test_targets_in_the_source_are_found() -> None:
     """17.9% of the emoji log's third data set had emoji in its input."""
     rows = changed(moods(), range(0, 600, 20), source="楽しかった🎉")
     assert raised(labels_task(rows))["emoji-in-input"].values["rows"] == 30
 
 
-def test_more_emoji_than_were_asked_for_are_found() -> None:
+def test_too_many_emoji_are_found() -> None:
     rows = changed(moods(), [3], target="✨ 📚 🎉 😅 ⚽ 🤔 🌞")
     assert raised(labels_task(rows))["many-labels"].rows == (5,)
 
 
 def test_words_among_emoji_are_found() -> None:
-    """ "填" was an answer of the emoji log's model, and stood in nobody's list."""
+    """ "填" was predicted by the emoji log's model, and was in nobody's list."""
     assert raised(labels_task(changed(moods(), [3], target="✨ 填")))["odd-labels"].rows == (5,)
 
 
@@ -217,7 +217,7 @@ def test_sentences_cut_short_are_found() -> None:
     assert raised(text_task(cut))["cut-sources"].values["rows"] == 17
 
 
-def test_orphan_brackets_and_remains_of_pages_are_found() -> None:
+def test_orphan_brackets_and_remains_of_web_sites_are_found() -> None:
     rows = changed(texts(), range(0, 300, 30), source="彼は「はい」と」言った")
     rows = changed(rows, range(1, 300, 30), source="東京は日本の首都である[12]。")
     assert {"orphan-brackets", "page-remains"} <= raised(text_task(rows)).keys()
@@ -237,9 +237,9 @@ def test_nothing_to_train_on_stops() -> None:
 
 
 def test_an_audit_looks_and_changes_nothing() -> None:
-    """Run twice, it says the same, whatever the hash seed of the process and the order of the sides."""
+    """Run twice, it says the same, whatever the hash seed of the process and the order of the splits."""
     rows = emoji_v1()[:300]
-    task, split = labels_task(rows), parted(rows)
+    task, split = labels_task(rows), make_split(rows)
     assert audit(task, split) == audit(task, split)
     turned = replace(split, train=split.train[::-1])
     assert [finding.what for finding in audit(task, turned)] == [finding.what for finding in audit(task, split)]
@@ -269,40 +269,40 @@ def test_an_audit_looks_and_changes_nothing() -> None:
 def test_no_cell_costs_more_than_its_length(piece: str) -> None:
     """A pattern that tries every way to fail would hang on one row of five million."""
     rows = changed(texts(50), [3], source=piece * 20_000, target=piece * 20_000)
-    begun = time.process_time()
-    audit(text_task(rows), parted(rows, exam=0.5))
-    assert time.process_time() - begun < 5
+    start = time.process_time()
+    audit(text_task(rows), make_split(rows, exam=0.5))
+    assert time.process_time() - start < 5
 
 
-def test_an_item_in_two_parts_of_an_exam_is_no_copy() -> None:
-    """An exam may ask 二十 among the drawn ones and again in the fixed two hundred."""
+def test_an_item_in_two_subsets_of_an_exam_is_no_copy() -> None:
+    """An exam may have 二十 among the drawn ones and again in the fixed two hundred."""
     rows = numbers(600)
-    again = tuple(replace(row, part="fixed") for row in rows[300:340])
+    again = tuple(replace(row, subset="fixed") for row in rows[300:340])
     assert "duplicates" not in raised(
         number_task(rows), Split(tuple(rows[:290]), tuple(rows[290:300]), (*rows[300:], *again))
     )
 
 
 def test_numbers_are_no_labels() -> None:
-    """Small numbers come again and again in honest data; how many rows each has is no fault."""
+    """Small numbers repeat in sound data; how many rows each has is no fault."""
     rows = [Example(row.source, str(at % 60), row=row.row) for at, row in enumerate(texts(600))]
     assert raised(number_task(rows)) == {}
 
 
-def test_labels_that_the_exam_asks_and_nobody_can_answer_are_told_and_stop_nothing() -> None:
-    """A hand-written exam knows more than the data. Its rows are sound; what they cost is said beforehand."""
+def test_exam_labels_that_no_prediction_can_hold_warn_and_do_not_stop() -> None:
+    """A hand-written exam knows more than the data. Its rows are sound; what they cost is reported beforehand."""
     rows = moods()
     task = labels_task(rows)
     strange = changed(rows[500:], range(0, 100, 10), target="🦑 ✨")
     found = raised(task, Split(tuple(rows[:450]), tuple(rows[450:500]), tuple(strange), "by hand"))
     assert "unreadable-targets" not in found
-    told = found["unanswerable-labels"]
-    assert (told.level, told.where, told.values["rows"]) == ("warn", "exam", 10.0)
-    assert "'🦑'" in told.what and "10.0%" in told.what
+    warning = found["unanswerable-labels"]
+    assert (warning.level, warning.where, warning.values["rows"]) == ("warn", "exam", 10.0)
+    assert "'🦑'" in warning.what and "10.0%" in warning.what
 
 
 def test_what_is_no_label_at_all_stops_in_an_exam_too() -> None:
-    """Prose among emoji is damage, wherever it stands."""
+    """Prose among emoji is damage, in any split."""
     rows = moods()
     task = labels_task(rows)
     split = Split(

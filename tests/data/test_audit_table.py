@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from worlds import emoji_v1
+from synthetic_data import emoji_v1
 
 from terakoya.config import Config, make_config
 from terakoya.data.audit import audit_table, single_pass, tables
@@ -71,11 +71,11 @@ def test_the_memory_of_a_stream_is_bounded(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_samples_are_fair_and_bounded() -> None:
-    kept: single_pass.Fair[int] = single_pass.Fair(100)
+    kept: single_pass.HashSample[int] = single_pass.HashSample(100)
     for number in range(100_000):
-        kept.add(single_pass.number_of(str(number)), number)
+        kept.add(single_pass.hash64(str(number)), number)
     assert 40 <= len(kept.kept()) <= 100 and abs(sum(kept.kept()) / len(kept.kept()) - 50_000) < 12_000
-    even: single_pass.Even[int] = single_pass.Even(100)
+    even: single_pass.EvenSample[int] = single_pass.EvenSample(100)
     for number in range(100_000):
         even.add(number)
     assert 100 <= len(even.items) < 200 and len({b - a for a, b in zip(even.items, even.items[1:], strict=False)}) == 1

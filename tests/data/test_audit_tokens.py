@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from synthetic_data import labels_task, make_split, number_task
 from test_audit import moods, numbers
-from worlds import labels_task, number_task, parted
 
 from terakoya.data.audit import audit
 from terakoya.records import Example, Finding
@@ -29,19 +29,19 @@ class Characters:
         return "".join(chr(one) if one else "⁇" for one in ids).translate({0xFF10 + n: 48 + n for n in range(10)})
 
 
-def told(task: Task, rows: list[Example], tokenizer: Characters) -> dict[tuple[str, str], Finding]:
-    found = audit(task, parted(rows, exam=0.5), tokenizer)
+def findings_by_check(task: Task, rows: list[Example], tokenizer: Characters) -> dict[tuple[str, str], Finding]:
+    found = audit(task, make_split(rows, exam=0.5), tokenizer)
     return {(one.check, one.where): one for one in found if one.check in ("tokenizer-loses", "too-long")}
 
 
 def test_a_tokenizer_that_carries_everything_is_not_mentioned() -> None:
-    assert told(number_task(numbers()), numbers(), Characters()) == {}
+    assert findings_by_check(number_task(numbers()), numbers(), Characters()) == {}
 
 
 def test_a_target_that_becomes_unknown_stops() -> None:
     """Emoji that became UNK scored 8 of 8 against their own decoded ids, and 0 of 8 against the text."""
     rows = moods()
-    found = told(labels_task(rows), rows, Characters("✨"))["tokenizer-loses", "target"]
+    found = findings_by_check(labels_task(rows), rows, Characters("✨"))["tokenizer-loses", "target"]
     assert found.level == "stop" and found.values["rows"] == sum("✨" in row.target for row in rows)
 
 
@@ -49,24 +49,24 @@ def test_a_target_that_decodes_to_another_text_stops_without_any_unknown() -> No
     """Not every tokenizer has an UNK; some change the text in silence."""
     rows = moods()
     silent = Characters("✨", unknown=None)
-    assert told(labels_task(rows), rows, silent)["tokenizer-loses", "target"].level == "stop"
+    assert findings_by_check(labels_task(rows), rows, silent)["tokenizer-loses", "target"].level == "stop"
 
 
 def test_sources_are_compared_in_their_normal_form() -> None:
     """A tokenizer that normalises widths loses nothing that a source means."""
     rows = [Example(f"数は１２３と{row.source}", row.target, row=row.row) for row in numbers()]
-    assert told(number_task(rows), rows, Characters()) == {}
-    assert told(number_task(rows), rows, Characters("と"))["tokenizer-loses", "source"].level == "warn"
+    assert findings_by_check(number_task(rows), rows, Characters()) == {}
+    assert findings_by_check(number_task(rows), rows, Characters("と"))["tokenizer-loses", "source"].level == "warn"
 
 
 def test_a_target_over_the_limit_stops() -> None:
     """Cut labels lose their end, and the model learns never to stop."""
     rows = numbers()
-    found = told(number_task(rows), rows, Characters(max_target=5))["too-long", "target"]
+    found = findings_by_check(number_task(rows), rows, Characters(max_target=5))["too-long", "target"]
     assert found.level == "stop" and found.values["rows"] == sum(len(row.target) > 5 for row in rows)
-    assert told(number_task(rows), rows, Characters(max_target=6)) == {}
+    assert findings_by_check(number_task(rows), rows, Characters(max_target=6)) == {}
 
 
 def test_sources_over_the_limit_are_warned_of() -> None:
     rows = numbers()
-    assert told(number_task(rows), rows, Characters(max_source=4))["too-long", "source"].level == "warn"
+    assert findings_by_check(number_task(rows), rows, Characters(max_source=4))["too-long", "source"].level == "warn"

@@ -1,4 +1,4 @@
-"""Whole groups go to one side, and the same example to the same side."""
+"""Whole groups go to one split, and the same example to the same split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terakoya.config import SplitConfig
-from terakoya.data.split import group_of, side, side_of_word, split, stable
+from terakoya.data.split import group_of, is_stable, parse_split_name, split_examples, split_of
 from terakoya.errors import DataError
 from terakoya.records import Example, Split, Turn
 
@@ -32,28 +32,28 @@ def how(method: str = "hash", **more: object) -> SplitConfig:
     return SplitConfig.model_validate({"method": method, "dev": 0.2, "exam": 0.2} | more)
 
 
-def sides_of(parted: Split) -> dict[str, set[str]]:
-    """Group → sides on which it stands."""
+def splits_of(split: Split) -> dict[str, set[str]]:
+    """Group → splits that hold it."""
     found: dict[str, set[str]] = {}
     for name in ("train", "dev", "exam"):
-        for example in getattr(parted, name):
+        for example in getattr(split, name):
             found.setdefault(group_of(example), set()).add(name)
     return found
 
 
-def test_no_group_stands_on_two_sides_in_a_thousand_data_sets() -> None:
-    """十 stood in train and in test of the numerals log: that score was memory."""
+def test_no_group_is_in_two_splits_in_a_thousand_data_sets() -> None:
+    """十 was in train and in test of the numerals log: that score was memory."""
     cut = 0
     for seed in range(1000):
         random = Random(seed)
         rows = drawn(random)
         try:
-            parted = split(rows, how(random.choice(METHODS), salt=str(seed)))
+            split = split_examples(rows, how(random.choice(METHODS), salt=str(seed)))
         except DataError:
             continue  # fewer than three groups, or nothing left to train on
         cut += 1
-        assert all(len(sides) == 1 for sides in sides_of(parted).values()), seed
-        assert len(parted.train) + len(parted.dev) + len(parted.exam) == len(rows)
+        assert all(len(splits) == 1 for splits in splits_of(split).values()), seed
+        assert len(split.train) + len(split.dev) + len(split.exam) == len(rows)
     assert cut > 950
 
 
@@ -64,7 +64,7 @@ def test_the_order_of_rows_has_no_say(seed: int, method: str) -> None:
     random = Random(seed)
     rows = drawn(random, 40)
     config = how(folds=4, fold=seed % 4) if method == "folds" else how(method)
-    one, two = split(rows, config), split(random.sample(rows, len(rows)), config)
+    one, two = split_examples(rows, config), split_examples(random.sample(rows, len(rows)), config)
     for name in ("train", "dev", "exam"):
         assert sorted(map(repr, getattr(one, name))) == sorted(map(repr, getattr(two, name)))
 
@@ -75,86 +75,91 @@ def test_a_stable_split_stays_when_rows_are_added(seed: int, folds: bool) -> Non
     """An exam that moves with every new row can never be compared with itself."""
     random = Random(seed)
     config = how(folds=5) if folds else how()
-    assert stable(config)
+    assert is_stable(config)
     before, more = drawn(random, 40), drawn(random, 40)
-    was, now = sides_of(split(before, config)), sides_of(split([*more, *before], config))
-    assert all(now[group] == sides for group, sides in was.items())
+    was, now = splits_of(split_examples(before, config)), splits_of(split_examples([*more, *before], config))
+    assert all(now[group] == splits for group, splits in was.items())
 
 
 def test_what_is_not_stable_says_so() -> None:
-    assert [stable(how(method)) for method in ("hash", "column", "exact", "stratified", "tail")] == [
+    assert [is_stable(how(method)) for method in ("hash", "column", "exact", "stratified", "tail")] == [
         True, True, False, False, False,
     ]  # fmt: skip
 
 
 def test_a_larger_dev_never_moves_the_exam() -> None:
     for number in range(500):
-        assert (side(str(number), dev=0.1) == "exam") == (side(str(number), dev=0.4) == "exam")
+        assert (split_of(str(number), dev=0.1) == "exam") == (split_of(str(number), dev=0.4) == "exam")
 
 
 def test_shares_are_kept_on_the_whole() -> None:
     rows = [Example(f"row {number}", "x") for number in range(5000)]
-    parted = split(rows, how(dev=0.1, exam=0.2))
-    assert abs(len(parted.exam) / 5000 - 0.2) < 0.02 and abs(len(parted.dev) / 5000 - 0.1) < 0.02
+    split = split_examples(rows, how(dev=0.1, exam=0.2))
+    assert abs(len(split.exam) / 5000 - 0.2) < 0.02 and abs(len(split.dev) / 5000 - 0.1) < 0.02
 
 
 def test_exact_sizes_are_exact() -> None:
     rows = [Example(f"row {number}", "x") for number in range(200)]
-    parted = split(rows, how("exact", exam_items=40, dev_items=7))
-    assert (len(parted.train), len(parted.dev), len(parted.exam)) == (153, 7, 40)
+    split = split_examples(rows, how("exact", exam_items=40, dev_items=7))
+    assert (len(split.train), len(split.dev), len(split.exam)) == (153, 7, 40)
     with pytest.raises(DataError, match="200 rows"):
-        split(rows, how("exact", exam_items=150, dev_items=60))
+        split_examples(rows, how("exact", exam_items=150, dev_items=60))
 
 
-def test_strata_have_their_share_of_every_side() -> None:
-    """A rare kind that falls on one side by chance is not measured at all."""
+def test_strata_have_their_share_of_every_split() -> None:
+    """A rare kind that is missing from the exam by chance is not measured at all."""
     rows = [Example(f"row {n}", "rare" if n % 20 == 0 else "usual") for n in range(1000)]
-    parted = split(rows, how("stratified", dev=0.1, exam=0.1))
-    assert [sum(e.target == "rare" for e in side) for side in (parted.train, parted.dev, parted.exam)] == [40, 5, 5]
+    split = split_examples(rows, how("stratified", dev=0.1, exam=0.1))
+    rare = [sum(e.target == "rare" for e in part) for part in (split.train, split.dev, split.exam)]
+    assert rare == [40, 5, 5]
 
 
 def test_strata_of_single_rows_are_cut_together() -> None:
     """Sets of labels hardly ever repeat: cut one by one, each would go to train and the exam would be empty."""
-    parted = split([Example(f"row {n}", f"target {n}") for n in range(300)], how("stratified", dev=0.1, exam=0.1))
-    assert (len(parted.dev), len(parted.exam)) == (30, 30)
+    split = split_examples(
+        [Example(f"row {n}", f"target {n}") for n in range(300)], how("stratified", dev=0.1, exam=0.1)
+    )
+    assert (len(split.dev), len(split.exam)) == (30, 30)
 
 
 def test_a_tag_can_be_the_stratum() -> None:
     rows = [Example(f"row {n}", str(n), tags=(("kind", "a" if n % 4 else "b"),)) for n in range(400)]
-    parted = split(rows, how("stratified", dev=0.1, exam=0.1, stratify="kind"))
-    assert sum(example.tag("kind") == "b" for example in parted.exam) == 10
+    split = split_examples(rows, how("stratified", dev=0.1, exam=0.1, stratify="kind"))
+    assert sum(example.tag("kind") == "b" for example in split.exam) == 10
 
 
 def test_every_row_is_in_the_exam_of_one_fold() -> None:
     rows = [Example(f"row {number}", "x") for number in range(200)]
-    folds = [split(rows, how(folds=5, fold=fold)) for fold in range(5)]
+    folds = [split_examples(rows, how(folds=5, fold=fold)) for fold in range(5)]
     assert sorted(e.source for fold in folds for e in fold.exam) == sorted(row.source for row in rows)
     with pytest.raises(DataError, match="fold"):
-        split(rows, how(folds=5, fold=5))
+        split_examples(rows, how(folds=5, fold=5))
 
 
 def test_the_authors_own_column_is_respected() -> None:
     rows = [Example(str(n), "x") for n in range(6)]
-    parted = split(rows, how("column"), sides=["train", "Test ", "validation", "dev", "exam", "training"])
-    assert [e.source for e in parted.train] == ["0", "5"] and [e.source for e in parted.exam] == ["1", "4"]
-    with pytest.raises(DataError, match="1 rows name no side"):
-        split(rows, how("column"), sides=["train"] * 5 + ["later"])
+    split = split_examples(
+        rows, how("column"), split_column=["train", "Test ", "validation", "dev", "exam", "training"]
+    )
+    assert [e.source for e in split.train] == ["0", "5"] and [e.source for e in split.exam] == ["1", "4"]
+    with pytest.raises(DataError, match="1 rows do not name a split"):
+        split_examples(rows, how("column"), split_column=["train"] * 5 + ["later"])
     with pytest.raises(DataError, match="later"):
-        side_of_word("later")
+        parse_split_name("later")
 
 
-def test_what_is_always_taught_is_asked_as_recall() -> None:
-    """Idioms can only be memorised: they are taught, and counted apart."""
+def test_memorised_examples_are_in_train_and_scored_apart() -> None:
+    """Idioms can only be memorised: they are in train, and scored apart."""
     rows = [Example(f"row {number}", "x", origin="idiom" if number < 50 else "") for number in range(200)]
-    parted = split(rows, how(), always_taught=lambda example: example.origin == "idiom")
-    assert sum(e.origin == "idiom" for e in parted.train) == 50
-    recalled = [e for e in parted.exam if e.part == "recall"]
-    assert recalled and all(e.origin == "idiom" for e in recalled)
+    split = split_examples(rows, how(), memorised=lambda example: example.origin == "idiom")
+    assert sum(e.origin == "idiom" for e in split.train) == 50
+    memorised = [e for e in split.exam if e.subset == "memorised"]
+    assert memorised and all(e.origin == "idiom" for e in memorised)
 
 
 def test_another_salt_is_another_split() -> None:
     rows = [Example(f"row {number}", "x") for number in range(200)]
-    assert split(rows, how(salt="a")).exam_fingerprint != split(rows, how(salt="b")).exam_fingerprint
+    assert split_examples(rows, how(salt="a")).exam_fingerprint != split_examples(rows, how(salt="b")).exam_fingerprint
 
 
 def test_a_conversation_is_its_turns_too() -> None:
@@ -165,4 +170,4 @@ def test_a_conversation_is_its_turns_too() -> None:
 
 def test_too_little_to_part_is_refused() -> None:
     with pytest.raises(DataError, match="fewer than 3 groups"):
-        split([Example("1", "x"), Example("１", "x"), Example("2", "y")], how())
+        split_examples([Example("1", "x"), Example("１", "x"), Example("2", "y")], how())

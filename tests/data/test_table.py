@@ -37,11 +37,11 @@ def test_a_split_column_is_respected(tmp_path: Path) -> None:
 def test_a_group_column_keeps_its_rows_together(tmp_path: Path) -> None:
     task = made(tmp_path, "source,target,g,side\n" + ROWS, group="g")
     assert task.split is not None
-    sides = [{e.group for e in side} for side in (task.split.train, task.split.dev, task.split.exam)]
-    assert sum(map(len, sides)) == 5
+    splits = [{e.group for e in side} for side in (task.split.train, task.split.dev, task.split.exam)]
+    assert sum(map(len, splits)) == 5
 
 
-def test_files_of_ones_own_are_the_sides(tmp_path: Path) -> None:
+def test_own_files_are_the_splits(tmp_path: Path) -> None:
     (tmp_path / "exam.csv").write_text("source,target\nq,a\n")
     task = made(tmp_path, "source,target,g,side\n" + ROWS, exam="exam.csv")
     assert task.split is not None
@@ -64,14 +64,14 @@ def test_what_was_written_reads_back_as_the_same_examples(tmp_path: Path) -> Non
     """`terakoya split` writes what `terakoya run` reads."""
     examples = [
         Example("q", "✨", origin="teacher", accepted=("📚",), tags=(("kind", "sns"),), turns=(Turn("user", "a"),)),
-        Example("r", "🎉", origin="rules", part="recall"),
+        Example("r", "🎉", origin="rules", subset="memorised"),
     ]
     write_examples(tmp_path / "x.jsonl", examples)
     wanted = make_config({"task": {"data": "x.jsonl"}}).task
     read = [example for example, _ in stream_examples(wanted, "x.jsonl", tmp_path)]
     assert [example.fingerprint for example in read] == [example.fingerprint for example in examples]
-    assert [(e.origin, e.accepted, e.tags, e.turns, e.part) for e in read] == [
-        (e.origin, e.accepted, e.tags, e.turns, e.part) for e in examples
+    assert [(e.origin, e.accepted, e.tags, e.turns, e.subset) for e in read] == [
+        (e.origin, e.accepted, e.tags, e.turns, e.subset) for e in examples
     ]
 
 

@@ -8,19 +8,19 @@ import pytest
 
 from terakoya.errors import IncompatibleError
 from terakoya.evaluation.compare import compare
-from terakoya.evaluation.item_scores import Item, Outcome
+from terakoya.evaluation.item_scores import ItemScore, ItemScores
 from terakoya.records import Example, Signature, set_fingerprint
 from terakoya.scoring.statistics.paired import fisher, mcnemar, paired
-from terakoya.scoring.statistics.power import needed
+from terakoya.scoring.statistics.power import items_needed
 
 
-def answered(name: str, right: Sequence[bool], first_item: int = 0) -> Outcome:
+def answered(name: str, right: Sequence[bool], first_item: int = 0) -> ItemScores:
     examples = [Example(f"数{i}", str(i)) for i in range(first_item, first_item + len(right))]
-    items = tuple(Item(e.source, e.target, float(r), e.fingerprint) for e, r in zip(examples, right, strict=True))
-    return Outcome(name, Signature(set_fingerprint(examples), "exact/1", "greedy"), items)
+    items = tuple(ItemScore(e.source, e.target, float(r), e.fingerprint) for e, r in zip(examples, right, strict=True))
+    return ItemScores(name, Signature(set_fingerprint(examples), "exact|v:1", "greedy"), items)
 
 
-def discordant(wins: int, losses: int, n: int = 40, both: int = 0) -> tuple[Outcome, Outcome]:
+def discordant(wins: int, losses: int, n: int = 40, both: int = 0) -> tuple[ItemScores, ItemScores]:
     """Two outcomes of n items that differ as counted; `both` further items are right on both sides."""
     neither = [False] * (n - wins - losses - both)
     first = [True] * wins + [False] * losses + [True] * both + neither
@@ -81,7 +81,7 @@ def test_a_gain_of_seventeen_thousandths_needs_hundreds_of_items() -> None:
     effect = paired(high * 4, low * 4)
     assert effect.value == pytest.approx(0.017)
     assert effect.p > 0.05
-    count = needed(effect, effect.value)
+    count = items_needed(effect, effect.value)
     assert count is not None
     assert count > 600
 
@@ -89,6 +89,6 @@ def test_a_gain_of_seventeen_thousandths_needs_hundreds_of_items() -> None:
 def test_reduced_loss_is_no_metric_shared_by_two_recipes() -> None:
     """ "Eval loss −26% with focal loss": scores of different making are refused, whatever their figures."""
     first, second = discordant(5, 5)
-    focal = Outcome("focal", Signature(second.signature.exam, "focal-loss/1", "greedy"), second.items)
+    focal = ItemScores("focal", Signature(second.signature.exam, "focal-loss|v:1", "greedy"), second.items)
     with pytest.raises(IncompatibleError, match="metric"):
         compare([first, focal])

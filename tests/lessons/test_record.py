@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from terakoya.records import Finding, Score, Signature, Step
-from terakoya.report import Record, SeriesRecord, html, markdown, read_record, series_page
+from terakoya.report import RunRecord, SweepRecord, html, markdown, read_record, sweep_html
 from terakoya.runs import Index, Run
 
-MARK = Signature("aa", "exact/1", "greedy")
+MARK = Signature("aa", "exact|v:1", "greedy")
 
 
 def _score(value: float, low: float, high: float, n: int, who: str = "model", mark: Signature = MARK) -> Score:
@@ -38,26 +38,26 @@ def test_lesson_38_the_record_writes_itself_in_japanese_and_english(tmp_path: Pa
 
 def test_lesson_26_a_score_of_forty_items_shows_how_little_it_knows() -> None:
     """0.575 of 40 items means "somewhere from 0.42 to 0.71", and the record says so on its first lines."""
-    text = markdown(Record("kannume", scores=(_score(0.575, 0.42, 0.71, 40),)), "en")
+    text = markdown(RunRecord("kannume", scores=(_score(0.575, 0.42, 0.71, 40),)), "en")
     assert "0.575, 95% interval 0.420 to 0.710, on 40 items" in text.split("## ")[1]
 
 
 def test_lesson_27_baselines_stand_beside_the_score() -> None:
     """A Jaccard of 0.177 looked like a result until the constant answer's 0.186 stood beside it."""
     scores = (_score(0.177, 0.15, 0.2, 300), _score(0.186, 0.16, 0.21, 300, who="constant"))
-    text = markdown(Record("emoji", scores=scores), "en")
+    text = markdown(RunRecord("emoji", scores=scores), "en")
     lines = [line for line in text.splitlines() if line.startswith(("| the model |", "| constant |"))]
     assert ["0.177" in lines[0], "0.186" in lines[1]] == [True, True]
 
 
 def test_lesson_25_figures_of_different_exams_are_not_plotted_together() -> None:
     """.3 → .7 by shuffling was a comparison of two exams."""
-    other = Signature("bb", "exact/1", "greedy")
+    other = Signature("bb", "exact|v:1", "greedy")
     runs = (
-        Record("tail split", scores=(_score(0.3, 0.1, 0.6, 10),)),
-        Record("shuffled", scores=(_score(0.7, 0.4, 0.9, 10, mark=other),)),
+        RunRecord("tail split", scores=(_score(0.3, 0.1, 0.6, 10),)),
+        RunRecord("shuffled", scores=(_score(0.7, 0.4, 0.9, 10, mark=other),)),
     )
-    page = series_page(SeriesRecord("janum", runs), "en")
+    page = sweep_html(SweepRecord("janum", runs), "en")
     assert "cannot be compared" in page
     assert "All runs, with 95% intervals" not in page
 
@@ -67,7 +67,7 @@ def test_lesson_28_each_look_at_the_exam_is_counted_and_shown(tmp_path: Path) ->
     index = Index(tmp_path)
     counts = [index.open_exam("aa", f"run-{number}") for number in range(5)]
     assert counts == [1, 2, 3, 4, 5]
-    record = Record("run-4", manifest={"openings": counts[-1]}, scores=(_score(0.5, 0.4, 0.6, 100),))
+    record = RunRecord("run-4", manifest={"openings": counts[-1]}, scores=(_score(0.5, 0.4, 0.6, 100),))
     assert "opened 5 times" in markdown(record, "en")
     assert "5回開封" in html(record, "ja")
 

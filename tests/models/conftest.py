@@ -12,14 +12,14 @@ from checkpoints import checkpoint
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a tiny random checkpoint of that family, as the hub would give it."""
+    """The folder of a tiny random checkpoint of a family, as downloaded from a model hub; made once."""
     home = tmp_path_factory.mktemp("checkpoints")
 
-    def made(family: str) -> Path:
+    def checkpoint_folder(family: str) -> Path:
         folder = home / family
         return folder if folder.is_dir() else checkpoint(folder, family)
 
-    return made
+    return checkpoint_folder
 
 
 @pytest.fixture(autouse=True)

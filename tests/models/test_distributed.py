@@ -1,4 +1,4 @@
-"""Several processes teach as one does, on one host and on two."""
+"""Several processes train as one does, on one host and on two."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ import pytest
 
 WORKER = Path(__file__).parent / "distributed_worker.py"
 TORCHRUN = ("-m", "torch.distributed.run")
-# Two hosts on a wire of their own: network namespaces joined by a veth pair, on addresses kept for documentation.
+# Two hosts on a link of their own: network namespaces joined by a veth pair, on addresses reserved for documentation.
 # Named after this process: two suites on one machine must not take each other's hosts down.
 ME = os.getpid()
 HOSTS = ((f"terakoya-{ME}-0", f"tk{ME}a", "192.0.2.1"), (f"terakoya-{ME}-1", f"tk{ME}b", "192.0.2.2"))
 
 
-def started(before: Sequence[str], start: Sequence[str], arguments: Sequence[str], wire: str) -> subprocess.Popen[str]:
-    command = [*before, sys.executable, *start, str(WORKER), *arguments]
-    surroundings = os.environ | {"GLOO_SOCKET_IFNAME": wire, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start_worker(
+    prefix: Sequence[str], launcher: Sequence[str], arguments: Sequence[str], interface: str
+) -> subprocess.Popen[str]:
+    command = [*prefix, sys.executable, *launcher, str(WORKER), *arguments]
+    environment = os.environ | {"GLOO_SOCKET_IFNAME": interface, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def ended(processes: Sequence[subprocess.Popen[str]]) -> None:
+def wait_for(processes: Sequence[subprocess.Popen[str]]) -> None:
     try:
         for process in processes:
-            said, _ = process.communicate(timeout=240)
-            assert process.returncode == 0, said[-2000:]
+            output, _ = process.communicate(timeout=240)
+            assert process.returncode == 0, output[-2000:]
     finally:
         for process in processes:
             process.kill()
 
 
-def same_losses(first: Path, second: Path) -> None:
+def assert_same_losses(first: Path, second: Path) -> None:
     one, two = (json.loads(path.read_text()) for path in (first, second))
     assert len(one) == len(two) == 8
     assert one[-1] < one[0]
@@ -46,15 +48,15 @@ def same_losses(first: Path, second: Path) -> None:
 
 
 def test_two_processes_give_the_losses_of_one(base: Callable[[str], Path], tmp_path: Path) -> None:
-    """Rows are parted and weighed by their targets: every loss within 1e-5."""
+    """Rows are divided among processes and gradients weighted by target tokens: every loss within 1e-5."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    told = str(base("gemma3"))
+    checkpoint = str(base("gemma3"))
     two = (*TORCHRUN, "--nproc_per_node=2", "--master_addr=127.0.0.1", f"--master_port={port}")
-    for start, out in (((), "one.json"), (two, "two.json")):
-        ended([started((), start, (told, str(tmp_path / out)), "lo")])
-    same_losses(tmp_path / "one.json", tmp_path / "two.json")
+    for launcher, out in (((), "one.json"), (two, "two.json")):
+        wait_for([start_worker((), launcher, (checkpoint, str(tmp_path / out)), "lo")])
+    assert_same_losses(tmp_path / "one.json", tmp_path / "two.json")
 
 
 @contextmanager
@@ -69,9 +71,9 @@ def two_hosts() -> Iterator[None]:
             ip("netns", "add", name)
         (first, left, _), (second, right, _) = HOSTS
         ip("link", "add", left, "netns", first, "type", "veth", "peer", "name", right, "netns", second)
-        for name, wire, address in HOSTS:
-            ip("-n", name, "addr", "add", f"{address}/24", "dev", wire)
-            ip("-n", name, "link", "set", wire, "up")
+        for name, interface, address in HOSTS:
+            ip("-n", name, "addr", "add", f"{address}/24", "dev", interface)
+            ip("-n", name, "link", "set", interface, "up")
             ip("-n", name, "link", "set", "lo", "up")
         yield
     finally:
@@ -79,23 +81,21 @@ def two_hosts() -> Iterator[None]:
             subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="making network namespaces takes the rights of root"
-)
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="making network namespaces needs root")
 def test_two_hosts_give_the_losses_of_one(base: Callable[[str], Path], tmp_path: Path) -> None:
-    """The same over a wire: what trains on a laptop trains on two rented machines."""
+    """The same over a network: what trains on a laptop trains on two rented machines."""
     assert shutil.which("ip"), "iproute2 is missing: scripts/install-tools.sh installs it, as `make test` does"
-    told = str(base("gemma3"))
-    ended([started((), (), (told, str(tmp_path / "one.json")), "lo")])
+    checkpoint = str(base("gemma3"))
+    wait_for([start_worker((), (), (checkpoint, str(tmp_path / "one.json")), "lo")])
     with two_hosts():
-        ended([
-            started(
+        wait_for([
+            start_worker(
                 ("ip", "netns", "exec", name),
                 (*TORCHRUN, "--nnodes=2", f"--node_rank={rank}", "--nproc_per_node=1",
                  f"--master_addr={HOSTS[0][2]}", "--master_port=29511"),
-                (told, str(tmp_path / "two.json")),
-                wire,
+                (checkpoint, str(tmp_path / "two.json")),
+                interface,
             )
-            for rank, (name, wire, _) in enumerate(HOSTS)
+            for rank, (name, interface, _) in enumerate(HOSTS)
         ])  # fmt: skip
-    same_losses(tmp_path / "one.json", tmp_path / "two.json")
+    assert_same_losses(tmp_path / "one.json", tmp_path / "two.json")

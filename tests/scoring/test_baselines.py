@@ -9,7 +9,7 @@ import pytest
 
 from terakoya.errors import DataError
 from terakoya.records import Example
-from terakoya.scoring.baselines.standard import baselines, best_constant, name_lexicon
+from terakoya.scoring.baselines.standard import best_constant, make_baselines, name_lexicon
 from terakoya.scoring.metrics import exact, jaccard
 
 CUES = {"ねこ": "🐈", "いぬ": "🐕", "バス": "🚌", "あめ": "☔", "ほん": "📚"}
@@ -29,7 +29,7 @@ def cued(seed: int, rows: int, separator: str = " ") -> list[Example]:
 
 
 def mean(rule, exam, metric=jaccard) -> float:  # type: ignore[no-untyped-def]
-    return sum(metric.judge(rule(e.source), (e.target,)) for e in exam) / len(exam)
+    return sum(metric.score(rule(e.source), (e.target,)) for e in exam) / len(exam)
 
 
 def canonical(target: str) -> str:
@@ -49,7 +49,7 @@ def test_the_best_constant_set_is_found_label_by_label() -> None:
 def test_the_word_table_finds_cues_with_and_without_spaces(separator: str) -> None:
     """Japanese has no spaces; a baseline that needs them would be beaten by mistake."""
     train, dev, exam = cued(1, 400, separator), cued(2, 60, separator), cued(3, 200, separator)
-    made = baselines(train, dev, metric=jaccard, canonical=canonical, labels=True)
+    made = make_baselines(train, dev, metric=jaccard, canonical=canonical, labels=True)
     assert mean(made["word table"], exam) > 0.75
     assert mean(made["word table"], exam) > 2 * mean(made["constant"], exam)
 
@@ -57,28 +57,32 @@ def test_the_word_table_finds_cues_with_and_without_spaces(separator: str) -> No
 def test_baselines_do_not_depend_on_the_order_of_rows() -> None:
     """Lesson 21: a figure that changes when a file is sorted is no figure."""
     train, dev = cued(1, 80), cued(2, 30)
-    there = baselines(train, dev, metric=jaccard, canonical=canonical, labels=True, names={"🐈": ("ねこ",)})
-    back = baselines(train[::-1], dev[::-1], metric=jaccard, canonical=canonical, labels=True, names={"🐈": ("ねこ",)})
+    there = make_baselines(train, dev, metric=jaccard, canonical=canonical, labels=True, names={"🐈": ("ねこ",)})
+    back = make_baselines(
+        train[::-1], dev[::-1], metric=jaccard, canonical=canonical, labels=True, names={"🐈": ("ねこ",)}
+    )
     sources = [example.source for example in cued(3, 50)]
     assert list(there) == list(back)
     for name in there:
-        assert there[name].many(sources) == back[name].many(sources), name
+        assert there[name].predict(sources) == back[name].predict(sources), name
 
 
 def test_the_nearest_neighbour_answers_what_it_has_seen_and_abstains_where_nothing_is_shared() -> None:
     """Memory is what a small exam measures when the same thing stands in train."""
-    made = baselines([Example("二万三千", "23000"), Example("七百", "700"), Example("七百八", "708")], [], metric=exact)
+    made = make_baselines(
+        [Example("二万三千", "23000"), Example("七百", "700"), Example("七百八", "708")], [], metric=exact
+    )
     near = made["nearest neighbour"]
-    assert near.many(["二万三千", "七百八", "二万三百", "xyz", ""]) == ["23000", "708", "23000", None, None]
+    assert near.predict(["二万三千", "七百八", "二万三百", "xyz", ""]) == ["23000", "708", "23000", None, None]
 
 
 def test_twenty_thousand_neighbours_are_found_in_seconds() -> None:
     """A baseline that takes longer than the model is one that will be switched off."""
     rng = Random(0)
     texts = ["".join(rng.choices("一二三四五六七八九十百千万億", k=10)) for _ in range(23_000)]
-    near = baselines([Example(t, t) for t in texts[:3000]], [], metric=exact)["nearest neighbour"]
+    near = make_baselines([Example(t, t) for t in texts[:3000]], [], metric=exact)["nearest neighbour"]
     started = time.process_time()
-    assert len(near.many(texts[3000:])) == 20_000
+    assert len(near.predict(texts[3000:])) == 20_000
     assert time.process_time() - started < 12
 
 
@@ -93,7 +97,7 @@ def test_the_lexicon_takes_the_longest_name_and_the_commoner_label() -> None:
 
 def test_copy_rule_and_a_tasks_own_baselines_stand_beside_the_rest() -> None:
     """What an author brings is shown under the author's name."""
-    made = baselines(
+    made = make_baselines(
         cued(1, 20),
         [],
         metric=jaccard,
@@ -104,11 +108,11 @@ def test_copy_rule_and_a_tasks_own_baselines_stand_beside_the_rest() -> None:
     )
     assert made["copy"]("b a a") == "a b"
     assert made["copy"](" ") is None
-    assert made["rule"].many(["ねこ", "いぬ"]) == ["✨", None]
+    assert made["rule"].predict(["ねこ", "いぬ"]) == ["✨", None]
     assert made["mine"]("x") == cued(1, 20)[0].target
 
 
 def test_no_training_examples_is_a_refusal() -> None:
     """A table of baselines that is silently empty looks like a model without rivals."""
     with pytest.raises(DataError, match="training examples"):
-        baselines([], [], metric=exact)
+        make_baselines([], [], metric=exact)

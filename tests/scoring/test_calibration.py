@@ -7,24 +7,24 @@ from random import Random
 import pytest
 
 from terakoya.errors import DataError
-from terakoya.scoring.statistics.calibration import calibration, coverage_curve
+from terakoya.scoring.statistics.calibration import calibration
 
 
-def test_honest_confidences_have_nearly_no_error_and_boasting_ones_have() -> None:
+def test_calibrated_confidences_have_nearly_no_error_and_overconfident_ones_have() -> None:
     """80% sure should be right four times in five."""
     rng = Random(0)
-    told = [rng.random() for _ in range(20_000)]
-    honest = calibration(told, [rng.random() < p for p in told])
-    boasting = calibration([0.99] * 1000, [i % 2 == 0 for i in range(1000)])
-    assert honest is not None
-    assert boasting is not None
-    assert honest.error < 0.02
-    assert boasting.error == pytest.approx(0.49)
-    assert boasting.brier == pytest.approx((0.01**2 + 0.99**2) / 2)
+    stated = [rng.random() for _ in range(20_000)]
+    calibrated = calibration(stated, [rng.random() < p for p in stated])
+    overconfident = calibration([0.99] * 1000, [i % 2 == 0 for i in range(1000)])
+    assert calibrated is not None
+    assert overconfident is not None
+    assert calibrated.error < 0.02
+    assert overconfident.error == pytest.approx(0.49)
+    assert overconfident.brier == pytest.approx((0.01**2 + 0.99**2) / 2)
 
 
-def test_bins_hold_equally_many_answers_and_say_how_many() -> None:
-    """A bin of two answers is an anecdote."""
+def test_bins_hold_equally_many_predictions_and_say_how_many() -> None:
+    """A bin of two predictions is an anecdote."""
     made = calibration([i / 100 for i in range(100)], [i > 50 for i in range(100)])
     assert made is not None
     assert [b.n for b in made.table] == [10] * 10
@@ -34,7 +34,7 @@ def test_bins_hold_equally_many_answers_and_say_how_many() -> None:
     assert len(few.table) == 1
 
 
-def test_answers_without_a_probability_are_left_out_and_none_at_all_is_none() -> None:
+def test_predictions_without_a_probability_are_left_out_and_none_at_all_is_none() -> None:
     """Unknown is not 50%."""
     made = calibration([0.9, None], [True, False])
     assert made is not None
@@ -42,10 +42,3 @@ def test_answers_without_a_probability_are_left_out_and_none_at_all_is_none() ->
     assert calibration([None], [True]) is None
     with pytest.raises(DataError, match="no probability"):
         calibration([1.5], [True])
-
-
-def test_silence_when_unsure_buys_precision() -> None:
-    """What --abstain-below P gives, before anyone sets P."""
-    curve = coverage_curve([0.2, 0.6, 0.9, None], [False, True, True, False], (0.0, 0.5, 0.95))
-    assert [(row.coverage, row.precision, row.n) for row in curve] == [(1.0, 0.5, 4), (0.5, 1.0, 2), (0.0, 1.0, 0)]
-    assert (curve[2].low, curve[2].high) == (0.0, 1.0)

@@ -36,7 +36,7 @@ def test_unreadable_is_not_wrong() -> None:
     """They need different cures."""
     seen = health(["1", None, None, "2"])
     assert (seen.unreadable, seen.distinct, seen.n) == (0.5, 2, 4)
-    assert set(seen.figures()) >= {"unreadable", "top_share", "entropy"}
+    assert set(seen.values()) >= {"unreadable", "top_share", "entropy"}
 
 
 def test_a_loop_in_text_is_seen_and_plain_text_is_not() -> None:

@@ -1,4 +1,4 @@
-"""Power: what an exam can show, checked by simulation (the full check is benchmarks/comparison.py)."""
+"""Power: what an exam can show, checked by simulation (the full check is benchmarks/quality/comparison.py)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pytest
 
 from terakoya.scoring.statistics.paired import mcnemar, paired, permutation_p
 from terakoya.scoring.statistics.power import (
-    detectable,
-    needed,
-    power_binary,
-    power_graded,
-    power_planned,
-    power_sampled,
-    roughly,
+    binary_power,
+    detectable_difference,
+    graded_power,
+    items_needed,
+    planned_power,
+    simulated_power,
+    two_digits,
 )
 
 
@@ -23,7 +23,7 @@ def test_binary_power_is_what_simulation_sees(n: int, gain: float, share: float)
     shares = [(share + gain) / 2, (share - gain) / 2, 1 - share]
     drawn = np.random.default_rng(n).multinomial(n, shares, 8000)
     found = np.mean([wins > losses and mcnemar(wins, losses) <= 0.05 for wins, losses, _ in drawn.tolist()])
-    assert power_binary(n, gain, share) == pytest.approx(found, abs=0.02)
+    assert binary_power(n, gain, share) == pytest.approx(found, abs=0.02)
 
 
 def test_graded_power_is_what_simulation_sees() -> None:
@@ -33,16 +33,16 @@ def test_graded_power_is_what_simulation_sees() -> None:
     for n in (12, 160):
         drawn = rng.choice(world, (4000, n))
         found = float(((permutation_p(drawn, draws=1000) <= 0.05) & (drawn.sum(axis=1) > 0)).mean())
-        assert power_sampled(world, n) == pytest.approx(found, abs=0.025)
-    formula = power_graded(160, float(world.mean()), float(world.std()), 0.6)
+        assert simulated_power(world, n) == pytest.approx(found, abs=0.025)
+    formula = graded_power(160, float(world.mean()), float(world.std()), 0.6)
     assert formula == pytest.approx(found, abs=0.025)
 
 
 def test_five_items_can_never_show_anything() -> None:
     """Even five of five gives p = .0625: no formula may promise otherwise."""
-    assert power_binary(5, 1.0, 1.0) == 0.0
-    assert power_graded(5, 0.9, 0.1) == 0.0
-    assert power_binary(6, 1.0, 1.0) == pytest.approx(1.0)
+    assert binary_power(5, 1.0, 1.0) == 0.0
+    assert graded_power(5, 0.9, 0.1) == 0.0
+    assert binary_power(6, 1.0, 1.0) == pytest.approx(1.0)
 
 
 def test_needed_and_detectable_are_inverse_to_each_other() -> None:
@@ -50,17 +50,17 @@ def test_needed_and_detectable_are_inverse_to_each_other() -> None:
     first = np.r_[np.ones(30), np.zeros(70)]
     second = np.r_[np.ones(12), np.zeros(18), np.ones(8), np.zeros(62)]
     effect = paired(first, second)
-    count = needed(effect, 0.05)
+    count = items_needed(effect, 0.05)
     assert count is not None
-    assert power_binary(count, 0.05, 0.26) >= 0.8
-    assert power_binary(count - 1, 0.05, 0.26) < 0.8
-    assert power_binary(effect.n, detectable(effect), 0.26) == pytest.approx(0.8, abs=0.02)
-    assert needed(effect, 0.0) is None
+    assert binary_power(count, 0.05, 0.26) >= 0.8
+    assert binary_power(count - 1, 0.05, 0.26) < 0.8
+    assert binary_power(effect.n, detectable_difference(effect), 0.26) == pytest.approx(0.8, abs=0.02)
+    assert items_needed(effect, 0.0) is None
 
 
 def test_roughly_keeps_two_figures() -> None:
     """388 items are "about 390"; 7 are 7."""
-    assert [roughly(n) for n in (7, 42, 388, 12_345)] == [7, 42, 390, 12_000]
+    assert [two_digits(n) for n in (7, 42, 388, 12_345)] == [7, 42, 390, 12_000]
 
 
 def test_small_graded_exams_are_planned_by_sampling() -> None:
@@ -73,8 +73,8 @@ def test_small_graded_exams_are_planned_by_sampling() -> None:
     d = first - second
     found = float(((permutation_p(d) <= 0.05) & (d.sum(axis=1) > 0)).mean())
     world = d.ravel()
-    planned = power_planned(world, 10, float(world.mean()))
-    formula = power_graded(10, float(world.mean()), float(world.std()), float((world != 0).mean()))
+    planned = planned_power(world, 10, float(world.mean()))
+    formula = graded_power(10, float(world.mean()), float(world.std()), float((world != 0).mean()))
     assert abs(planned - found) <= 0.03  # two standard errors of either side
     assert formula - found > 0.03
 
@@ -83,10 +83,10 @@ def test_planned_power_grows_with_the_gain_and_is_the_formula_in_large_exams() -
     """Moving the differences moves the power; from the joint on no draws are needed."""
     rng = np.random.default_rng(6)
     seen = np.where(rng.random(40) < 0.6, rng.choice([-0.5, 0.25, 0.5], 40), 0.0)
-    powers = [power_planned(seen, 20, gain) for gain in (0.0, 0.1, 0.2, 0.4)]
+    powers = [planned_power(seen, 20, gain) for gain in (0.0, 0.1, 0.2, 0.4)]
     assert powers == sorted(powers) and powers[0] == 0 and powers[-1] > 0.9
     differ = float((seen != 0).mean())
-    assert power_planned(seen, 200, 0.1) == power_graded(200, 0.1, float(seen.std(ddof=1)), differ)
+    assert planned_power(seen, 200, 0.1) == graded_power(200, 0.1, float(seen.std(ddof=1)), differ)
     effect = paired(seen, np.zeros(40))
-    edge = detectable(effect, differences=seen)
-    assert power_planned(seen, 40, edge) == pytest.approx(0.8, abs=0.03)
+    edge = detectable_difference(effect, differences=seen)
+    assert planned_power(seen, 40, edge) == pytest.approx(0.8, abs=0.03)

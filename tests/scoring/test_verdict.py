@@ -57,8 +57,8 @@ def test_a_model_that_is_worse_has_not_learned() -> None:
 
 def test_noise_is_called_learned_at_most_once_in_twenty(monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole road to the state, two-sided: 2.5% on the side that matters. What could be shown is left out: slow."""
-    monkeypatch.setattr("terakoya.scoring.statistics.verdict.detectable", lambda *_, **__: 1.0)
-    monkeypatch.setattr("terakoya.scoring.statistics.verdict.needed", lambda *_, **__: None)
+    monkeypatch.setattr("terakoya.scoring.statistics.verdict.detectable_difference", lambda *_, **__: 1.0)
+    monkeypatch.setattr("terakoya.scoring.statistics.verdict.items_needed", lambda *_, **__: None)
     rng = np.random.default_rng(1)
     states = []
     for _ in range(200):

@@ -1,4 +1,4 @@
-"""The task emoji: data as in the log, data as the cure, and an exam that is never taught."""
+"""The task emoji: data as in the log, data as the remedy, and an exam that is never in train."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 
 from terakoya.errors import ConfigError
 from terakoya.tasks.emoji import hand_written_exam, task
-from terakoya.tasks.emoji.corpus import made, top_only
-from terakoya.text import source_form
+from terakoya.tasks.emoji.corpus import keep_top_labels, make_corpus
+from terakoya.text import normalise_source
 
 
 def _shares(data: str, samples: int) -> tuple[list[tuple[str, float]], float]:
-    rows = made(data, samples)
+    rows = make_corpus(data, samples)
     counts = Counter(label for row in rows for label in row.target.split())
     return [(label, n / counts.total()) for label, n in counts.most_common()], counts.total() / len(rows)
 
@@ -34,31 +34,31 @@ def test_the_second_data_set_has_no_banned_and_no_dominating_emoji() -> None:
     assert shares[0][1] <= 0.015
 
 
-def test_the_exam_is_read_whole_and_never_taught() -> None:
+def test_the_exam_is_read_whole_and_never_in_train() -> None:
     """408 sentences by hand; every acceptable set can be read."""
     school = task(data="v1")
     assert school.split is not None
-    asked = school.split.exam
-    assert asked == hand_written_exam() and len(asked) == 408
-    taught = {source_form(row.source) for row in (*school.split.train, *school.split.dev)}
-    assert not taught & {source_form(row.source) for row in asked}
-    assert all(school.codec.canonical(target) for row in asked for target in (row.target, *row.accepted))
+    evaluated = school.split.exam
+    assert evaluated == hand_written_exam() and len(evaluated) == 408
+    trained = {normalise_source(row.source) for row in (*school.split.train, *school.split.dev)}
+    assert not trained & {normalise_source(row.source) for row in evaluated}
+    assert all(school.codec.canonical(target) for row in evaluated for target in (row.target, *row.accepted))
     assert school.metric == "jaccard"
 
 
-def test_what_is_never_taught_can_be_named() -> None:
-    """Labels of the lexicon may be answered and have names, taught or not."""
+def test_labels_without_training_rows_have_names() -> None:
+    """Labels of the lexicon may be predicted and have names, with training rows or without."""
     school = task(data="v1")
     labels = set(getattr(school.codec, "labels", ()))
     assert school.split is not None
-    taught = {label for row in school.split.train for label in school.codec.canonical(row.target).split()}
-    assert len(labels - taught) > 100
-    assert all(school.label_names[label] for label in labels - taught)
+    trained = {label for row in school.split.train for label in school.codec.canonical(row.target).split()}
+    assert len(labels - trained) > 100
+    assert all(school.label_names[label] for label in labels - trained)
 
 
 def test_only_the_most_frequent_labels_can_be_kept() -> None:
     """As the log's filter did, which threw most of what was paid for away: what is left is another exam."""
-    rows = top_only(made("v1", 1000), 10)
+    rows = keep_top_labels(make_corpus("v1", 1000), 10)
     assert len({label for row in rows for label in row.target.split()}) == 10
     assert all(row.target for row in rows) and len(rows) < 1000
 

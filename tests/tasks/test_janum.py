@@ -1,4 +1,4 @@
-"""The task janum: composed expressions with exact values, a rule that abstains, idioms taught and held out."""
+"""The task janum: composed expressions with exact values, a rule that abstains, idioms in train and held out."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 from terakoya.codec.arithmetic import as_decimal
 from terakoya.config import SplitConfig
-from terakoya.data.split import side
+from terakoya.data.split import split_of
 from terakoya.errors import ConfigError
 from terakoya.records import Example, Prediction
 from terakoya.task import Task
-from terakoya.tasks.janum import answer, task
+from terakoya.tasks.janum import read_expression, task
 from terakoya.tasks.janum.exam import IDIOMS, UNSEEN, log_list
 from terakoya.tasks.janum.expressions import FORMS, draw_expression
-from terakoya.tasks.janum.idioms import lexicon, taught, unseen
+from terakoya.tasks.janum.idioms import lexicon, training_idioms, unseen_idioms
 from terakoya.tasks.janum.sampler import frames, in_sentence, surroundings
 
 
@@ -39,12 +39,12 @@ def test_the_rule_reads_every_composed_expression_back(form: str) -> None:
     random = Random(form)
     for _ in range(700):
         made = draw_expression(random, form)
-        assert answer(made.text) == as_decimal(made.value), made
+        assert read_expression(made.text) == as_decimal(made.value), made
 
 
 def test_the_rule_is_never_wrong_on_an_idiom() -> None:
     """Sure means sure: on the lexicon it abstains on most and errs on none."""
-    answers = {idiom: answer(idiom.text) for idiom in lexicon()}
+    answers = {idiom: read_expression(idiom.text) for idiom in lexicon()}
     assert [idiom.text for idiom, found in answers.items() if found not in (None, idiom.value)] == []
     assert 120 < sum(found is not None for found in answers.values()) < 250
 
@@ -62,7 +62,7 @@ def test_the_rule_is_never_wrong_on_an_idiom() -> None:
 )  # fmt: skip
 def test_the_rule_reads_what_it_is_sure_of_and_abstains_elsewhere(text: str, value: str | None) -> None:
     """Rules where they are sure, a model where they abstain."""
-    assert answer(text) == value
+    assert read_expression(text) == value
 
 
 def test_values_are_written_out_exactly() -> None:
@@ -79,35 +79,35 @@ def test_values_are_written_out_exactly() -> None:
 def test_nothing_held_out_is_ever_drawn(janum: Task, drawn: list[Example]) -> None:
     """Composed ones by form and value, idioms by name, in a sentence too."""
     composed = [item for item in drawn if item.origin == "rule"]
-    assert all(side(item.group) == "train" for item in composed) and len(composed) > 5000
+    assert all(split_of(item.group) == "train" for item in composed) and len(composed) > 5000
     assert janum.split is not None
-    asked = {item.group for item in (*janum.split.dev, *janum.split.exam)}
-    assert not asked & {item.group for item in (*drawn, *janum.split.train)}
+    evaluated = {item.group for item in (*janum.split.dev, *janum.split.exam)}
+    assert not evaluated & {item.group for item in (*drawn, *janum.split.train)}
     text = {item.source for item in drawn} | {part for item in drawn for part in item.source.split("【")}
-    assert not {idiom.text for idiom in unseen()} & text
+    assert not {idiom.text for idiom in unseen_idioms()} & text
     assert not {idiom.marked for idiom in lexicon()} & {item.source for item in drawn}
 
 
-def test_the_exam_has_three_parts(janum: Task) -> None:
-    """Composed forms decide; recall and what only pretraining can know are told apart from them."""
-    assert janum.split is not None and janum.always_taught is not None
-    parts = Counter(item.part for item in janum.split.exam)
-    assert parts == {"": 900, IDIOMS: 2 * len(taught()), UNSEEN: 2 * len(unseen())}
-    assert len(unseen()) > 50 and len(taught()) > 400
-    forms = Counter(item.tag("form") for item in janum.split.exam if not item.part)
+def test_the_exam_has_three_subsets(janum: Task) -> None:
+    """Composed forms decide; memorised items and what only pretraining can know are scored apart."""
+    assert janum.split is not None and janum.memorised is not None
+    parts = Counter(item.subset for item in janum.split.exam)
+    assert parts == {"": 900, IDIOMS: 2 * len(training_idioms()), UNSEEN: 2 * len(unseen_idioms())}
+    assert len(unseen_idioms()) > 50 and len(training_idioms()) > 400
+    forms = Counter(item.tag("form") for item in janum.split.exam if not item.subset)
     assert set(forms) == set(FORMS) and forms["count"] < 120
-    assert {item.part for item in janum.split.exam if janum.always_taught(item)} == {IDIOMS}
-    assert all(answer(item.source) is None for item in janum.split.exam if item.part == UNSEEN)
+    assert {item.subset for item in janum.split.exam if janum.memorised(item)} == {IDIOMS}
+    assert all(read_expression(item.source) is None for item in janum.split.exam if item.subset == UNSEEN)
 
 
-def test_every_idiom_of_the_closed_list_is_taught(janum: Task, drawn: list[Example]) -> None:
-    """Recall of what was never shown would be no recall."""
+def test_every_idiom_of_the_closed_list_is_in_train(janum: Task, drawn: list[Example]) -> None:
+    """What was never shown cannot be memorised."""
     assert janum.split is not None
     shown = Counter(item.group for item in (*drawn, *janum.split.train) if item.origin != "rule")
-    assert set(shown) == {f"idiom:{idiom.text}" for idiom in taught()}
+    assert set(shown) == {f"idiom:{idiom.text}" for idiom in training_idioms()}
 
 
-def test_sentences_mark_what_is_asked_for() -> None:
+def test_sentences_mark_the_expression() -> None:
     """A sentence may hold two numbers; the brackets say which one counts."""
     random = Random(1)
     texts = [in_sentence(random, "三割") for _ in range(200)]
@@ -123,7 +123,7 @@ def test_the_same_random_draws_the_same_expressions(janum: Task) -> None:
     assert [janum.draw(one, 0.3) for _ in range(200)] == [janum.draw(other, 0.9) for _ in range(200)]
 
 
-def test_the_list_in_the_logs_order_is_parted_as_the_config_says() -> None:
+def test_the_list_in_the_logs_order_is_split_as_the_config_says() -> None:
     """50 rows, idioms at the end; the task leaves the cut to the house."""
     rows = log_list()
     unshuffled = task(rows="log", notation="bracketed")
@@ -139,7 +139,7 @@ def test_the_list_in_the_logs_order_is_parted_as_the_config_says() -> None:
         ("2", None, "unreadable"),
     ],
 )  # fmt: skip
-def test_wrong_answers_are_named_by_what_is_wrong(target: str, given: str | None, kind: str) -> None:
+def test_wrong_predictions_are_named_by_what_is_wrong(target: str, given: str | None, kind: str) -> None:
     """The log suspected decimals; a table of errors shows it."""
     kind_of = task(rows="log").error_kind
     assert kind_of is not None and kind_of(Example("x", target), Prediction("x", given or "", given)) == kind

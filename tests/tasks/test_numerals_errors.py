@@ -19,7 +19,7 @@ from terakoya.tasks.numerals.metrics import ERROR_KINDS, digit_accuracy, edit_di
         ("0", "5", "digit wrong"), ("5", "0", "digit wrong"), ("50", "0", "other"),
     ],
 )  # fmt: skip
-def test_errors_are_told_apart_by_kind(target: str, answer: str | None, kind: str) -> None:
+def test_errors_are_distinguished_by_kind(target: str, answer: str | None, kind: str) -> None:
     """The log's models had the digits right and the zeros wrong: a table by kind shows it at a glance."""
     given = error_kind(Example("x", target), Prediction("x", answer or "?", answer))
     assert given == kind and given in ERROR_KINDS
@@ -37,7 +37,7 @@ def test_errors_are_told_apart_by_kind(target: str, answer: str | None, kind: st
 )
 def test_digit_accuracy_counts_edits(text: str | None, targets: list[str], value: float) -> None:
     """Nearly right and far off are both wrong by exact match; this tells how far."""
-    assert digit_accuracy.judge(text, targets) == pytest.approx(value)
+    assert digit_accuracy.score(text, targets) == pytest.approx(value)
     assert digit_accuracy.graded
 
 

@@ -35,7 +35,7 @@ def test_the_reader_reads_every_form_that_the_writer_writes(number: int, seed: i
 
 
 def test_every_form_writes_numbers_of_its_own() -> None:
-    """A form that never fits would silently be no part of the exam."""
+    """A form that never fits would silently be missing from the exam."""
     random = Random(5)
     some = (*range(1, 30), 100, 150, 1020, 10**4, 15000, 10**8)
     for form in FORMS:
@@ -77,7 +77,7 @@ def test_kanjize_reads_what_the_writer_writes(number: int, seed: int) -> None:
     ],
 )  # fmt: skip
 def test_forms_are_read_as_decided(source: str, number: int) -> None:
-    """What is ambiguous was decided once and stands in the reader's first lines."""
+    """What is ambiguous was decided once and is written in the reader's docstring."""
     assert read(source) == number
 
 
@@ -101,7 +101,7 @@ def test_malformed_numerals_are_refused(source: str) -> None:
 @settings(max_examples=1500, deadline=None)
 @given(text=st.text("〇一二三十百千万億兆廿0159,.壱拾", max_size=8))
 def test_garbage_is_read_as_a_number_in_range_or_not_at_all(text: str) -> None:
-    """The reader sees corrupted sources when answers are verified; it must neither fail nor leave the range."""
+    """The reader sees corrupted sources when predictions are verified; it must neither fail nor leave the range."""
     number = read(text)
     assert number is None or 0 <= number < LIMIT
 

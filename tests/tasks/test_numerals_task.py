@@ -8,13 +8,13 @@ from random import Random
 import pytest
 
 from terakoya.config import SplitConfig
-from terakoya.data.split import side
+from terakoya.data.split import split_of
 from terakoya.errors import ConfigError
 from terakoya.records import Example
 from terakoya.task import Task
 from terakoya.tasks.numerals import task
-from terakoya.tasks.numerals.exam import held_out, kannume
-from terakoya.tasks.numerals.kinds import always_known, any_number, pattern
+from terakoya.tasks.numerals.exam import held_out, kannume_items
+from terakoya.tasks.numerals.kinds import any_number, is_memorised_number, pattern
 from terakoya.tasks.numerals.reader import read
 from terakoya.tasks.numerals.writer import FORMS
 
@@ -32,15 +32,15 @@ def drawn(numerals: Task) -> list[Example]:
 
 
 def test_nothing_held_out_is_ever_drawn(numerals: Task, drawn: list[Example]) -> None:
-    """A figure on numbers that were taught in another form says nothing about new numbers."""
+    """A score on numbers that training shows in another form says nothing about new numbers."""
     numbers, sources = held_out()
-    assert all(side(item.group) == "train" or always_known(int(item.target)) for item in drawn)
+    assert all(split_of(item.group) == "train" or is_memorised_number(int(item.target)) for item in drawn)
     assert not numbers & {int(item.target) for item in drawn}
     assert not sources & {item.source for item in drawn}
-    assert numerals.split is not None and numerals.always_taught is not None
-    asked = {item.group for item in (*numerals.split.dev, *numerals.split.exam) if not numerals.always_taught(item)}
-    taught = {item.group for item in (*drawn, *numerals.split.train)}
-    assert not asked & taught and len(asked) > 1500
+    assert numerals.split is not None and numerals.memorised is not None
+    evaluated = {item.group for item in (*numerals.split.dev, *numerals.split.exam) if not numerals.memorised(item)}
+    in_train = {item.group for item in (*drawn, *numerals.split.train)}
+    assert not evaluated & in_train and len(evaluated) > 1500
 
 
 def test_every_drawn_example_is_labelled_by_the_oracle(drawn: list[Example]) -> None:
@@ -49,7 +49,7 @@ def test_every_drawn_example_is_labelled_by_the_oracle(drawn: list[Example]) -> 
 
 
 def test_drawing_covers_every_form_magnitude_and_pattern(drawn: list[Example]) -> None:
-    """Nothing extrapolates to what was never taught: cover the range."""
+    """Nothing extrapolates beyond the training data: cover the range."""
     forms = Counter(item.tag("form") for item in drawn)
     total = sum(FORMS.values())
     assert all(forms[form] > 0.6 * weight / total * len(drawn) for form, weight in FORMS.items())
@@ -82,22 +82,22 @@ def test_the_same_random_draws_the_same_examples(numerals: Task) -> None:
 def test_the_exam_is_balanced_over_forms_and_magnitudes(numerals: Task) -> None:
     """Also by form: no form may hide behind the frequent ones."""
     assert numerals.split is not None
-    main = [item for item in numerals.split.exam if not item.part]
+    main = [item for item in numerals.split.exam if not item.subset]
     forms = Counter(item.tag("form") for item in main)
     assert len(main) == 1500 == len({item.source for item in main})
     assert set(forms) == set(FORMS) - {"bare"} and min(forms.values()) > 0.8 * max(forms.values())
     assert {item.tag("magnitude") for item in main} == {str(power) for power in range(3, 16)}
-    assert all(int(item.target) >= 1000 and side(item.group) == "exam" for item in main)
+    assert all(int(item.target) >= 1000 and split_of(item.group) == "exam" for item in main)
 
 
-def test_recall_and_kannume_are_parts_of_their_own(numerals: Task) -> None:
-    """Always taught is scored apart; the hand-written exam has its own line."""
+def test_memorised_items_and_kannume_are_subsets_of_their_own(numerals: Task) -> None:
+    """Memorised items are scored apart; the hand-written exam has its own line."""
     assert numerals.split is not None
-    parts = Counter(item.part for item in numerals.split.exam)
-    assert parts == {"": 1500, "recall": 200, "kannume-200": 200}
-    assert all(always_known(int(item.target)) for item in numerals.split.exam if item.part == "recall")
+    parts = Counter(item.subset for item in numerals.split.exam)
+    assert parts == {"": 1500, "memorised": 200, "kannume-200": 200}
+    assert all(is_memorised_number(int(item.target)) for item in numerals.split.exam if item.subset == "memorised")
     alone = task(exam="kannume-200").split
-    assert alone is not None and {item.source for item in alone.exam} == {item.source for item in kannume()}
+    assert alone is not None and {item.source for item in alone.exam} == {item.source for item in kannume_items()}
 
 
 def test_the_exam_depends_on_its_own_seed_alone() -> None:
@@ -108,7 +108,7 @@ def test_the_exam_depends_on_its_own_seed_alone() -> None:
 
 
 def test_the_small_regime_has_160_rows_and_draws_nothing() -> None:
-    """The log's regime beside the log's figures: 160 to learn from, 40 to be asked."""
+    """The log's regime beside the log's values: 160 to train on, 40 in the exam."""
     small = task(regime="160", notation="exponent")
     assert small.split is not None and small.draw is None
     train, dev, exam = (
@@ -121,8 +121,8 @@ def test_the_small_regime_has_160_rows_and_draws_nothing() -> None:
     assert other is not None and other.exam_fingerprint != small.split.exam_fingerprint
 
 
-def test_the_rule_and_its_reverse_answer_in_the_codecs_canonical_form(numerals: Task) -> None:
-    """Verified decoding gives only answers that can have produced their source."""
+def test_the_rule_and_its_reverse_use_the_codecs_canonical_form(numerals: Task) -> None:
+    """Verified decoding gives only predictions that can have produced their source."""
     assert numerals.rule is not None and numerals.reverse is not None and numerals.rule_exempt
     assert numerals.rule("三万八千") == "38000" and numerals.rule("三万八千円") is None
     assert numerals.reverse("三万八千", "38000") and not numerals.reverse("三万八千", "3800")
@@ -155,7 +155,7 @@ def test_patterns_are_named_for_the_tables(number: int, name: str) -> None:
 
 
 @pytest.mark.parametrize("magnitude", range(2, 16))
-def test_numbers_have_the_magnitude_that_was_asked_for(magnitude: int) -> None:
+def test_numbers_have_the_wanted_magnitude(magnitude: int) -> None:
     """Balanced tables need it."""
     random = Random(magnitude)
     assert all(10**magnitude <= any_number(random, magnitude) < 10 ** (magnitude + 1) for _ in range(500))

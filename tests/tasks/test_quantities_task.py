@@ -10,13 +10,13 @@ import pytest
 
 from terakoya.codec.quantity import quantity_codec
 from terakoya.config import SplitConfig
-from terakoya.data.split import side
+from terakoya.data.split import split_of
 from terakoya.errors import ConfigError, DataError
 from terakoya.records import Example, Prediction
 from terakoya.task import Task
-from terakoya.tasks.quantities import answer, questions, scale, scale_list, task
+from terakoya.tasks.quantities import scale, scale_list, scale_query, scaling_queries, task
 from terakoya.tasks.quantities.exam import HAND, hand_written
-from terakoya.tasks.quantities.parse import read_question
+from terakoya.tasks.quantities.parse import read_query
 from terakoya.tasks.quantities.words import alphabet, kanji, words
 
 
@@ -42,7 +42,7 @@ def test_the_rule_agrees_with_every_line_that_is_drawn(quantities: Task, drawn: 
 def test_the_rule_scales_every_line_written_by_hand() -> None:
     """The exam was written before any rule; its targets are met to the letter."""
     assert len(hand_written()) == 234
-    assert [row.source for row in hand_written() if answer(row.source) != row.target] == []
+    assert [row.source for row in hand_written() if scale_query(row.source) != row.target] == []
 
 
 @pytest.mark.parametrize(
@@ -72,15 +72,15 @@ def test_lines_are_scaled_exactly(line: str, factor: str, scaled: str) -> None:
 
 
 def test_a_whole_recipe_is_scaled_line_by_line() -> None:
-    """A cook pastes a list, not a line; a taught model can answer in place of the rule."""
+    """A cook pastes a list, not a line; a trained model can take the place of the rule."""
     recipe = "鶏もも肉 1枚（約250g）\n\n塩 少々\n★酒　大さじ1と1/2"
     assert scale_list(recipe, "2人分→4人分") == "鶏もも肉 2枚（約500g）\n\n塩 少々\n★酒　大さじ3"
-    assert scale_list(recipe, "半分", ask=lambda line: line.upper()).count("半分") == 3
-    assert questions("塩 少々\n\n酢 大さじ1", "3倍") == ["塩 少々 を3倍", "酢 大さじ1 を3倍"]
+    assert scale_list(recipe, "半分", scale_line=lambda line: line.upper()).count("半分") == 3
+    assert scaling_queries("塩 少々\n\n酢 大さじ1", "3倍") == ["塩 少々 を3倍", "酢 大さじ1 を3倍"]
     with pytest.raises(DataError, match="factor"):
         scale_list(recipe, "いっぱい")
-    with pytest.raises(DataError, match="no answer"):
-        scale_list(recipe, "2倍", ask=lambda line: None)
+    with pytest.raises(DataError, match="cannot be scaled"):
+        scale_list(recipe, "2倍", scale_line=lambda line: None)
 
 
 @pytest.mark.parametrize(
@@ -97,21 +97,21 @@ def test_a_whole_recipe_is_scaled_line_by_line() -> None:
 )
 def test_every_way_to_say_a_factor_is_read(factor: str, value: str) -> None:
     """People say it in many ways."""
-    question = read_question(f"水 1カップ を{factor}")
+    question = read_query(f"水 1カップ を{factor}")
     assert question is not None and question.factor == Fraction(value) and question.line == "水 1カップ"
 
 
 @pytest.mark.parametrize("source", ["水 1カップ", "水 1カップ を0倍", "水 1カップ を0人分→3人分", "を3倍", ""])
-def test_what_is_no_question_has_no_answer(source: str) -> None:
+def test_what_is_no_query_is_not_scaled(source: str) -> None:
     """A rule that is not sure says so."""
-    assert answer(source) is None
+    assert scale_query(source) is None
 
 
 def test_nothing_held_out_is_ever_drawn(quantities: Task, drawn: list[Example]) -> None:
-    """Pairs of quantity and factor, and listed names, stand on one side each."""
+    """Pairs of quantity and factor, and listed names, are in one split each."""
     products = {text.split(">")[0].replace("*", "×", 1) for item in drawn for text in item.target.split("<")[1:]}
-    assert len(products) > 2000 and all(side(product) == "train" for product in products)
-    held = [name for name in words()["names"] if side(f"name×{name}") != "train" and len(name) > 4]
+    assert len(products) > 2000 and all(split_of(product) == "train" for product in products)
+    held = [name for name in words()["names"] if split_of(f"name×{name}") != "train" and len(name) > 4]
     assert len(held) > 20
     found = [item.source for item in drawn for name in held if item.source.startswith(f"{name} ")]
     assert found == []
@@ -120,7 +120,7 @@ def test_nothing_held_out_is_ever_drawn(quantities: Task, drawn: list[Example]) 
 
 
 def test_drawing_covers_every_kind_of_line(drawn: list[Example]) -> None:
-    """Nothing extrapolates to what was never taught."""
+    """Nothing extrapolates beyond the training data."""
     kinds = Counter(item.tag("kind") for item in drawn)
     assert set(kinds) == {"one quantity", "two quantities", "range", "unquantified", "half", "number in a note"}
     assert min(kinds.values()) > 100
@@ -130,7 +130,7 @@ def test_drawing_covers_every_kind_of_line(drawn: list[Example]) -> None:
 
 
 def test_train_shows_every_character_that_can_be_drawn(quantities: Task, drawn: list[Example]) -> None:
-    """A built-in model is made for the characters that it is shown; one more in an answer would stop the training."""
+    """A built-in model is made for the characters that it is shown; one more in a target would stop the training."""
     assert quantities.split is not None
     shown = set("".join(item.target for item in quantities.split.train))
     assert set(alphabet()) <= shown and len(kanji()) > 2900
@@ -144,12 +144,12 @@ def test_the_same_random_draws_the_same_lines(quantities: Task) -> None:
     assert [quantities.draw(one, 0.3) for _ in range(200)] == [quantities.draw(other, 0.9) for _ in range(200)]
 
 
-def test_the_exam_is_fresh_and_has_the_lines_by_hand_as_a_part() -> None:
+def test_the_exam_is_fresh_and_has_the_hand_written_lines_as_a_subset() -> None:
     """Same exam for all seeds of a run, another for another exam seed."""
     one, other, third = task(items=100).split, task(items=100).split, task(items=100, exam_seed=1).split
     assert one is not None and other is not None and third is not None
     assert one.exam_fingerprint == other.exam_fingerprint != third.exam_fingerprint
-    assert Counter(item.part for item in one.exam) == {"": 100, HAND: 234}
+    assert Counter(item.subset for item in one.exam) == {"": 100, HAND: 234}
     assert not {item.source for item in one.exam} & {item.source for item in (*one.train, *one.dev)}
 
 
@@ -159,7 +159,7 @@ def test_promotion_is_an_option() -> None:
     assert promoting.rule is not None and promoting.reverse is not None and promoting.split is not None
     assert promoting.rule("塩 小さじ1 を3倍") == "塩 大さじ1"
     assert promoting.reverse("塩 小さじ1 を3倍", "塩 大さじ1")
-    hand = [item for item in promoting.split.exam if item.part == HAND]
+    hand = [item for item in promoting.split.exam if item.subset == HAND]
     assert all(promoting.rule(item.source) == promoting.codec.canonical(item.target) for item in hand)
 
 
@@ -170,7 +170,7 @@ def test_promotion_is_an_option() -> None:
         ("しょうか 大さじ3/2", "text changed"),
     ],
 )  # fmt: skip
-def test_wrong_answers_are_named_by_what_is_wrong(given: str | None, kind: str) -> None:
+def test_wrong_predictions_are_named_by_what_is_wrong(given: str | None, kind: str) -> None:
     """Miscopied names and wrong amounts need different cures."""
     kind_of = task(items=1).error_kind
     assert kind_of is not None
@@ -192,6 +192,6 @@ def test_settings_that_cannot_be_met_are_refused(options: dict[str, object], say
 
 
 def test_the_codec_reads_what_a_model_would_write_for_a_question() -> None:
-    """The answer of the lesson is the answer of the rule."""
+    """The target of the task is the prediction of the rule."""
     codec = quantity_codec()
-    assert codec.read("大根 <5/4*5/2>本") == answer("大根 5/4本 を2人分→5人分")
+    assert codec.read("大根 <5/4*5/2>本") == scale_query("大根 5/4本 を2人分→5人分")

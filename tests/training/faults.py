@@ -18,11 +18,11 @@ import torch
 from terakoya.codec import TextCodec
 from terakoya.config import Config, ModelConfig, TrainConfig
 from terakoya.errors import DataError, NumericError
-from terakoya.models.builtin.model import TinyModel, build
+from terakoya.models.builtin.model import BuiltinModel, build
 from terakoya.models.protocol import Pair, Query
 from terakoya.records import Example, Finding, Split
 from terakoya.task import Task
-from terakoya.training.batches import Fixed
+from terakoya.training.batches import EpochBatches
 from terakoya.training.defaults import resolve
 from terakoya.training.guards import guards_for
 from terakoya.training.loop import run_loop
@@ -30,18 +30,18 @@ from terakoya.training.losses import loss_for
 from terakoya.training.prepare import TrainingSetup
 
 STEPS, BATCH = 40, 8
-Spoil = Callable[[TinyModel, Random], None]
+Injection = Callable[[BuiltinModel, Random], None]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`cause`: a kind of training/diagnosis.py; "row" where the row is refused by name."""
+    """`cause`: a kind of nonfinite/evidence.py; "row" where the row is refused by name."""
 
     name: str
     enters: str
     cause: str
     config: Mapping[str, Any] = field(default_factory=dict)
-    spoil: Spoil | None = None
+    inject: Injection | None = None
     rows: tuple[tuple[str, str], ...] = ()
     names: str = ""  # what the message must hold
 
@@ -58,27 +58,27 @@ class End:
 
 def rows_for(seed: int, count: int = 60) -> list[Pair]:
     """Words of a to e, to be written backwards."""
-    chance = Random(seed)
-    words = ["".join(chance.choice("abcde") for _ in range(chance.randint(2, 7))) for _ in range(count)]
+    rng = Random(seed)
+    words = ["".join(rng.choice("abcde") for _ in range(rng.randint(2, 7))) for _ in range(count)]
     return [Pair(Query(word), word[::-1], f"row {number}") for number, word in enumerate(words, start=1)]
 
 
-def model_for(rows: Sequence[Pair], seed: int, **changes: Any) -> TinyModel:
+def model_for(rows: Sequence[Pair], seed: int, **changes: Any) -> BuiltinModel:
     settings = {"base": "tiny", "width": 16, "layers": 1, "attention_heads": 2} | changes
     return build(ModelConfig(**settings), rows, seed=seed)
 
 
-def recipe(model: TinyModel, rows: int, **changes: Any) -> TrainConfig:
+def recipe(model: BuiltinModel, rows: int, **changes: Any) -> TrainConfig:
     settings = {"steps": STEPS, "batch_size": BATCH, "evaluate_every": 10, "threads": 1, "optimizer": "adamw"}
-    return resolve(TrainConfig(**(settings | changes)), model.card, rows)
+    return resolve(TrainConfig(**(settings | changes)), model.info, rows)
 
 
 def outcome(fault: Fault, seed: int, folder: Path) -> End:
-    """The fault let in, the model taught under all guards; beside it a plain loop that only looks when it shows."""
-    showed = 0 if fault.cause == "row" else _first_shown(*_made(fault, seed), seed)
-    model, rows, how = _made(fault, seed)
+    """The fault injected, the model trained under all guards; beside it a plain loop that finds when it first shows."""
+    showed = 0 if fault.cause == "row" else _first_shown(*_set_up(fault, seed), seed)
+    model, rows, how = _set_up(fault, seed)
     try:
-        findings = taught(model, rows, how, seed, folder)
+        findings = train_guarded(model, rows, how, seed, folder)
     except NumericError as error:
         return End(error.cause, error.step, str(error), showed)
     except DataError as error:
@@ -90,15 +90,17 @@ def outcome(fault: Fault, seed: int, folder: Path) -> End:
     return End(named, int(stops[0].values["step"]), stops[0].what, showed)
 
 
-def taught(model: TinyModel, rows: Sequence[Pair], how: TrainConfig, seed: int, folder: Path) -> list[Finding]:
-    """Findings of a training under every guard of the house."""
+def train_guarded(
+    model: BuiltinModel, rows: Sequence[Pair], how: TrainConfig, seed: int, folder: Path
+) -> list[Finding]:
+    """Findings of a training under every built-in guard."""
     findings: list[Finding] = []
     run_loop(
         model,
-        Fixed(rows, int(how.batch_size), seed, model.length),
+        EpochBatches(rows, int(how.batch_size), seed, model.length),
         how,
         seed=seed,
-        guards=guards_for(lesson_of(rows, how, seed), model, folder),
+        guards=guards_for(setup_of(rows, how, seed), model, folder),
         on_finding=findings.append,
         evaluate=lambda step: {"exact": 0.0},
         device="cpu",
@@ -106,39 +108,39 @@ def taught(model: TinyModel, rows: Sequence[Pair], how: TrainConfig, seed: int, 
     return findings
 
 
-def lesson_of(rows: Sequence[Pair], how: TrainConfig, seed: int) -> TrainingSetup:
-    examples = tuple(Example(row.ask.source, row.written) for row in rows if row.ask.source and row.written)
+def setup_of(rows: Sequence[Pair], how: TrainConfig, seed: int) -> TrainingSetup:
+    examples = tuple(Example(row.query.source, row.target) for row in rows if row.query.source and row.target)
     return TrainingSetup(Task("backwards", codec=TextCodec()), Split(examples, (), ()), Config(seed=seed, train=how))
 
 
-def _made(fault: Fault, seed: int) -> tuple[TinyModel, list[Pair], TrainConfig]:
+def _set_up(fault: Fault, seed: int) -> tuple[BuiltinModel, list[Pair], TrainConfig]:
     rows = rows_for(seed)
     model = model_for(rows, seed)
-    for place, (source, written) in enumerate(fault.rows):
-        rows.insert(7 + place, Pair(Query(source), written, f"row bad-{place}"))
-    if fault.rows and fault.spoil is not None:
+    for index, (source, target) in enumerate(fault.rows):
+        rows.insert(7 + index, Pair(Query(source), target, f"row bad-{index}"))
+    if fault.rows and fault.inject is not None:
         model = model_for(rows, seed)
     how = recipe(model, len(rows), **fault.config)
-    if fault.spoil is not None:
+    if fault.inject is not None:
         with torch.no_grad():
-            fault.spoil(model, Random(f"spoil {seed}"))
+            fault.inject(model, Random(f"spoil {seed}"))
     return model, rows, how
 
 
-def _first_shown(model: TinyModel, rows: list[Pair], how: TrainConfig, seed: int) -> int:
-    """What everyone writes: the first step whose loss, gradient or new weights are not finite, or whose loss is five
-    times what it began with and more (0: none)."""
+def _first_shown(model: BuiltinModel, rows: list[Pair], how: TrainConfig, seed: int) -> int:
+    """The usual check: the first step whose loss, gradient or new weights are not finite, or whose loss is five
+    times its first value and more (0: none)."""
     weights = [weight for _, weight in model.parameters_to_train()]
     optimizer = torch.optim.AdamW(
         weights, lr=float(how.learning_rate), betas=how.betas, weight_decay=float(how.weight_decay)
     )
-    batches, loss_of = Fixed(rows, int(how.batch_size), seed, model.length), loss_for(how)
+    batches, loss_of = EpochBatches(rows, int(how.batch_size), seed, model.length), loss_for(how)
     far = math.inf
     for number in range(int(how.steps)):
         optimizer.zero_grad()
         loss = loss_of(model.outputs(model.collate(batches.at(number))))
         if number == 0:
-            far = 5 * max(float(loss.detach()), math.log(model.card.vocabulary)) + 5
+            far = 5 * max(float(loss.detach()), math.log(model.info.vocabulary)) + 5
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
         if not (torch.isfinite(loss) and torch.isfinite(norm)) or float(loss.detach()) > far:
@@ -161,62 +163,62 @@ def in_time(fault: Fault, end: End) -> bool:
     return end.step == 0 if fault.cause == "row" else 0 < end.step <= end.showed + 1 and end.showed > 0
 
 
-# ── the faults ──────────────────────────────────────────────────────────────────────────────────────
+# ── faults ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def _matrix(model: TinyModel, chance: Random) -> torch.Tensor:
+def _matrix(model: BuiltinModel, rng: Random) -> torch.Tensor:
     names = ("feed.inner", "feed.outer", "attention.qkv", "attention.out")
     ends = tuple(f"{name}.weight" for name in names)
-    return chance.choice([weight for name, weight in model.parameters_to_train() if name.endswith(ends)])
+    return rng.choice([weight for name, weight in model.parameters_to_train() if name.endswith(ends)])
 
 
-def _nan_in_matrix(model: TinyModel, chance: Random) -> None:
-    matrix = _matrix(model, chance)
-    matrix[chance.randrange(len(matrix)), chance.randrange(matrix.shape[1])] = math.nan
+def _nan_in_matrix(model: BuiltinModel, rng: Random) -> None:
+    matrix = _matrix(model, rng)
+    matrix[rng.randrange(len(matrix)), rng.randrange(matrix.shape[1])] = math.nan
 
 
-def _inf_in_norm(model: TinyModel, chance: Random) -> None:
+def _inf_in_norm(model: BuiltinModel, rng: Random) -> None:
     norms = [weight for name, weight in model.parameters_to_train() if name.endswith("norm.weight")]
-    chance.choice(norms)[0] = math.inf
+    rng.choice(norms)[0] = math.inf
 
 
-def _huge_matrix(model: TinyModel, chance: Random) -> None:
+def _huge_matrix(model: BuiltinModel, rng: Random) -> None:
     for name, weight in model.parameters_to_train():
         if name.endswith(("inner.weight", "outer.weight")):
-            weight *= 10.0 ** chance.randint(20, 30)
+            weight *= 10.0 ** rng.randint(20, 30)
 
 
-def _token(model: TinyModel, char: str) -> torch.Tensor:
+def _token(model: BuiltinModel, char: str) -> torch.Tensor:
     return model.module.embed.weight[int(model.characters.ids([char], 1, left=False)[0, 0])]
 
 
-def _nan_token(model: TinyModel, chance: Random) -> None:
-    _token(model, chance.choice("abcde"))[chance.randrange(16)] = math.nan
+def _nan_token(model: BuiltinModel, rng: Random) -> None:
+    _token(model, rng.choice("abcde"))[rng.randrange(16)] = math.nan
 
 
-def _long_token(model: TinyModel, chance: Random) -> None:
-    _token(model, chance.choice("abcde")).mul_(10.0 ** chance.randint(22, 30))
+def _long_token(model: BuiltinModel, rng: Random) -> None:
+    _token(model, rng.choice("abcde")).mul_(10.0 ** rng.randint(22, 30))
 
 
-def _long_rare_token(model: TinyModel, chance: Random) -> None:
-    _token(model, "z").mul_(10.0 ** chance.randint(22, 30))
+def _long_rare_token(model: BuiltinModel, rng: Random) -> None:
+    _token(model, "z").mul_(10.0 ** rng.randint(22, 30))
 
 
-def _nan_place(model: TinyModel, chance: Random) -> None:
-    model.module.encoder.places[5, chance.randrange(16)] = math.nan
+def _nan_position(model: BuiltinModel, rng: Random) -> None:
+    model.module.encoder.places[5, rng.randrange(16)] = math.nan
 
 
-def _half(model: TinyModel, chance: Random) -> None:
-    """Matrices that single precision bears easily."""
+def _half(model: BuiltinModel, rng: Random) -> None:
+    """Matrices that single precision holds easily."""
     for name, weight in model.parameters_to_train():
         if name.endswith(("inner.weight", "outer.weight")):
-            weight *= chance.randint(400, 900)
+            weight *= rng.randint(400, 900)
     model.module.half()
 
 
-def _sure(model: TinyModel, chance: Random) -> None:
-    """A model that is quite sure of everything, as one that was taught already is."""
-    model.module.norm.weight.mul_(chance.randint(2000, 4000))
+def _certain(model: BuiltinModel, rng: Random) -> None:
+    """A model that is certain of everything, as one that was trained already is."""
+    model.module.norm.weight.mul_(rng.randint(2000, 4000))
 
 
 STEADY = {"schedule": "constant", "warmup": 0.0}
@@ -226,14 +228,14 @@ FAULTS = (
     Fault("learning rate 1e15, not clipped", "config", "learning rate", {"learning_rate": 1e15, "clip": 0.0, **STEADY}),
     Fault("learning rate 100, all stays finite", "config", "learning rate", {"learning_rate": 100.0, **STEADY}),
     Fault("weight decay 1e6", "config", "weight decay", {"weight_decay": 1e6, **STEADY}),
-    Fault("focal loss with gamma 0.3", "config", "loss", {"loss": "focal", "focal_gamma": 0.3}, _sure),
+    Fault("focal loss with gamma 0.3", "config", "loss", {"loss": "focal", "focal_gamma": 0.3}, _certain),
     Fault("float16, activations beyond 65,504", "weights", "half precision", {}, _half),
     Fault("NaN in one number of a matrix", "weights", "broken weights", {}, _nan_in_matrix),
     Fault("infinity in a norm", "weights", "broken weights", {}, _inf_in_norm),
     Fault("matrices scaled by 1e20 and more", "weights", "broken weights", {}, _huge_matrix),
     Fault("NaN in the embedding of a token", "weights", "broken embedding", {}, _nan_token, names="embed.weight"),
     Fault("embedding of a token times 1e22", "weights", "broken embedding", {}, _long_token, names="embed.weight"),
-    Fault("NaN in the place of the sixth character", "weights", "broken embedding", {}, _nan_place, names="places"),
+    Fault("NaN in a position embedding", "weights", "broken embedding", {}, _nan_position, names="places"),
     Fault(
         "a character that one row holds, its embedding times 1e22", "weights and data", "broken embedding", {},
         _long_rare_token, (("abz", "ba"),), "row bad-0",
@@ -259,7 +261,7 @@ HEALTHY: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ("accumulated", {"accumulate": 2}, {}),
     ("wider", {}, {"width": 48}),
     ("a batch of one", {"batch_size": 1}, {}),
-    ("a rate that teaches nothing", {"learning_rate": 1e-7}, {}),
+    ("a learning rate too low to learn anything", {"learning_rate": 1e-7}, {}),
     ("constant rate", {"schedule": "constant"}, {}),
     ("a batch of all", {"batch_size": 60}, {}),
 )  # fmt: skip
@@ -271,4 +273,4 @@ def healthy(number: int, seed: int, folder: Path) -> list[Finding]:
     rows = rows_for(seed)
     model = model_for(rows, seed, **model_changes)
     how = recipe(model, len(rows), **train_changes)
-    return [finding for finding in taught(model, rows, how, seed, folder) if finding.level == "stop"]
+    return [finding for finding in train_guarded(model, rows, how, seed, folder) if finding.level == "stop"]

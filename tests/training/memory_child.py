@@ -1,7 +1,7 @@
-"""Run as a process of its own: teaches under a limit on its address space and tells how that ended, as JSON.
+"""Run as a process of its own: trains under a limit on its address space and reports how that ended, as JSON.
 
-python memory_child.py stop|halve MIB FILE    a training; limit beyond what is held then, 0: none; weights go to FILE
-python memory_child.py ask MIB                answers to many questions at once
+python memory_child.py stop|halve MIB FILE    a training; limit in addition to what is held, 0: none; weights go to FILE
+python memory_child.py predict MIB            predictions for many queries at once
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from safetensors.torch import save_file
 
 from terakoya.codec import TextCodec
 from terakoya.config import DecodeConfig, ModelConfig, TrainConfig
-from terakoya.decoding import answers
+from terakoya.decoding import generate
 from terakoya.errors import TerakoyaError
 from terakoya.models.builtin.model import build
-from terakoya.models.protocol import Pair, Query, State
+from terakoya.models.protocol import DecodingState, Pair, Query
 from terakoya.records import Finding, Step
-from terakoya.training.batches import Fixed
+from terakoya.training.batches import EpochBatches
 from terakoya.training.defaults import resolve
 from terakoya.training.loop import run_loop
 from terakoya.training.state import TrainState
@@ -32,10 +32,9 @@ BATCH, STEPS = 32, 2
 
 
 def rows() -> list[Pair]:
-    chance = Random(0)
+    rng = Random(0)
     return [
-        Pair(Query("".join(chance.choices("あいうえお", k=120))), "".join(chance.choices("12345", k=40)))
-        for _ in range(64)
+        Pair(Query("".join(rng.choices("あいうえお", k=120))), "".join(rng.choices("12345", k=40))) for _ in range(64)
     ]
 
 
@@ -49,62 +48,62 @@ def limited(more: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (held() + more if more else resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-def lesson(on_oom: str, more: int, weights: Path) -> dict[str, object]:
+def train(on_oom: str, more: int, weights: Path) -> dict[str, object]:
     """A training of two steps under the limit: how it ended, its losses, and its weights in a file."""
     pairs = rows()
     model = build(ModelConfig(base="base", width=128, dropout=0.0), pairs, seed=0)
     settings = {"steps": STEPS, "batch_size": BATCH, "evaluate_every": 1, "threads": 1, "optimizer": "adamw"}
-    how = resolve(TrainConfig(**settings, on_oom=on_oom), model.card, len(pairs))  # type: ignore[arg-type]
+    how = resolve(TrainConfig(**settings, on_oom=on_oom), model.info, len(pairs))  # type: ignore[arg-type]
     saved: list[TrainState] = []
     found: list[Finding] = []
     steps: list[Step] = []
     run_loop(
-        model, Fixed(pairs[:4], 2, 0), how.model_copy(update={"steps": 1}), seed=0
-    )  # libraries take their room first
+        model, EpochBatches(pairs[:4], 2, 0), how.model_copy(update={"steps": 1}), seed=0
+    )  # libraries allocate their memory first
     limited(more)
-    told: dict[str, object] = {}
+    report: dict[str, object] = {}
     try:
         run_loop(
-            model, Fixed(pairs, BATCH, 0), how, seed=0, evaluate=lambda step: {"exact": 0.0}, save=saved.append,
+            model, EpochBatches(pairs, BATCH, 0), how, seed=0, evaluate=lambda step: {"exact": 0.0}, save=saved.append,
             on_finding=found.append, on_step=steps.append,
         )  # fmt: skip
     except TerakoyaError as error:
-        told = {"error": error.what, "do": error.do, "saved": error.saved, "code": error.exit_code}
+        report = {"error": error.what, "do": error.do, "saved": error.saved, "code": error.exit_code}
     limited(0)
     save_file({name: weight.detach().contiguous() for name, weight in model.parameters_to_train()}, weights)
     losses = [step.loss for step in steps]
-    return told | {"steps": len(saved), "parts": [one.values["parts"] for one in found], "losses": losses}
+    return report | {"steps": len(saved), "parts": [one.values["parts"] for one in found], "losses": losses}
 
 
-def questions(more: int) -> dict[str, object]:
-    """Answers under the limit, and how many were asked at once each time."""
+def predict(more: int) -> dict[str, object]:
+    """Predictions under the limit, and how many were made at once each time."""
     pairs = rows() * 6
     model = build(ModelConfig(base="base", width=128, dropout=0.0), pairs, seed=0)
-    chance = torch.Generator().manual_seed(3)
-    with torch.no_grad():  # untrained, the source is not heard
+    rng = torch.Generator().manual_seed(3)
+    with torch.no_grad():  # an untrained model ignores its source
         for weight in model.module.parameters():
-            weight += 0.2 * torch.randn(weight.shape, generator=chance)
-    asks = [pair.ask for pair in pairs]
-    decode = DecodeConfig(constrained=False, batch_size=len(asks))
-    answers(model, asks[:4], TextCodec(), decode, 4)  # libraries take their room first
+            weight += 0.2 * torch.randn(weight.shape, generator=rng)
+    queries = [pair.query for pair in pairs]
+    decode = DecodeConfig(constrained=False, batch_size=len(queries))
+    generate(model, queries[:4], TextCodec(), decode, 4)  # libraries allocate their memory first
     sizes: list[int] = []
     start = model.start
 
-    def counted(some: Sequence[Query]) -> State:
+    def counted(some: Sequence[Query]) -> DecodingState:
         sizes.append(len(some))
         return start(some)
 
     model.start = counted  # type: ignore[method-assign,assignment]
     limited(more)
-    found = answers(model, asks, TextCodec(), decode, 12)
+    found = generate(model, queries, TextCodec(), decode, 12)
     limited(0)
-    return {"answers": [one.raw for one in found], "sizes": sizes}
+    return {"predictions": [one.raw for one in found], "sizes": sizes}
 
 
 def main() -> None:
     how, more = sys.argv[1], int(sys.argv[2]) << 20
     torch.set_num_threads(1)
-    print(json.dumps(questions(more) if how == "ask" else lesson(how, more, Path(sys.argv[3]))))
+    print(json.dumps(predict(more) if how == "predict" else train(how, more, Path(sys.argv[3]))))
 
 
 if __name__ == "__main__":

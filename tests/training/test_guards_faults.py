@@ -1,4 +1,4 @@
-"""Every kind of fault is stopped at once and its cause named; a healthy run is left alone."""
+"""Every kind of fault is stopped at once and its cause named; a healthy run is not stopped."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def test_a_fault_is_stopped_within_one_step_and_its_cause_named(fault: Fault, tm
 
 @pytest.mark.parametrize("number", range(len(HEALTHY)), ids=lambda number: HEALTHY[number][0])
 def test_a_healthy_run_is_never_stopped(number: int, tmp_path: Path) -> None:
-    """A guard that cries wolf is switched off, and then nobody watches."""
+    """A guard with false alarms is switched off, and then nothing watches."""
     assert healthy(number, 3, tmp_path) == []

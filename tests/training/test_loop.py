@@ -1,4 +1,4 @@
-"""The loop's promises: it teaches, remembers to the bit, stops where it must, and keeps nothing broken."""
+"""The loop trains, resumes to the bit, stops where it must, and keeps nothing broken."""
 
 from __future__ import annotations
 
@@ -15,112 +15,152 @@ from backwards import bits, recipe, small_model, word, words
 
 from terakoya.codec import TextCodec
 from terakoya.config import DecodeConfig, TrainConfig
-from terakoya.decoding import answers
+from terakoya.decoding import generate
 from terakoya.errors import ConfigError, Interrupted, NumericError
-from terakoya.models.builtin.model import TinyModel
+from terakoya.models.builtin.model import BuiltinModel
 from terakoya.records import Finding, Step
-from terakoya.training.batches import Fixed, Stream
+from terakoya.training.batches import EpochBatches, StreamBatches
 from terakoya.training.loop import TrainResult, run_loop
 from terakoya.training.state import TrainState
 
 
-def _rows(model: TinyModel, kind: str = "fixed", steps: int = 20) -> Fixed | Stream:
+def _rows(model: BuiltinModel, kind: str = "fixed", steps: int = 20) -> EpochBatches | StreamBatches:
     if kind == "fixed":
-        return Fixed(words(), 8, 5, model.length)
-    return Stream(word, 8, 5, steps, model.length, curriculum=False)
+        return EpochBatches(words(), 8, 5, model.length)
+    return StreamBatches(word, 8, 5, steps, model.length, curriculum=False)
 
 
-def _taught(model: TinyModel, config: TrainConfig, kind: str = "fixed", **ends: Any) -> TrainResult:
-    return run_loop(model, _rows(model, kind, int(config.steps)), config, seed=11, device="cpu", **ends)
+def _train(model: BuiltinModel, config: TrainConfig, kind: str = "fixed", **callbacks: Any) -> TrainResult:
+    return run_loop(model, _rows(model, kind, int(config.steps)), config, seed=11, device="cpu", **callbacks)
 
 
-def _exact(model: TinyModel, count: int = 60) -> float:
+def _exact(model: BuiltinModel, count: int = 60) -> float:
     pairs = [word(Random(f"dev {number}")) for number in range(count)]
-    got = answers(model, [pair.ask for pair in pairs], TextCodec(), DecodeConfig(constrained=False), 8)
-    return sum(answer.raw == pair.written for answer, pair in zip(got, pairs, strict=True)) / count
+    found = generate(model, [pair.query for pair in pairs], TextCodec(), DecodeConfig(constrained=False), 8)
+    return sum(one.raw == pair.target for one, pair in zip(found, pairs, strict=True)) / count
 
 
 def test_a_small_model_learns_to_write_backwards() -> None:
-    """The whole point: from nothing to nearly all right, by generated answers."""
+    """From untrained to nearly all right, by generated predictions."""
     model = small_model(dropout=0.0, width=32)
     before = _exact(model)
     config = recipe(model, steps=300, batch_size=16, evaluate_every=150)
-    rows = Stream(word, 16, 5, 300, model.length, curriculum=False)
-    taught = run_loop(model, rows, config, seed=11, device="cpu", evaluate=lambda step: {"exact": _exact(model)})
+    rows = StreamBatches(word, 16, 5, 300, model.length, curriculum=False)
+    result = run_loop(model, rows, config, seed=11, device="cpu", evaluate=lambda step: {"exact": _exact(model)})
     assert before < 0.2
-    assert taught.best["exact"] > 0.9
-    assert _exact(model) == taught.best["exact"], "the weights of the best step are the ones that answer"
+    assert result.best["exact"] > 0.9
+    assert _exact(model) == result.best["exact"], "the weights of the best step are the ones that predict"
 
 
 @pytest.mark.parametrize("kind", ["fixed", "stream"])
 @pytest.mark.parametrize(("average", "optimizer"), [(0.0, "muon"), (0.9, "adamw")])
 def test_a_resumed_run_ends_in_the_same_bits(kind: str, average: float, optimizer: str) -> None:
-    """With dropout, in the middle of an epoch, and with averaged weights: weights are hashed, for losses hide much."""
+    """With dropout, in the middle of an epoch, with averaged weights; equal losses could hide unequal weights."""
     every = {"steps": 20, "evaluate_every": 3, "average": average, "optimizer": optimizer}
     states: list[TrainState] = []
     steps: list[Step] = []
     straight = small_model()
-    figures = {3: 0.1, 6: 0.5, 9: 0.2, 12: 0.2, 15: 0.5, 18: 0.4, 20: 0.3}
+    values = {3: 0.1, 6: 0.5, 9: 0.2, 12: 0.2, 15: 0.5, 18: 0.4, 20: 0.3}
 
     def evaluate(step: int) -> Mapping[str, float]:
-        return {"exact": figures[step]}
+        return {"exact": values[step]}
 
     config = recipe(straight, **every)
-    whole = _taught(straight, config, kind, evaluate=evaluate, save=states.append, on_step=steps.append)
+    whole = _train(straight, config, kind, evaluate=evaluate, save=states.append, on_step=steps.append)
     assert whole.best_step == 6
     for state in (states[0], states[3], states[5]):
         resumed = small_model()
-        told: list[Step] = []
-        again = _taught(resumed, config, kind, evaluate=evaluate, resume=_through_files(state), on_step=told.append)
+        reported: list[Step] = []
+        again = _train(resumed, config, kind, evaluate=evaluate, resume=_through_files(state), on_step=reported.append)
         assert bits(resumed) == bits(straight)
         assert (again.best_step, again.tokens) == (whole.best_step, whole.tokens)
-        assert [_untimed(step) for step in told] == [_untimed(step) for step in steps[state.step :]]
+        assert [_untimed(step) for step in reported] == [_untimed(step) for step in steps[state.step :]]
 
 
-def test_last_weights_answer_where_the_config_says_so() -> None:
+def test_the_last_weights_are_final_where_the_config_says_so() -> None:
     model = small_model()
     last: list[TrainState] = []
     config = recipe(model, select="last")
-    _taught(model, config, evaluate=lambda step: {"exact": 1 / step}, save=last.append)
+    _train(model, config, evaluate=lambda step: {"exact": 1 / step}, save=last.append)
     weights = dict(model.module.named_parameters())
     assert all(torch.equal(weights[name], last[-1].tensors[f"weights/{name}"]) for name in weights)
 
 
 def test_the_best_step_is_chosen_by_metric_or_by_loss() -> None:
-    figures = {5: (0.2, 1.0), 10: (0.6, 2.0), 15: (0.6, 1.5), 20: (0.4, 3.0)}
+    values = {5: (0.2, 1.0), 10: (0.6, 2.0), 15: (0.6, 1.5), 20: (0.4, 3.0)}
 
     def best(select: str) -> int:
         model = small_model()
         config = recipe(model, select=select)
-        return _taught(
-            model, config, evaluate=lambda step: dict(zip(("exact", "loss"), figures[step], strict=True))
+        return _train(
+            model, config, evaluate=lambda step: dict(zip(("exact", "loss"), values[step], strict=True))
         ).best_step
 
     assert best("metric") == 15, "a tie on the metric goes to the lower loss"
     assert best("loss") == 5
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
+def test_a_dev_loss_that_is_not_finite_is_never_the_best(bad: float) -> None:
+    """NaN compares as False with everything: at the first evaluation it stayed the best for the whole training."""
+    losses = {5: bad, 10: 2.0, 15: bad, 20: 3.0}
+    model = small_model()
+    states: list[TrainState] = []
+    config = recipe(model, select="loss")
+    result = _train(model, config, evaluate=lambda step: {"exact": 0.5, "loss": losses[step]}, save=states.append)
+    assert (result.best_step, result.best["loss"]) == (10, 2.0)
+    at_best = next(state for state in states if state.step == 10)
+    for name, weight in model.module.named_parameters():
+        assert torch.equal(weight, at_best.tensors[f"weights/{name}"])
+
+
+def test_without_any_finite_dev_loss_the_last_weights_are_final() -> None:
+    model = small_model()
+    result = _train(model, recipe(model, select="loss"), evaluate=lambda step: {"loss": float("nan")})
+    assert (result.best_step, result.best) == (20, {})
+
+
+def test_a_nan_metric_is_never_the_best_and_a_nan_loss_loses_a_tie() -> None:
+    nan = float("nan")
+    values = {5: (nan, 1.0), 10: (0.5, nan), 15: (0.5, 2.0), 20: (0.4, 1.0)}
+    model = small_model()
+    result = _train(model, recipe(model), evaluate=lambda step: dict(zip(("exact", "loss"), values[step], strict=True)))
+    assert result.best_step == 15
+
+
+def test_a_checkpoint_whose_best_dev_loss_is_nan_recovers() -> None:
+    """As runs of the first format hold it, where the first evaluation was NaN."""
+    model = small_model()
+    states: list[TrainState] = []
+    config = recipe(model, select="loss")
+    _train(model, config, evaluate=lambda step: {"loss": 1.0}, save=states.append)
+    facts = dict(states[0].facts) | {"best": {"loss": float("nan")}}
+    resumed = small_model()
+    result = _train(resumed, config, evaluate=lambda step: {"loss": 2.0}, resume=replace(states[0], facts=facts))
+    assert (result.best_step, result.best) == (10, {"loss": 2.0})
+
+
 def test_solved_again_and_again_ends_early() -> None:
     """One evaluation with everything right is luck with few items."""
     model = small_model()
     solved = {5: 1.0, 10: 0.9} | dict.fromkeys(range(15, 60, 5), 1.0)
-    taught = _taught(model, recipe(model, steps=60), evaluate=lambda step: {"exact": solved.get(step, 0.0)})
-    assert (taught.stopped, taught.steps) == ("solved", 35)
+    result = _train(model, recipe(model, steps=60), evaluate=lambda step: {"exact": solved.get(step, 0.0)})
+    assert (result.stopped, result.steps) == ("solved", 35)
 
 
 def test_patience_ends_a_training_that_gains_nothing() -> None:
     model = small_model()
-    taught = _taught(model, recipe(model, steps=40, patience=2), evaluate=lambda step: {"exact": 1 / step})
-    assert (taught.stopped, taught.steps, taught.best_step) == ("patience", 15, 5)
+    result = _train(model, recipe(model, steps=40, patience=2), evaluate=lambda step: {"exact": 1 / step})
+    assert (result.stopped, result.steps, result.best_step) == ("patience", 15, 5)
 
 
 def test_a_bound_in_minutes_holds() -> None:
     model = small_model()
     states: list[TrainState] = []
-    taught = _taught(model, recipe(model, steps=100_000, minutes=0.005), save=states.append)
-    assert taught.stopped == "minutes"
-    assert 0.3 <= taught.seconds < 3
-    assert states[-1].step == taught.steps
+    result = _train(model, recipe(model, steps=100_000, minutes=0.005), save=states.append)
+    assert result.stopped == "minutes"
+    assert 0.3 <= result.seconds < 3
+    assert states[-1].step == result.steps
 
 
 class _CountingGuard:
@@ -146,10 +186,10 @@ def test_a_guard_ends_the_training_at_the_same_step_when_resumed() -> None:
     states: list[TrainState] = []
     found: list[Finding] = []
     model = small_model()
-    taught = _taught(model, recipe(model), save=states.append, guards=[_CountingGuard(13)], on_finding=found.append)
-    assert (taught.stopped, taught.steps, len(found)) == ("guard", 13, 1)
+    result = _train(model, recipe(model), save=states.append, guards=[_CountingGuard(13)], on_finding=found.append)
+    assert (result.stopped, result.steps, len(found)) == ("guard", 13, 1)
     again = small_model()
-    resumed = _taught(again, recipe(again), resume=states[0], guards=[_CountingGuard(13)])
+    resumed = _train(again, recipe(again), resume=states[0], guards=[_CountingGuard(13)])
     assert (resumed.stopped, resumed.steps) == ("guard", 13)
     assert bits(again) == bits(model)
 
@@ -158,10 +198,10 @@ def test_accumulated_batches_give_the_gradient_of_one_large_batch() -> None:
     """A mean of means weighs short rows more; every target must weigh the same."""
 
     def steps(batch: int, accumulate: int) -> list[Step]:
-        model, told = small_model(dropout=0.0), list[Step]()
+        model, reported = small_model(dropout=0.0), list[Step]()
         config = recipe(model, steps=3, batch_size=batch, accumulate=accumulate)
-        run_loop(model, _InOrder(words(48), batch), config, seed=1, device="cpu", on_step=told.append)
-        return told
+        run_loop(model, _InOrder(words(48), batch), config, seed=1, device="cpu", on_step=reported.append)
+        return reported
 
     for small, large in zip(steps(4, 4), steps(16, 1), strict=True):
         assert small.loss == pytest.approx(large.loss, rel=1e-4)
@@ -179,9 +219,9 @@ class _InOrder:
 
 @pytest.mark.parametrize("second", [False, True])
 def test_ctrl_c_saves_whole_steps_and_the_run_goes_on_to_the_same_bits(second: bool) -> None:
-    """In the middle of a step it waits; while dev is asked it breaks in, and dev is asked again."""
+    """In the middle of a step it waits; an evaluation is interrupted at once, and done again."""
     straight = small_model()
-    _taught(straight, recipe(straight), evaluate=lambda step: {"exact": step / 100})
+    _train(straight, recipe(straight), evaluate=lambda step: {"exact": step / 100})
     states: list[TrainState] = []
     model = small_model()
     calls = {"interrupted": False}
@@ -202,24 +242,28 @@ def test_ctrl_c_saves_whole_steps_and_the_run_goes_on_to_the_same_bits(second: b
 
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(Interrupted) as caught:
-        _taught(model, recipe(model), evaluate=evaluate, on_step=on_step, save=states.append)
+        _train(model, recipe(model), evaluate=evaluate, on_step=on_step, save=states.append)
     assert signal.getsignal(signal.SIGINT) is handler
     assert caught.value.step == states[-1].step == (10 if second else 7)
     assert caught.value.exit_code == 130
     resumed = small_model()
-    told: list[Step] = []
-    _taught(
-        resumed, recipe(resumed), evaluate=lambda step: {"exact": step / 100}, resume=states[-1], on_step=told.append
+    reported: list[Step] = []
+    _train(
+        resumed,
+        recipe(resumed),
+        evaluate=lambda step: {"exact": step / 100},
+        resume=states[-1],
+        on_step=reported.append,
     )
     assert bits(resumed) == bits(straight)
-    assert [step.step for step in told] == list(range(10 if second else 8, 21))
+    assert [step.step for step in reported] == list(range(10 if second else 8, 21))
 
 
-def test_the_global_generator_and_the_threads_are_left_as_they_were() -> None:
+def test_the_global_rng_and_the_threads_are_left_as_they_were() -> None:
     torch.manual_seed(1)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     model = small_model()
-    _taught(model, recipe(model, steps=3, threads=2 if threads == 1 else 1))
+    _train(model, recipe(model, steps=3, threads=2 if threads == 1 else 1))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
 
@@ -227,7 +271,7 @@ def test_the_global_generator_and_the_threads_are_left_as_they_were() -> None:
 def test_a_config_with_auto_left_in_it_is_refused() -> None:
     model = small_model()
     with pytest.raises(ConfigError, match=r"not resolved: .*learning_rate"):
-        _taught(model, TrainConfig(steps=3))
+        _train(model, TrainConfig(steps=3))
 
 
 class TestNonFinite:
@@ -244,7 +288,7 @@ class TestNonFinite:
                     model.module.layers[0].feed.inner.weight[0, 0] = bad  # type: ignore[union-attr, index]
 
         with pytest.raises(NumericError) as caught:
-            _taught(model, recipe(model), on_step=poison, save=states.append)
+            _train(model, recipe(model), on_step=poison, save=states.append)
         assert "layers.0.feed.inner.weight" in str(caught.value)
         assert "step 7" in str(caught.value)
         assert "row " in str(caught.value)
@@ -256,14 +300,14 @@ class TestNonFinite:
         with torch.no_grad():
             model.module.layers[0].feed.outer.weight.fill_(3e38)  # type: ignore[union-attr, operator]
         with pytest.raises(NumericError, match=r"output of module layers\.0\.feed\.outer"):
-            _taught(model, recipe(model))
+            _train(model, recipe(model))
 
     def test_a_learning_rate_that_explodes_stops_within_a_step_and_saves_nothing_broken(self) -> None:
         model = small_model(dropout=0.0)
         states: list[TrainState] = []
         config = recipe(model, steps=50, learning_rate=1e30, schedule="constant", warmup=0, evaluate_every=1)
         with pytest.raises(NumericError, match="learning rate 1e\\+30"):
-            _taught(model, config, save=states.append)
+            _train(model, config, save=states.append)
         assert all(torch.isfinite(tensor).all() for state in states for tensor in state.tensors.values())
 
 

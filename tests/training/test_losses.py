@@ -14,20 +14,20 @@ from terakoya.training.losses import loss_for, plain
 
 
 def _outputs(seed: int = 0) -> Outputs:
-    chance = torch.Generator().manual_seed(seed)
-    return Outputs(torch.randn(6, 5, generator=chance), torch.tensor([0, 1, 2, 3, 4, 0]))
+    rng = torch.Generator().manual_seed(seed)
+    return Outputs(torch.randn(6, 5, generator=rng), torch.tensor([0, 1, 2, 3, 4, 0]))
 
 
-def _likely(outputs: Outputs) -> torch.Tensor:
+def _probabilities(outputs: Outputs) -> torch.Tensor:
     return outputs.logits.softmax(-1)[torch.arange(6), outputs.targets]
 
 
-def test_plain_is_the_mean_surprise_in_nats() -> None:
-    assert plain(_outputs()).item() == pytest.approx(-_likely(_outputs()).log().mean().item(), rel=1e-6)
+def test_plain_is_the_mean_negative_log_likelihood_in_nats() -> None:
+    assert plain(_outputs()).item() == pytest.approx(-_probabilities(_outputs()).log().mean().item(), rel=1e-6)
 
 
-def test_an_even_guess_costs_the_logarithm_of_the_vocabulary() -> None:
-    """The first loss of a sound model is near this figure."""
+def test_a_uniform_guess_costs_the_logarithm_of_the_vocabulary() -> None:
+    """The first loss of a sound model is near this value."""
     assert plain(Outputs(torch.zeros(3, 7), torch.tensor([1, 2, 3]))).item() == pytest.approx(math.log(7))
 
 
@@ -35,17 +35,17 @@ def test_focal_with_gamma_0_is_cross_entropy_and_else_less() -> None:
     none = loss_for(TrainConfig(loss="focal", focal_gamma=0.0))(_outputs())
     assert none.item() == pytest.approx(plain(_outputs()).item(), rel=1e-6)
     two = loss_for(TrainConfig(loss="focal", focal_gamma=2.0))(_outputs())
-    share = _likely(_outputs())
+    share = _probabilities(_outputs())
     assert two.item() == pytest.approx((-((1 - share) ** 2) * share.log()).mean().item(), rel=1e-5)
 
 
-def test_smoothing_mixes_in_an_even_target() -> None:
+def test_smoothing_mixes_in_a_uniform_target() -> None:
     smooth = loss_for(TrainConfig(label_smoothing=0.2))(_outputs())
-    even = -_outputs().logits.log_softmax(-1).mean()
-    assert smooth.item() == pytest.approx(0.8 * plain(_outputs()).item() + 0.2 * even.item(), rel=1e-5)
+    uniform = -_outputs().logits.log_softmax(-1).mean()
+    assert smooth.item() == pytest.approx(0.8 * plain(_outputs()).item() + 0.2 * uniform.item(), rel=1e-5)
 
 
-def test_logit_adjustment_adds_the_prior_and_asks_for_it() -> None:
+def test_logit_adjustment_adds_the_prior_and_requires_it() -> None:
     outputs = _outputs()
     prior = torch.log(torch.tensor([0.6, 0.1, 0.1, 0.1, 0.1]))
     adjusted = loss_for(TrainConfig(logit_adjustment=1.0))

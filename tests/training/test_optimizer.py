@@ -1,17 +1,17 @@
-"""Muon's step, and which weights it takes."""
+"""Muon's update, and which weights it takes."""
 
 from __future__ import annotations
 
 import torch
 from backwards import recipe, small_model
 
-from terakoya.training.optimizer import Muon, optimizers, orthogonal
+from terakoya.training.optimizer import Muon, make_optimizers, orthogonalize
 
 
-def test_an_orthogonal_step_goes_equally_far_in_every_direction() -> None:
-    """That is the whole idea: weak directions of the gradient are learnt as fast as strong ones."""
+def test_an_orthogonal_update_is_equally_long_in_every_direction() -> None:
+    """Weak directions of the gradient are learnt as fast as strong ones."""
     matrices = torch.randn(3, 24, 8, generator=torch.Generator().manual_seed(1))
-    for step in (orthogonal(matrices), orthogonal(matrices.transpose(1, 2)).transpose(1, 2)):
+    for step in (orthogonalize(matrices), orthogonalize(matrices.transpose(1, 2)).transpose(1, 2)):
         lengths = torch.linalg.svdvals(step)
         assert float(lengths.min()) > 0.6
         assert float(lengths.max()) < 1.25
@@ -20,38 +20,38 @@ def test_an_orthogonal_step_goes_equally_far_in_every_direction() -> None:
         assert float(alignment.min()) > 0.8
 
 
-def test_matrices_of_one_shape_are_stepped_as_if_each_were_alone() -> None:
-    def stepped(together: bool) -> list[torch.Tensor]:
-        chance = torch.Generator().manual_seed(2)
-        weights = [torch.nn.Parameter(torch.randn(4, 4, generator=chance)) for _ in range(3)]
+def test_matrices_of_one_shape_are_updated_as_if_each_were_alone() -> None:
+    def updated(together: bool) -> list[torch.Tensor]:
+        rng = torch.Generator().manual_seed(2)
+        weights = [torch.nn.Parameter(torch.randn(4, 4, generator=rng)) for _ in range(3)]
         for weight in weights:
-            weight.grad = torch.randn(4, 4, generator=chance)
+            weight.grad = torch.randn(4, 4, generator=rng)
         for part in [weights] if together else [[weight] for weight in weights]:
             Muon(part, lr=0.1).step()
         return [weight.detach() for weight in weights]
 
-    for one, other in zip(stepped(True), stepped(False), strict=True):
+    for one, other in zip(updated(True), updated(False), strict=True):
         torch.testing.assert_close(one, other)
 
 
 def test_every_weight_has_one_optimizer_and_embeddings_stay_with_adamw() -> None:
     model = small_model()
     weights = dict(model.module.named_parameters())
-    adamw, muon = optimizers(model.module, weights, recipe(model, optimizer="muon"))
+    adamw, muon = make_optimizers(model.module, weights, recipe(model, optimizer="muon"))
     taken = [id(w) for made in (adamw, muon) for group in made.param_groups for w in group["params"]]
     assert sorted(taken) == sorted(id(weight) for weight in weights.values())
     matrices = {id(weight) for group in muon.param_groups for weight in group["params"]}
     names = {name for name, weight in weights.items() if id(weight) in matrices}
     assert "layers.0.attention.qkv.weight" in names
     assert not any("embed" in name or "places" in name or "norm" in name or name.endswith("bias") for name in names)
-    (alone,) = optimizers(model.module, weights, recipe(model, optimizer="adamw"))
+    (alone,) = make_optimizers(model.module, weights, recipe(model, optimizer="adamw"))
     assert isinstance(alone, torch.optim.AdamW)
 
 
 def test_norms_and_biases_do_not_decay() -> None:
     model = small_model()
     weights = dict(model.module.named_parameters())
-    (made,) = optimizers(model.module, weights, recipe(model, optimizer="adamw", weight_decay=0.5))
+    (made,) = make_optimizers(model.module, weights, recipe(model, optimizer="adamw", weight_decay=0.5))
     decays = {id(w): group["weight_decay"] for group in made.param_groups for w in group["params"]}
     assert {decays[id(weight)] for name, weight in weights.items() if weight.dim() < 2} == {0.0}
     assert {decays[id(weight)] for name, weight in weights.items() if weight.dim() >= 2} == {0.5}

@@ -1,4 +1,4 @@
-"""Trackers are passed what the run folder holds, where they are asked for; the run folder stays the record."""
+"""Trackers receive what the run folder holds, where they are configured; the run folder stays the record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from terakoya.config import Config, TrainConfig
 from terakoya.errors import ConfigError
 from terakoya.records import Step
 from terakoya.training import trackers
-from terakoya.training.trackers import Trackers, flat
+from terakoya.training.trackers import Trackers, flatten
 
 STEPS = [Step(number, 2.0 / number, 2.0 / number, 1e-3, 0.5, 10 * number, 0.1) for number in (1, 2, 3)]
 
@@ -20,7 +20,7 @@ def _config(*kinds: str) -> Config:
 
 
 def test_nothing_is_tracked_by_default(tmp_path: Path) -> None:
-    """No traffic that nobody asked for."""
+    """No traffic that nobody configured."""
     with Trackers(Config(), "run", tmp_path) as opened:
         opened.step(STEPS[0])
         assert opened.open == []
@@ -45,20 +45,20 @@ def test_tensorboard_reads_back_every_step(tmp_path: Path) -> None:
     assert [event.value for event in events.Scalars("dev/exact")] == [0.25]
 
 
-def test_a_tracker_that_cannot_be_opened_is_told_before_the_first_step(
+def test_a_tracker_that_cannot_be_opened_is_reported_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And not in the middle of the night."""
+    """And not hours later."""
 
-    def away(kind: str, name: str, folder: Path) -> object:
-        raise OSError("its server is away")
+    def unreachable(kind: str, name: str, folder: Path) -> object:
+        raise OSError("its server is unreachable")
 
-    monkeypatch.setattr(trackers, "_made", away)
-    with pytest.raises(ConfigError, match=r"'mlflow' cannot be opened .*its server is away"):
+    monkeypatch.setattr(trackers, "_create_tracker", unreachable)
+    with pytest.raises(ConfigError, match=r"'mlflow' cannot be opened .*its server is unreachable"):
         Trackers(_config("mlflow"), "run", tmp_path).__enter__()
 
 
 def test_the_config_goes_along_as_numbers_and_text() -> None:
-    values = flat(_config("tensorboard"))
+    values = flatten(_config("tensorboard"))
     assert values["train.batch_size"] == "auto" and values["decode.beams"] == 4 and values["seed"] == 0
     assert all(isinstance(value, (str, int, float, bool)) for value in values.values())

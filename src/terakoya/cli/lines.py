@@ -1,4 +1,4 @@
-"""What every page of the terminal is made of: text that is safe to print, a console, a finding."""
+"""What all output on a terminal shares: text that is safe to print, a console, a finding."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from terakoya.errors import TerakoyaError
-from terakoya.i18n import both, in_language
+from terakoya.i18n import _, in_language
 from terakoya.records import Finding
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _STYLES = {"note": "dim", "warn": "yellow", "stop": "bold red"}
 
 
 def safe(text: str) -> str:
-    """Text from data or answers, with control and direction marks made visible: a terminal obeys none of them."""
+    """Text from data or predictions with control and direction marks made visible: a terminal obeys none of them."""
     return "".join(char if char.isprintable() or char == " " else f"\\u{ord(char):04x}" for char in text)
 
 
@@ -29,22 +29,23 @@ def new_console(*, stderr: bool = False) -> Console:
 
 
 def safe_lines(text: str) -> str:
+    """As `safe`, but line breaks stay."""
     return "\n".join(safe(line) for line in text.splitlines())
 
 
 def print_finding(console: Console, finding: Finding, lang: str) -> None:
-    what, where, do = (safe(in_language(said, lang)) for said in (finding.what, finding.where, finding.do))
+    what, where, do = (safe(in_language(text, lang)) for text in (finding.what, finding.where, finding.do))
     place = f" ({where})" if where else ""
-    named = f"{', '.join(map(str, finding.rows[:8]))}{' …' if len(finding.rows) > 8 else ''}"
-    rows = in_language(both(f" rows {named}", f" 行 {named}"), lang) if finding.rows else ""
-    console.print(f"  {_MARKS[finding.level]} {finding.check}{place}: {what}{rows}", style=_STYLES[finding.level])
+    rows = f"{', '.join(map(str, finding.rows[:8]))}{' …' if len(finding.rows) > 8 else ''}"
+    where_rows = in_language(_(" rows {rows}", rows=rows), lang) if finding.rows else ""
+    console.print(f"  {_MARKS[finding.level]} {finding.check}{place}: {what}{where_rows}", style=_STYLES[finding.level])
     if do and finding.level != "note":
         console.print(f"      → {do}")
 
 
 @contextmanager
-def speaking(lang: str) -> Iterator[None]:
-    """A refusal from within is told in this language, where the command line names no other."""
+def error_language(lang: str) -> Iterator[None]:
+    """Errors raised inside are shown in this language, where the command line names no other."""
     try:
         yield
     except TerakoyaError as error:

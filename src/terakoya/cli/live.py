@@ -1,4 +1,4 @@
-"""What is shown while something goes on: a live line on a terminal, with a table where a series is at work."""
+"""Progress: a live line on a terminal, under a table of trials during a sweep; plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,93 +7,94 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from terakoya.cli.lines import new_console, print_finding, safe, speaking
-from terakoya.i18n import both, in_language, joined, language
-from terakoya.progress import Listener, Standing
+from terakoya.cli.lines import error_language, new_console, print_finding, safe
+from terakoya.i18n import _, in_language, joined, language
+from terakoya.progress import Listener, TrialStatus
 from terakoya.records import Finding, Step
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-PLAIN_EVERY = 10.0  # seconds between progress lines where there is no terminal
-LOOK_EVERY = 2.0  # seconds after which a table of trials is old
-MOST = 16  # of its rows, so that it fits a terminal
-_ORDER = ("running", "held", "done", "taught", "failed", "open")
+PLAIN_SECONDS = 10.0  # between progress lines where there is no terminal
+REFRESH_SECONDS = 2.0  # after which the table of trials is read again
+MAX_ROWS = 16  # of that table, so that it fits a terminal
+_ORDER = ("running", "held", "done", "trained", "failed", "open")
 _STATES = {
-    "running": both("running", "実行中"),
-    "held": both("elsewhere", "他で実行中"),
-    "done": both("done", "完了"),
-    "taught": both("taught", "学習済み"),
-    "failed": both("failed", "失敗"),
-    "open": both("open", "未着手"),
+    "running": _("running"),
+    "held": _("elsewhere"),
+    "done": _("done"),
+    "trained": _("trained"),
+    "failed": _("failed"),
+    "open": _("open"),
 }
-_LOOKS = {"running": "bold", "failed": "red", "open": "dim", "held": "cyan"}
+_STATE_STYLES = {"running": "bold", "failed": "red", "open": "dim", "held": "cyan"}
 _COLUMNS = (
-    (both("state", "状態"), "left"),
-    (both("dev", "検証"), "right"),
-    (both("seed", "シード"), "right"),
-    (both("trial", "試行"), "left"),
+    (_("state"), "left"),
+    (_("dev"), "right"),
+    (_("seed"), "right"),
+    (_("trial"), "left"),
 )
-_SECONDS = both("s", "秒")
+_SECONDS = _("s")
 _STAGES = {
-    english: both(english, japan)
-    for english, japan in (
-        ("examples", "例"),
-        ("audit", "監査"),
-        ("model", "モデル"),
-        ("preflight", "事前検査"),
-        ("train", "学習"),
-        ("exam", "試験"),
-        ("record", "記録"),
-        ("trial", "試行"),
-        ("exam of", "試験の対象"),
-        ("generate", "データ生成"),
-    )
+    "examples": _("examples"),
+    "audit": _("audit"),
+    "model": _("model"),
+    "preflight": _("preflight"),
+    "train": _("train"),
+    "exam": _("exam"),
+    "record": _("record"),
+    "trial": _("trial"),
+    "exam of": _("exam of"),
+    "generate": _("generate"),
 }
 
 
-class Telling:
-    """A live line on a terminal, under a table of the trials where a series is at work; plain lines elsewhere."""
+class ProgressDisplay:
+    """A listener that shows stages, steps, findings and, during a sweep, how the trials stand."""
 
     def __init__(self, console: Console, lang: str = "en") -> None:
         self.console, self.lang = console, lang
-        self.began = time.monotonic()
-        self.told = 0.0
+        self.started = time.monotonic()
+        self.printed_at = 0.0
         self.first: tuple[float, int] | None = None
         self.dev = ""
         self.live: Any = None
-        self.look: Callable[[], Sequence[Standing]] | None = None
-        self.looked = 0.0
+        self.statuses: Callable[[], Sequence[TrialStatus]] | None = None
+        self.read_at = 0.0
         self.table: Any = None
 
     def stage(self, name: str, detail: str = "") -> None:
         self._end_line()
         self.first = None
-        named, more = in_language(_STAGES.get(name, name), self.lang), in_language(detail, self.lang)
-        took = f"{time.monotonic() - self.began:6.1f} {in_language(_SECONDS, self.lang)}"
-        self.console.print(f"[{took}] {named}" + (f": {more}" if more else ""))
+        title, rest = in_language(_STAGES.get(name, name), self.lang), in_language(detail, self.lang)
+        took = f"{time.monotonic() - self.started:6.1f} {in_language(_SECONDS, self.lang)}"
+        self.console.print(f"[{took}] {title}" + (f": {rest}" if rest else ""))
 
     def step(self, step: Step, total: int) -> None:
         now = time.monotonic()
         if self.first is None:
             self.first = (now, step.step)
         if step.dev:
-            self.dev = in_language(both("  dev ", "  検証 "), self.lang) + "  ".join(
+            self.dev = in_language(_("  dev "), self.lang) + "  ".join(
                 f"{key} {value:.4f}" for key, value in list(step.dev.items())[:3]
             )
         done = step.step - self.first[1]
-        left = (now - self.first[0]) / done * (total - step.step) if done else 0.0
+        remaining = _clock((now - self.first[0]) / done * (total - step.step) if done else 0.0)
         line = in_language(
-            both(
-                f"step {step.step}/{total}  loss {step.plain:.4f}{self.dev}  {_clock(left)} left",
-                f"ステップ {step.step}/{total}  損失 {step.plain:.4f}{self.dev}  残り {_clock(left)}",
+            _(
+                "step {step}/{total}  loss {plain:.4f}{dev}  {remaining} left",
+                step=step.step,
+                total=total,
+                plain=step.plain,
+                dev=self.dev,
+                remaining=remaining,
             ),
             self.lang,
         )
         if self.console.is_terminal:
             self._show(line)
-        elif now - self.told >= PLAIN_EVERY or step.dev or step.step == total:
-            self.told = now
+        elif now - self.printed_at >= PLAIN_SECONDS or step.dev or step.step == total:
+            self.printed_at = now
             self.console.print("  " + line)
 
     def finding(self, finding: Finding) -> None:
@@ -104,22 +105,22 @@ class Telling:
         self._end_line()
         self.console.print("  " + safe(in_language(text, self.lang)))
 
-    def trials(self, look: Callable[[], Sequence[Standing]]) -> None:
-        self.look, self.looked = look, 0.0
+    def trials(self, statuses: Callable[[], Sequence[TrialStatus]]) -> None:
+        self.statuses, self.read_at = statuses, 0.0
         if self.console.is_terminal:
             self._show("")
         else:
-            self.console.print("  " + in_language(summed_up(look()), self.lang))
+            self.console.print("  " + in_language(status_summary(statuses()), self.lang))
 
     def _show(self, line: str) -> None:
-        """The line, and over it the table, looked at anew where it is old: other processes may be at work."""
+        """Show the line under the table; the table is read again when it is old, as other processes change it."""
         from rich.console import Group
         from rich.live import Live
         from rich.text import Text
 
         now = time.monotonic()
-        if self.look is not None and now - self.looked >= LOOK_EVERY:
-            self.table, self.looked = table_of(self.look(), self.lang), now
+        if self.statuses is not None and now - self.read_at >= REFRESH_SECONDS:
+            self.table, self.read_at = status_table(self.statuses(), self.lang), now
         shown = Text(line) if self.table is None else Group(self.table, Text(line))
         if self.live is None:
             self.live = Live(shown, console=self.console, refresh_per_second=8, transient=True)
@@ -127,8 +128,8 @@ class Telling:
         self.live.update(shown)
 
     def _end_line(self) -> None:
-        """What is printed next stands above the table, and in place of the line where there is none."""
-        if self.look is None:
+        """Prepare for printed lines: above the table, or in place of the line where there is no table."""
+        if self.statuses is None:
             self.close()
         elif self.live is not None:
             self._show("")
@@ -139,43 +140,42 @@ class Telling:
             self.live = None
 
 
-def table_of(standings: Sequence[Standing], lang: str) -> Any:
-    """What is being worked on, then by dev figure, then what is still to come; of many the first ones."""
+def status_table(statuses: Sequence[TrialStatus], lang: str) -> Any:
+    """Trials that are running, then those with a dev score, best first, then those to come; at most MAX_ROWS."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for title, side in _COLUMNS:
         table.add_column(in_language(title, lang), justify=side)  # type: ignore[arg-type]
-    ranked = sorted(standings, key=lambda one: (_ORDER.index(one.state), -(one.dev or 0.0)))
-    for one in ranked[:MOST]:
+    ranked = sorted(statuses, key=lambda one: (_ORDER.index(one.state), -(one.dev or 0.0)))
+    for one in ranked[:MAX_ROWS]:
         dev = "" if one.dev is None else f"{one.dev:.4f}"
-        style = _LOOKS.get(one.state, "")
+        style = _STATE_STYLES.get(one.state, "")
         table.add_row(in_language(_STATES[one.state], lang), dev, str(one.seed), safe(one.name), style=style)
-    table.caption = safe(in_language(summed_up(standings), lang))
+    table.caption = safe(in_language(status_summary(statuses), lang))
     table.caption_justify = "left"
     return table
 
 
-def summed_up(standings: Sequence[Standing]) -> str:
-    """How many trials stand how, and the best dev figure so far."""
-    counts = {state: sum(one.state == state for one in standings) for state in _ORDER}
-    said = joined(", ", (joined(" ", (str(count), _STATES[state])) for state, count in counts.items() if count))
-    best = max((one for one in standings if one.dev is not None), key=lambda one: one.dev or 0.0, default=None)
+def status_summary(statuses: Sequence[TrialStatus]) -> str:
+    """How many trials are in which state, and the best dev score so far."""
+    counts = {state: sum(one.state == state for one in statuses) for state in _ORDER}
+    counted = joined(", ", (joined(" ", (str(count), _STATES[state])) for state, count in counts.items() if count))
+    best = max((one for one in statuses if one.dev is not None), key=lambda one: one.dev or 0.0, default=None)
     if best is None:
-        return said
-    return joined(
-        "", (said, both(f"; best on dev {best.dev:.4f}: {best.name}", f"。検証の最良 {best.dev:.4f}：{best.name}"))
-    )
+        return counted
+    return joined("", (counted, _("; best on dev {dev:.4f}: {name}", dev=best.dev, name=best.name)))
 
 
 @contextmanager
-def listening(*, json: bool, lang: str = "") -> Iterator[Listener]:
-    telling = Telling(new_console(stderr=json), language(lang))
+def progress(*, json: bool, lang: str = "") -> Iterator[Listener]:
+    """A display to pass on as listener; with `json` on standard error. It is closed at the end."""
+    display = ProgressDisplay(new_console(stderr=json), language(lang))
     try:
-        with speaking(lang):
-            yield telling
+        with error_language(lang):
+            yield display
     finally:
-        telling.close()
+        display.close()
 
 
 def _clock(seconds: float) -> str:

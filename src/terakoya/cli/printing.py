@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from terakoya.cli.lines import new_console, print_finding, safe, safe_lines
 from terakoya.errors import TerakoyaError
-from terakoya.i18n import both, in_language, language, spread
+from terakoya.i18n import _, in_language, language, spread
 from terakoya.records import Finding, Score
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_RIGHT, _WRONG = both("right", "正解"), both("wrong", "不正解")
+    from terakoya.config.explain import Setting
+
+_RIGHT, _WRONG = _("right"), _("wrong")
 
 
 def _json(value: Any) -> None:
@@ -34,42 +36,40 @@ def _plain(value: Any) -> Any:
 
 
 def result(done: Any, *, json: bool, lang: str) -> int:
-    """The score table, a few right and wrong answers, and where the report lies."""
+    """The scores, a few right and wrong predictions, and where the report is."""
     if json:
-        _json(done.document())
+        _json(done.to_dict())
         return int(done.exit_code)
-    console, spoken = new_console(), language(lang)
+    console, reader = new_console(), language(lang)
     if done.scores:
-        _scores(console, [score for score in done.scores if _told(score, done.scores[0].metric)], spoken)
+        _scores(console, [score for score in done.scores if _is_shown(score, done.scores[0].metric)], reader)
     for title, items in ((_RIGHT, done.right), (_WRONG, done.wrong)):
         for item in items:
             expected = "" if title is _RIGHT else f"   ({safe(item.target)})"
-            console.print(f"  {in_language(title, spoken):5}  {_answer(item, spoken)}{expected}")
+            console.print(f"  {in_language(title, reader):5}  {_pair(item, reader)}{expected}")
     console.print()
-    console.print(done.words[spoken])
+    console.print(done.words.get(reader, done.words["en"]))
     if done.report:
-        console.print(in_language(both(f"The record: {done.report}", f"記録：{done.report}"), spoken))
+        console.print(in_language(_("The record: {report}", report=done.report), reader))
     if not done.scores:
         command = f"terakoya run {done.folder}"
-        console.print(in_language(both(f"Open the exam with: {command}", f"試験を開くには：{command}"), spoken))
+        console.print(in_language(_("Open the exam with: {command}", command=command), reader))
     return int(done.exit_code)
 
 
-def _answer(item: Any, lang: str) -> str:
-    unreadable = in_language(both("(unreadable) ", "（判読不能）"), lang)
-    written = unreadable + safe(item.raw) if item.prediction is None else safe(item.prediction)
-    return f"{safe(item.source)} → {written}"
+def _pair(item: Any, lang: str) -> str:
+    unreadable = in_language(_("(unreadable) "), lang)
+    predicted = unreadable + safe(item.raw) if item.prediction is None else safe(item.prediction)
+    return f"{safe(item.source)} → {predicted}"
 
 
-def _told(score: Score, metric: str) -> bool:
-    """On a terminal: everything of the model, and what the others got where it counts. The record holds all."""
-    return score.who in ("model", "hybrid") or (score.part == "" and score.metric == metric)
+def _is_shown(score: Score, metric: str) -> bool:
+    """On a terminal: all scores of the model, and those of the baselines by the deciding metric. The report has all."""
+    return score.who in ("model", "hybrid") or (score.subset == "" and score.metric == metric)
 
 
 def _scores(console: Console, scores: Sequence[Score], lang: str) -> None:
     from rich.table import Table
-
-    from terakoya.report.translations import known
 
     table = Table(box=None, pad_edge=False)
     for name, side in (
@@ -80,67 +80,78 @@ def _scores(console: Console, scores: Sequence[Score], lang: str) -> None:
         ("95%", "left"),
         ("n", "right"),
     ):
-        table.add_column(known(lang, name) if lang == "ja" else name, justify=side)  # type: ignore[arg-type]
+        table.add_column(_term(name, lang), justify=side)  # type: ignore[arg-type]
     for score in scores:
         low_high = f"{score.low:.4f} – {score.high:.4f}"
-        who = known(lang, score.who) if lang == "ja" else score.who
-        table.add_row(who, score.part, score.metric, f"{score.value:.4f}", low_high, str(score.n))
+        table.add_row(_term(score.who, lang), score.subset, score.metric, f"{score.value:.4f}", low_high, str(score.n))
     console.print(table)
+
+
+def _term(name: str, lang: str) -> str:
+    """A name as the reports of other languages translate it; in English the name itself, which is also in the files."""
+    from terakoya.report.translations import known
+
+    return name if lang == "en" else known(lang, name)
 
 
 def findings(found: Sequence[Finding], *, json: bool, lang: str = "", text: str = "") -> int:
     if json:
         _json({"findings": [_plain(finding) for finding in found], "tokens": text})
     else:
-        console, spoken = new_console(), language(lang)
+        console, reader = new_console(), language(lang)
         if text:
             console.print(text)
         for finding in sorted(found, key=lambda finding: ("stop", "warn", "note").index(finding.level)):
-            print_finding(console, finding, spoken)
-        console.print(in_language(_counted(found), spoken))
+            print_finding(console, finding, reader)
+        console.print(in_language(_counted(found), reader))
     return 1 if any(finding.level == "stop" for finding in found) else 0
 
 
 def _counted(found: Sequence[Finding]) -> str:
     if not found:
-        return both("Nothing found.", "検出された事項はない。")
+        return _("Nothing found.")
     stop, warn, note = (sum(finding.level == level for finding in found) for level in ("stop", "warn", "note"))
-    return both(f"{stop} stop, {warn} warn, {note} note", f"停止{stop}件、警告{warn}件、メモ{note}件")
+    return _("{stop} stop, {warn} warn, {note} note", stop=stop, warn=warn, note=note)
 
 
-def listing(found: Mapping[str, Sequence[tuple[str, str]]], *, json: bool) -> int:
+_KINDS = {"experiments": _("experiments"), "series": _("series"), "tasks": _("tasks"), "models": _("models")}
+
+
+def listing(found: Mapping[str, Sequence[tuple[str, str]]], *, json: bool, lang: str = "") -> int:
+    """Names by kind, each with what it is for."""
     if json:
         _json({kind: dict(rows) for kind, rows in found.items()})
         return 0
+    reader = language(lang)
     for kind, rows in found.items():
-        print(kind)
-        width = max((len(name) for name, _ in rows), default=0)
-        for name, says in rows:
-            print(f"  {name:<{width}}  {says}".rstrip())
+        print(in_language(_KINDS.get(kind, kind), reader))
+        width = max((len(name) for name, _purpose in rows), default=0)
+        for name, purpose in rows:
+            print(f"  {name:<{width}}  {in_language(_(purpose), reader)}".rstrip())
     return 0
 
 
 def predictions(
-    answers: Iterable[Mapping[str, Any]], *, output: str, top: int, threshold: float, lang: str = ""
+    predicted: Iterable[Mapping[str, Any]], *, output: str, top: int, threshold: float, lang: str = ""
 ) -> int:
-    """One JSON line an input, as they come; where they went to a file, how many."""
+    """One JSON line for each input, as they come; with an output file, only how many were written."""
     count = 0
-    for answer in answers:
+    for prediction in predicted:
         count += 1
         if not output:
-            print(json_module.dumps(_chosen(answer, top, threshold), ensure_ascii=False), flush=True)
+            print(json_module.dumps(_chosen(prediction, top, threshold), ensure_ascii=False), flush=True)
     if output:
-        said = both(f"{count} lines written to {output}", f"{count}行を {output} に書いた")
-        print(in_language(said, language(lang)), file=sys.stderr)
+        written = _("{count} lines written to {output}", count=count, output=output)
+        print(in_language(written, language(lang)), file=sys.stderr)
     return 0
 
 
-def _chosen(answer: Mapping[str, Any], top: int, threshold: float) -> dict[str, Any]:
-    """Labels are many: by default only those of the answer are shown, with `top` or `threshold` those asked for."""
-    chosen = dict(answer)
+def _chosen(prediction: Mapping[str, Any], top: int, threshold: float) -> dict[str, Any]:
+    """Labels are many: by default only the predicted ones, else the `top` most probable or those above `threshold`."""
+    chosen = dict(prediction)
     labels = chosen.pop("labels", None)
     if labels:
-        given = str(answer["prediction"] or "").split()
+        given = str(prediction["prediction"] or "").split()
         if top or threshold:
             chosen["labels"] = {label: p for label, p in labels[: top or None] if p >= threshold}
         else:
@@ -149,45 +160,49 @@ def _chosen(answer: Mapping[str, Any], top: int, threshold: float) -> dict[str, 
 
 
 def generated(made: Any, *, json: bool, lang: str = "") -> int:
-    """How many rows, at what cost, what was turned away and why, and which labels lead."""
+    """How many rows, at what cost, how many were rejected and why, and the most frequent labels."""
     if json:
         _json({**asdict(made), "top_share": made.top_share})
         return int(not made.complete and made.estimate is None)
-    spoken = language(lang)
+    reader = language(lang)
     for line in _costs(made) if made.estimate is not None else _made(made):
-        print(safe(in_language(line, spoken)))
+        print(safe(in_language(line, reader)))
     if made.labels and made.estimate is None:  # emoji are joined by marks that safe() would show
-        print(in_language(_led(made), spoken))
+        print(in_language(_label_counts(made), reader))
     for note in made.notes if made.estimate is None else ():
-        print(safe(in_language(note, spoken)))
+        print(safe(in_language(note, reader)))
     return int(not made.complete and made.estimate is None)
 
 
 def _costs(made: Any) -> Iterator[str]:
-    told = made.estimate
-    yield both(
-        f"{told.requests} requests, {told.likely:.4f} {made.currency} likely, {told.worst:.4f} at worst",
-        f"要求{told.requests}回、見込み {told.likely:.4f} {made.currency}、最大 {told.worst:.4f}",
+    estimate = made.estimate
+    yield _(
+        "{requests} requests, {expected:.4f} {currency} likely, {worst:.4f} at worst",
+        requests=estimate.requests,
+        expected=estimate.expected,
+        currency=made.currency,
+        worst=estimate.worst,
     )
-    yield told.basis
+    yield estimate.basis
 
 
 def _made(made: Any) -> Iterator[str]:
-    yield both(f"{made.rows} of {made.wanted} rows in {made.output}", f"{made.wanted}行中{made.rows}行：{made.output}")
+    yield _("{rows} of {wanted} rows in {output}", rows=made.rows, wanted=made.wanted, output=made.output)
     cost = f"{made.cost:.4f} {made.currency}"
-    yield both(
-        f"{made.requests} requests ({made.reused} answers reused), {cost}; ledger: {made.ledger}",
-        f"要求{made.requests}回（再利用した回答{made.reused}件）、{cost}、台帳：{made.ledger}",
+    yield _(
+        "{requests} requests ({reused} responses reused), {cost}; ledger: {ledger}",
+        requests=made.requests,
+        reused=made.reused,
+        cost=cost,
+        ledger=made.ledger,
     )
     for reason, count in sorted(made.rejected.items(), key=lambda item: -item[1]):
-        yield both(f"  rejected {count:5}  {reason}", f"  不採用 {count:5}  {reason}")
+        yield _("  rejected {count:5}  {reason}", count=count, reason=reason)
 
 
-def _led(made: Any) -> str:
+def _label_counts(made: Any) -> str:
     top, first = "  ".join(f"{label} {count}" for label, count in made.labels[:10]), f"{made.top_share:.1%}"
-    return both(
-        f"{made.kinds} labels, the first one {first}: {top}", f"ラベル{made.kinds}種類、最多のものが{first}：{top}"
-    )
+    return _("{kinds} labels, the first one {first}: {top}", kinds=made.kinds, first=first, top=top)
 
 
 def counts(sizes: Mapping[str, Any], *, json: bool) -> int:
@@ -208,67 +223,85 @@ def comparisons(done: Sequence[Any], *, json: bool, lang: str) -> int:
     return 0
 
 
-def series(done: Any, *, json: bool, lang: str = "") -> int:
-    """Every trial with its dev figure, the best first; then where the page lies."""
+def sweep(done: Any, *, json: bool, lang: str = "") -> int:
+    """Every trial with its dev score, the best first; then where the report is."""
     if json:
         _json(done)
         return int(done.exit_code)
-    from terakoya.report.translations import known
-
-    spoken = language(lang)
-    ranked = sorted(done.trials, key=lambda told: -1.0 if told.dev is None else told.dev, reverse=True)
-    for told in ranked:
-        figure = "        " if told.dev is None else f"{told.dev:8.4f}"
-        reason, state = in_language(told.reason, spoken).partition("\n")[0], told.state
-        named = known(spoken, state) if spoken == "ja" else state
-        seed = in_language(both(f", seed {told.trial.seed}", f"、シード{told.trial.seed}"), spoken)
-        print(safe(f"{named:7} {figure}  {told.trial.name}{seed}  {reason}".rstrip()))
+    reader = language(lang)
+    ranked = sorted(done.trials, key=lambda result: -1.0 if result.dev is None else result.dev, reverse=True)
+    for result in ranked:
+        score = "        " if result.dev is None else f"{result.dev:8.4f}"
+        reason, trial = in_language(result.reason, reader).partition("\n")[0], result.trial
+        state = _term(result.state, reader)
+        seed = in_language(_(", seed {seed}", seed=trial.seed), reader)
+        print(safe(f"{state:7} {score}  {trial.name}{seed}  {reason}".rstrip()))
     for note in done.notes:
-        print(safe(in_language(note, spoken)))
-    pages(done.pages)
+        print(safe(in_language(note, reader)))
+    report_files(done.reports)
     return int(done.exit_code)
 
 
-def pages(paths: Sequence[Path]) -> int:
+def report_files(paths: Sequence[Path]) -> int:
     for path in paths:
         print(path)
     return 0
 
 
-def made(paths: Sequence[Path], *, lang: str = "") -> int:
+def scaffold(paths: Sequence[Path], *, lang: str = "") -> int:
     for path in paths:
         print(path)
     command = f"terakoya run {next(path for path in paths if path.suffix == '.toml')}"
-    print(in_language(both(f"Now: {command}", f"次は：{command}"), language(lang)))
+    print(in_language(_("Next: {command}", command=command), language(lang)))
     return 0
 
 
-def refusal(error: TerakoyaError, *, lang: str = "") -> int:
+def settings(found: Sequence[Setting], *, json: bool, lang: str) -> int:
+    """Settings in full where few are shown, else one line each."""
+    if json:
+        _json(found)
+        return 0
+    reader = language(lang)
+    for one in found:
+        print(f"{one.name} = {one.default}    {in_language(one.type, reader)}")
+        print(f"    {in_language(one.description, reader)}")
+    return 0
+
+
+def schema(document: Mapping[str, Any]) -> int:
+    _json(document)
+    return 0
+
+
+def notice(message: str, *, lang: str = "") -> None:
+    """One line on standard error beside the command's own output."""
+    print(safe_lines(in_language(message, language(lang))), file=sys.stderr)
+
+
+def error_message(error: TerakoyaError, *, lang: str = "") -> int:
     print(safe_lines(error.words(language(lang or error.lang))), file=sys.stderr)
     return error.exit_code
 
 
 def interrupted(stop: KeyboardInterrupt, *, lang: str = "") -> int:
-    nothing = both("Stopped. Nothing was begun that could be lost.", "停止した。失われたものはない。")
-    said = stop.args[0] if stop.args and str(stop) else nothing
-    print(safe_lines(in_language(said, language(lang))), file=sys.stderr)
+    nothing_lost = _("Stopped. Nothing had started that could be lost.")
+    text = stop.args[0] if stop.args and str(stop) else nothing_lost
+    print(safe_lines(in_language(text, language(lang))), file=sys.stderr)
     return 130
 
 
-def misuse(error: Any) -> int:
-    print(error.format_message(), file=sys.stderr)
+def usage_error(message: str, *, lang: str = "") -> int:
+    print(in_language(message, language(lang)), file=sys.stderr)
     return 2
 
 
-_OURS = both(
-    "This is a fault of Terakoya, not yours. Please report it with the lines above, the command, and "
-    "RUN/config.toml if there is a run; nothing that a run had written is lost.",
-    "これは Terakoya の不具合であり、使い方の誤りではない。上の表示、実行したコマンド、実行フォルダがあれば "
-    "RUN/config.toml を添えて報告してほしい。実行が書いたものは失われていない。",
+_INTERNAL_ERROR = _(
+    "This is an error in Terakoya, not yours. Please report it with the lines above, the command, and "
+    "RUN/config.toml if there is a run; nothing that a run had written is lost."
 )
 
 
-def our_fault(error: Exception, *, lang: str = "") -> int:
+def internal_error(error: Exception, *, lang: str = "") -> int:
     traceback.print_exception(error)
-    print(f"\n{in_language(_OURS, language(lang))}", file=sys.stderr)
+    print(f"\n{in_language(_INTERNAL_ERROR, language(lang))}", file=sys.stderr)
     return 70

@@ -1,4 +1,4 @@
-"""How targets are written for a model and read back. A codec is invertible, and says when an answer is unreadable."""
+"""How targets are written for a model and read back. A codec is invertible, and says what is unreadable."""
 
 from terakoya.codec.base import Codec, TextCodec
 

@@ -1,8 +1,8 @@
-"""Numbers as a calculator would be given them: 12*144, 3/4, 2+3/8.
+"""Numbers as one would enter them into a calculator: 12*144, 3/4, 2+3/8.
 
-A small model that does sums in its head gets them wrong digit by digit; one that writes the working down has only to
-copy. A working is a term or the sum of two; a term is a number, or a number times or over a whole one. Every term must
-come to an end as a decimal: 1/3 does not, and so it is none.
+A small model that calculates by itself gets digits wrong; one that writes the working has only to copy. A working is
+a term or the sum of two; a term is a number, or a number times or over a whole one. Every term must end as a decimal:
+1/3 does not, so it is no term.
 """
 
 from __future__ import annotations
@@ -20,11 +20,18 @@ _OPERATION = re.compile("([*/])")
 
 
 def is_working(text: str) -> bool:
+    """Whether a text has the form of a working: 12*144, 3/4, 2+3/8; a plain number is one too.
+
+    text  any text
+    """
     return _WHOLE_WORKING.fullmatch(text) is not None
 
 
 def worked_out(working: str) -> str | None:
-    """The value of a working as a plain decimal; None where a term has no end. Raises ValueError for what is none."""
+    """The value of a working as a plain decimal, or None where a term does not end as a decimal.
+
+    working  a text for which `is_working` holds; ValueError for another
+    """
     if not is_working(working):
         raise ValueError(working)
     terms = working.split("+")
@@ -32,14 +39,20 @@ def worked_out(working: str) -> str | None:
 
 
 def may_be_worked_out(prefix: str) -> bool:
-    """Whether a beginning that has the form of a working can become one whose terms all have an end."""
+    """Whether a prefix of the form of a working can become one whose terms all end.
+
+    prefix  characters so far, of the form of a working
+    """
     *done, last = prefix.split("+")
     above, over, below = last.partition("/")
     return all(map(_has_end, done)) and (not (over and below) or _some_end(Fraction(above), below))
 
 
 def as_decimal(value: Fraction) -> str:
-    """A value that ends, written out: 7/20 → 0.35."""
+    """The decimal spelling of a value: 7/20 → 0.35.
+
+    value  one that ends as a decimal
+    """
     if value.denominator == 1:
         return str(value.numerator)
     power = next(power for power in range(1, 40) if 10**power % value.denominator == 0)
@@ -68,7 +81,7 @@ def _ends(value: Fraction) -> bool:
 
 @lru_cache(maxsize=10_000)
 def _some_end(above: Fraction, below: str) -> bool:
-    """Whether some divisor that begins with these digits leaves a decimal that ends."""
+    """Whether some divisor with these first digits leaves a decimal that ends."""
     for more in range(_MOST - len(below) + 1):
         first = int(below) * 10**more
         if any(_ends(above / divisor) for divisor in range(first, first + 10**more)):

@@ -4,9 +4,9 @@
     codec.write("📚 ✨ 📚")  → "📚 ✨"           # as given, repeats dropped
     codec.canonical("📚 ✨")  → "✨ 📚"          # order carries no meaning
 
-Labels are parted by white space, or by `separator`. Where all of them are emoji they are read by grapheme and brought
-to one normal form (text.emoji_form), so ❤ and ❤️ are one label and ✨📚 are two; other labels stay as they are.
-White space inside a label becomes "_", for a canonical set has one space between labels.
+Labels are separated by white space, or by `separator`. Where all of them are emoji they are read by grapheme and
+brought to one normal form (text.normalise_emoji), so ❤ and ❤️ are one label and ✨📚 are two; other labels stay as
+they are. White space inside a label becomes "_", because a canonical set has one space between labels.
 """
 
 from __future__ import annotations
@@ -19,16 +19,21 @@ from random import Random
 
 from terakoya.errors import DataError
 from terakoya.i18n import both
-from terakoya.text import emoji_form, emoji_in, emoji_name
+from terakoya.text import emoji_name, normalise_emoji, parse_emoji
 
-_MOST = 5  # labels in an answer where no target says how many there may be
+_MOST = 5  # labels in a prediction where no target shows how many there may be
 
 
 @dataclass(frozen=True)
 class LabelsCodec:
-    """Sets of 1 to `most` of the `labels`.
+    """Sets of 1 to `most` of the `labels`; `labels_codec` makes it from targets.
 
-    counted  the number of labels is written first ("2 ✨ 📚"), so that a model decides on the size before the labels
+    labels     the legal labels, sorted
+    emoji      whether they are emoji, which are read by grapheme
+    most       the largest number of labels in a prediction
+    separator  between the labels of a target; "" is white space
+    counted    the number of labels is written first ("2 ✨ 📚"), so that a model decides on the size before the labels
+    legal      the same labels as a set
     """
 
     labels: tuple[str, ...]
@@ -43,70 +48,97 @@ class LabelsCodec:
 
     @property
     def name(self) -> str:
+        """Kind and options: "labels", "labels:emoji", "labels+count" …"""
         kind = "labels:emoji" if self.emoji else "labels"
         return kind + "+count" if self.counted else kind
 
     def write(self, target: str) -> str:
-        """The labels in the order given. Raises DataError for an empty set, an unknown label, or too many."""
-        found = self.parsed(target)
+        """The labels in the order given.
+
+        target  labels separated as the codec says
+        Raises DataError for an empty set, an unknown label, or too many.
+        """
+        found = self.parse(target)
         strange = [label for label in found if label not in self.legal]
         if strange:
+            first, known = strange[0], len(self.labels)
             raise DataError(
                 both(
-                    f"'{strange[0]}' is none of the {len(self.labels)} labels that can be taught",
-                    f"'{strange[0]}' は学習できる{len(self.labels)}種類のラベルにない",
+                    f"'{first}' is none of the {known} labels of this codec",
+                    f"'{first}' はこのコーデックの{known}種類のラベルにない",
                 ),
                 where=target[:40],
                 do=both(
-                    "Make the codec from all targets that shall be taught.",
-                    "学習させるすべての正解からコーデックを作ること。",
+                    "Make the codec from all targets of the training data.",
+                    "学習データのすべての正解からコーデックを作ること。",
                 ),
             )
         if len(found) > self.most:
+            count = len(found)
             raise DataError(
                 both(
-                    f"{len(found)} labels, and an answer has at most {self.most}",
-                    f"ラベルが{len(found)}個あり、回答は{self.most}個までである",
+                    f"{count} labels, and a prediction has at most {self.most}",
+                    f"ラベルが{count}個あり、予測は{self.most}個までである",
                 ),
                 where=target[:40],
                 do=both("Leave labels out, or drop the row.", "ラベルを減らすか、行を外すこと。"),
             )
-        return self.joined(found)
+        return self.join(found)
 
-    def joined(self, labels: Sequence[str]) -> str:
-        """These labels as a model writes them."""
+    def join(self, labels: Sequence[str]) -> str:
+        """The written form of these labels.
+
+        labels  legal ones, in the order to be written
+        """
         return " ".join([str(len(labels)), *labels] if self.counted else labels)
 
-    def ordered(self, target: str, order: str, chance: Random) -> str:
-        """The written form in another order: "canonical" (as in `labels`), "shuffled" by chance, else as given."""
-        found = self.parsed(self.canonical(target) if order == "canonical" else target)
+    def reorder(self, target: str, order: str, rng: Random) -> str:
+        """The written form in another order.
+
+        target  labels in any order
+        order   "canonical" (sorted), "shuffled", or another word: as given
+        rng     shuffles
+        """
+        found = self.parse(self.canonical(target) if order == "canonical" else target)
         if order == "shuffled":
-            found = chance.sample(found, len(found))
+            found = rng.sample(found, len(found))
         return self.write(" ".join(found))
 
     def read(self, raw: str) -> str | None:
-        """The set; None where it is empty, holds what is no legal label, or announces another size."""
+        """The set; None where it is empty, holds no legal label, or announces another size.
+
+        raw  any text
+        """
         pieces = raw.split()
         if self.counted:
             if not pieces or pieces[0] != str(len(pieces) - 1):
                 return None
             pieces = pieces[1:]
         try:
-            found = self.parsed(" ".join(pieces), separator="")
+            found = self.parse(" ".join(pieces), separator="")
         except DataError:
             return None
         return " ".join(sorted(found)) if self.legal.issuperset(found) else None
 
     def canonical(self, target: str) -> str:
-        """Normal forms, each once, sorted, one space between. A label that was never taught is a label all the same."""
-        return " ".join(sorted(self.parsed(target)))
+        """Normal forms, each once, sorted, one space between. A label that is not legal is a label all the same.
 
-    def parsed(self, target: str, separator: str | None = None) -> list[str]:
-        """The labels of a target in normal form, each once, in order. Raises DataError for none and for no emoji."""
+        target  labels separated as the codec says
+        Raises DataError for an empty set.
+        """
+        return " ".join(sorted(self.parse(target)))
+
+    def parse(self, target: str, separator: str | None = None) -> list[str]:
+        """The labels of a target in normal form, each once, in order.
+
+        target     labels
+        separator  between them; None is the codec's own
+        Raises DataError where there is none, and for a text among emoji.
+        """
         found = list(dict.fromkeys(_pieces(target, self.separator if separator is None else separator, self.emoji)))
         if not found:
             raise DataError(
-                both("an empty set of labels cannot be taught", "空のラベル集合は学習できない"),
+                both("a set of labels is empty", "ラベルの集合が空である"),
                 do=both("Remove the row or fill in its target.", "行を取り除くか、正解を埋めること。"),
             )
         return found
@@ -115,6 +147,7 @@ class LabelsCodec:
 
     @cached_property
     def alphabet(self) -> frozenset[str]:
+        """The characters that written sets may hold."""
         digits = "0123456789" if self.counted else ""
         return frozenset("".join(self.labels)) | frozenset(" " + digits)
 
@@ -124,6 +157,10 @@ class LabelsCodec:
         return Counter(label[:end] for label in self.labels for end in range(1, len(label) + 1))
 
     def viable(self, prefix: str) -> bool:
+        """Whether some written set has this prefix.
+
+        prefix  characters so far
+        """
         *whole, last = prefix.split(" ")
         size = self.most
         if self.counted:
@@ -132,52 +169,63 @@ class LabelsCodec:
             if whole[0] not in map(str, self._sizes):
                 return False
             size, whole = int(whole[0]), whole[1:]
-        if len(whole) >= size or not self._legal_part(whole):
+        if len(whole) >= size or not self._distinct_legal(whole):
             return False
-        # A label that stands already may not come again; another one that begins alike may.
+        # A label that is there already may not come again; another one with the same prefix may.
         used = sum(label.startswith(last) for label in whole)
         return (not last and len(whole) < len(self.labels)) or self._prefixes[last] > used
 
     def complete(self, written: str) -> bool:
+        """Whether a text is a whole written set.
+
+        written  characters so far
+        """
         whole = written.split(" ")
         if self.counted:
             head, whole = whole[0], whole[1:]
             if head != str(len(whole)):
                 return False
-        return 0 < len(whole) <= self.most and self._legal_part(whole)
+        return 0 < len(whole) <= self.most and self._distinct_legal(whole)
 
     @property
     def _sizes(self) -> range:
         return range(1, min(self.most, len(self.labels)) + 1)
 
-    def _legal_part(self, labels: Sequence[str]) -> bool:
+    def _distinct_legal(self, labels: Sequence[str]) -> bool:
         return len(set(labels)) == len(labels) and self.legal.issuperset(labels)
 
 
 def labels_codec(
     targets: Sequence[str], *, separator: str = "", most: int = 0, counted: bool = False, extra: Iterable[str] = ()
 ) -> LabelsCodec:
-    """The codec for these targets: their labels are the legal ones (and `extra` ones), the largest set the limit.
+    """The codec for these targets: their labels are the legal ones, their largest set is the limit.
 
-    `most` sets another limit. Targets whose labels are all emoji make a codec of emoji. Raises DataError where no
-    target has a label, and where two labels become one.
+    targets    of the data; where all of their labels are emoji, the codec is one of emoji
+    separator  between labels; "" is white space
+    most       another limit on the number of labels; 0 is that of the targets
+    counted    the number of labels is written first
+    extra      further legal labels
+    Raises DataError where no target has a label, and where two labels become one.
     """
     rows = [target for target in targets if target.strip()]
-    emoji = bool(rows) and all(emoji_in(target.replace(separator, " ") if separator else target) for target in rows)
+    emoji = bool(rows) and all(parse_emoji(target.replace(separator, " ") if separator else target) for target in rows)
     found = [list(dict.fromkeys(_pieces(target, separator, emoji))) for target in rows]
-    labels = sorted({label for row in found for label in row} | {emoji_form(one) or one for one in extra})
+    labels = sorted({label for row in found for label in row} | {normalise_emoji(one) or one for one in extra})
     if not labels:
         raise DataError(
             both("no target holds a label", "ラベルのある正解がない"),
             do=both("Fill in the targets, or take the codec 'text'.", "正解を埋めるか、コーデック 'text' を使うこと。"),
         )
-    _distinct(rows, separator, emoji)
+    _refuse_ambiguous(rows, separator, emoji)
     limit = most or max(map(len, found)) or _MOST
     return LabelsCodec(tuple(labels), emoji, min(limit, len(labels)), separator, counted)
 
 
-def names_of(codec: object) -> dict[str, tuple[str, ...]]:
-    """Label → names for labels that name themselves: emoji have Japanese names; other codecs and labels have none."""
+def emoji_label_names(codec: object) -> dict[str, tuple[str, ...]]:
+    """Label → names, for labels that have a name of their own: emoji have Japanese names.
+
+    codec  of the task; {} for one without emoji
+    """
     if not isinstance(codec, LabelsCodec) or not codec.emoji:
         return {}
     return {label: (name,) for label in codec.labels if (name := emoji_name(label))}
@@ -185,7 +233,7 @@ def names_of(codec: object) -> dict[str, tuple[str, ...]]:
 
 def _pieces(target: str, separator: str, emoji: bool) -> list[str]:
     if emoji:
-        found = emoji_in(target.replace(separator, " ") if separator else target)
+        found = parse_emoji(target.replace(separator, " ") if separator else target)
         if found is None:
             raise DataError(
                 both("a label is no emoji", "絵文字でないラベルがある"),
@@ -197,18 +245,19 @@ def _pieces(target: str, separator: str, emoji: bool) -> list[str]:
     return ["_".join(part.split()) for part in parts if part.strip()]
 
 
-def _distinct(rows: Sequence[str], separator: str, emoji: bool) -> None:
-    """Refuses labels that only differ in a space and an underline: they would be taught as one."""
+def _refuse_ambiguous(rows: Sequence[str], separator: str, emoji: bool) -> None:
+    """Refuses labels that only differ in a space and an underline: they would become one."""
     if emoji or not separator:
         return
     seen: dict[str, str] = {}
     for part in {part.strip() for row in rows for part in row.split(separator) if part.strip()}:
         form = "_".join(part.split())
-        if " ".join(seen.setdefault(form, part).split()) != " ".join(part.split()):
+        first = seen.setdefault(form, part)
+        if " ".join(first.split()) != " ".join(part.split()):
             raise DataError(
                 both(
-                    f"the labels '{seen[form]}' and '{part}' differ by a space only",
-                    f"ラベル '{seen[form]}' と '{part}' は空白だけが異なる",
+                    f"the labels '{first}' and '{part}' differ by a space only",
+                    f"ラベル '{first}' と '{part}' は空白だけが異なる",
                 ),
                 do=both("Rename one of them.", "一方の名前を変えること。"),
             )

@@ -1,12 +1,13 @@
 """Numbers as a model writes them: eight notations of one value, each read back exactly.
 
-The canonical form of a number is its plain decimal spelling: half-width, no separators, no needless zeros
-("007" → "7", "1.50" → "1.5", "1,000" → "1000"). A notation spells that form and reads only what it would
-itself have written, so `complete(text)` holds exactly where `read(text)` gives a number. Written languages
-are regular but for one rule (places must fall), which is why `viable` is exact: the shape by partial
-matching, the rule by looking at the places that can still follow.
+The canonical form of a number is its plain decimal spelling: half-width, no separators, no needless zeros ("007" → "7",
+"1.50" → "1.5", "1,000" → "1000"). A notation spells that form and reads only what it would itself have written, so
+`complete(text)` holds exactly where `read(text)` gives a number. Written languages are regular but for one rule
+(positions must fall), so `viable` is exact: the shape by partial matching, the rule by the positions that can still
+follow.
 
-The eighth is no spelling of a value but a working that gives it (working.py): a target may be one, and keeps it.
+The eighth notation is no spelling of a value but a working that gives it (arithmetic.py): a target may be one, and
+keeps it.
 
 PDS is the positional description scheme of arXiv 2408.12430, in the spelling of the numerals log.
 """
@@ -26,7 +27,7 @@ from terakoya.codec.arithmetic import WORKING, is_working, may_be_worked_out, wo
 from terakoya.errors import ConfigError, DataError, nearest
 from terakoya.i18n import both
 
-# So many digits on either side of the point: whole groups of four, and places of two digits. More is a serial
+# So many digits on either side of the point: whole groups of four, and positions of two digits. More is a serial
 # number, not a quantity.
 MAX_DIGITS = 96
 
@@ -40,9 +41,13 @@ _PLAIN = rf"0|-?{_WHOLE}|-?(?:0|{_WHOLE}){_REST}"
 
 
 def canonical_number(text: str) -> str:
-    """One spelling for every number: equal value, equal text. Raises DataError, naming it, for what is no number."""
+    """One spelling for every number: equal value, equal text.
+
+    text  digits, with or without sign, separators, decimals, brackets, in half or full width
+    Raises DataError, naming the text, for what is no number.
+    """
     if text.isascii() and text.isdecimal() and text[0] != "0" and len(text) <= MAX_DIGITS:
-        return text  # most targets are so already, and every example that is taught passes here
+        return text  # most targets are so already, and every training example passes here
     given = text.strip().translate(_HALF_WIDTH)
     if given.startswith("(") and given.endswith(")"):
         given = given[1:-1].strip()  # the numerals log keeps its targets in brackets
@@ -58,8 +63,9 @@ def canonical_number(text: str) -> str:
     whole = (found["whole"] or "0").replace(",", "").lstrip("0") or "0"
     rest = (found["rest"] or "").rstrip("0")
     if len(whole) > MAX_DIGITS or len(rest) > MAX_DIGITS:
+        first = text[:20]
         raise DataError(
-            both(f"{text[:20]!r}… has more than {MAX_DIGITS} digits", f"{text[:20]!r}… は{MAX_DIGITS}桁を超える"),
+            both(f"{first!r}… has more than {MAX_DIGITS} digits", f"{first!r}… は{MAX_DIGITS}桁を超える"),
             do=both('Such a thing is a text: set codec = "text".', 'それは文字列である：codec = "text" とすること。'),
         )
     sign = "-" if found["sign"] == "-" and (whole != "0" or rest) else ""
@@ -100,8 +106,8 @@ def _worked_out(written: str) -> str | None:
 
 def _in_groups(number: str) -> str:
     """12345 → 0001,2345"""
-    filled = number.zfill(-(-len(number) // 4) * 4)
-    return ",".join(filled[at : at + 4] for at in range(0, len(filled), 4))
+    padded = number.zfill(-(-len(number) // 4) * 4)
+    return ",".join(padded[at : at + 4] for at in range(0, len(padded), 4))
 
 
 def _from_groups(written: str) -> str:
@@ -121,9 +127,9 @@ def _from_short_groups(written: str) -> str:
 
 @dataclass(frozen=True)
 class _Terms:
-    """A number as its digits other than 0, each with its place: `between` stands between digit and place.
+    """A number as its digits other than 0, each with its position: `between` stands between digit and position.
 
-    Places must fall from term to term; the lowest place that is still open to a half-written one decides
+    Positions must fall from term to term; the lowest position that is still open to a half-written one decides
     whether a prefix can be finished.
     """
 
@@ -136,12 +142,12 @@ class _Terms:
 
     @cached_property
     def lowest_with(self) -> Mapping[str, int]:
-        """Digits of a place written so far → the lowest place that begins with them."""
+        """Digits of a position written so far → the lowest position with these first digits."""
         found: dict[str, int] = {}
-        for place in range(self.lowest, MAX_DIGITS + self.offset):
-            text = str(place)
+        for position in range(self.lowest, MAX_DIGITS + self.offset):
+            text = str(position)
             for end in range(len(text) + 1):
-                found.setdefault(text[:end], place)
+                found.setdefault(text[:end], position)
         return found
 
     @cached_property
@@ -162,20 +168,21 @@ class _Terms:
     def value(self, written: str) -> str | None:
         if not self.feasible(written):
             return None
-        digits = {int(place) - self.offset: digit for digit, place in self.whole_term.findall(written)}
+        digits = {int(position) - self.offset: digit for digit, position in self.whole_term.findall(written)}
         if not digits:
             return "0"
         top, bottom = max(0, *digits), min(0, *digits)
-        whole = "".join(digits.get(place, "0") for place in range(top, -1, -1))
-        rest = "".join(digits.get(place, "0") for place in range(-1, bottom - 1, -1))
+        whole = "".join(digits.get(position, "0") for position in range(top, -1, -1))
+        rest = "".join(digits.get(position, "0") for position in range(-1, bottom - 1, -1))
         sign = "-" if written.startswith(f"{self.opening} -") else ""
         return f"{sign}{whole}.{rest}" if rest else f"{sign}{whole}"
 
     def feasible(self, prefix: str) -> bool:
-        places = self.term.findall(prefix)  # "" where a place is not begun
-        lows = [self.lowest_with[place] if at == len(places) - 1 else int(place) for at, place in enumerate(places)]
-        if places and places[-1] and prefix[-1] == " ":
-            lows[-1] = int(places[-1])
+        positions = self.term.findall(prefix)  # "" where a position is not begun
+        last = len(positions) - 1
+        lows = [self.lowest_with[text] if at == last else int(text) for at, text in enumerate(positions)]
+        if positions and positions[-1] and prefix[-1] == " ":
+            lows[-1] = int(positions[-1])
         return all(low < high for high, low in pairwise(lows))
 
 
@@ -183,7 +190,7 @@ _PDS = _Terms(between=" 0", opening="_", closing="_", zero="0 01", offset=1, low
 _EXPONENT = _Terms(between="e", opening="(", closing=")", zero="0e0", offset=0, lowest=-MAX_DIGITS)
 _GROUP = "(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
 _MORE = MAX_DIGITS // 4 - 1  # groups after the first
-_UP_TO_95 = "(?:9[0-5]|[1-8][0-9]|[1-9])"  # so that a place never exceeds MAX_DIGITS
+_UP_TO_95 = "(?:9[0-5]|[1-8][0-9]|[1-9])"  # so that a position never exceeds MAX_DIGITS
 _UP_TO_96 = "(?:9[0-6]|[1-8][0-9]|[1-9])"
 
 _NOTATIONS: Mapping[str, _Notation] = MappingProxyType(
@@ -235,9 +242,15 @@ class NumberCodec:
 
     @property
     def name(self) -> str:
+        """ "number:" and the notation."""
         return f"number:{self.notation}"
 
     def write(self, target: str) -> str:
+        """The number in the notation.
+
+        target  a number (for "calculator": or a working, which is kept)
+        Raises DataError for what is no number, or none that the notation can write.
+        """
         how = _NOTATIONS[self.notation]
         number = self.canonical(target)
         if how.worked and is_working(target):
@@ -257,10 +270,19 @@ class NumberCodec:
         return how.spell(number)
 
     def read(self, raw: str) -> str | None:
+        """The plain decimal; None for what the notation would not have written.
+
+        raw  any text
+        """
         how = _NOTATIONS[self.notation]
         return how.value(raw) if how.shape.fullmatch(raw) else None
 
     def canonical(self, target: str) -> str:
+        """The plain decimal.
+
+        target  a number (for "calculator": or a working)
+        Raises DataError for what is no number.
+        """
         if not _NOTATIONS[self.notation].worked or not is_working(target):
             return canonical_number(target)
         value = worked_out(target)
@@ -272,15 +294,27 @@ class NumberCodec:
         return value
 
     def viable(self, prefix: str) -> bool:
+        """Whether some written number has this prefix.
+
+        prefix  characters so far
+        """
         how = _NOTATIONS[self.notation]
         return bool(how.shape.fullmatch(prefix, partial=True)) and how.feasible(prefix)
 
     def complete(self, written: str) -> bool:
+        """Whether a text is a whole written number.
+
+        written  characters so far
+        """
         return self.read(written) is not None
 
 
 def number_codec(notation: str = "plain") -> NumberCodec:
-    """The codec of that notation. Raises ConfigError, offering the nearest name, for an unknown one."""
+    """The codec of a notation.
+
+    notation  one of NOTATIONS
+    Raises ConfigError, offering the nearest name, for an unknown one.
+    """
     if notation not in _NOTATIONS:
         raise ConfigError(
             both(f"there is no notation '{notation}' for numbers", f"'{notation}' という数の書き方はない"),

@@ -1,17 +1,17 @@
-"""Lines with quantities, as a calculator would have them: the model copies and points, the codec computes.
+"""Quantities whose arithmetic the codec does: the model copies and marks products, the codec computes them.
 
-A target may hold products in angle brackets, and so may an answer:
+A target may hold products in angle brackets, and so may a prediction:
 
     大根 <5/4*5/2>本（約<300*5/2>g）   reads as   大根 25/8本（約750g）
 
-Digit by digit a small model scales .12 of unseen pairs of quantity and factor, with products .94 (docs/lessons.md).
-Both sides of the sign are numbers as recipes write them: 250, ２５０, 1.5, 3/4, ½, 1と1/2, 1・1/2, 1½, 1,000, 半.
-Values are exact fractions. A `<` that opens no product is text; it is written twice.
+Digit by digit a small model scales .12 of unseen pairs of quantity and factor correctly, with products .94. Both
+factors are numbers as recipes write them: 250, ２５０, 1.5, 3/4, ½, 1と1/2, 1・1/2, 1½, 1,000, 半. Values are exact
+fractions. A `<` that opens no product is text; it is written twice.
 
 Canonical form: equal value, equal text. A whole number is written as one. Beside a metric unit (g kg ml cc L cm …) a
 value that ends within three decimals is a decimal; everywhere else it is a reduced fraction, improper where it is one
-(1と1/2個, 1.5個 and 3/2個 are 3/2個). Digits are half-width. A plain number with no unit that is known stays as it is,
-and so do sizes (2cm幅, 6枚切り, 10枚入り): they are names, not quantities.
+(1と1/2個, 1.5個 and 3/2個 are 3/2個). Digits are half-width. A plain number without a known unit stays as it is, and
+so do sizes (2cm幅, 6枚切り, 10枚入り): they are names, not quantities.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from fractions import Fraction
 
 import regex
 
-from terakoya.codec.base import Codec
-from terakoya.codec.source_bound import Copied
+from terakoya.codec.base import Codec, require_target
+from terakoya.codec.source_bound import SourceBoundCodec
 from terakoya.errors import DataError
 from terakoya.i18n import both
 
@@ -78,7 +78,11 @@ _PROMOTED = {"g": ("kg", 1000), "ｇ": ("ｋｇ", 1000), "ml": ("L", 1000), "cc"
 
 
 def read_number(text: str) -> Fraction:
-    """The value of a number as recipes write it. Raises DataError, naming it, for what is none."""
+    """The value of a number as recipes write it.
+
+    text  the number alone
+    Raises DataError, naming the text, for what is no number.
+    """
     if not re.fullmatch(NUMBER, text):
         raise DataError(
             both(f"{text!r} is no number of a recipe", f"{text!r} はレシピの数ではない"),
@@ -95,7 +99,11 @@ def read_number(text: str) -> Fraction:
 
 
 def spell(value: Fraction, *, decimal: bool) -> str:
-    """An integer where it is one; with `decimal` a decimal where it ends within three places; else a fraction."""
+    """An integer where the value is one; else a decimal or a fraction.
+
+    value    exact
+    decimal  whether to prefer a decimal, where it ends within three decimals
+    """
     if value.denominator == 1:
         return str(value.numerator)
     if decimal and 1000 % value.denominator == 0:
@@ -107,11 +115,12 @@ def spell(value: Fraction, *, decimal: bool) -> str:
 
 @dataclass(frozen=True)
 class QuantityCodec:
-    """Products are computed, quantities have one form.
+    """Text with quantities: products are computed, every quantity has one form.
 
     promote  full larger units are written as such: 小さじ3 is 大さじ1, 1000g is 1kg, 1500ml is 1.5L
-    tail     pattern of what a source asks after the line that its answer copies, with products in place of numbers;
-             decoding is held to that (codec/copied.py). "" where answers are no copies
+    tail     pattern of the instruction in a source after the line that its target copies, with products in place of
+             numbers; constrained decoding then allows only such copies (codec/source_bound.py). "" where targets are
+             no copies
     """
 
     promote: bool = False
@@ -119,46 +128,62 @@ class QuantityCodec:
 
     @property
     def name(self) -> str:
+        """ "quantity" and the options: "quantity:promote+copied"."""
         options = [word for word, on in (("promote", self.promote), ("copied", self.tail)) if on]
         return ":".join(["quantity", "+".join(options)] if options else ["quantity"])
 
-    def bound(self, source: str) -> Codec:
-        """The language of answers to this source alone."""
-        return Copied(self, source, _OUTSIDE + NUMBER, self.tail) if self.tail else self
+    def for_source(self, source: str) -> Codec:
+        """The codec of predictions for this source alone.
+
+        source  the line, and the instruction that `tail` matches
+        """
+        return SourceBoundCodec(self, source, _OUTSIDE + NUMBER, self.tail) if self.tail else self
 
     def write(self, target: str) -> str:
-        """The target as it stands, products kept; other `<` are doubled."""
-        if not target:
-            raise DataError(
-                both("an empty target cannot be taught", "空の正解は学習できない"),
-                do=both("Remove the row or fill in its target.", "行を取り除くか、正解を埋めること。"),
-            )
-        return _ESCAPED.sub(lambda found: found[1] or "<<", target)
+        """The target as it is, products kept; other `<` are doubled.
+
+        target  text; products in angle brackets
+        Raises DataError for an empty target.
+        """
+        return _ESCAPED.sub(lambda found: found[1] or "<<", require_target(target))
 
     def read(self, raw: str) -> str | None:
+        """The text with products computed and quantities in canonical form; None for an empty text and a product half
+        written.
+
+        raw  any text
+        """
         if not self.complete(raw):
             return None
-        return self._settled("".join(_unescaped(raw)))
+        return self._canonical("".join(_unescaped(raw)))
 
     def canonical(self, target: str) -> str:
-        if not target:
-            raise DataError(
-                both("an empty target cannot be taught", "空の正解は学習できない"),
-                do=both("Remove the row or fill in its target.", "行を取り除くか、正解を埋めること。"),
-            )
-        return self._settled(target)
+        """The text with products computed and quantities in one form.
+
+        target  text
+        Raises DataError for an empty target.
+        """
+        return self._canonical(require_target(target))
 
     def viable(self, prefix: str) -> bool:
+        """Whether some written text has this prefix: only an open product restricts what follows.
+
+        prefix  characters so far
+        """
         if "<" not in prefix:
             return True
         rest = prefix[_end_of_tokens(prefix) :]
         return not rest or rest == "<" or _OPEN.fullmatch(rest, partial=True) is not None
 
     def complete(self, written: str) -> bool:
+        """Whether a text is whole: not empty, and no product open.
+
+        written  characters so far
+        """
         return bool(written) and ("<" not in written or _end_of_tokens(written) == len(written))
 
-    def _settled(self, text: str) -> str:
-        """Computed until nothing changes: a result may stand beside digits and make another number with them."""
+    def _canonical(self, text: str) -> str:
+        """Computed until nothing changes: a result may stand beside digits and form another number with them."""
         while (again := _QUANTITY.sub(self._one_form, text)) != text:
             text = again
         return text
@@ -175,12 +200,12 @@ class QuantityCodec:
 
 
 def quantity_codec(*, promote: bool = False, tail: str = "") -> QuantityCodec:
-    """The codec for lines with quantities; `promote` writes 小さじ3 as 大さじ1 and 1000g as 1kg."""
+    """The codec for text with quantities.
+
+    promote  full larger units are written as such: 小さじ3 as 大さじ1, 1000g as 1kg
+    tail     pattern of the instruction after the line that targets copy; "" where they are no copies
+    """
     return QuantityCodec(promote, tail)
-
-
-def has_product(text: str) -> bool:
-    return re.search(_PRODUCT, text) is not None
 
 
 def _end_of_tokens(text: str) -> int:

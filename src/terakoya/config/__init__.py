@@ -1,9 +1,9 @@
-"""The one description of a run, and the only home of defaults.
+"""The description of a run, and the only place of defaults.
 
-A user's TOML holds what differs; the run folder keeps the whole. An unknown key stops everything and
-names its nearest neighbour.
+A user's TOML holds what differs from them; the run folder keeps all values. An unknown key is refused with the most
+similar known one.
 
-sections (what can be set) ← faults (what is wrong, in words) ← reading; sections ← writing
+schema (what can be set) ← validation_messages ← reading; schema ← writing ← explain
 """
 
 from terakoya.config.reading import make_config, parse_config, read_config, with_overrides
@@ -19,11 +19,11 @@ from terakoya.config.schema import (
     TrainConfig,
     known_keys,
 )
-from terakoya.config.validation_messages import wanted
+from terakoya.config.validation_messages import requirement
 from terakoya.config.writing import write_config
 
 __all__ = [
     "Config", "DecodeConfig", "ModelConfig", "ScoreConfig", "Section", "SplitConfig", "TaskConfig", "TeacherConfig",
-    "TrainConfig", "known_keys", "make_config", "parse_config", "read_config", "wanted", "with_overrides",
+    "TrainConfig", "known_keys", "make_config", "parse_config", "read_config", "requirement", "with_overrides",
     "write_config",
 ]  # fmt: skip

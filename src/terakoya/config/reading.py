@@ -1,4 +1,4 @@
-"""Configs from TOML and from `--set`. Every fault is told, with its place."""
+"""Configs from TOML and from `--set`. All faults are reported at once, each with its place."""
 
 from __future__ import annotations
 
@@ -9,43 +9,50 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from terakoya.config.renamed import with_current_names
 from terakoya.config.schema import Config, Section
-from terakoya.config.validation_messages import fault
+from terakoya.config.validation_messages import describe_fault
 from terakoya.errors import ConfigError
 from terakoya.file_errors import parse_toml, read_text
 from terakoya.i18n import both, joined
 
 
-def read_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """The config in a TOML file, with `section.key=value` overrides laid over it."""
+def read_config(path: Path, overrides: Sequence[str] = (), *, announce: bool = False) -> Config:
+    """The config in the TOML file `path`.
+
+    overrides  "section.key=value", applied in order
+    announce   warn about old names of values in the file (renamed.py); old names in overrides are always announced
+    Raises ConfigError with all faults.
+    """
     text = read_text(
         path,
-        missing=both("there is no such config", "その設定ファイルはない"),
+        missing=both("there is no such config", "設定ファイルが存在しない"),
         do=both(
             "Check the path; `terakoya list` shows the experiments that ship.",
             "パスを確かめること。同梱の実験は `terakoya list` で見られる。",
         ),
     )
-    return parse_config(text, where=str(path), overrides=overrides)
+    return parse_config(text, where=str(path), overrides=overrides, announce=announce)
 
 
-def parse_config(text: str, *, where: str = "config", overrides: Sequence[str] = ()) -> Config:
-    values = parse_toml(text, where)
+def parse_config(text: str, *, where: str = "config", overrides: Sequence[str] = (), announce: bool = False) -> Config:
+    """The config in the TOML `text`; `where` names it in errors, `overrides` and `announce` as in `read_config`."""
+    values = with_current_names(parse_toml(text, where), announce=announce)
     for override in overrides:
-        values = _overlaid(values, override)
+        values = _apply(values, override)
     return make_config(values, where=where)
 
 
 def make_config(values: Mapping[str, Any], *, where: str = "config") -> Config:
-    """A Config from plain values; all faults are told at once."""
-    values = dict(values)
+    """A Config from plain `values` by section. Raises ConfigError with all faults, each naming `where`."""
+    values = with_current_names(values)
     if isinstance(values.get("task"), str):
         values["task"] = {"use": values["task"]}
     try:
-        # TOML has arrays only; strict tuples want lists turned, which JSON mode does and Python mode does not.
+        # TOML has arrays only; strict tuples need lists converted, which JSON mode does and Python mode does not.
         return Config.model_validate(_tuples(values))
     except ValidationError as error:
-        faults = sorted({fault(dict(item), where) for item in error.errors()})
+        faults = sorted({describe_fault(dict(item), where) for item in error.errors()})
         raise ConfigError(
             joined("\n", faults),
             do=both("docs/settings.md lists every setting.", "設定の一覧は docs/settings.md にある。"),
@@ -53,9 +60,10 @@ def make_config(values: Mapping[str, Any], *, where: str = "config") -> Config:
 
 
 def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
+    """`config` with `overrides` ("section.key=value") applied in order. Raises ConfigError."""
     values: dict[str, Any] = config.model_dump()
     for override in overrides:
-        values = _overlaid(values, override)
+        values = _apply(values, override)
     return make_config(values, where="--set")
 
 
@@ -65,12 +73,12 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _overlaid(values: Mapping[str, Any], override: str) -> dict[str, Any]:
+def _apply(values: Mapping[str, Any], override: str) -> dict[str, Any]:
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
     if not equals or not all(path) or len(path) > 3:
         raise ConfigError(
-            both(f"'{override}' is no setting", f"'{override}' は設定ではない"),
+            both(f"'{override}' is not a setting", f"'{override}' は設定ではない"),
             where="--set",
             do=both(
                 "Write --set section.key=value, as in --set train.steps=100.",
@@ -80,18 +88,18 @@ def _overlaid(values: Mapping[str, Any], override: str) -> dict[str, Any]:
     merged = {name: dict(item) if isinstance(item, dict) else item for name, item in values.items()}
     if isinstance(merged.get("task"), str):
         merged["task"] = {"use": merged["task"]}
-    place: dict[str, Any] = merged
+    keys: dict[str, Any] = merged
     for name in path[:-1]:
-        inner = place.setdefault(name, {})
+        inner = keys.setdefault(name, {})
         if not isinstance(inner, dict):
             raise ConfigError(
-                both(f"'{name}' is no section", f"'{name}' というセクションはない"),
+                both(f"'{name}' is not a section", f"'{name}' というセクションはない"),
                 where="--set",
                 do=both("Write --set section.key=value.", "--set section.key=value の形で書くこと。"),
             )
-        place[name] = place = dict(inner)
-    place[path[-1]] = _value(text, path)
-    return merged
+        keys[name] = keys = dict(inner)
+    keys[path[-1]] = _value(text, path)
+    return with_current_names(merged, announce=True)
 
 
 def _value(text: str, path: Sequence[str]) -> Any:

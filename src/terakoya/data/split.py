@@ -1,8 +1,8 @@
-"""Whole groups go to one side, whatever the order of the rows.
+"""Splits examples into train, dev and exam. Whole groups go into one split, whatever the order of the rows.
 
-The default cuts by a hash threshold on the group's fingerprint: an example keeps its side when rows are
-added, removed or shuffled, and sizes are approximate. Exact, stratified and tail cuts are options; they
-depend on the rest of the rows, and `stable` says so.
+The default is a hash threshold on the group: an example keeps its split when rows are added, removed or shuffled, and
+sizes are approximate. Exact, stratified and tail splits are options; they depend on the rest of the rows, as
+`is_stable` says.
 """
 
 from __future__ import annotations
@@ -16,62 +16,83 @@ from typing import Literal
 from terakoya.config import SplitConfig
 from terakoya.errors import DataError
 from terakoya.i18n import both, japanese, joined
-from terakoya.records import Example, Split, fingerprint
-from terakoya.text import source_form
+from terakoya.records import MEMORISED, Example, Split, fingerprint
+from terakoya.text import normalise_source
 
-Side = Literal["train", "dev", "exam"]
-SIDES: tuple[Side, ...] = ("train", "dev", "exam")
-# What authors call the sides in a split column of their own.
-_COLUMN_WORDS: Mapping[str, Side] = {
+SplitName = Literal["train", "dev", "exam"]
+SPLIT_NAMES: tuple[SplitName, ...] = ("train", "dev", "exam")
+# What authors call the splits in a column of their own.
+_COLUMN_WORDS: Mapping[str, SplitName] = {
     "train": "train", "training": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev",
     "exam": "exam", "test": "exam", "eval": "exam",
 }  # fmt: skip
 
 
 def group_of(example: Example) -> str:
-    """The example's own group, or the normal form of its source (all turns of a conversation counted)."""
+    """What must stay in one split: the example's own group, or the normal form of its source.
+
+    example  all turns of a conversation count
+    """
     if example.group:
         return example.group
-    return source_form("\n".join([*(turn.content for turn in example.turns), example.source]))
+    return normalise_source("\n".join([*(turn.content for turn in example.turns), example.source]))
 
 
-def position(group: str, salt: str = "") -> float:
-    """Where a group stands in [0, 1): uniform, and the same on every machine."""
+def hash_position(group: str, salt: str = "") -> float:
+    """The position of a group in [0, 1): uniform, and the same on every machine.
+
+    group  any text
+    salt   another salt, another position
+    """
     digest = hashlib.sha256(f"{salt}\x1f{group}".encode("utf-8", "surrogatepass")).digest()
     return int.from_bytes(digest[:7], "big") / 2**56
 
 
-def side(group: str, *, salt: str = "", dev: float = 0.1, exam: float = 0.1) -> Side:
-    """The side of a group by threshold: exam first, then dev, so that a larger dev never moves the exam."""
-    place = position(group, salt)
-    if place < exam:
+def split_of(group: str, *, salt: str = "", dev: float = 0.1, exam: float = 0.1) -> SplitName:
+    """The split of a group by threshold: exam first, then dev, so that a larger dev never changes the exam.
+
+    group  of an example (`group_of`)
+    salt   another salt, another split
+    dev    share of the dev split
+    exam   share of the exam
+    """
+    position = hash_position(group, salt)
+    if position < exam:
         return "exam"
-    return "dev" if place < exam + dev else "train"
+    return "dev" if position < exam + dev else "train"
 
 
-def stable(config: SplitConfig) -> bool:
-    """Whether a row keeps its side when other rows come or go."""
+def is_stable(config: SplitConfig) -> bool:
+    """Whether a row keeps its split when other rows come or go.
+
+    config  the config's section `[split]`
+    """
     return bool(config.folds) or config.method in ("hash", "column")
 
 
-def split(
+def split_examples(
     examples: Iterable[Example],
     config: SplitConfig,
     *,
-    sides: Sequence[str] | None = None,
-    always_taught: Callable[[Example], bool] | None = None,
+    split_column: Sequence[str] | None = None,
+    memorised: Callable[[Example], bool] | None = None,
 ) -> Split:
-    """Part examples into train, dev and exam.
+    """Splits examples into train, dev and exam.
 
-    `sides` is the author's own split column, one word a row, for the method "column". Examples that are
-    `always_taught` stand in train and, marked part="recall", in the exam too if the cut puts them there.
+    examples      in any order; at least three groups
+    config        method, shares, salt, folds
+    split_column  for the method "column": the author's word for each row (train, dev, exam, test …)
+    memorised     example → whether it is to be in train and, if the method puts it there, in dev or exam too, with
+                  the subset "memorised"; None: none is
+    Raises DataError where too few groups or no training rows are left, and for words that name no split.
     """
     rows = list(examples)
+    count = len(rows)
     if len({group_of(row) for row in rows}) < 3:
         raise DataError(
             both(
-                f"{len(rows)} examples in fewer than 3 groups cannot be split into train, dev and exam",
-                f"{len(rows)}件の例では、グループが 3 に満たないため、学習・検証・試験に分けられない",
+                f"{count} examples in fewer than 3 groups cannot be split into train, dev and exam",
+                f"{count}件の例では、グループが 3 に満たないため、学習・検証・試験データに分割できない",
             ),
             do=both(
                 "Bring more examples, or name files of your own with task.dev and task.exam.",
@@ -81,82 +102,88 @@ def split(
     if config.folds:
         chosen = _by_fold(rows, config)
     elif config.method == "column":
-        chosen = _by_column(rows, sides)
+        chosen = _by_column(rows, split_column)
     elif config.method == "tail":
         chosen = _by_tail(rows, config)
     elif config.method == "hash":
-        chosen = [side(group_of(row), salt=config.salt, dev=config.dev, exam=config.exam) for row in rows]
+        chosen = [split_of(group_of(row), salt=config.salt, dev=config.dev, exam=config.exam) for row in rows]
     else:
         chosen = _by_size(rows, config)
-    return _parted(rows, chosen, config.method, always_taught)
+    return _build_split(rows, chosen, config.method, memorised)
 
 
-def _parted(
-    rows: Sequence[Example], sides: Sequence[Side], method: str, always_taught: Callable[[Example], bool] | None
+def _build_split(
+    rows: Sequence[Example], assigned: Sequence[SplitName], method: str, memorised: Callable[[Example], bool] | None
 ) -> Split:
-    parts: dict[Side, list[Example]] = {name: [] for name in SIDES}
-    for row, where in zip(rows, sides, strict=True):
-        if always_taught is not None and always_taught(row):
-            parts["train"].append(row)
+    members: dict[SplitName, list[Example]] = {name: [] for name in SPLIT_NAMES}
+    for row, where in zip(rows, assigned, strict=True):
+        if memorised is not None and memorised(row):
+            members["train"].append(row)
             if where != "train":
-                parts[where].append(replace(row, part="recall"))
+                members[where].append(replace(row, subset=MEMORISED))
         else:
-            parts[where].append(row)
-    if not parts["train"]:
+            members[where].append(row)
+    if not members["train"]:
         raise DataError(
             both("the split leaves nothing to train on", "分割の後に学習する行が残らない"),
             do=both("Lower split.dev and split.exam.", "split.dev と split.exam を小さくすること。"),
         )
-    return Split(tuple(parts["train"]), tuple(parts["dev"]), tuple(parts["exam"]), method)
+    return Split(tuple(members["train"]), tuple(members["dev"]), tuple(members["exam"]), method)
 
 
-def _by_fold(rows: Sequence[Example], config: SplitConfig) -> list[Side]:
+def _by_fold(rows: Sequence[Example], config: SplitConfig) -> list[SplitName]:
     """Fold number `fold` is the exam, the next one dev; membership is by hash, so folds are stable too."""
-    if config.folds < 3 or config.fold >= config.folds:
+    fold, folds = config.fold, config.folds
+    if folds < 3 or fold >= folds:
         raise DataError(
             both(
-                f"fold {config.fold} of {config.folds} cannot be cut",
-                f"{config.folds}分割の {config.fold} 番は切り出せない",
+                f"there is no fold {fold} of {folds}",
+                f"{folds}分割に {fold} 番の分割はない",
             ),
             do=both(
                 "Set split.folds to 3 or more and split.fold below it.",
                 "split.folds を 3 以上、split.fold をそれより小さくすること。",
             ),
         )
-    folds = [int(position(group_of(row), config.salt) * config.folds) for row in rows]
-    following = (config.fold + 1) % config.folds
-    return ["exam" if fold == config.fold else "dev" if fold == following else "train" for fold in folds]
+    found = [int(hash_position(group_of(row), config.salt) * folds) for row in rows]
+    following = (fold + 1) % folds
+    return ["exam" if one == fold else "dev" if one == following else "train" for one in found]
 
 
-def _by_column(rows: Sequence[Example], sides: Sequence[str] | None) -> list[Side]:
-    if sides is None:
+def _by_column(rows: Sequence[Example], words: Sequence[str] | None) -> list[SplitName]:
+    if words is None:
         raise DataError(
             both("the method 'column' needs a split column", "方法 'column' には分割の列が必要である"),
             do=both("Name it with task.split.", "task.split で指定すること。"),
         )
-    unknown = [(row.row, word) for row, word in zip(rows, sides, strict=True) if _word(word) not in _COLUMN_WORDS]
+    unknown = [(row.row, word) for row, word in zip(rows, words, strict=True) if _word(word) not in _COLUMN_WORDS]
     if unknown:
         shown = joined(
             ", ", (both(f"row {number}: {word!r}", f"{number}行目：{word!r}") for number, word in unknown[:5])
         )
+        count = len(unknown)
         raise DataError(
             both(
-                f"{len(unknown)} rows name no side ({shown})",
-                f"{len(unknown)}行がどの側か示していない（{japanese(shown)}）",
+                f"{count} rows do not name a split ({shown})",
+                f"{count}行が分割の名前を示していない（{japanese(shown)}）",
             ),
             do=both(
                 "Write train, dev or exam (test) in the split column.",
                 "分割の列に train・dev・exam（test）のいずれかを書くこと。",
             ),
         )
-    return [_COLUMN_WORDS[_word(word)] for word in sides]
+    return [_COLUMN_WORDS[_word(word)] for word in words]
 
 
-def side_of_word(word: str) -> Side:
-    """What an author's word in a split column means. Raises DataError for a word that names no side."""
+def parse_split_name(word: str) -> SplitName:
+    """The split that an author's word in a split column means: "test" is the exam, "val" is dev.
+
+    word  in any case
+    Raises DataError for a word that names no split.
+    """
     if _word(word) not in _COLUMN_WORDS:
         raise DataError(
-            both(f"{word!r} names no side", f"{word!r} はどの側も示していない"),
+            both(f"{word!r} is no name of a split", f"{word!r} は分割の名前ではない"),
             do=both(
                 "Write train, dev or exam (test) in the split column.",
                 "分割の列に train・dev・exam（test）のいずれかを書くこと。",
@@ -169,23 +196,23 @@ def _word(word: str) -> str:
     return word.strip().lower()
 
 
-def _by_tail(rows: Sequence[Example], config: SplitConfig) -> list[Side]:
+def _by_tail(rows: Sequence[Example], config: SplitConfig) -> list[SplitName]:
     """The last rows are the exam, as in the numerals log. It depends on the order of rows: the audit objects."""
     exam, dev = _sizes(len(rows), config)
     cut = len(rows) - exam
-    return ["exam" if place >= cut else "dev" if place >= cut - dev else "train" for place in range(len(rows))]
+    return ["exam" if at >= cut else "dev" if at >= cut - dev else "train" for at in range(len(rows))]
 
 
-def _by_size(rows: Sequence[Example], config: SplitConfig) -> list[Side]:
-    """Exact sizes, counted in rows and filled with whole groups in hash order; "stratified" does so in each stratum."""
+def _by_size(rows: Sequence[Example], config: SplitConfig) -> list[SplitName]:
+    """Exact sizes in rows, reached with whole groups in hash order; "stratified" does so in each stratum."""
     members: dict[str, list[int]] = defaultdict(list)
     for number, row in enumerate(rows):
         members[group_of(row)].append(number)
-    chosen: list[Side] = ["train"] * len(rows)
+    chosen: list[SplitName] = ["train"] * len(rows)
     for groups in _strata(rows, members, config):
         groups.sort(key=lambda group: fingerprint(config.salt, group))
         exam, dev = _sizes(sum(len(members[group]) for group in groups), config)
-        want: dict[Side, int] = {"exam": exam, "dev": dev}
+        want: dict[SplitName, int] = {"exam": exam, "dev": dev}
         for group in groups:
             for name in want:
                 if want[name] >= len(members[group]):
@@ -197,13 +224,13 @@ def _by_size(rows: Sequence[Example], config: SplitConfig) -> list[Side]:
 
 
 def _strata(rows: Sequence[Example], members: Mapping[str, Sequence[int]], config: SplitConfig) -> Iterable[list[str]]:
-    """Groups by stratum; one stratum for all unless "stratified". Those too small for a row on each side are one."""
+    """Groups by stratum; one for all unless "stratified". Those too small for a row in each split are pooled."""
     if config.method != "stratified":
         return [list(members)]
     strata: dict[str, list[str]] = defaultdict(list)
     for group, numbers in members.items():
         values = (rows[number].tag(config.stratify) if config.stratify else rows[number].target for number in numbers)
-        strata[min(values)].append(group)  # not the first one: the order of rows has no say
+        strata[min(values)].append(group)  # not the first one: the order of rows has no influence
     shares = [share for share in (config.dev, config.exam) if share]
     least = 1 / min(shares) if shares else 0.0
     pooled: dict[str, list[str]] = defaultdict(list)
@@ -221,7 +248,7 @@ def _sizes(rows: int, config: SplitConfig) -> tuple[int, int]:
         raise DataError(
             both(
                 f"{rows} rows cannot give {exam} for the exam and {dev} for dev",
-                f"{rows}行から試験{exam}件と検証{dev}件は取れない",
+                f"{rows}行から試験データ{exam}件と検証データ{dev}件は取れない",
             ),
             do=both("Lower split.exam or split.dev.", "split.exam か split.dev を小さくすること。"),
         )

@@ -1,4 +1,4 @@
-"""What the data is like, counted once when it is parted and kept in the manifest."""
+"""What the data is like: counted once when it is split, and kept in the manifest."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from typing import Any
 from terakoya.records import Example, Split
 
 LabelsOf = Callable[[str], Sequence[str]]
-KEPT = 60  # answers listed by name; the rest is counted
+KEPT = 60  # targets listed by name; the rest is counted
 
 
 def dataset_statistics(split: Split, labels_of: LabelsOf | None = None, drawn: bool = False) -> dict[str, Any]:
-    """Counts, lengths (in characters) and distribution of answers for each side of the split, ready for JSON.
+    """Counts, lengths (in characters) and distribution of targets for each split, ready for JSON.
 
-    `labels_of` takes a target apart where answers are sets of labels. `drawn`: training examples are made by rule
-    as they are needed, so that the fixed ones are not all.
+    split      train, dev and exam
+    labels_of  target → its labels, where targets are sets of labels; None: a target counts as a whole
+    drawn      whether further training examples are drawn by rule, so that the fixed ones are not all
+    Returns the keys method, drawn, labels, splits, answers (the KEPT most frequent targets with their counts),
+    answers_total, answers_distinct and tags.
     """
-    sides = {"train": split.train, "dev": split.dev, "exam": split.exam}
-    everything = [example for side in sides.values() for example in side]
-    answers = Counter(part for example in everything for part in (labels_of or _whole)(example.target))
+    splits = {"train": split.train, "dev": split.dev, "exam": split.exam}
+    everything = [example for examples in splits.values() for example in examples]
+    targets = Counter(label for example in everything for label in (labels_of or _whole)(example.target))
     return {
         "method": split.method,
         "drawn": drawn,
         "labels": labels_of is not None,
-        "splits": {name: _side(examples) for name, examples in sides.items()},
-        "answers": [[answer, count] for answer, count in answers.most_common(KEPT)],
-        "answers_total": answers.total(),
-        "answers_distinct": len(answers),
+        "splits": {name: _split_statistics(examples) for name, examples in splits.items()},
+        "answers": [[target, count] for target, count in targets.most_common(KEPT)],
+        "answers_total": targets.total(),
+        "answers_distinct": len(targets),
         "tags": _tags(everything),
     }
 
@@ -38,12 +41,15 @@ def _whole(target: str) -> Sequence[str]:
     return (target,)
 
 
-def _side(examples: Sequence[Example]) -> dict[str, Any]:
-    told: dict[str, Any] = {"examples": len(examples), "groups": len({item.group or item.source for item in examples})}
+def _split_statistics(examples: Sequence[Example]) -> dict[str, Any]:
+    counts: dict[str, Any] = {
+        "examples": len(examples),
+        "groups": len({item.group or item.source for item in examples}),
+    }
     if examples:
-        told["source"] = _lengths(example.source for example in examples)
-        told["target"] = _lengths(example.target for example in examples)
-    return told
+        counts["source"] = _lengths(example.source for example in examples)
+        counts["target"] = _lengths(example.target for example in examples)
+    return counts
 
 
 def _lengths(texts: Iterable[str]) -> dict[str, float]:

@@ -1,13 +1,12 @@
-"""Asking a taught model: greedy, beam and sampled answers, held to the codec's written language where wanted.
+"""Generating with a trained sequence model: greedy, beam search or sampling, constrained by the codec's grammar.
 
-    answers(model, asks, codec, config.decode, max_tokens=40, seed=0) -> list[Answer]      # in the order of `asks`
-    read(answer, codec) -> str | None                                                      # None: unreadable
+    generate(model, queries, codec, config.decode, max_tokens=40, seed=0) -> list[DecodedSequence]  # order of `queries`
+    read(sequence, codec) -> str | None                                                             # None: unreadable
 
-Asks are sorted by length and answered in batches, smaller ones where memory runs out; rows that have ended leave.
-`max_tokens` counts the tokens of an answer without its end. An answer that did not come to its end within them, or
-whose source the model cannot take, has `finished=False` and reads as unreadable, even where the piece that was written
-happens to look like an answer. With `decode.constrained` no illegal answer is ever finished: the most probable legal
-token is taken at each step.
+Queries are sorted by length and decoded in batches, smaller ones where memory runs out; finished rows leave the batch.
+`max_tokens` counts the tokens of a sequence without its end token. A sequence that did not end within them, or whose
+query the model cannot take, has `finished=False` and reads as unreadable, even where the text generated so far happens
+to be a valid encoding. With `decode.constrained` no invalid encoding is ever finished: each step takes legal tokens.
 """
 
 from __future__ import annotations
@@ -17,48 +16,58 @@ from copy import copy
 
 from terakoya.codec import Codec
 from terakoya.config import DecodeConfig
-from terakoya.decoding.adaptive_batching import in_parts
-from terakoya.decoding.answer import Answer, asking, placed, read
-from terakoya.decoding.autoregressive import write
-from terakoya.decoding.beam import beam
-from terakoya.decoding.constraints import languages
-from terakoya.decoding.sampling import Greedy, Sampler, chances_for
-from terakoya.decoding.set_scores import scored
+from terakoya.decoding.adaptive_batching import in_batches
+from terakoya.decoding.autoregressive import generate_batch
+from terakoya.decoding.beam import beam_search
+from terakoya.decoding.constraints import grammar_constraints
+from terakoya.decoding.decoded_sequence import DecodedSequence, evaluation_mode, move_to_device, read
+from terakoya.decoding.sampling import GreedySelector, SamplingSelector, rngs_for
+from terakoya.decoding.set_scores import score_sets
 from terakoya.errors import ConfigError
 from terakoya.i18n import both
-from terakoya.models.prepacked import packed
+from terakoya.models.prepacked import prepacked_weights
 from terakoya.models.protocol import Model, Pair, Query
 
-__all__ = ["Answer", "answers", "asking", "placed", "read", "scored"]
+__all__ = ["DecodedSequence", "evaluation_mode", "generate", "move_to_device", "read", "score_sets"]
 
 
-def answers(
-    model: Model, asks: Sequence[Query], codec: Codec, decode: DecodeConfig, max_tokens: int, seed: int = 0
-) -> list[Answer]:
-    """One answer for each ask, in order. A sampled answer depends on seed, source and how often it was asked before."""
-    if decode.method == "best-expected":
+def generate(
+    model: Model, queries: Sequence[Query], codec: Codec, decode: DecodeConfig, max_tokens: int, seed: int = 0
+) -> list[DecodedSequence]:
+    """One sequence for each query.
+
+    model       with a sequence head
+    queries     the inputs; a query that the model cannot take gets an unfinished sequence without text
+    codec       whose grammar constrains the output where `decode.constrained`
+    decode      method "greedy", "beam" or "sample" with its settings; batch size
+    max_tokens  largest number of tokens, the end token not counted
+    seed        of sampling; a sample depends on it, on the query and on how often the query came before
+    Returns the sequences in the order of `queries`. Raises ConfigError for the method "expected-metric" (see `mbr`).
+    """
+    if decode.method == "expected-metric":
         raise ConfigError(
-            both("this model writes sequences and scores no sets", "このモデルは系列を書くもので、集合を採点しない"),
+            both("this model has a sequence head, not a set head", "このモデルの出力層は系列用で、集合用ではない"),
             where="decode.method",
-            do=both("Take greedy.", "greedy とすること。"),
+            do=both("Set decode.method = 'greedy'.", "decode.method = 'greedy' とすること。"),
         )
-    out = [Answer("", 0.0, finished=False)] * len(asks)
-    lengths = {place: model.length(Pair(ask, "")) for place, ask in enumerate(asks) if model.fits(ask)}
+    sequences = [DecodedSequence("", 0.0, finished=False)] * len(queries)
+    lengths = {number: model.length(Pair(query, "")) for number, query in enumerate(queries) if model.fits(query)}
     order = sorted(lengths, key=lengths.__getitem__)
-    spoken = languages(codec, [ask.source for ask in asks], model.pieces(), model.end) if decode.constrained else None
-    limit = min(max_tokens + 1, model.longest_answer)
-    chances = chances_for(asks, seed) if decode.method == "sample" else []
+    sources = [query.source for query in queries]
+    constraints = grammar_constraints(codec, sources, model.token_texts(), model.end) if decode.constrained else None
+    limit = min(max_tokens + 1, model.max_target_length)
+    rngs = rngs_for(queries, seed) if decode.method == "sample" else []
 
-    def write_some(places: Sequence[int]) -> list[Answer]:
-        batch = [asks[place] for place in places]
-        held = [spoken[place] for place in places] if spoken else None
+    def decode_batch(indices: Sequence[int]) -> list[DecodedSequence]:
+        batch = [queries[index] for index in indices]
+        batch_constraints = [constraints[index] for index in indices] if constraints else None
         if decode.method == "beam":
-            return beam(model, batch, held, limit, decode.beams)
-        # Copies, for a part that finds no room is asked again and draws the same.
-        chooser = Sampler(decode, [copy(chances[place]) for place in places]) if chances else Greedy()
-        return write(model, batch, held, limit, chooser)
+            return beam_search(model, batch, batch_constraints, limit, decode.beams)
+        # Copies: a batch that runs out of memory is decoded again in halves and must draw the same.
+        selector = SamplingSelector(decode, [copy(rngs[index]) for index in indices]) if rngs else GreedySelector()
+        return generate_batch(model, batch, batch_constraints, limit, selector)
 
-    with asking(model), packed(model.module, len(order)):
-        for place, answer in in_parts(order, decode.batch_size, write_some):
-            out[place] = answer
-    return out
+    with evaluation_mode(model), prepacked_weights(model.module, len(order)):
+        for index, sequence in in_batches(order, decode.batch_size, decode_batch):
+            sequences[index] = sequence
+    return sequences

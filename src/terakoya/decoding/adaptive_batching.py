@@ -1,6 +1,6 @@
-"""As many asks at once as there is memory for.
+"""Batches as large as memory allows.
 
-An answer does not depend on who is asked beside it, so where memory runs out the rest is asked in smaller parts.
+A prediction does not depend on the other rows of its batch, so where memory runs out the rest runs in smaller batches.
 """
 
 from __future__ import annotations
@@ -10,45 +10,48 @@ from typing import TypeVar
 
 from terakoya.errors import ConfigError
 from terakoya.i18n import both
-from terakoya.models.oom import is_oom, released
+from terakoya.models.oom import is_oom, release_memory
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
-def in_parts(
-    places: Sequence[int], at_once: int, work: Callable[[Sequence[int]], Sequence[Found]]
-) -> Iterator[tuple[int, Found]]:
-    """Each place with what `work` finds for it, at most `at_once` of them at a time, in order.
+def in_batches(
+    indices: Sequence[int], batch_size: int, work: Callable[[Sequence[int]], Sequence[Result]]
+) -> Iterator[tuple[int, Result]]:
+    """Each index with its result of `work`, in order.
 
-    Where memory runs out the same places are worked on again in halves, and what follows in parts of that size.
-    Raises ConfigError where there is no room for one.
+    indices     what to work on
+    batch_size  largest number of indices at a time
+    work        takes some of the indices and returns one result for each
+    Where memory runs out the same indices are worked on again in halves, and all that follow in batches of that size.
+    Raises ConfigError where memory does not suffice for one.
     """
     first = 0
-    while first < len(places):
-        some = places[first : first + at_once]
-        found = _tried(work, some)
-        if found is None:
-            released()
-            at_once = _fewer(len(some))
+    while first < len(indices):
+        batch = indices[first : first + batch_size]
+        results = _try(work, batch)
+        if results is None:
+            release_memory()
+            batch_size = _halved(len(batch))
             continue
-        yield from zip(some, found, strict=True)
-        first += len(some)
+        yield from zip(batch, results, strict=True)
+        first += len(batch)
 
 
-def _tried(work: Callable[[Sequence[int]], Sequence[Found]], some: Sequence[int]) -> Sequence[Found] | None:
+def _try(work: Callable[[Sequence[int]], Sequence[Result]], batch: Sequence[int]) -> Sequence[Result] | None:
     try:
-        return work(some)
+        return work(batch)
     except (RuntimeError, MemoryError) as error:
         if not is_oom(error):
             raise
         return None
 
 
-def _fewer(count: int) -> int:
-    if count > 1:
-        return count // 2
+def _halved(batch_size: int) -> int:
+    if batch_size > 1:
+        return batch_size // 2
     raise ConfigError(
-        both("out of memory with one question at once", "一度に一問だけでもメモリが足りない"),
+        both("out of memory with a batch of one query", "バッチが一件でもメモリが足りない"),
         where="decode",
         do=both(
             "Take fewer decode.beams or decode.max_tokens, a shorter source, model.vocabulary = 'trimmed' or a smaller "

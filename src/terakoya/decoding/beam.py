@@ -1,4 +1,4 @@
-"""Several lines of an answer at a time, the most probable one kept."""
+"""Beam search: several hypotheses per query, the most probable finished one returned."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from terakoya.decoding.answer import Answer
-from terakoya.decoding.constraints import Language
+from terakoya.decoding.constraints import GrammarConstraint
+from terakoya.decoding.decoded_sequence import DecodedSequence
 from terakoya.models.protocol import Model, Query
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """One answer of a beam: the state's row it goes on from, its tokens and the sum of their log probabilities."""
+class _Hypothesis:
+    """A partial sequence: the row of the decoding state that it continues, its tokens, its text and log-probability."""
 
     row: int
     tokens: tuple[int, ...]
@@ -26,82 +26,98 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """One ask of a beam: the lines that still grow, best first; the best finished one; where nothing could follow,
-    how far it came."""
+    """The search for one query: unfinished hypotheses, best first; the best finished one; and, where no token could
+    follow, the hypothesis that came furthest."""
 
-    alive: tuple[_Line, ...]
-    best: _Line | None = None
-    stuck: _Line | None = None
+    alive: tuple[_Hypothesis, ...]
+    best: _Hypothesis | None = None
+    stuck: _Hypothesis | None = None
 
 
-def beam(model: Model, asks: Sequence[Query], held: Sequence[Language] | None, limit: int, beams: int) -> list[Answer]:
-    """The most probable answer that `beams` lines at a time find. Scores only fall, so an ask is done as soon as its
-    best finished answer beats every line that still grows. No length bonus: the answer's probability decides."""
-    state = model.start(asks)
-    searches = [_Search((_Line(place, (), "", 0.0),)) for place in range(len(asks))]
-    for turn in range(limit):
-        scores = torch.log_softmax(state.logits.float(), dim=-1)
-        grown = _grown(scores, [search.alive for search in searches], held, model, beams)
-        searches = [_chosen(search, lines, beams, model.end) for search, lines in zip(searches, grown, strict=True)]
-        rows = [line for search in searches for line in search.alive]
-        if not rows or turn + 1 == limit:
+def beam_search(
+    model: Model, queries: Sequence[Query], constraints: Sequence[GrammarConstraint] | None, limit: int, beams: int
+) -> list[DecodedSequence]:
+    """The most probable sequence that a beam finds for each query, without length normalisation.
+
+    Log-probabilities only fall, so a search ends as soon as its best finished hypothesis beats every unfinished one.
+
+    model        with a sequence head, in evaluation mode
+    queries      the inputs of one batch
+    constraints  one per query; None for unconstrained decoding
+    limit        largest number of tokens, the end token included
+    beams        hypotheses per query; 1 is greedy decoding
+    Returns the sequences in the order of `queries`.
+    """
+    state = model.start(queries)
+    searches = [_Search((_Hypothesis(row, (), "", 0.0),)) for row in range(len(queries))]
+    for step in range(limit):
+        log_probs = torch.log_softmax(state.logits.float(), dim=-1)
+        extended = _extend(log_probs, [search.alive for search in searches], constraints, model, beams)
+        searches = [_prune(search, longer, beams, model.end) for search, longer in zip(searches, extended, strict=True)]
+        alive = [hypothesis for search in searches for hypothesis in search.alive]
+        if not alive or step + 1 == limit:
             break
         device = state.logits.device
-        state.select(torch.tensor([line.row for line in rows], device=device))
-        state.advance(torch.tensor([line.tokens[-1] for line in rows], device=device))
-        numbers = iter(range(len(rows)))
+        state.select(torch.tensor([hypothesis.row for hypothesis in alive], device=device))
+        state.advance(torch.tensor([hypothesis.tokens[-1] for hypothesis in alive], device=device))
+        rows = iter(range(len(alive)))
         searches = [
-            replace(search, alive=tuple(replace(line, row=next(numbers)) for line in search.alive))
+            replace(search, alive=tuple(replace(hypothesis, row=next(rows)) for hypothesis in search.alive))
             for search in searches
         ]
-    return [_best_of(model, search, limit) for search in searches]
+    return [_best_sequence(model, search, limit) for search in searches]
 
 
-def _chosen(search: _Search, lines: Sequence[_Line], beams: int, end: int) -> _Search:
-    """What goes on. An end counts only among the first `beams` lines, so that one beam is greedy."""
+def _prune(search: _Search, extended: Sequence[_Hypothesis], beams: int, end: int) -> _Search:
+    """The next state of a search. A hypothesis may end only among the first `beams`, so that one beam is greedy."""
     if not search.alive:
         return search
-    ended = [line for line in lines[:beams] if line.tokens[-1] == end]
-    best = max([*ended, *filter(None, [search.best])], key=lambda line: line.score, default=None)
-    going = tuple(line for line in lines if line.tokens[-1] != end)[:beams]
-    if best is not None and (not going or best.score >= going[0].score):
+    finished = [hypothesis for hypothesis in extended[:beams] if hypothesis.tokens[-1] == end]
+    best = max([*finished, *filter(None, [search.best])], key=lambda hypothesis: hypothesis.score, default=None)
+    alive = tuple(hypothesis for hypothesis in extended if hypothesis.tokens[-1] != end)[:beams]
+    if best is not None and (not alive or best.score >= alive[0].score):
         return _Search((), best)
-    return _Search(going, best, stuck=None if going else search.alive[0])
+    return _Search(alive, best, stuck=None if alive else search.alive[0])
 
 
-def _grown(
-    scores: Tensor, alive: Sequence[Sequence[_Line]], held: Sequence[Language] | None, model: Model, beams: int
-) -> list[list[_Line]]:
-    """For each ask the lines one token longer, best first: enough that `beams` go on even if as many end."""
-    values, tokens = (found.tolist() for found in scores.topk(min(2 * beams, scores.shape[1]), dim=-1))
-    grown: list[list[_Line]] = []
-    for place, lines in enumerate(alive):
-        language = held[place] if held is not None else None
-        longer: list[_Line] = []
-        for line in lines:
-            pairs = list(zip(tokens[line.row], values[line.row], strict=True))
-            if language is not None:
-                pairs = _legal_pairs(language, line.prefix, pairs, scores[line.row], beams)
-            pieces = language.pieces if language is not None else None
-            for token, value in pairs:
-                piece = pieces[token] if pieces is not None and token != model.end else ""
-                longer.append(_Line(line.row, (*line.tokens, token), line.prefix + piece, line.score + value))
-        grown.append(sorted(longer, key=lambda line: -line.score)[: 2 * beams])
-    return grown
+def _extend(
+    log_probs: Tensor,
+    alive: Sequence[Sequence[_Hypothesis]],
+    constraints: Sequence[GrammarConstraint] | None,
+    model: Model,
+    beams: int,
+) -> list[list[_Hypothesis]]:
+    """For each query the hypotheses one token longer, best first: enough that `beams` go on even if as many end."""
+    values, tokens = (found.tolist() for found in log_probs.topk(min(2 * beams, log_probs.shape[1]), dim=-1))
+    extended: list[list[_Hypothesis]] = []
+    for number, hypotheses in enumerate(alive):
+        constraint = constraints[number] if constraints is not None else None
+        longer: list[_Hypothesis] = []
+        for one in hypotheses:
+            candidates = list(zip(tokens[one.row], values[one.row], strict=True))
+            if constraint is not None:
+                candidates = _legal_candidates(constraint, one.prefix, candidates, log_probs[one.row], beams)
+            texts = constraint.token_texts if constraint is not None else None
+            for token, value in candidates:
+                text = texts[token] if texts is not None and token != model.end else ""
+                longer.append(_Hypothesis(one.row, (*one.tokens, token), one.prefix + text, one.score + value))
+        extended.append(sorted(longer, key=lambda hypothesis: -hypothesis.score)[: 2 * beams])
+    return extended
 
 
-def _legal_pairs(
-    language: Language, prefix: str, pairs: list[tuple[int, float]], scores: Tensor, beams: int
+def _legal_candidates(
+    constraint: GrammarConstraint, prefix: str, candidates: list[tuple[int, float]], log_probs: Tensor, beams: int
 ) -> list[tuple[int, float]]:
-    found = [(token, value) for token, value in pairs if language.allows(prefix, token)]
-    if len(found) > beams or len(found) == len(pairs):
+    """The legal ones of the most probable tokens; the most probable of all legal tokens where those are too few."""
+    found = [(token, value) for token, value in candidates if constraint.allows(prefix, token)]
+    if len(found) > beams or len(found) == len(candidates):
         return found
-    legal = list(language.legal(prefix))  # too few near the top: look at all that are legal
-    return sorted(zip(legal, scores[legal].tolist(), strict=True), key=lambda pair: -pair[1])[: 2 * beams]
+    legal = list(constraint.legal(prefix))
+    return sorted(zip(legal, log_probs[legal].tolist(), strict=True), key=lambda pair: -pair[1])[: 2 * beams]
 
 
-def _best_of(model: Model, search: _Search, limit: int) -> Answer:
+def _best_sequence(model: Model, search: _Search, limit: int) -> DecodedSequence:
     if search.best is not None:
-        return Answer(model.text(search.best.tokens[:-1]), math.exp(search.best.score), finished=True)
-    line = search.stuck or search.alive[0]
-    return Answer(model.text(line.tokens[: limit - 1]), 0.0, finished=False)
+        return DecodedSequence(model.text(search.best.tokens[:-1]), math.exp(search.best.score), finished=True)
+    unfinished = search.stuck or search.alive[0]
+    return DecodedSequence(model.text(unfinished.tokens[: limit - 1]), 0.0, finished=False)

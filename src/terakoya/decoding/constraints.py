@@ -1,7 +1,7 @@
-"""The codec's written language, seen through a tokenizer: which tokens may follow what was written so far.
+"""Constrained decoding: which tokens keep a generated text within the grammar of the codec.
 
-Works with any tokenizer whose pieces are known as text. A token is legal where its whole piece keeps the answer
-viable; the end is legal where the answer is complete.
+Works with any tokenizer whose tokens are known as text. A token is legal where the text stays the prefix of some valid
+encoding; the end token is legal where the text is a valid encoding itself.
 """
 
 from __future__ import annotations
@@ -10,80 +10,94 @@ from collections.abc import Iterator, Sequence
 
 from terakoya.codec.base import Codec
 
-_KEPT = 100_000  # prefixes remembered
+_CACHE_SIZE = 100_000  # prefixes
 
 
-def languages(codec: Codec, sources: Sequence[str], pieces: Sequence[str], end: int) -> list[Language]:
-    """The language of the answers to each source: one for all, but for a codec that is held to its source."""
-    bound = getattr(codec, "bound", None)
+def grammar_constraints(
+    codec: Codec, sources: Sequence[str], token_texts: Sequence[str], end: int
+) -> list[GrammarConstraint]:
+    """One constraint for each source: the same object, unless the grammar of the codec depends on the source.
+
+    codec        whose grammar constrains the output
+    sources      source texts of the queries
+    token_texts  (V,) text of each token id, "" where it may never stand in a target
+    end          id of the end token
+    """
+    bound = getattr(codec, "for_source", None)
     if bound is None or (sources and bound(sources[0]) is codec):
-        return [Language(codec, pieces, end)] * len(sources)
-    return [Language(bound(source), pieces, end) for source in sources]
+        return [GrammarConstraint(codec, token_texts, end)] * len(sources)
+    return [GrammarConstraint(bound(source), token_texts, end) for source in sources]
 
 
-class Language:
-    """Legal next tokens. `pieces[token]` is the text a token adds, "" where it may never stand in an answer."""
+class GrammarConstraint:
+    """The legal next tokens after a prefix, cached.
 
-    def __init__(self, codec: Codec, pieces: Sequence[str], end: int) -> None:
-        self.codec, self.pieces, self.end = codec, pieces, end
-        # A codec may name the characters of its language; pieces with others need never be tried.
+    codec        whose grammar constrains the output
+    token_texts  (V,) text of each token id, "" where it may never stand in a target
+    end          id of the end token
+    """
+
+    def __init__(self, codec: Codec, token_texts: Sequence[str], end: int) -> None:
+        self.codec, self.token_texts, self.end = codec, token_texts, end
+        # A codec may name the characters of its grammar; tokens with others need never be tried.
         self.alphabet: frozenset[str] | None = getattr(codec, "alphabet", None)
-        self._verdicts: dict[str, dict[int, bool]] = {}
+        self._allowed: dict[str, dict[int, bool]] = {}
         self._legal: dict[str, tuple[int, ...]] = {}
-        self._tree: _Branch | None = None
+        self._trie: _TrieNode | None = None
 
     def allows(self, prefix: str, token: int) -> bool:
-        """Whether this token may come next."""
-        verdicts = self._verdicts.get(prefix)
-        if verdicts is None:
-            if len(self._verdicts) >= _KEPT:
-                self._verdicts.clear()
-            verdicts = self._verdicts[prefix] = {}
-        verdict = verdicts.get(token)
-        if verdict is None:
-            verdict = verdicts[token] = self._judge(prefix, token)
-        return verdict
+        """Whether token id `token` may follow the text `prefix`."""
+        cached = self._allowed.get(prefix)
+        if cached is None:
+            if len(self._allowed) >= _CACHE_SIZE:
+                self._allowed.clear()
+            cached = self._allowed[prefix] = {}
+        allowed = cached.get(token)
+        if allowed is None:
+            allowed = cached[token] = self._is_legal(prefix, token)
+        return allowed
 
     def legal(self, prefix: str) -> tuple[int, ...]:
-        """Every token that may come next: a walk over a tree of all pieces that leaves dead branches alone."""
+        """Every token id that may follow the text `prefix`, by a walk over the trie of all token texts."""
         found = self._legal.get(prefix)
         if found is None:
-            if len(self._legal) >= _KEPT:
+            if len(self._legal) >= _CACHE_SIZE:
                 self._legal.clear()
-            if self._tree is None:
-                self._tree = self._planted()
+            if self._trie is None:
+                self._trie = self._build_trie()
             ends = (self.end,) if self.codec.complete(prefix) else ()
-            found = self._legal[prefix] = (*ends, *self._walk(self._tree, prefix))
+            found = self._legal[prefix] = (*ends, *self._walk(self._trie, prefix))
         return found
 
-    def _judge(self, prefix: str, token: int) -> bool:
+    def _is_legal(self, prefix: str, token: int) -> bool:
         if token == self.end:
             return self.codec.complete(prefix)
-        piece = self.pieces[token]
-        return bool(piece) and self.codec.viable(prefix + piece)
+        text = self.token_texts[token]
+        return bool(text) and self.codec.viable(prefix + text)
 
-    def _planted(self) -> _Branch:
-        root = _Branch()
-        for token, piece in enumerate(self.pieces):
-            if token == self.end or not piece or (self.alphabet is not None and not self.alphabet.issuperset(piece)):
+    def _build_trie(self) -> _TrieNode:
+        root = _TrieNode()
+        for token, text in enumerate(self.token_texts):
+            if token == self.end or not text or (self.alphabet is not None and not self.alphabet.issuperset(text)):
                 continue
-            branch = root
-            for char in piece:
-                branch = branch.below.setdefault(char, _Branch())
-            branch.tokens.append(token)
+            node = root
+            for char in text:
+                node = node.children.setdefault(char, _TrieNode())
+            node.tokens.append(token)
         return root
 
-    def _walk(self, branch: _Branch, prefix: str) -> Iterator[int]:
-        for char, below in branch.below.items():
-            written = prefix + char
-            if self.codec.viable(written):
-                yield from below.tokens
-                yield from self._walk(below, written)
+    def _walk(self, node: _TrieNode, prefix: str) -> Iterator[int]:
+        """Legal tokens below `node`; a branch ends at the first character that leaves the grammar."""
+        for char, child in node.children.items():
+            text = prefix + char
+            if self.codec.viable(text):
+                yield from child.tokens
+                yield from self._walk(child, text)
 
 
-class _Branch:
-    __slots__ = ("below", "tokens")
+class _TrieNode:
+    __slots__ = ("children", "tokens")
 
     def __init__(self) -> None:
-        self.below: dict[str, _Branch] = {}
+        self.children: dict[str, _TrieNode] = {}
         self.tokens: list[int] = []

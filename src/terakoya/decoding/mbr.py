@@ -1,7 +1,7 @@
-"""Minimum Bayes risk: of several sampled answers the one that agrees best with all of them.
+"""Minimum Bayes risk (MBR) decoding: of several sampled sequences the one with the largest expected metric.
 
-The most probable answer of a model that is unsure is the safest one, the same for everything. An answer chosen by
-expected metric need not be (Kumar & Byrne 2004; for sampled candidates Eikema & Aziz 2020, arXiv:2005.10283).
+The most probable sequence of a model that is unsure is the safest one, the same for every query. A sequence selected by
+its expected metric need not be (Kumar & Byrne 2004; for sampled candidates Eikema & Aziz 2020, arXiv:2005.10283).
 """
 
 from __future__ import annotations
@@ -12,67 +12,76 @@ from dataclasses import replace
 from terakoya import decoding
 from terakoya.codec import Codec
 from terakoya.config import DecodeConfig
-from terakoya.decoding import Answer
+from terakoya.decoding import DecodedSequence
 from terakoya.errors import ConfigError
 from terakoya.i18n import both
 from terakoya.models.protocol import Model, Query
 from terakoya.scoring.metrics import METRICS, Metric, exact
 
 
-def agreed(
-    model: Model, asks: Sequence[Query], codec: Codec, decode: DecodeConfig, max_tokens: int, seed: int = 0
-) -> list[Answer]:
-    """For each ask the best of `decode.samples` samples and the greedy answer, by the mean metric against the samples.
+def decode_mbr(
+    model: Model, queries: Sequence[Query], codec: Codec, decode: DecodeConfig, max_tokens: int, seed: int = 0
+) -> list[DecodedSequence]:
+    """For each query the best of `decode.samples` samples and the greedy sequence, by the mean metric over the samples.
 
-    Raises ConfigError where `decode.objective` is no metric that answers of this codec have.
+    model, queries, codec, max_tokens, seed  as for `decoding.generate`
+    decode                                   number of samples, objective, and the settings of sampling
+    Returns the sequences in the order of `queries`; `probability` is the expected metric. Raises ConfigError where
+    `decode.objective` is a metric that targets of this codec do not have.
     """
     metric = _metric(decode, codec)
-    sampled = replace_method(decode, "sample")
-    many = decoding.answers(
-        model, [ask for ask in asks for _ in range(decode.samples)], codec, sampled, max_tokens, seed
-    )
-    greedy = decoding.answers(model, asks, codec, replace_method(decode, "greedy"), max_tokens, seed)
-    chosen = []
+    repeated = [query for query in queries for _ in range(decode.samples)]
+    sampled = decoding.generate(model, repeated, codec, _with_method(decode, "sample"), max_tokens, seed)
+    greedy = decoding.generate(model, queries, codec, _with_method(decode, "greedy"), max_tokens, seed)
+    selected = []
     for number, first in enumerate(greedy):
-        samples = many[number * decode.samples : (number + 1) * decode.samples]
-        chosen.append(most_agreed([first, *samples], samples, codec, metric))
-    return chosen
+        samples = sampled[number * decode.samples : (number + 1) * decode.samples]
+        selected.append(highest_expected_metric([first, *samples], samples, codec, metric))
+    return selected
 
 
-def most_agreed(candidates: Sequence[Answer], samples: Sequence[Answer], codec: Codec, metric: Metric) -> Answer:
-    """The candidate with the largest mean metric against the samples; the first where several are equal.
+def highest_expected_metric(
+    candidates: Sequence[DecodedSequence], samples: Sequence[DecodedSequence], codec: Codec, metric: Metric
+) -> DecodedSequence:
+    """The candidate with the largest mean metric over the samples; the first one where several are equal.
 
-    The probability told is that mean: what the answer may expect, by the model's own account.
+    candidates  one at least
+    samples     drawn from the model: they stand for the distribution of the true target; unreadable ones count as 0
+    codec       reads candidates and samples
+    metric      scores a candidate with a sample in the place of the target
+    Returns the candidate with that mean as its probability, or the first one unchanged where nothing is readable.
     """
-    readable = [text for answer in samples if (text := decoding.read(answer, codec)) is not None]
+    readable = [text for sample in samples if (text := decoding.read(sample, codec)) is not None]
     best, value = candidates[0], -1.0
-    judged: dict[str, float] = {}
+    expected: dict[str, float] = {}
     for candidate in candidates:
         text = decoding.read(candidate, codec)
         if text is None or not readable:
             continue
-        if text not in judged:
-            judged[text] = sum(metric.judge(text, (other,)) for other in readable) / len(samples)
-        if judged[text] > value:
-            best, value = candidate, judged[text]
+        if text not in expected:
+            expected[text] = sum(metric.score(text, (other,)) for other in readable) / len(samples)
+        if expected[text] > value:
+            best, value = candidate, expected[text]
     return replace(best, probability=value) if value >= 0 else best
 
 
-def replace_method(decode: DecodeConfig, method: str) -> DecodeConfig:
+def _with_method(decode: DecodeConfig, method: str) -> DecodeConfig:
     return decode.model_copy(update={"method": method})
 
 
 def _metric(decode: DecodeConfig, codec: Codec) -> Metric:
+    """The metric of `decode.objective`; "auto" is the Jaccard index of label sets, and exact match of anything else."""
     labels = bool(getattr(codec, "labels", ()))
     if decode.objective == "auto":
         return METRICS["jaccard"] if labels else exact
     if decode.objective == "probability":
         return exact
     if not labels:
+        objective = decode.objective
         raise ConfigError(
             both(
-                f"the objective '{decode.objective}' is for sets of labels",
-                f"目的 '{decode.objective}' はラベルの集合のためのものである",
+                f"the objective '{objective}' is for sets of labels",
+                f"目的 '{objective}' はラベルの集合のためのものである",
             ),
             where="decode.objective",
             do=both("Take 'auto' or 'probability'.", "'auto' か 'probability' とすること。"),

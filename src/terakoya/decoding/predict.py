@@ -1,4 +1,4 @@
-"""A taught model is asked, and what it may not say is withheld."""
+"""Predictions of a trained model, less those that are withheld."""
 
 from __future__ import annotations
 
@@ -13,27 +13,41 @@ from terakoya.models.protocol import Model, Pair, Query
 from terakoya.records import Example, Prediction
 from terakoya.task import Task
 
-SLACK = 8  # tokens more than the longest answer known, so that a slightly longer one can still end
+SLACK = 8  # tokens more than the longest known target, so that a slightly longer one can still end
 
 
-def predictions(
-    model: Model, asks: Sequence[Query], task: Task, decode: DecodeConfig, *, max_tokens: int, seed: int = 0
+def predict_queries(
+    model: Model, queries: Sequence[Query], task: Task, decode: DecodeConfig, *, max_tokens: int, seed: int = 0
 ) -> list[Prediction]:
-    """One prediction for each ask, in order. A model with a set head answers with sets, whatever the method."""
+    """One prediction for each query.
+
+    model       with a sequence head or a set head; a set head predicts sets, whatever the method
+    queries     the inputs
+    task        its codec reads what the model generates; its reverse function verifies predictions
+    decode      how to decode, and which predictions to withhold
+    max_tokens  largest number of tokens of a sequence, the end token not counted
+    seed        of sampling
+    Returns the predictions in the order of `queries`; the text of an unreadable or withheld one is None.
+    """
     if model.head == "set":
-        found = sets.predictions(model, asks, decode)
+        predictions = sets.predict_sets(model, queries, decode)
     else:
-        ask_all = mbr.agreed if decode.method == "best-expected" else decoding.answers
-        answers = ask_all(model, asks, task.codec, decode, max_tokens=max_tokens, seed=seed)
-        found = [
-            Prediction(ask.source, answer.raw, decoding.read(answer, task.codec), answer.probability)
-            for ask, answer in zip(asks, answers, strict=True)
+        generate = mbr.decode_mbr if decode.method == "expected-metric" else decoding.generate
+        sequences = generate(model, queries, task.codec, decode, max_tokens=max_tokens, seed=seed)
+        predictions = [
+            Prediction(query.source, sequence.raw, decoding.read(sequence, task.codec), sequence.probability)
+            for query, sequence in zip(queries, sequences, strict=True)
         ]
-    return [withheld(prediction, task, decode) for prediction in found]
+    return [withhold(prediction, task, decode) for prediction in predictions]
 
 
-def withheld(prediction: Prediction, task: Task, decode: DecodeConfig) -> Prediction:
-    """The prediction, or the reason why it is not given: too unsure, or it cannot have produced its source."""
+def withhold(prediction: Prediction, task: Task, decode: DecodeConfig) -> Prediction:
+    """The prediction itself, or one without text and with the reason.
+
+    prediction  of a model
+    task        its `reverse` says whether a prediction can have produced the source
+    decode      `abstain_below` is the smallest probability, `verify` whether `reverse` is applied
+    """
     if prediction.text is None:
         return prediction
     if prediction.probability is not None and prediction.probability < decode.abstain_below:
@@ -44,37 +58,44 @@ def withheld(prediction: Prediction, task: Task, decode: DecodeConfig) -> Predic
 
 
 def query_of(example: Example) -> Query:
+    """The input of `example`: its source with the conversation before it."""
     return Query(example.source, example.turns)
 
 
-def longest_answer(model: Model, pairs: Sequence[Pair]) -> int:
-    """Tokens of the longest answer among these pairs, with room for a slightly longer one."""
+def generation_limit(model: Model, pairs: Sequence[Pair]) -> int:
+    """Tokens that a generated sequence may have: those of the longest target of `pairs` in `model`, and 8 more."""
     if model.head == "set":
         return 0
-    return max((_length(model, row) for row in pairs), default=0) + SLACK
+    return max((_target_length(model, pair) for pair in pairs), default=0) + SLACK
 
 
-def _length(model: Model, row: Pair) -> int:
+def _target_length(model: Model, pair: Pair) -> int:
     try:
-        return model.length(row) - model.length(Pair(row.ask, ""))
-    except DataError:  # a row that cannot be taught; preflight names all of them together
+        return model.length(pair) - model.length(Pair(pair.query, ""))
+    except DataError:  # a row that cannot be trained on; preflight names all of them together
         return 0
 
 
-def described(decode: DecodeConfig, *, verify: bool = True, head: str = "sequence") -> str:
-    """How answers were asked for, as it stands in a score's signature: only what may change an answer."""
+def describe_decoding(decode: DecodeConfig, *, verify: bool = True, head: str = "sequence") -> str:
+    """How predictions were decoded, as it stands in the signature of a score: only what may change a prediction.
+
+    decode  the settings
+    verify  whether the task can verify predictions at all
+    head    of the model, "sequence" or "set"
+    """
     if head == "set":
-        return sets.described(decode)
-    parts: list[str] = [decode.method]
+        return sets.describe_set_decoding(decode)
+    expected_metric = decode.method == "expected-metric"
+    parts: list[str] = [sets.SIGNATURE_NAME if expected_metric else decode.method]
     if decode.method == "beam":
         parts.append(f"beams={decode.beams}")
-    if decode.method in ("sample", "best-expected"):
+    if decode.method == "sample" or expected_metric:
         parts += [f"temperature={decode.temperature:g}", f"top_k={decode.top_k}", f"top_p={decode.top_p:g}"]
-    if decode.method == "best-expected":
+    if expected_metric:
         parts += [f"samples={decode.samples}", f"objective={decode.objective}"]
-    plain = DecodeConfig()
+    defaults = DecodeConfig()
     for key in ("repetition_penalty", "logit_adjustment", "abstain_below"):
-        if getattr(decode, key) != getattr(plain, key):
+        if getattr(decode, key) != getattr(defaults, key):
             parts.append(f"{key}={getattr(decode, key):g}")
     parts += ["verified"] if decode.verify and verify else []
     return " ".join([*parts, "constrained" if decode.constrained else "free"])

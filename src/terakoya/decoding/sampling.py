@@ -1,4 +1,4 @@
-"""Which token comes next: the most probable one, or one drawn by chance."""
+"""How the next token is selected: greedily, or sampled."""
 
 from __future__ import annotations
 
@@ -13,43 +13,56 @@ from terakoya.config import DecodeConfig
 from terakoya.models.protocol import Query
 
 
-class Greedy:
-    """The most probable token; with `legal`, the most probable of those."""
+class GreedySelector:
+    """The most probable token of every row. Shapes: B unfinished rows, V tokens."""
 
     def tokens(self, logits: Tensor) -> Tensor:
+        """Token ids (B,) for logits (B, V)."""
         return logits.argmax(dim=-1)
 
     def among(self, row: int, logits: Tensor, legal: Tensor) -> int:
+        """The token of one row when its first choice violates the constraint.
+
+        row     index of the row
+        logits  (V,) of that row
+        legal   (any length,) the token ids to choose from
+        """
         return int(legal[logits[legal].argmax()])
 
     def keep(self, rows: Tensor, tokens: Tensor) -> None:
-        """Nothing to remember."""
+        """Called after each step with the selected `tokens` (B,) and the indices `rows` that go on; no state here."""
 
 
-class Sampler:
+class SamplingSelector:
     """Temperature, top-k and top-p (Holtzman et al., 2020, arXiv:1904.09751), repetition penalty (Keskar et al., 2019,
-    arXiv:1909.05858). Every row has its own chance, so an answer does not depend on its neighbours."""
+    arXiv:1909.05858). Every row has its own rng, so a sample does not depend on the other rows of its batch.
 
-    def __init__(self, decode: DecodeConfig, chances: list[Random]) -> None:
-        self.decode, self.chances = decode, chances
-        self.seen: Tensor | None = None  # (rows, V): tokens written so far
+    decode  temperature, top_k, top_p and repetition_penalty
+    rngs    one per row
+    """
+
+    def __init__(self, decode: DecodeConfig, rngs: list[Random]) -> None:
+        self.decode, self.rngs = decode, rngs
+        self.seen: Tensor | None = None  # (B, V): whether the token stands in the row so far
 
     def tokens(self, logits: Tensor) -> Tensor:
+        """Sampled token ids (B,) for logits (B, V)."""
         if self.seen is None:
             self.seen = torch.zeros_like(logits, dtype=torch.bool)
-        return self._drawn(self._penalised(logits, self.seen), self.chances)
+        return self._sample(self._penalised(logits, self.seen), self.rngs)
 
     def among(self, row: int, logits: Tensor, legal: Tensor) -> int:
-        """Drawn once more among the legal tokens only."""
+        """Sample once more for one row, as `GreedySelector.among`: its `logits` (V,) restricted to `legal` ids."""
         assert self.seen is not None
-        narrowed = self._penalised(logits, self.seen[row])[legal]
-        return int(legal[self._drawn(narrowed[None], [self.chances[row]])[0]])
+        restricted = self._penalised(logits, self.seen[row])[legal]
+        return int(legal[self._sample(restricted[None], [self.rngs[row]])[0]])
 
     def keep(self, rows: Tensor, tokens: Tensor) -> None:
+        """Remember the selected `tokens` (B,) and go on with the rows at the indices `rows`."""
         assert self.seen is not None
         self.seen.scatter_(1, tokens[:, None], True)
         self.seen = self.seen[rows]
-        self.chances = [self.chances[row] for row in rows.tolist()]
+        self.rngs = [self.rngs[row] for row in rows.tolist()]
 
     def _penalised(self, logits: Tensor, seen: Tensor) -> Tensor:
         penalty = self.decode.repetition_penalty
@@ -57,28 +70,30 @@ class Sampler:
             return logits.float()
         return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits).float()
 
-    def _drawn(self, logits: Tensor, chances: Sequence[Random]) -> Tensor:
-        shares, order = torch.softmax(logits / self.decode.temperature, dim=-1).sort(
+    def _sample(self, logits: Tensor, rngs: Sequence[Random]) -> Tensor:
+        """Token ids (B,), by inversion of the cumulative distribution."""
+        probabilities, order = torch.softmax(logits / self.decode.temperature, dim=-1).sort(
             dim=-1, descending=True, stable=True
         )
         if self.decode.top_k:
-            shares[:, self.decode.top_k :] = 0.0
-        if self.decode.top_p < 1.0:  # the smallest set that holds the share; the first token always stays
-            before = shares.cumsum(dim=-1) - shares
-            shares = shares.masked_fill(before >= self.decode.top_p * shares.sum(-1, keepdim=True), 0.0)
-        sums = shares.double().cumsum(dim=-1)
-        points = torch.tensor([[chance.random()] for chance in chances], dtype=torch.float64, device=logits.device)
-        drawn = torch.searchsorted(sums, points * sums[:, -1:], right=True)
-        last = (shares > 0).sum(dim=-1, keepdim=True) - 1
-        return order.gather(1, torch.minimum(drawn, last))[:, 0]
+            probabilities[:, self.decode.top_k :] = 0.0
+        if self.decode.top_p < 1.0:  # the smallest set that holds the mass; the first token always stays
+            before = probabilities.cumsum(dim=-1) - probabilities
+            limit = self.decode.top_p * probabilities.sum(-1, keepdim=True)
+            probabilities = probabilities.masked_fill(before >= limit, 0.0)
+        cumulative = probabilities.double().cumsum(dim=-1)
+        points = torch.tensor([[rng.random()] for rng in rngs], dtype=torch.float64, device=logits.device)
+        positions = torch.searchsorted(cumulative, points * cumulative[:, -1:], right=True)
+        last = (probabilities > 0).sum(dim=-1, keepdim=True) - 1
+        return order.gather(1, torch.minimum(positions, last))[:, 0]
 
 
-def chances_for(asks: Sequence[Query], seed: int) -> list[Random]:
-    """A Random for each ask, known by its source and by how often it stood before in the list."""
+def rngs_for(queries: Sequence[Query], seed: int) -> list[Random]:
+    """An rng for each of `queries`, seeded by `seed`, its text and how often the same query came before in the list."""
     before: Counter[Query] = Counter()
-    chances: list[Random] = []
-    for ask in asks:
-        turns = "\n".join(turn.content for turn in ask.turns)
-        chances.append(Random(f"{seed}/{before[ask]}/{turns}/{ask.source}"))
-        before[ask] += 1
-    return chances
+    rngs: list[Random] = []
+    for query in queries:
+        conversation = "\n".join(one.content for one in query.turns)
+        rngs.append(Random(f"{seed}/{before[query]}/{conversation}/{query.source}"))
+        before[query] += 1
+    return rngs

@@ -1,4 +1,4 @@
-"""Calibration of a set head on dev: its temperature, and the penalties that keep label shares within bounds."""
+"""Calibration of a set head on dev data: its temperature, and the penalties that keep label shares within bounds."""
 
 from __future__ import annotations
 
@@ -7,114 +7,117 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from terakoya.config import DecodeConfig
-from terakoya.decoding import scored
-from terakoya.decoding.expected_metric import Rows
-from terakoya.decoding.sets import objective, rows_of
+from terakoya.decoding import score_sets
+from terakoya.decoding.expected_metric import SetDistributions
+from terakoya.decoding.sets import resolve_objective, set_distributions
 from terakoya.models.protocol import LabelPenalty, Model, Query, SetScores
 
-_WATCHED = 0.03  # share of all labels in training from which a label's share among the answers is watched
+_FREQUENT = 0.03  # share of all labels in training from which the share of a label among predictions is capped
+_LEAST_QUERIES = 50  # from which shares can be estimated
+_BISECTIONS = 10  # of the interval in which a multiplier lies
+_LARGEST_WEIGHT = 0.5  # of a penalty, in units of the metric
+_MOST_PENALTIES = 3  # each one doubles the number of candidate sets
+_LOG_TEMPERATURE_BOUND = 1.4  # logits are multiplied by at most e to this, or divided
 
 
-_FEWEST = 50  # asks from which shares can be told
+def calibrate(
+    model: Model, queries: Sequence[Query], target_sets: Sequence[Collection[str]], decode: DecodeConfig
+) -> None:
+    """Set what a trained set model takes from dev data and saves with its weights: temperature, then penalties.
 
-
-_ROUNDS = 10  # halvings of the interval in which a price lies
-
-
-_DEAREST = 0.5
-
-
-_DOUBT = 1.4  # logits are multiplied by at most e to this, or divided
-
-
-def settle(model: Model, asks: Sequence[Query], truths: Sequence[Collection[str]], decode: DecodeConfig) -> None:
-    """What is settled on dev once the weights stand, and travels with the model: how sure to be, then what labels cost.
-
-    truths  the true set of each ask; () leaves the model as sure as it is
+    model        with a set head; its `inverse_temperature`, `penalties` and, for an ensemble, `mixing_weight` are set
+    queries      dev inputs; with fewer than 50 that the model can take, it stays uncalibrated
+    target_sets  the labels of each query; () leaves temperature and mixing weight as they are
+    decode       objective, and `share_cap`: how many times its share in training a label may take; 0 for no cap
     """
-    known = [place for place, ask in enumerate(asks) if model.fits(ask)]
-    model.scale, model.tolls = 1.0, ()  # type: ignore[attr-defined]
-    if len(known) < _FEWEST:
+    fitting = [index for index, query in enumerate(queries) if model.fits(query)]
+    model.inverse_temperature, model.penalties = 1.0, ()  # type: ignore[attr-defined]
+    if len(fitting) < _LEAST_QUERIES:
         return
-    told = [asks[place] for place in known]
-    if truths:
-        _be_as_sure(model, told, [truths[place] for place in known], decode.batch_size)
+    inputs = [queries[index] for index in fitting]
+    if target_sets:
+        _fit_temperature(model, inputs, [target_sets[index] for index in fitting], decode.batch_size)
     if decode.share_cap:
         counts = np.asarray(model.counts, dtype=np.float64)  # type: ignore[attr-defined]
-        rows = rows_of(model, scored(model, told, decode.batch_size), decode)
-        model.tolls = _prices(rows, counts / counts.sum(), decode)  # type: ignore[attr-defined]
+        distributions = set_distributions(model, score_sets(model, inputs, decode.batch_size), decode)
+        model.penalties = _fit_penalties(distributions, counts / counts.sum(), decode)  # type: ignore[attr-defined]
 
 
-def _be_as_sure(model: Model, asks: Sequence[Query], truths: Sequence[Collection[str]], at_once: int) -> None:
-    """Set the model's `scale` (and its `blend`, where it is made of members) so that the true sets are most probable.
+def _fit_temperature(
+    model: Model, queries: Sequence[Query], target_sets: Sequence[Collection[str]], batch_size: int
+) -> None:
+    """Set the inverse temperature (and the mixing weight of an ensemble) that make the true sets most probable.
 
-    Temperature scaling (Guo et al., 2017, arXiv:1706.04599), with the likelihood of whole sets that decoding believes
-    in. A model of few rows is surer on them than it may be elsewhere, and decoding for an expectation acts on that.
+    Temperature scaling (Guo et al., 2017, arXiv:1706.04599), with the likelihood of whole sets that decoding assumes.
+    A model trained on few rows is overconfident elsewhere, and expected-metric decoding acts on that confidence.
     """
     from scipy.optimize import minimize_scalar
 
-    place = {label: number for number, label in enumerate(model.labels)}
-    sets = [[place[label] for label in truth if label in place] for truth in truths]
-    settled = []
-    for blend in getattr(model, "blends", (None,)):
-        if blend is not None:
-            model.blend = blend  # type: ignore[attr-defined]
-        scores = scored(model, asks, at_once)
+    index_of = {label: index for index, label in enumerate(model.labels)}
+    sets = [[index_of[label] for label in labels if label in index_of] for labels in target_sets]
+    candidates = []
+    for mixing_weight in getattr(model, "mixing_weights", (None,)):
+        if mixing_weight is not None:
+            model.mixing_weight = mixing_weight  # type: ignore[attr-defined]
+        scores = score_sets(model, queries, batch_size)
 
-        def cost(log_scale: float, scores: SetScores = scores) -> float:
+        def negative_log_likelihood(log_scale: float, scores: SetScores = scores) -> float:
             scaled = SetScores(scores.labels * float(np.exp(log_scale)), scores.sizes)
-            return -float(np.mean(Rows(scaled).log_probabilities(sets)))
+            return -float(np.mean(SetDistributions(scaled).log_probabilities(sets)))
 
-        found = minimize_scalar(cost, bounds=(-_DOUBT, _DOUBT), method="bounded", options={"xatol": 0.03})
-        settled.append((float(found.fun), float(np.exp(found.x)), blend))
-    _, model.scale, best = min(settled, key=lambda one: one[0])  # type: ignore[attr-defined]
+        bounds = (-_LOG_TEMPERATURE_BOUND, _LOG_TEMPERATURE_BOUND)
+        found = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 0.03})
+        candidates.append((float(found.fun), float(np.exp(found.x)), mixing_weight))
+    _, model.inverse_temperature, best = min(candidates, key=lambda one: one[0])  # type: ignore[attr-defined]
     if best is not None:
-        model.blend = best  # type: ignore[attr-defined]
+        model.mixing_weight = best  # type: ignore[attr-defined]
 
 
-def _prices(
-    rows: Rows, share: np.ndarray[tuple[int], np.dtype[np.float64]], decode: DecodeConfig
+def _fit_penalties(
+    distributions: SetDistributions, training_shares: np.ndarray[tuple[int], np.dtype[np.float64]], decode: DecodeConfig
 ) -> tuple[LabelPenalty, ...]:
-    """No frequent label may take more than `decode.share_cap` times its share in the training data: find its price.
+    """Penalties under which no frequent label takes more than `decode.share_cap` times its share in training.
 
     Where one label stands in half of the data, the set with the best expectation holds it nearly always, because
-    it is the safest guess. A price on it (a Lagrange multiplier: in units of the metric) is paid for every answer that
-    holds it, and answers are those of largest expectation less price; the smallest price that keeps the share is
-    found on these asks, of which the targets are not looked at. Watched are labels of at least 3% of the training
-    data: shares of rarer ones cannot be told from a few hundred answers.
+    it is the safest guess. A Lagrange multiplier on it (in units of the metric) is subtracted from every set that holds
+    it; the smallest one that keeps the cap is found on these queries, whose targets are not looked at. Capped are
+    labels of at least 3% of the training data: shares of rarer ones cannot be estimated from a few hundred predictions.
     """
-    watched = [int(label) for label in np.flatnonzero(share >= _WATCHED)]
-    prices: dict[int, float] = {}
-    limits = {label: float(decode.share_cap * share[label]) for label in watched}
-    while len(prices) < 3:  # each label with a price doubles the sets to be tried
-        taken = _shares(rows, _tolls(prices, limits), decode, len(share))
-        over = [label for label in watched if label not in prices and taken[label] > limits[label]]
-        if not over:
+    frequent = [int(label) for label in np.flatnonzero(training_shares >= _FREQUENT)]
+    weights: dict[int, float] = {}
+    caps = {label: float(decode.share_cap * training_shares[label]) for label in frequent}
+    while len(weights) < _MOST_PENALTIES:
+        shares = _predicted_shares(distributions, _penalties(weights, caps), decode, len(training_shares))
+        exceeding = [label for label in frequent if label not in weights and shares[label] > caps[label]]
+        if not exceeding:
             break
-        prices[max(over, key=lambda one: taken[one] / share[one])] = 0.0
-        for label in prices:  # a new price moves the share of those that had one
-            prices[label] = _cheapest(rows, label, prices, limits, decode)
-    return _tolls(prices, limits)
+        weights[max(exceeding, key=lambda label: shares[label] / training_shares[label])] = 0.0
+        for label in weights:  # a new penalty moves the shares of the labels that had one
+            weights[label] = _smallest_weight(distributions, label, weights, caps, decode)
+    return _penalties(weights, caps)
 
 
-def _cheapest(
-    rows: Rows, label: int, prices: dict[int, float], limits: dict[int, float], decode: DecodeConfig
+def _smallest_weight(
+    distributions: SetDistributions, label: int, weights: dict[int, float], caps: dict[int, float], decode: DecodeConfig
 ) -> float:
-    """The smallest price at which the label keeps to its limit, the other prices being what they are."""
-    low, high = 0.0, _DEAREST
-    for _ in range(_ROUNDS):
+    """The smallest multiplier under which the label keeps its cap, the other multipliers being fixed, by bisection."""
+    low, high = 0.0, _LARGEST_WEIGHT
+    for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        taken = _shares(rows, _tolls(prices | {label: middle}, limits), decode, rows.odds.shape[1])
-        low, high = (low, middle) if taken[label] <= limits[label] else (middle, high)
+        penalties = _penalties(weights | {label: middle}, caps)
+        shares = _predicted_shares(distributions, penalties, decode, distributions.odds.shape[1])
+        low, high = (low, middle) if shares[label] <= caps[label] else (middle, high)
     return high
 
 
-def _tolls(prices: dict[int, float], limits: dict[int, float]) -> tuple[LabelPenalty, ...]:
-    return tuple(LabelPenalty(label, price, limits[label]) for label, price in prices.items())
+def _penalties(weights: dict[int, float], caps: dict[int, float]) -> tuple[LabelPenalty, ...]:
+    return tuple(LabelPenalty(label, weight, caps[label]) for label, weight in weights.items())
 
 
-def _shares(
-    rows: Rows, tolls: tuple[LabelPenalty, ...], decode: DecodeConfig, labels: int
+def _predicted_shares(
+    distributions: SetDistributions, penalties: tuple[LabelPenalty, ...], decode: DecodeConfig, labels: int
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    answered = [label for members, _ in rows.best(objective(decode), tolls) for label in members]
-    return np.bincount(answered, minlength=labels) / max(1, len(answered))
+    """(L,) the share of each label among all labels that are predicted under these penalties."""
+    best_sets = distributions.best_sets(resolve_objective(decode), penalties)
+    predicted = [label for members, _ in best_sets for label in members]
+    return np.bincount(predicted, minlength=labels) / max(1, len(predicted))

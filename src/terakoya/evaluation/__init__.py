@@ -1,1 +1,1 @@
-"""The exam: answered, resumed, scored, compared."""
+"""The exam: predicted, resumed, scored, compared."""

@@ -1,58 +1,81 @@
-"""Runs side by side, item by item, or the reason why not.
+"""Trained models compared item by item, or the reason why they cannot be.
 
-Two figures may be held against each other only when the same questions were asked in the same way and judged alike.
-What can be compared gets an effect, an interval, a p-value corrected for the number of comparisons, and the smallest
-difference that this exam could have shown.
+Two scores may be compared only when the same items were predicted in the same way and scored alike. What can be
+compared gets an effect, an interval, a p-value corrected for the number of comparisons, and the smallest difference
+that this exam could have shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Literal
 
-from terakoya.errors import ConfigError, IncompatibleError
-from terakoya.evaluation.item_scores import IMPORTED, Item, Outcome, read_inferences, read_outcomes, read_run
-from terakoya.i18n import both, japanese
+from terakoya.errors import ConfigError
+from terakoya.evaluation.comparability import refuse_incomparable
+from terakoya.evaluation.item_scores import (
+    ItemScore,
+    ItemScores,
+    read_item_scores,
+    read_prediction_table,
+    read_run_scores,
+)
+from terakoya.i18n import both, in_language, japanese
 from terakoya.scoring.statistics.intervals import ALPHA
-from terakoya.scoring.statistics.paired import Effect, fisher, holm, paired_seeds
-from terakoya.scoring.statistics.power import detectable, needed, roughly
+from terakoya.scoring.statistics.paired import Effect, holm, paired_seeds
+from terakoya.scoring.statistics.power import detectable_difference, items_needed, two_digits
 
 if TYPE_CHECKING:
     from terakoya.scoring.statistics.intervals import Floats
 
-__all__ = ["Comparison", "Item", "Outcome", "Side", "compare", "read_inferences", "read_outcomes", "read_run", "sides"]
+__all__ = [
+    "Arm",
+    "Comparison",
+    "ItemScore",
+    "ItemScores",
+    "compare",
+    "group_arms",
+    "read_item_scores",
+    "read_prediction_table",
+    "read_run_scores",
+]
 
 State = Literal["first is better", "second is better", "cannot be told apart"]
+UNDECIDED: State = "cannot be told apart"
 
 _TESTS = {
-    "mcnemar": ("exact McNemar", "正確マクネマー検定"),
-    "permutation": ("paired permutation", "対応のある並べ替え検定"),
-    "two-level": ("permutation over items and t over seeds", "問の並べ替え検定とシードの t 検定"),
+    "mcnemar": both("exact McNemar", "正確マクネマー検定"),
+    "permutation": both("paired permutation", "対応のある並べ替え検定"),
+    "two-level": both("permutation over items and t over seeds", "問の並べ替え検定とシードの t 検定"),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One recipe: its outcomes, one for every seed it was trained with."""
+class Arm:
+    """One recipe of a comparison: its item scores, one for every seed it was trained with."""
 
     name: str
-    outcomes: tuple[Outcome, ...]
+    seeds: tuple[ItemScores, ...]
 
     @property
     def mean(self) -> float:
-        return sum(outcome.mean for outcome in self.outcomes) / len(self.outcomes)
+        """The mean score over seeds and items."""
+        return sum(scores.mean for scores in self.seeds) / len(self.seeds)
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Two sides on one exam.
+    """Two arms on one exam.
 
-    effect      first minus second; its interval is for this comparison alone
-    p           corrected (Holm) for the `family` of comparisons made at once; it decides
-    detectable  the smallest difference that this exam would have shown four times in five
-    needed      items with which it could be told (None: it was told, or no number of items would do)
+    first, second  their names; `first_value` and `second_value` are their mean scores
+    metric         its signature
+    effect         first minus second; its interval is for this comparison alone
+    p              corrected (Holm 1979) for the `family` of comparisons made at once; it decides
+    state          which is better, or that these items cannot decide
+    detectable     the smallest difference that this exam would have found with power 0.8
+    needed         items that would decide (None: decided, or no number of items is enough)
+    seeds          number of seeds of each arm
     """
 
     first: str
@@ -68,13 +91,21 @@ class Comparison:
     needed: int | None
     seeds: tuple[int, int]
 
+    @property
+    def decided(self) -> bool:
+        """Whether one arm is better."""
+        return self.state != UNDECIDED
+
     def words(self, lang: str = "en") -> str:
-        """What may be said, in English or Japanese ("ja")."""
-        return _japanese(self) if lang == "ja" else _english(self)
+        """What may be concluded, as sentences.
+
+        lang  "en" (default) or "ja"
+        """
+        return in_language(comparison_message(self), lang)
 
 
 def compare(
-    outcomes: Sequence[Outcome],
+    item_scores: Sequence[ItemScores],
     *,
     pairs: Literal["all", "first"] = "all",
     across: Collection[Literal["decoding"]] = (),
@@ -83,29 +114,34 @@ def compare(
     seed: int = 0,
     resamples: int = 2000,
 ) -> tuple[Comparison, ...]:
-    """Compare every pair of sides (or the first with each other one), as one family.
+    """Compare every pair of arms (or the first with each other one), as one family of comparisons.
 
-    pairs     all of them, or the "first" side against each other
-    across    "decoding" where the way of decoding is the question itself
-    together  runs of one recipe with different seeds are one side, seeds being a second level of chance
-    smallest_gain  differences below this are not worth the items that would show them
+    item_scores    of every run or table
+    pairs          "all" (default), or "first": the first arm against each other
+    across         ("decoding",) where the decoding is what is compared
+    together       True (default): runs of one recipe with different seeds are one arm, seeds being a second source of
+                   variance
+    smallest_gain  differences below this are not worth the items that would show them (0.02)
+    seed           of bootstrap and permutation
+    resamples      of the bootstrap (2,000)
 
-    Raises IncompatibleError, naming all that differs, and ConfigError when there are fewer than two sides.
+    Raises IncompatibleError, naming all that differs, and ConfigError when there are fewer than two arms.
     """
-    parties = sides(outcomes) if together else tuple(Side(o.name, (o,)) for o in outcomes)
-    if len(parties) < 2:
+    arms = group_arms(item_scores) if together else tuple(Arm(scores.name, (scores,)) for scores in item_scores)
+    if len(arms) < 2:
+        given, recipes = len(item_scores), len(arms)
         raise ConfigError(
             both(
-                f"a comparison needs two sides; {len(outcomes)} outcomes of {len(parties)} recipe were given",
-                f"比較には二つの側が必要である。与えられたのは{len(parties)}つのレシピの結果{len(outcomes)}件",
+                f"a comparison needs two recipes; {given} results of {recipes} recipe were given",
+                f"比較には二つのレシピが必要である。与えられたのは{recipes}つのレシピの結果{given}件",
             ),
             do=both(
                 "Name two runs that differ in more than their seed.", "シード以外も異なる二つの実行を指定すること。"
             ),
         )
-    for outcome in outcomes[1:]:
-        _refuse_unlike(outcomes[0], outcome, across)
-    chosen = [(parties[0], other) for other in parties[1:]] if pairs == "first" else list(combinations(parties, 2))
+    for other in item_scores[1:]:
+        refuse_incomparable(item_scores[0], other, across)
+    chosen = [(arms[0], other) for other in arms[1:]] if pairs == "first" else list(combinations(arms, 2))
     effects = [paired_seeds(*_aligned(a, b), seed=seed, resamples=resamples) for a, b in chosen]
     corrected = holm([effect.p for effect in effects])
     return tuple(
@@ -114,162 +150,113 @@ def compare(
     )
 
 
-def sides(outcomes: Sequence[Outcome]) -> tuple[Side, ...]:
-    """Outcomes of one recipe with different seeds make one side; all others stand alone."""
-    groups: dict[str, list[Outcome]] = {}
-    for i, outcome in enumerate(outcomes):
-        key = outcome.recipe if outcome.recipe and outcome.seed is not None else f"alone {i}"
-        if any(outcome.seed == other.seed for other in groups.get(key, ())):
-            key = f"alone {i}"  # the same seed again is the same run again, not another draw
-        groups.setdefault(key, []).append(outcome)
+def group_arms(item_scores: Sequence[ItemScores]) -> tuple[Arm, ...]:
+    """Runs of one recipe with different seeds make one arm; all others are arms of their own.
+
+    item_scores  of every run or table
+    """
+    groups: dict[str, list[ItemScores]] = {}
+    for i, scores in enumerate(item_scores):
+        key = scores.recipe if scores.recipe and scores.seed is not None else f"alone {i}"
+        if any(scores.seed == other.seed for other in groups.get(key, ())):
+            key = f"alone {i}"  # the same seed again is the same run again, not another sample
+        groups.setdefault(key, []).append(scores)
     return tuple(
-        Side(group[0].name if len(group) == 1 else f"{group[0].name} ({len(group)} seeds)", tuple(group))
+        Arm(group[0].name if len(group) == 1 else f"{group[0].name} ({len(group)} seeds)", tuple(group))
         for group in groups.values()
     )
 
 
-def _aligned(first: Side, second: Side) -> tuple[Floats, Floats]:
-    """Scores (seeds, items) of both sides, items in the same order."""
+def _aligned(first: Arm, second: Arm) -> tuple[Floats, Floats]:
+    """Scores (seeds, items) of both arms, items in the same order."""
     import numpy as np
 
-    order = sorted(first.outcomes[0].keyed())
-    tables = [np.array([[o.keyed()[key] for key in order] for o in side.outcomes]) for side in (first, second)]
+    order = sorted(first.seeds[0].keyed())
+    tables = [np.array([[scores.keyed()[key] for key in order] for scores in arm.seeds]) for arm in (first, second)]
     return tables[0], tables[1]
 
 
-def _comparison(a: Side, b: Side, effect: Effect, p: float, family: int, smallest_gain: float) -> Comparison:
-    told = p <= ALPHA
-    state: State = "cannot be told apart"
-    if told:
+def _comparison(a: Arm, b: Arm, effect: Effect, p: float, family: int, smallest_gain: float) -> Comparison:
+    state = UNDECIDED
+    if p <= ALPHA:
         state = "first is better" if effect.value > 0 else "second is better"
-    alpha = ALPHA / family  # what the first step of Holm's correction asks
+    alpha = ALPHA / family  # the level of the first step of Holm's correction
     first, second = _aligned(a, b)
-    seen = first.mean(axis=0) - second.mean(axis=0)
-    count = None if told else needed(effect, max(abs(effect.value), smallest_gain), alpha, differences=seen)
+    differences = first.mean(axis=0) - second.mean(axis=0)
+    count = None
+    if state == UNDECIDED:
+        count = items_needed(effect, max(abs(effect.value), smallest_gain), alpha, differences=differences)
     return Comparison(
         first=a.name,
         second=b.name,
         first_value=a.mean,
         second_value=b.mean,
-        metric=a.outcomes[0].signature.metric,
+        metric=a.seeds[0].signature.metric,
         effect=effect,
         p=p,
         family=family,
         state=state,
-        detectable=detectable(effect, alpha, differences=seen),
+        detectable=detectable_difference(effect, alpha, differences=differences),
         needed=None if count is None else max(count, effect.n + 1),
-        seeds=(len(a.outcomes), len(b.outcomes)),
+        seeds=(len(a.seeds), len(b.seeds)),
     )
 
 
-# ── refusals ────────────────────────────────────────────────────────────────────────────────────────────
-
-_PARTS = (
-    ("exam", both("the exam", "試験")),
-    ("metric", both("the metric or its version", "指標またはその版")),
-    ("labels", both("the label set", "ラベルの集合")),
-    ("normal", both("the normal form of answers", "回答の正規形")),
-    ("decoding", both("the decoding", "デコード")),
-)
+# ── messages ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def unlike(first: Outcome, second: Outcome, across: Collection[str] = ()) -> tuple[str, ...]:
-    """All that forbids a comparison, in words; () when there is nothing."""
-    a, b = first.signature, second.signature
-    if IMPORTED in (a.decoding, b.decoding):
-        a, b = replace(a, decoding=""), replace(b, decoding="")
-    faults = [
-        both(
-            f"{words} ({getattr(a, part) or 'none'} / {getattr(b, part) or 'none'})",
-            f"{japanese(words)}（{getattr(a, part) or 'none'} / {getattr(b, part) or 'none'}）",
+def comparison_message(comparison: Comparison) -> str:
+    """What may be concluded, as sentences in both languages.
+
+    comparison  two arms on one exam
+    """
+    first, second, n = comparison.first, comparison.second, comparison.effect.n
+    values, single = _values(comparison), _single_seeds(comparison)
+    if comparison.decided:
+        better = first if comparison.effect.value > 0 else second
+        return both(
+            f"{better} is better. {values}{single}", f"{better} のほうが良い。{japanese(values)}{japanese(single)}"
         )
-        for part, words in _PARTS
-        if part not in across and getattr(a, part) != getattr(b, part)
-    ]
-    mine, yours = first.keyed().keys(), second.keyed().keys()
-    if mine != yours:
-        faults.append(
-            both(
-                f"the items ({len(mine & yours)} in common of {len(mine)} / {len(yours)})",
-                f"問題（{len(mine)} / {len(yours)} のうち共通は{len(mine & yours)}）",
-            )
-        )
-    return tuple(faults)
-
-
-def _refuse_unlike(first: Outcome, second: Outcome, across: Collection[str]) -> None:
-    if wrong := set(across) - {"decoding"}:
-        raise ConfigError(
-            both(
-                f"{', '.join(sorted(wrong))} may not differ in a comparison",
-                f"比較では {', '.join(sorted(wrong))} が異なってはならない",
-            ),
-            do=both("Only 'decoding' may.", "異なってよいのは 'decoding' だけである。"),
-        )
-    if faults := unlike(first, second, across):
-        raise IncompatibleError(
-            both(
-                f"{first.name} and {second.name} cannot be compared. These differ: {'; '.join(faults)}",
-                f"{first.name} と {second.name} は比較できない。異なるもの：{'、'.join(map(japanese, faults))}",
-            ),
-            do=both(
-                f"Set both the same exam: terakoya evaluate RUN --data FILE.{_unpaired(first, second)}",
-                f"両方に同じ試験を課すこと：terakoya evaluate RUN --data FILE。{japanese(_unpaired(first, second))}",
-            ),
-        )
-
-
-def _unpaired(first: Outcome, second: Outcome) -> str:
-    """What would be left if both exams were drawn alike, which nobody can promise: so it is said, not judged."""
-    scores = [[item.value for item in side.items] for side in (first, second)]
-    if first.signature.metric != second.signature.metric or any(v not in (0, 1) for side in scores for v in side):
-        return ""
-    right, sizes = [round(sum(side)) for side in scores], [len(side) for side in scores]
-    p = fisher(right[0], sizes[0], right[1], sizes[1])
+    smallest, more = comparison.detectable, _more_needed(comparison)
+    shown = both(
+        f" The smallest difference that this exam could have shown is about {smallest:.2f}.",
+        f"この試験で見分けられた最小の差は約 {smallest:.2f}。",
+    )
     return both(
-        f" (Even if both exams were alike: {right[0]}/{sizes[0]} and {right[1]}/{sizes[1]}, Fisher p = {p:.2g}.)",
-        f"（仮に試験が同等だとしても：{right[0]}/{sizes[0]} と {right[1]}/{sizes[1]}、Fisher の p = {p:.2g}。）",
+        f"{first} and {second} cannot be told apart with {n} items{more}. {values}{shown}{single}",
+        f"{first} と {second} は {n}問では区別できない{japanese(more)}。"
+        f"{japanese(values)}{japanese(shown)}{japanese(single)}",
     )
 
 
-# ── words ───────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _figures(c: Comparison) -> str:
-    e = c.effect
-    return f"{e.value:+.3f} [{e.low:+.3f}, {e.high:+.3f}], p = {c.p:.2g}"
-
-
-def _english(c: Comparison) -> str:
-    e = c.effect
-    counts = f"{e.wins} items against {e.losses} of {e.n}"
-    family = f", corrected for {c.family} comparisons" if c.family > 1 else ""
-    facts = (
-        f"{c.first} {c.first_value:.3f}, {c.second} {c.second_value:.3f} ({c.metric}): difference {_figures(c)} "
-        f"({_TESTS[e.test][0]}, {counts}{family})."
+def _values(c: Comparison) -> str:
+    first, second, first_value, second_value, metric = c.first, c.second, c.first_value, c.second_value, c.metric
+    difference, low, high, p = c.effect.value, c.effect.low, c.effect.high, c.p
+    test, wins, losses, n, size = _TESTS[c.effect.test], c.effect.wins, c.effect.losses, c.effect.n, c.family
+    family = both(f", corrected for {size} comparisons", f"、{size}個の比較で補正") if size > 1 else ""
+    return both(
+        f"{first} {first_value:.3f}, {second} {second_value:.3f} ({metric}): "
+        f"difference {difference:+.3f} [{low:+.3f}, {high:+.3f}], p = {p:.2g} "
+        f"({test}, {wins} items against {losses} of {n}{family}).",
+        f"{first} {first_value:.3f}、{second} {second_value:.3f}（{metric}）。"
+        f"差は {difference:+.3f} [{low:+.3f}, {high:+.3f}]、p = {p:.2g}"
+        f"（{japanese(test)}、{n}問中 {wins} 対 {losses}{japanese(family)}）。",
     )
-    single = " One seed a side: said of these models, not of their recipes." if c.seeds == (1, 1) else ""
-    if c.state != "cannot be told apart":
-        return f"{c.first if e.value > 0 else c.second} is better. {facts}{single}"
-    more = f"; about {roughly(c.needed)} would be needed" if c.needed else ""
-    if not c.needed and e.seed_error:
-        more = "; more items would not do, more seeds are needed"
-    shown = f" The smallest difference that this exam could have shown is about {c.detectable:.2f}."
-    return f"{c.first} and {c.second} cannot be told apart with {e.n} items{more}. {facts}{shown}{single}"
 
 
-def _japanese(c: Comparison) -> str:
-    e = c.effect
-    family = f"、{c.family}個の比較で補正" if c.family > 1 else ""
-    facts = (
-        f"{c.first} {c.first_value:.3f}、{c.second} {c.second_value:.3f}（{c.metric}）。差は {_figures(c)}"
-        f"（{_TESTS[e.test][1]}、{e.n}問中 {e.wins} 対 {e.losses}{family}）。"
+def _single_seeds(c: Comparison) -> str:
+    if c.seeds != (1, 1):
+        return ""
+    return both(
+        " One seed each: this holds for these models, not for their recipes.",
+        "シードは各1つなので、この2つのモデルについてだけいえる。",
     )
-    single = "シードは各1つなので、この2つのモデルについてだけいえる。" if c.seeds == (1, 1) else ""
-    if c.state != "cannot be told apart":
-        return f"{c.first if e.value > 0 else c.second} のほうが良い。{facts}{single}"
-    more = f"（約{roughly(c.needed)}問が必要）" if c.needed else ""
-    if not c.needed and e.seed_error:
-        more = "（問ではなくシードを増やす必要がある）"
-    shown = f"この試験で見分けられた最小の差は約 {c.detectable:.2f}。"
-    return f"{c.first} と {c.second} は {e.n}問では区別できない{more}。{facts}{shown}{single}"
+
+
+def _more_needed(c: Comparison) -> str:
+    if c.needed:
+        more = two_digits(c.needed)
+        return both(f"; about {more} would be needed", f"（約{more}問が必要）")
+    if c.effect.seed_error:
+        return both("; more items are not enough, more seeds are needed", "（問ではなくシードを増やす必要がある）")
+    return ""

@@ -1,4 +1,4 @@
-"""The exam is opened: the model and every baseline hand in a sheet, and the verdict is spoken."""
+"""The exam is opened: the predictions of the model and of every baseline are scored, and the verdict is reached."""
 
 from __future__ import annotations
 
@@ -9,40 +9,55 @@ from typing import Any
 from terakoya.config import Config
 from terakoya.decoding import predict
 from terakoya.decoding.predict import query_of
-from terakoya.evaluation.perplexity import Foreseen, foreseen
-from terakoya.evaluation.resume import Answering, answered, clear
+from terakoya.evaluation.perplexity import PerplexityResult, score_perplexity
+from terakoya.evaluation.resume import PredictFunction, discard_partial, predict_resumable
+from terakoya.i18n import both, in_language
 from terakoya.models.protocol import Model, Query
 from terakoya.records import Example, Prediction, Signature, fingerprint, set_fingerprint
 from terakoya.runs import Run, seal_of, versions
 from terakoya.saved_model import Skill
-from terakoya.scoring.baselines.standard import Baseline, baselines
-from terakoya.scoring.judging import ScoredPredictions, judged, lines, scores, signature
+from terakoya.scoring.baselines.standard import HYBRID, Baseline, make_baselines
 from terakoya.scoring.metrics import Metric
+from terakoya.scoring.score_predictions import (
+    MAIN,
+    ScoredPredictions,
+    aggregate_scores,
+    make_signature,
+    prediction_lines,
+    score_predictions,
+)
 from terakoya.scoring.statistics.verdict import Verdict, verdict
 from terakoya.task import Task
 
-Maker = Callable[..., Model]
+ModelFactory = Callable[..., Model]
 
-Keep = Callable[[Sequence[Query], Answering], list[Prediction]]
+ResumablePredict = Callable[[Sequence[Query], PredictFunction], list[Prediction]]
 
 BASELINE_ROWS = 20_000  # training rows that baselines are made from
 
 
 @dataclass(frozen=True)
 class ExamResult:
-    """The judged sheets, the model's first; and the verdict, None where there is nothing to judge by."""
+    """What an exam came to.
 
-    sheets: tuple[ScoredPredictions, ...]
+    systems     the scored predictions of the model, then of each baseline
+    verdict     None where there is nothing to compare the model with
+    exam        its items
+    head        the model's: sets and sequences are decoded in different ways
+    perplexity  where outputs are text
+    """
+
+    systems: tuple[ScoredPredictions, ...]
     verdict: Verdict | None
     exam: tuple[Example, ...]
-    head: str = "sequence"  # of the model: sets and sequences are asked for in different ways
-    foreseen: Foreseen | None = None  # where answers are text
+    head: str = "sequence"
+    perplexity: PerplexityResult | None = None
 
     @property
-    def beside(self) -> ScoredPredictions | None:
-        """The best baseline, where answers are text: people want to read both."""
-        name = self.verdict.best if self.verdict and self.foreseen else ""
-        return next((sheet for sheet in self.sheets[1:] if sheet.who == name), None)
+    def best_baseline(self) -> ScoredPredictions | None:
+        """The best baseline's predictions, where outputs are text: people want to read both."""
+        name = self.verdict.best if self.verdict and self.perplexity else ""
+        return next((scored for scored in self.systems[1:] if scored.system == name), None)
 
 
 def examine(
@@ -54,77 +69,94 @@ def examine(
     max_tokens: int,
     train: Sequence[Example] = (),
     dev: Sequence[Example] = (),
-    keep: Keep | None = None,
+    resumable: ResumablePredict | None = None,
 ) -> ExamResult:
-    """Ask the model every question of the exam, and let the baselines answer beside it.
+    """Predict and score every item of the exam, with the model and with the baselines.
 
-    `keep` has the answers kept while they are given, and given again where they were kept before.
+    model       trained
+    task        brings codec, metrics, rule and baselines
+    config      decoding, seed, resamples, smallest gain
+    exam        the items
+    max_tokens  longest prediction
+    train       training examples, for baselines; () makes none
+    dev         dev examples, for baselines that choose something
+    resumable   keeps predictions while they are made, and reads back those kept before (`resumable_predictor`)
     """
 
-    def answer(asks: Sequence[Query]) -> list[Prediction]:
-        return predict.predictions(model, asks, task, config.decode, max_tokens=max_tokens, seed=config.seed)
+    def predict_chunk(queries: Sequence[Query]) -> list[Prediction]:
+        return predict.predict_queries(model, queries, task, config.decode, max_tokens=max_tokens, seed=config.seed)
 
-    asks = [query_of(example) for example in exam]
-    found = answer(asks) if keep is None else keep(asks, answer)
-    sheets = [judged("model", exam, found, task.codec, task.metrics)]
-    rivals = _baselines(task, train, dev, refit=config.train.refit is True)
-    sheets += [_handed_in(baseline, task, exam) for baseline in rivals]
-    sheets += _hybrid(task, exam, found)
+    queries = [query_of(example) for example in exam]
+    predictions = predict_chunk(queries) if resumable is None else resumable(queries, predict_chunk)
+    systems = [score_predictions("model", exam, predictions, task.codec, task.metrics)]
+    baselines = _baselines(task, train, dev, refit=config.train.refit is True)
+    systems += [_score_baseline(baseline, task, exam) for baseline in baselines]
+    systems += _score_hybrid(task, exam, predictions)
     texts = task.codec.name == "text" and model.head != "set"
-    told = foreseen(model, task, exam, train) if texts else None
-    return ExamResult(tuple(sheets), _verdict(sheets, task, config), tuple(exam), model.head, told)
+    perplexity = score_perplexity(model, task, exam, train) if texts else None
+    return ExamResult(tuple(systems), _verdict(systems, task, config), tuple(exam), model.head, perplexity)
 
 
-def write_exam(run: Run, examined: ExamResult, task: Task, config: Config, *, where: str = "") -> None:
-    """predictions.jsonl and scores.json, in the run's folder or the folder `where` inside it."""
-    run.restart(f"{where}predictions.jsonl")
-    for line in lines(examined.sheets[0], task.metric, task.error_kind, examined.beside):
+def write_exam(run: Run, result: ExamResult, task: Task, config: Config, *, where: str = "") -> None:
+    """Write predictions.jsonl and scores.json.
+
+    run     the run folder
+    result  of the exam
+    task    names the deciding metric and kinds of error
+    config  seed and resamples of the intervals
+    where   folder inside the run, "" the run itself
+    """
+    run.rewrite(f"{where}predictions.jsonl")
+    for line in prediction_lines(result.systems[0], task.metric, task.error_kind, result.best_baseline):
         run.append(f"{where}predictions.jsonl", line)
-    told = [
+    signature_of = _signature_of(result.exam, task, config, result.head)
+    scores = [
         score
-        for sheet in examined.sheets
-        for score in scores(
-            sheet,
-            task.metrics,
-            _signer(examined.exam, task, config, examined.head),
-            seed=config.seed,
-            resamples=config.score.resamples,
+        for scored in result.systems
+        for score in aggregate_scores(
+            scored, task.metrics, signature_of, seed=config.seed, resamples=config.score.resamples
         )
     ]
-    values = {"verdict": _verdict_values(examined.verdict)}
-    if examined.foreseen:
-        told += examined.foreseen.scores(examined.exam)
-        values["foreseen"] = examined.foreseen.facts()
-    run.write_json(f"{where}scores.json", {"scores": told, **values})
-    clear(run, where=where)
+    values = {"verdict": _verdict_values(result.verdict)}
+    if result.perplexity:
+        scores += result.perplexity.scores(result.exam)
+        values["perplexity"] = result.perplexity.to_dict()
+    run.write_json(f"{where}scores.json", {"scores": scores, **values})
+    discard_partial(run, where=where)
 
 
-def kept_in(run: Run, skill: Skill, exam: Sequence[Example], *, where: str = "") -> Keep:
-    """Answers of this skill to this exam, kept in the run's folder, or in the folder `where` inside it."""
-    decode = predict.described(skill.config.decode, head=skill.model.head)
-    world = (str(versions()), str(skill.config.seed), str(skill.max_tokens))
-    made = fingerprint(set_fingerprint(exam), decode, seal_of(skill.folder), *world)
+def resumable_predictor(run: Run, skill: Skill, exam: Sequence[Example], *, where: str = "") -> ResumablePredict:
+    """What `examine` takes as `resumable`: predictions of this skill on this exam, kept in the run's folder.
 
-    def keep(asks: Sequence[Query], answer: Answering) -> list[Prediction]:
-        return answered(run, made, asks, answer, where=where)
+    run    the run folder
+    skill  the trained model; predictions of another one are not read back
+    exam   the items
+    where  folder inside the run
+    """
+    decode = predict.describe_decoding(skill.config.decode, head=skill.model.head)
+    environment = (str(versions()), str(skill.config.seed), str(skill.max_tokens))
+    key = fingerprint(set_fingerprint(exam), decode, seal_of(skill.folder), *environment)
 
-    return keep
+    def resumable(queries: Sequence[Query], predict_chunk: PredictFunction) -> list[Prediction]:
+        return predict_resumable(run, key, queries, predict_chunk, where=where)
+
+    return resumable
 
 
-def _signer(exam: Sequence[Example], task: Task, config: Config, head: str) -> Any:
-    decoding = predict.described(config.decode, head=head)
+def _signature_of(exam: Sequence[Example], task: Task, config: Config, head: str) -> Callable[[Metric], Signature]:
+    decoding = predict.describe_decoding(config.decode, head=head)
     labels = getattr(task.codec, "labels", ())
 
-    def made(metric: Metric) -> Signature:
-        return signature(exam, metric, decoding=decoding, codec=task.codec, labels=labels)
+    def signature_of(metric: Metric) -> Signature:
+        return make_signature(exam, metric, decoding=decoding, codec=task.codec, labels=labels)
 
-    return made
+    return signature_of
 
 
 def _baselines(task: Task, train: Sequence[Example], dev: Sequence[Example], *, refit: bool) -> list[Baseline]:
     if not train:
         return []
-    made = baselines(
+    made = make_baselines(
         train[:BASELINE_ROWS],
         dev,
         metric=task.metrics[task.metric],
@@ -138,35 +170,36 @@ def _baselines(task: Task, train: Sequence[Example], dev: Sequence[Example], *, 
     return list(made.values())
 
 
-def _handed_in(baseline: Baseline, task: Task, exam: Sequence[Example]) -> ScoredPredictions:
-    answers = baseline.many([example.source for example in exam])
-    found = [Prediction(example.source, answer or "", answer) for example, answer in zip(exam, answers, strict=True)]
-    return judged(baseline.name, exam, found, task.codec, task.metrics)
+def _score_baseline(baseline: Baseline, task: Task, exam: Sequence[Example]) -> ScoredPredictions:
+    texts = baseline.predict([example.source for example in exam])
+    predictions = [Prediction(example.source, text or "", text) for example, text in zip(exam, texts, strict=True)]
+    return score_predictions(baseline.name, exam, predictions, task.codec, task.metrics)
 
 
-def _hybrid(task: Task, exam: Sequence[Example], found: Sequence[Prediction]) -> list[ScoredPredictions]:
-    """Rules where they are sure, the model where they abstain; only where the rules do abstain somewhere."""
+def _score_hybrid(task: Task, exam: Sequence[Example], predictions: Sequence[Prediction]) -> list[ScoredPredictions]:
+    """The rule, and the model where the rule abstains; only where it abstains on some items and not on all."""
     if task.rule is None:
         return []
-    ruled = [task.rule(example.source) for example in exam]
-    if all(answer is not None for answer in ruled) or all(answer is None for answer in ruled):
+    outputs = [task.rule(example.source) for example in exam]
+    if all(output is not None for output in outputs) or all(output is None for output in outputs):
         return []
     merged = [
-        answer if rule is None else Prediction(answer.source, rule, task.codec.canonical(rule))
-        for rule, answer in zip(ruled, found, strict=True)
+        prediction if output is None else Prediction(prediction.source, output, task.codec.canonical(output))
+        for output, prediction in zip(outputs, predictions, strict=True)
     ]
-    return [judged("hybrid", exam, merged, task.codec, task.metrics)]
+    return [score_predictions(HYBRID, exam, merged, task.codec, task.metrics)]
 
 
-def _verdict(sheets: Sequence[ScoredPredictions], task: Task, config: Config) -> Verdict | None:
-    """Over the main part of the exam, in the task's first metric. The hybrid is no baseline: it holds the model."""
-    model, rivals = sheets[0].part(""), {sheet.who: sheet.part("") for sheet in sheets[1:] if sheet.who != "hybrid"}
+def _verdict(systems: Sequence[ScoredPredictions], task: Task, config: Config) -> Verdict | None:
+    """Over the main subset, in the task's first metric. The hybrid is no baseline: it contains the model."""
+    model = systems[0].subset(MAIN)
+    baselines = {scored.system: scored.subset(MAIN) for scored in systems[1:] if scored.system != HYBRID}
     exempt = {"rule"} if task.rule_exempt else set()
-    if not model.items or not set(rivals) - exempt:
+    if not model.items or not set(baselines) - exempt:
         return None
     return verdict(
-        model.values(task.metric),
-        {who: sheet.values(task.metric) for who, sheet in rivals.items()},
+        model.item_scores(task.metric),
+        {name: scored.item_scores(task.metric) for name, scored in baselines.items()},
         exempt=exempt,
         smallest_gain=config.score.smallest_gain,
         seed=config.seed,
@@ -174,8 +207,10 @@ def _verdict(sheets: Sequence[ScoredPredictions], task: Task, config: Config) ->
     )
 
 
-def _verdict_values(spoken: Verdict | None) -> dict[str, Any]:
-    if spoken is None:
-        words = {"en": "No verdict: there is nothing to judge by.", "ja": "判定なし: 比べるものがない。"}
-        return {"state": "no verdict", "words": words}
-    return {**asdict(spoken), "words": {lang: spoken.words(lang) for lang in ("en", "ja")}}
+def _verdict_values(reached: Verdict | None) -> dict[str, Any]:
+    if reached is None:
+        message = both(
+            "No verdict: there is nothing to compare the model with.", "判定なし：モデルと比べるものがない。"
+        )
+        return {"state": "no verdict", "words": {lang: in_language(message, lang) for lang in ("en", "ja")}}
+    return {**asdict(reached), "words": {lang: reached.words(lang) for lang in ("en", "ja")}}

@@ -1,7 +1,7 @@
-"""An exam is answered in parts, each kept as soon as it is answered: a sitting that was broken off goes on there.
+"""Exam predictions are made in chunks, each kept as soon as it is made: an interrupted evaluation goes on there.
 
-The parts are cut by the exam's order and not by what is left, so every batch holds the same questions however often the
-sitting was broken off, and the answers are the same to the bit.
+Chunks are cut by the exam's order and not by what is left, so every batch holds the same queries however often the
+evaluation was interrupted, and the predictions are the same to the bit.
 """
 
 from __future__ import annotations
@@ -13,43 +13,55 @@ from terakoya.models.protocol import Query
 from terakoya.records import Prediction
 from terakoya.runs import Run
 
-Answering = Callable[[Sequence[Query]], list[Prediction]]
+PredictFunction = Callable[[Sequence[Query]], list[Prediction]]
 
-PART = 1024  # questions
-FILE = "sitting.jsonl"
+CHUNK = 1024  # queries
+FILE = "sitting.jsonl"  # older runs have it under this name too
 
 
-def answered(run: Run, key: str, asks: Sequence[Query], answer: Answering, *, where: str = "") -> list[Prediction]:
-    """One prediction for each ask, in order. `key` tells what they depend on: answers kept under another are dropped.
+def predict_resumable(
+    run: Run, key: str, queries: Sequence[Query], predict: PredictFunction, *, where: str = ""
+) -> list[Prediction]:
+    """One prediction for each query, in order; those that an interrupted evaluation made are read back.
 
-    The file is for `clear` to remove, when the answers are written where they belong.
+    run      holds the partial file until `discard_partial`
+    key      identifies all that predictions depend on: those kept under another key are dropped
+    queries  of the whole exam
+    predict  predicts one chunk of queries
+    where    folder inside the run, "" the run itself
     """
     name = f"{where}{FILE}"
-    begun, *kept = run.read_lines(name) or [{}]
-    whole = len(kept) if len(kept) == len(asks) else len(kept) // PART * PART
-    given = (
-        [_prediction(line, ask) for line, ask in zip(kept[:whole], asks, strict=False)] if begun == {"key": key} else []
+    header, *kept = run.read_lines(name) or [{}]
+    complete = len(kept) if len(kept) == len(queries) else len(kept) // CHUNK * CHUNK
+    predictions = (
+        [_prediction(line, query) for line, query in zip(kept[:complete], queries, strict=False)]
+        if header == {"key": key}
+        else []
     )
-    run.restart(name, ({"key": key}, *given))
-    for start in range(len(given), len(asks), PART):
-        for prediction in answer(asks[start : start + PART]):
+    run.rewrite(name, ({"key": key}, *predictions))
+    for start in range(len(predictions), len(queries), CHUNK):
+        for prediction in predict(queries[start : start + CHUNK]):
             run.append(name, prediction)
-            given.append(prediction)
-    return given
+            predictions.append(prediction)
+    return predictions
 
 
-def clear(run: Run, *, where: str = "") -> None:
-    """The answers are kept elsewhere now."""
-    run.discard(f"{where}{FILE}")
+def discard_partial(run: Run, *, where: str = "") -> None:
+    """Remove the partial file once the predictions are written to predictions.jsonl.
+
+    run    that holds it
+    where  folder inside the run
+    """
+    run.remove(f"{where}{FILE}")
 
 
-def _prediction(line: Mapping[str, Any], ask: Query) -> Prediction:
-    sure = line["probability"]
+def _prediction(line: Mapping[str, Any], query: Query) -> Prediction:
+    probability = line["probability"]
     return Prediction(
-        ask.source,
+        query.source,
         line["raw"],
         line["text"],
-        None if sure is None else float(sure),  # one that is not finite is kept by its name
+        None if probability is None else float(probability),  # one that is not finite is kept by its name
         tuple((label, float(p)) for label, p in line["labels"]),
         line["withheld"],
     )

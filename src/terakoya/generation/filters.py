@@ -1,6 +1,7 @@
-"""What an answer must be to become data. A check returns why it is not, in words a teacher can mend it by, or "".
+"""Checks that a teacher's response must pass to become data. A check returns the reason for failing, or "".
 
-Nothing is trimmed into shape: a half-right answer is asked for once more, with the reason, then set aside.
+The reasons are Japanese because they are part of the retry prompt: rewording one would change requests that are paid.
+Nothing is repaired: a response that fails is requested once more with the reason, then the row is rejected.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import regex
 from terakoya.errors import ConfigError, nearest
 from terakoya.generation.recipe import RecipeStep
 from terakoya.i18n import both
-from terakoya.text import emoji_form, emoji_in, graphemes
+from terakoya.text import graphemes, normalise_emoji, parse_emoji
 
 Check = Callable[[str, RecipeStep], str]
 
@@ -34,13 +35,14 @@ _SEPARATORS = re.compile(r"[\s、,，・]+")
 _PAIRS = {"「": "」", "『": "』", "（": "）", "(": ")", "【": "】", "［": "］", "〈": "〉", "《": "》"}
 
 
-def parse_labels(answer: str) -> list[str] | None:
-    """The emoji of an answer in normal form, or None when anything but emoji and separators is there."""
-    return emoji_in(_SEPARATORS.sub(" ", answer))
+def parse_labels(response: str) -> list[str] | None:
+    """The emoji of `response` in normal form, or None if it contains anything but emoji and separators."""
+    return parse_emoji(_SEPARATORS.sub(" ", response))
 
 
-def labels(answer: str, step: RecipeStep) -> str:
-    found = parse_labels(answer)
+def labels(response: str, step: RecipeStep) -> str:
+    """`response` consists of distinct emoji, `step.fewest` to `step.most` of them."""
+    found = parse_labels(response)
     if found is None:
         return "絵文字以外の文字がある"
     if not step.fewest <= len(found) <= step.most:
@@ -48,41 +50,49 @@ def labels(answer: str, step: RecipeStep) -> str:
     return "同じ絵文字がくり返されている" if len(set(found)) < len(found) else ""
 
 
-def no_emoji(answer: str, step: RecipeStep) -> str:
+def no_emoji(response: str, step: RecipeStep) -> str:
+    """`response` contains no emoji. `step` is unused, as in every check without a limit of its own."""
     # © and ® are plain characters unless a selector says otherwise.
-    inside = [piece for piece in graphemes(answer) if (len(piece) > 1 or ord(piece) > 0xFF) and emoji_form(piece)]
+    inside = [
+        piece for piece in graphemes(response) if (len(piece) > 1 or ord(piece) > 0xFF) and normalise_emoji(piece)
+    ]
     return f"文の中に絵文字がある({' '.join(inside[:3])})" if inside else ""
 
 
-def no_refusal(answer: str, step: RecipeStep) -> str:
-    return "断りや謝りの文である" if _REFUSAL.search(answer) else ""
+def no_refusal(response: str, step: RecipeStep) -> str:
+    """`response` is no refusal or apology (`step` unused)."""
+    return "断りや謝りの文である" if _REFUSAL.search(response) else ""
 
 
-def no_preamble(answer: str, step: RecipeStep) -> str:
-    if "\n" in answer.strip():
+def no_preamble(response: str, step: RecipeStep) -> str:
+    """`response` is one line without preamble or Markdown (`step` unused)."""
+    if "\n" in response.strip():
         return "一行ではない"
-    return "前置きや記号がある" if _PREAMBLE.search(answer) else ""
+    return "前置きや記号がある" if _PREAMBLE.search(response) else ""
 
 
-def japanese(answer: str, step: RecipeStep) -> str:
-    letters = _LETTER.findall(answer)
-    share = len(_JAPANESE.findall(answer)) / max(len(letters), 1)
+def japanese(response: str, step: RecipeStep) -> str:
+    """At least half of the letters of `response` are Japanese (`step` unused)."""
+    letters = _LETTER.findall(response)
+    share = len(_JAPANESE.findall(response)) / max(len(letters), 1)
     return "" if letters and share >= 0.5 else "日本語の文ではない"
 
 
-def length(answer: str, step: RecipeStep) -> str:
-    count = len(graphemes(answer))
+def length(response: str, step: RecipeStep) -> str:
+    """`response` has 4 to `step.longest` characters (grapheme clusters)."""
+    count = len(graphemes(response))
     return "" if 4 <= count <= step.longest else f"{count}文字ある(4文字から{step.longest}文字まで)"
 
 
-def whole(answer: str, step: RecipeStep) -> str:
-    """A cut sentence ends in a comma or leaves a bracket open."""
-    if orphan_bracket(answer):
+def whole(response: str, step: RecipeStep) -> str:
+    """`response` is a complete sentence: it does not end in a comma and closes its brackets (`step` unused)."""
+    if has_unbalanced_bracket(response):
         return "括弧が閉じていない"
-    return "文が途中で終わっている" if answer.rstrip().endswith(("、", ",", "，", "「", "（", "・・")) else ""
+    return "文が途中で終わっている" if response.rstrip().endswith(("、", ",", "，", "「", "（", "・・")) else ""
 
 
-def orphan_bracket(text: str) -> bool:
+def has_unbalanced_bracket(text: str) -> bool:
+    """Whether `text` closes a bracket that is not open, or leaves one open."""
     expected: list[str] = []
     for char in text:
         if char in _PAIRS:
@@ -105,8 +115,13 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
 )
 
 
-def objection(answer: str, step: RecipeStep) -> tuple[str, str]:
-    """The first check that fails, and its reason; ("", "") when all pass."""
+def first_failure(response: str, step: RecipeStep) -> tuple[str, str]:
+    """(name, reason) of the first check of `step` that `response` fails; ("", "") if all pass.
+
+    response  the teacher's text
+    step      supplies checks and limits
+    Raises ConfigError for a check that does not exist.
+    """
     for name in step.checks:
         if name not in CHECKS:
             raise ConfigError(
@@ -114,6 +129,6 @@ def objection(answer: str, step: RecipeStep) -> tuple[str, str]:
                 where=both(f"step {step.name}", f"ステップ {step.name}"),
                 do=nearest(name, CHECKS),
             )
-        if reason := CHECKS[name](answer, step):
+        if reason := CHECKS[name](response, step):
             return name, reason
     return "", ""

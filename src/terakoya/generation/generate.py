@@ -1,7 +1,7 @@
-"""Examples made by a teacher: paid once, kept whatever happens, balanced while they are made.
+"""Generating a data set with a teacher.
 
-Read `generate` first: what may not be spent is refused before anything is sent, then the generation runs (or goes on)
-in its own folder, and the finished data set is written at once and whole.
+Read `generate` first: spending that is not permitted is refused before anything is sent, then the generation runs (or
+resumes) in its own folder, and the finished data set is written atomically.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from typing import Any
 
 from terakoya.config import Config, TeacherConfig
 from terakoya.errors import TerakoyaError
-from terakoya.generation.cost_estimate import estimated
-from terakoya.generation.output import Generated, read_generated, write_made, write_rejected
-from terakoya.generation.prepare import make_teacher, open_asking, open_ledger, refuse, rules_of
+from terakoya.generation.cost_estimate import estimate_cost
+from terakoya.generation.output import GenerationResult, read_generated, write_rejected, write_rows
+from terakoya.generation.prepare import make_client, make_teacher, open_ledger, require_permission_to_spend, rules_of
 from terakoya.generation.recipe import Recipe, find_recipe
-from terakoya.generation.resume import hold_to, identity
-from terakoya.generation.run import Generation, Manner
-from terakoya.generation.sources import content_of, sources
+from terakoya.generation.resume import identity, require_same_identity
+from terakoya.generation.run import Generation, RequestSettings
+from terakoya.generation.sources import source_fingerprint, source_sentences
 from terakoya.generation.teacher.ledger import JOURNAL, Ledger
 from terakoya.generation.teacher.ledger_index import INDEX, update_index
 from terakoya.generation.teacher.protocol import NANO
-from terakoya.generation.teacher.rate_limits import PATIENCE, Patience
+from terakoya.generation.teacher.rate_limits import RETRY_POLICY, RetryPolicy
 from terakoya.i18n import both, japanese
-from terakoya.progress import Listener, Silent
+from terakoya.progress import Listener, SilentListener
 from terakoya.runs import Lock, disk_faults
 
-__all__ = ["DATA", "REJECTED", "Generated", "generate", "read_generated"]
+__all__ = ["DATA", "REJECTED", "GenerationResult", "generate", "read_generated"]
 DATA, REJECTED = "data.jsonl", "rejected.jsonl"
 
 
@@ -45,60 +45,78 @@ def generate(
     i_have_the_right: bool = False,
     listener: Listener | None = None,
     home: Path = Path(),
-    patience: Patience = PATIENCE,
-) -> Generated:
-    """Make the data set `output` (.jsonl or .csv) in the generation folder `folder`, or go on with it.
+    retry_policy: RetryPolicy = RETRY_POLICY,
+) -> GenerationResult:
+    """Generate a data set, or resume its generation; no response is ever paid for twice.
 
-    `estimate` sends nothing and says what it would cost. `home` is what paths of the config are relative to. Raises
-    TerakoyaError with what is kept and what it cost; the same command goes on from there and buys nothing twice.
+    config            the whole config; section [teacher] decides
+    folder            the generation folder: ledger, partial rows, rejected rows
+    output            where the finished data set is written (.jsonl or .csv)
+    estimate          send nothing, and return the estimated cost
+    i_have_the_right  the user vouches for training on this teacher's output
+    listener          receives progress; default: none
+    home              the folder that paths of the config are relative to
+    retry_policy      waits and limits of failing requests
+    Returns a summary. Raises TerakoyaError that says what was kept and spent; the same call resumes from there.
     """
     teacher, recipe = config.teacher, find_recipe(config.teacher.recipe, home)
-    refuse(config, i_have_the_right)
+    require_permission_to_spend(config, i_have_the_right)
     if estimate:
-        told = estimated(config, recipe, folder, home)
-        return Generated(0, teacher.samples, False, None, folder / JOURNAL, currency=teacher.currency, estimate=told)
+        expected = estimate_cost(config, recipe, folder, home)
+        return GenerationResult(
+            0, teacher.samples, False, None, folder / JOURNAL, currency=teacher.currency, estimate=expected
+        )
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = Lock(folder / ".lock")
     lock.acquire()
     try:
-        now = identity(config, recipe.fingerprint, content_of(teacher.sources or recipe.sources, home))
-        hold_to(folder, now, {"licence": teacher.licence, "i_have_the_right": i_have_the_right})
-        return _in_own_loop(_generate(config, recipe, folder, output, home, listener or Silent(), patience))
+        now = identity(config, recipe.fingerprint, source_fingerprint(teacher.sources or recipe.sources, home))
+        require_same_identity(folder, now, {"licence": teacher.licence, "i_have_the_right": i_have_the_right})
+        return _run_in_own_loop(
+            _generate(config, recipe, folder, output, home, listener or SilentListener(), retry_policy)
+        )
     finally:
         lock.release()
 
 
 async def _generate(
-    config: Config, recipe: Recipe, folder: Path, output: Path, home: Path, listener: Listener, patience: Patience
-) -> Generated:
+    config: Config,
+    recipe: Recipe,
+    folder: Path,
+    output: Path,
+    home: Path,
+    listener: Listener,
+    retry_policy: RetryPolicy,
+) -> GenerationResult:
     start = time.monotonic()
     rules = rules_of(config, recipe)
     teacher = make_teacher(config.teacher, recipe, rules)
     ledger = open_ledger(config.teacher, folder) if teacher.paid else None
-    asking = open_asking(config.teacher, teacher, ledger, patience)
-    manner = Manner(
+    client = make_client(config.teacher, teacher, ledger, retry_policy)
+    settings = RequestSettings(
         config.teacher.model or teacher.name,
         config.teacher.max_tokens,
         config.teacher.temperature,
         config.seed,
         config.teacher.max_rejected,
     )
+    samples = config.teacher.samples
     listener.stage(
         "generate",
         both(
-            f"{config.teacher.samples:,} rows by {recipe.name}, teacher {manner.model}",
-            f"{recipe.name} で{config.teacher.samples:,}行、教師モデルは {manner.model}",
+            f"{samples:,} rows by {recipe.name}, teacher {settings.model}",
+            f"{recipe.name} で{samples:,}行、教師モデルは {settings.model}",
         ),
     )
     run = Generation(
         recipe,
-        manner,
+        settings,
         rules,
-        sources(config, config.teacher.sources or recipe.sources, home),
-        asking,
+        source_sentences(config, config.teacher.sources or recipe.sources, home),
+        client,
         listener=listener,
-        patience=patience,
+        retry_policy=retry_policy,
     )
     try:
         await run.run()
@@ -107,16 +125,16 @@ async def _generate(
         raise
     finally:
         await teacher.close()
-        notes = await _put_away(run, ledger, folder)
-    generated = _told(run, ledger, config.teacher, folder, time.monotonic() - start, notes)
-    if not run.meter.done:
+        notes = await _write_partial(run, ledger, folder)
+    generated = _summary(run, ledger, config.teacher, folder, time.monotonic() - start, notes)
+    if not run.counter.done:
         return generated
-    write_made(output, run.rows)
+    write_rows(output, run.rows)
     return replace(generated, complete=True, output=output)
 
 
-async def _put_away(run: Generation, ledger: Ledger | None, folder: Path) -> tuple[str, ...]:
-    """Rows so far, rejected rows and the index; on a full disk they can be made again from the journal."""
+async def _write_partial(run: Generation, ledger: Ledger | None, folder: Path) -> tuple[str, ...]:
+    """Write rows so far, rejected rows and the index; on a full disk all can be rebuilt from the journal."""
     notes: list[str] = []
     if ledger is not None:
         try:
@@ -126,83 +144,82 @@ async def _put_away(run: Generation, ledger: Ledger | None, folder: Path) -> tup
         except (sqlite3.Error, TerakoyaError) as error:
             notes.append(
                 both(
-                    f"the index could not be brought up to date ({error}); the journal is whole",
-                    f"索引を更新できなかった（{error}）。記録そのものは無事である",
+                    f"the index could not be updated ({error}); the journal is intact",
+                    f"索引を更新できなかった（{error}）。記録（journal）は無事である",
                 )
             )
     try:
-        write_made(folder / DATA, run.rows)
+        write_rows(folder / DATA, run.rows)
         write_rejected(folder / REJECTED, run.rejected)
     except TerakoyaError as error:
-        if run.asking.fatal is None:
+        if run.client.fatal is None:
             raise
-        notes.append(both(str(error), error.words("ja")))
+        notes.append(error.message)
     return tuple(notes)
 
 
 def _saved(run: Generation, ledger: Ledger | None, folder: Path, currency: str) -> str:
+    rows, data = len(run.rows), folder / DATA
     if ledger is None:
-        return both(
-            f"{len(run.rows):,} rows so far lie in {folder / DATA}.",
-            f"これまでの{len(run.rows):,}行は {folder / DATA} にある。",
-        )
+        return both(f"{rows:,} rows so far are in {data}.", f"これまでの{rows:,}行は {data} にある。")
+    lost, spent = ledger.lost / NANO, ledger.committed / NANO
     unknown = (
         both(
-            f", of it {ledger.lost / NANO:.6f} unknown and counted as spent",
-            f"、うち {ledger.lost / NANO:.6f} は不明で、使ったものとして数える",
+            f", of which {lost:.6f} has no recorded outcome and counts as spent",
+            f"、うち {lost:.6f} は結果が不明で、支出として数える",
         )
         if ledger.lost
         else ""
     )
     return both(
-        f"{ledger.answers:,} answers are kept in {ledger.path}, {len(run.rows):,} rows so far in {folder / DATA}; "
-        f"spent {ledger.committed / NANO:.6f} {currency}{unknown}.",
-        f"回答{ledger.answers:,}件は {ledger.path} に、"
-        f"これまでの{len(run.rows):,}行は {folder / DATA} にある。"
-        f"支出は {ledger.committed / NANO:.6f} {currency}{japanese(unknown)}。",
+        f"{ledger.response_count:,} responses are kept in {ledger.path}, {rows:,} rows so far in {data}; "
+        f"spent {spent:.6f} {currency}{unknown}.",
+        f"応答{ledger.response_count:,}件は {ledger.path} に、これまでの{rows:,}行は {data} にある。"
+        f"支出は {spent:.6f} {currency}{japanese(unknown)}。",
     )
 
 
-def _told(
+def _summary(
     run: Generation, ledger: Ledger | None, teacher: TeacherConfig, folder: Path, seconds: float, notes: tuple[str, ...]
-) -> Generated:
-    if len(run.asking.models) > 1:
+) -> GenerationResult:
+    if len(run.client.models) > 1:
+        models = ", ".join(sorted(run.client.models))
         notes = (
             *notes,
-            both(
-                f"the provider answered with several models: {', '.join(sorted(run.asking.models))}",
-                f"提供元が複数のモデルで答えた：{', '.join(sorted(run.asking.models))}",
-            ),
+            both(f"the provider used several models: {models}", f"提供元が複数のモデルを使った：{models}"),
         )
-    if not run.meter.done:
-        notes = (*notes, both("the sentences ran out before enough rows were made", "必要な行数に届く前に文が尽きた"))
-    return Generated(
+    if not run.counter.done:
+        notes = (
+            *notes,
+            both("the source sentences ran out before enough rows were accepted", "必要な行数に届く前に文が尽きた"),
+        )
+    return GenerationResult(
         rows=len(run.rows),
         wanted=teacher.samples,
         complete=False,
         output=None,
         ledger=folder / JOURNAL,
-        rejected=dict(run.reasons),
+        rejected=dict(run.rejection_counts),
         cost=ledger.committed / NANO if ledger else 0.0,
         unknown=ledger.lost / NANO if ledger else 0.0,
         currency=teacher.currency,
         requests=ledger.requests if ledger else 0,
-        reused=run.asking.reused,
+        reused=run.client.reused,
         seconds=seconds,
-        labels=run.meter.top(20),
-        uses=run.meter.uses,
-        kinds=len(run.meter.counts),
+        labels=run.counter.top(20),
+        uses=run.counter.label_uses,
+        kinds=len(run.counter.counts),
         notes=notes,
     )
 
 
-def _in_own_loop(work: Coroutine[Any, Any, Generated]) -> Generated:
-    """A notebook has a loop of its own already; there the work gets a thread."""
+def _run_in_own_loop(work: Coroutine[Any, Any, GenerationResult]) -> GenerationResult:
+    """Run the coroutine to its end; inside a notebook, which has a running event loop, in a thread of its own."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    done: list[Generated | BaseException] = []
+    done: list[GenerationResult | BaseException] = []
 
     def go() -> None:
         try:

@@ -1,4 +1,4 @@
-"""What a generation brings forth: rows, rejected rows, and an account of both."""
+"""Output of a generation: accepted rows, rejected rows, and a summary of both."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from terakoya.data.formats import columns, read_rows
+from terakoya.data.formats import read_rows, require_columns
 from terakoya.errors import DataError
 from terakoya.i18n import both
 from terakoya.records import Example, fingerprint
@@ -19,8 +19,15 @@ HEADER = ("source", "target", "origin", "group", "original", "fingerprint")
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """An accepted row. `original` is the sentence that the teacher was shown first."""
+class GeneratedRow:
+    """An accepted row.
+
+    source, target  the example
+    origin          where its sentence came from, recipe and teacher
+    group           rows of one group stay in one split
+    original        the source sentence that the first prompt contained
+    labels          labels parsed from the target; () where it is not a label set
+    """
 
     source: str
     target: str
@@ -30,13 +37,22 @@ class Made:
     labels: tuple[str, ...] = ()
 
     def cells(self) -> tuple[str, ...]:
-        made = fingerprint(fingerprint(self.source), self.target)  # as records.Example has it
-        return self.source, self.target, self.origin, self.group, self.original, made
+        """The row's values in the order of `HEADER`."""
+        own = fingerprint(fingerprint(self.source), self.target)  # equals records.Example.fingerprint
+        return self.source, self.target, self.origin, self.group, self.original, own
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    """A row set aside: at which step, by which check, why, and every raw answer that was bought for it."""
+class RejectedRow:
+    """A row that was rejected, with every response that was paid for.
+
+    original  the source sentence
+    origin    where that sentence came from
+    step      the recipe step that failed; "" where the finished row was rejected
+    check     the check that failed
+    reason    why, in the words of the retry prompt
+    raw       the responses, oldest first
+    """
 
     original: str
     origin: str
@@ -47,8 +63,14 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a generation will cost: `likely`, and `worst` when every answer is as long as allowed and asked twice."""
+class CostEstimate:
+    """What a generation would cost.
+
+    requests  number of requests without retries
+    likely    expected cost, in the teacher's currency
+    worst     cost if every response had the maximum length and every request were sent twice
+    basis     what the expected cost is based on
+    """
 
     requests: int
     likely: float
@@ -57,8 +79,20 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Generated:
-    """What a generation did. Money in `currency`; `unknown` is the part of `cost` that was sent without an outcome."""
+class GenerationResult:
+    """Summary of a generation. Money is in `currency`.
+
+    rows, wanted  accepted rows, and rows requested
+    complete      whether the data set was finished and written to `output`
+    ledger        the journal of all requests
+    rejected      check → number of rejected rows
+    cost          all that was or may have been charged; `unknown` is the part without a recorded outcome
+    requests      requests sent; `reused`: responses taken from the ledger instead
+    seconds       wall-clock time
+    labels        the most frequent labels with their counts; `uses`: all label uses, `kinds`: distinct labels
+    notes         sentences for people
+    estimate      only where an estimate was requested
+    """
 
     rows: int
     wanted: int
@@ -76,15 +110,16 @@ class Generated:
     uses: int = 0
     kinds: int = 0
     notes: tuple[str, ...] = ()
-    estimate: Estimate | None = None
+    estimate: CostEstimate | None = None
 
     @property
     def top_share(self) -> float:
+        """Share of the most frequent label among all label uses, in [0, 1]."""
         return self.labels[0][1] / self.uses if self.uses else 0.0
 
 
-def write_made(path: Path, rows: Sequence[Made]) -> None:
-    """A .csv or .jsonl that is either whole or not there."""
+def write_rows(path: Path, rows: Sequence[GeneratedRow]) -> None:
+    """Write accepted `rows` atomically to `path` (.csv or .jsonl). Raises DataError for another suffix."""
     if path.suffix == ".csv":
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
@@ -102,7 +137,8 @@ def write_made(path: Path, rows: Sequence[Made]) -> None:
         )
 
 
-def write_rejected(path: Path, rows: Iterable[Rejected]) -> None:
+def write_rejected(path: Path, rows: Iterable[RejectedRow]) -> None:
+    """Write rejected `rows` atomically as JSON Lines to `path`."""
     write_text(
         path,
         _lines(
@@ -120,8 +156,8 @@ def write_rejected(path: Path, rows: Iterable[Rejected]) -> None:
 
 
 def read_generated(path: Path) -> tuple[Example, ...]:
-    """The examples of a generated file, with origin and group."""
-    rows = columns(read_rows(path), ["source", "target"], str(path))
+    """The examples of the generated file at `path`, with origin and group."""
+    rows = require_columns(read_rows(path), ["source", "target"], str(path))
     return tuple(
         Example(
             row.cells["source"],

@@ -1,7 +1,7 @@
-"""A recipe: steps from a sentence to an example, each with a prompt file and the checks its answer must pass.
+"""A recipe: the steps from a sentence to an example, each with a prompt file and the checks of its response.
 
-A recipe is a folder with `recipe.toml` and prompt files. It is known by a fingerprint of all of them: another prompt,
-another recipe. Shipped ones lie in `recipes/`, named as in `teacher.recipe`.
+A recipe is a folder with `recipe.toml` and prompt files, identified by a fingerprint of all of them. Shipped ones are
+in `recipes/`, named as in `teacher.recipe`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,20 @@ from terakoya.records import Turn, fingerprint
 
 _KEYS = {"name", "says", "sources", "labels", "step", "habits", "counts", "vocabulary"}
 _STEP_KEYS = {"name", "prompt", "checks", "fewest", "most", "longest", "rules"}
-_PLACE = re.compile(r"\{(text|banned|avoid|fewest|most|longest)\}")
+_PLACEHOLDER = re.compile(r"\{(text|banned|avoid|fewest|most|longest)\}")
 
 
 @dataclass(frozen=True)
 class RecipeStep:
-    """One request and what its answer must be.
+    """One request and what its response must be.
 
-    checks  names of validators, in order; the last step of a recipe makes the target, the one before it the source
-    rules   for the teacher "rules": (pattern, answer) pairs, tried from top to bottom
+    name     part of the request's key; unique in a recipe
+    prompt   template with {text}, {banned}, {avoid}, {fewest}, {most}, {longest}
+    checks   names of `filters.CHECKS`, in order; the last step of a recipe makes the target, the one before the source
+    fewest   smallest number of labels
+    most     largest number of labels
+    longest  largest number of characters
+    rules    for the teacher "rules": (pattern, replacement) pairs, applied from top to bottom
     """
 
     name: str
@@ -41,7 +46,12 @@ class RecipeStep:
     rules: tuple[tuple[str, str], ...] = ()
 
     def turns(self, text: str, banned: tuple[str, ...], avoid: tuple[str, ...]) -> tuple[Turn, ...]:
-        """The prompt with its places filled. The text cannot end its own quotation marks."""
+        """The prompt with its placeholders substituted, as one user message.
+
+        text    the sentence; it cannot close the prompt's own quotation tags
+        banned  labels that must never be used
+        avoid   labels that have reached their quota
+        """
         values = {
             "text": text.replace("</文>", "＜/文＞").replace("<文>", "＜文＞"),
             "banned": _line("使ってはいけない絵文字: ", banned),
@@ -50,50 +60,60 @@ class RecipeStep:
             "most": str(self.most),
             "longest": str(self.longest),
         }
-        return (Turn("user", _PLACE.sub(lambda match: values[match.group(1)], self.prompt).strip()),)
+        return (Turn("user", _PLACEHOLDER.sub(lambda match: values[match.group(1)], self.prompt).strip()),)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Steps in order. `habits` and `counts` are those of the offline lexicon teacher; `labels` a fixed label set."""
+    """Steps in order, and settings of the offline lexicon teacher.
+
+    name, steps, fingerprint  what identifies it
+    description  one sentence for lists
+    sources      the default of `teacher.sources`
+    labels       "" (open) or "lexicon" (the emoji of the shipped lexicon)
+    habits       label → probability of adding it whatever the text
+    counts       weights of 1, 2, … labels in a response
+    vocabulary   how many emoji the lexicon teacher knows, most frequently cued first; 0: all
+    """
 
     name: str
     steps: tuple[RecipeStep, ...]
     fingerprint: str
-    says: str = ""
+    description: str = ""
     sources: str = "ours"
-    labels: str = ""  # "" is open, "lexicon" the emoji of our lexicon
+    labels: str = ""
     habits: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     counts: tuple[float, ...] = (0.12, 0.34, 0.34, 0.14, 0.06)
-    vocabulary: int = 0  # how many emoji the lexicon teacher knows, those called for most (0: all)
+    vocabulary: int = 0
 
 
 def find_recipe(name: str, folder: Path) -> Recipe:
-    """A shipped recipe by its name, or a folder with recipe.toml (relative to the config)."""
+    """The shipped recipe called `name`, or the one in `folder`/`name`. Raises ConfigError if there is none."""
+    known = nearest(name, recipes())
     if not name:
         raise ConfigError(
-            both("no recipe is named", "レシピの指定がない"),
+            both("no recipe is named", "レシピが指定されていない"),
             where="[teacher]",
             do=both(
-                f'Write recipe = "…". {nearest("", recipes())}',
-                f'recipe = "…" と書くこと。{japanese(nearest("", recipes()))}',
+                f'Write recipe = "…". {known}',
+                f'recipe = "…" と書くこと。{japanese(known)}',
             ),
         )
     shipped = resources.files("terakoya") / "recipes" / name
     if name in recipes():
         return _read({file.name: file.read_text(encoding="utf-8") for file in shipped.iterdir()}, name)
-    place = folder / name
-    if not (place / "recipe.toml").is_file():
+    path = folder / name
+    if not (path / "recipe.toml").is_file():
         raise ConfigError(
             both(f"there is no recipe '{name}'", f"「{name}」というレシピはない"),
             where="[teacher]",
             do=both(
-                f"{nearest(name, recipes())} Or name a folder with recipe.toml.",
-                f"{japanese(nearest(name, recipes()))}recipe.toml のあるフォルダを指定してもよい。",
+                f"{known} Or name a folder with recipe.toml.",
+                f"{japanese(known)}recipe.toml のあるフォルダを指定してもよい。",
             ),
         )
-    files = sorted(path for path in place.iterdir() if path.suffix in {".toml", ".txt", ".tsv"} and path.is_file())
-    return _read({path.name: read_text(path) for path in files}, str(place))
+    files = sorted(file for file in path.iterdir() if file.suffix in {".toml", ".txt", ".tsv"} and file.is_file())
+    return _read({file.name: read_text(file) for file in files}, str(path))
 
 
 def recipes() -> list[str]:
@@ -109,13 +129,13 @@ def _read(files: Mapping[str, str], where: str) -> Recipe:
         raise ConfigError(
             both("a recipe needs at least one [[step]]", "レシピには [[step]] が一つ以上必要である"),
             where=where,
-            do=both("See the shipped recipes.", "同梱のレシピを見ること。"),
+            do=both("See the recipes that ship with the package.", "同梱のレシピを参照すること。"),
         )
     return Recipe(
         name=table.get("name", Path(where).name),
         steps=tuple(_step(step, files, where) for step in steps),
         fingerprint=fingerprint(*(part for name in sorted(files) for part in (name, files[name]))),
-        says=table.get("says", ""),
+        description=table.get("says", ""),
         sources=table.get("sources", "ours"),
         labels=table.get("labels", ""),
         habits=MappingProxyType(dict(table.get("habits", {}))),

@@ -1,4 +1,4 @@
-"""When is it the same generation? What decides the requests and the rows must not change between start and resume."""
+"""Identity of a generation: what determines requests and rows must not change between start and resume."""
 
 from __future__ import annotations
 
@@ -12,28 +12,35 @@ from terakoya.i18n import both
 from terakoya.runs import read_json, write_json
 
 FILE = "generation.json"
-# Every key of [teacher] stands in one of the two (a test holds it so).
-DECIDES = (
+# Keys of [teacher] that determine requests or rows. A test lists the others, so that a new key is assigned to one side.
+IDENTITY_KEYS = (
     "kind", "base_url", "model", "recipe", "sources", "exclude", "max_tokens", "temperature", "banned", "labels",
     "quota", "density",
-)  # fmt: skip
-MAY_CHANGE = (
-    "samples", "licence", "key_variable", "budget", "currency", "requests", "price_in", "price_out", "max_concurrent",
-    "requests_per_minute", "tokens_per_minute", "deadline", "attempts", "hedge", "max_rejected",
 )  # fmt: skip
 
 
 def identity(config: Config, recipe: str, corpus: str) -> dict[str, Any]:
-    """What this generation is. Where balance decides which source comes next, the number of samples belongs to it."""
+    """The values that identify a generation; with a quota or density the number of samples is one of them.
+
+    config  the whole config; `teacher` and `seed` are used
+    recipe  fingerprint of the recipe
+    corpus  fingerprint of the source sentences
+    """
     teacher = config.teacher.model_dump(mode="json")
-    told: dict[str, Any] = {name: teacher[name] for name in DECIDES}
+    values: dict[str, Any] = {name: teacher[name] for name in IDENTITY_KEYS}
     if config.teacher.quota or config.teacher.density:
-        told["samples"] = config.teacher.samples
-    return {**told, "seed": config.seed, "recipe_content": recipe, "corpus_content": corpus}
+        values["samples"] = config.teacher.samples
+    return {**values, "seed": config.seed, "recipe_content": recipe, "corpus_content": corpus}
 
 
-def hold_to(folder: Path, now: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Write the identity down, or refuse when the folder belongs to another generation, naming what changed."""
+def require_same_identity(folder: Path, now: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Write the identity into a new folder, or refuse a folder of another generation, naming what changed.
+
+    folder  the generation folder
+    now     the identity (see `identity`)
+    facts   further values recorded when the folder is made
+    Raises IncompatibleError.
+    """
     path = folder / FILE
     if not path.exists():
         write_json(path, {"format": 1, "identity": now, **facts})
@@ -42,16 +49,16 @@ def hold_to(folder: Path, now: Mapping[str, Any], facts: Mapping[str, Any]) -> N
     names = sorted(set(before) | set(now))
     changed = [name for name in names if before.get(name) != now.get(name)]
     if changed:
-        told = ", ".join(f"{name} ({_short(before.get(name))} → {_short(now.get(name))})" for name in changed)
+        changes = ", ".join(f"{name} ({_short(before.get(name))} → {_short(now.get(name))})" for name in changed)
         raise IncompatibleError(
             both(
-                f"this folder holds another generation; what changed: {told}",
-                f"このフォルダには別の生成がある。変わったもの：{told}",
+                f"this folder belongs to another generation; changed: {changes}",
+                f"このフォルダは別の生成のものである。変更点：{changes}",
             ),
             where=str(folder),
             do=both(
-                "Take the change back, or name another folder. What is paid for stays here.",
-                "変更を元に戻すか、別のフォルダを指定すること。支払い済みのものはここに残る。",
+                "Undo the change, or name another folder. Responses already paid for stay here.",
+                "変更を元に戻すか、別のフォルダを指定すること。支払い済みの応答はここに残る。",
             ),
         )
 

@@ -1,8 +1,8 @@
-"""A generation under way: sentences go through the recipe's steps, hundreds at once; rows are taken in plan order.
+"""One generation: sentences pass through the recipe's steps, hundreds concurrently; rows are accepted in planned order.
 
-What is accepted depends on what was accepted before (quotas, duplicates, which source comes next). So answers may come
-in any order, but rows are judged in the order of the plan, and a sentence is planned only when a row has been judged.
-That makes the data set a function of config and answers: a killed and resumed generation ends with the same rows.
+Whether a row is accepted depends on the rows accepted before (quotas, duplicates, choice of sources). Responses may
+arrive in any order, but rows are checked in planned order, and a sentence is planned only when a row has been checked.
+The data set is therefore a function of config and responses: a killed and resumed generation ends with the same rows.
 """
 
 from __future__ import annotations
@@ -18,31 +18,38 @@ from dataclasses import dataclass
 from typing import Any
 
 from terakoya.errors import DataError, Interrupted, ProviderError, TerakoyaError
-from terakoya.generation.balance import Feeder, Meter, Rules
-from terakoya.generation.filters import objection, parse_labels
-from terakoya.generation.output import Made, Rejected
+from terakoya.generation.balance import BalanceRules, LabelCounter, SourceSelector
+from terakoya.generation.filters import first_failure, parse_labels
+from terakoya.generation.output import GeneratedRow, RejectedRow
 from terakoya.generation.recipe import Recipe, RecipeStep
 from terakoya.generation.sentences import Sentence
-from terakoya.generation.teacher.offline import called_for
-from terakoya.generation.teacher.protocol import Ask
-from terakoya.generation.teacher.rate_limits import PATIENCE, Patience
-from terakoya.generation.teacher.retries import Asking, GaveUp, Stopped
+from terakoya.generation.teacher.offline import cued_emoji
+from terakoya.generation.teacher.protocol import TeacherRequest
+from terakoya.generation.teacher.rate_limits import RETRY_POLICY, RetryPolicy
+from terakoya.generation.teacher.retries import GenerationStopped, RequestAbandoned, TeacherClient
 from terakoya.i18n import both, joined
-from terakoya.progress import Listener, Silent
+from terakoya.progress import Listener, SilentListener
 from terakoya.records import Turn, fingerprint
-from terakoya.text import source_form
+from terakoya.text import normalise_source
 
-WINDOW = 512  # sentences planned beyond the last judged row; fixed, because the plan depends on it
-_EVERY = 5.0  # seconds between two lines of progress
-_AFTER_FATAL = 3.0  # seconds that answers under way are waited for when the generation must end
-_SEEN = 40  # rows judged before the share of rejected ones is believed
-_IN_VAIN, _IN_VAIN_PAID = 2000, 200  # sentences in a row without a row, for a free and for a paid teacher
-_OURS = frozenset({"quota", "duplicate"})  # rejections that say nothing against the teacher
+WINDOW = 512  # sentences planned beyond the last checked row; fixed, because the plan depends on it
+_PROGRESS_EVERY = 5.0  # seconds between two lines of progress
+_AFTER_FATAL = 3.0  # seconds to wait for pending responses when the generation must end
+_MIN_CHECKED = 40  # rows checked before the share of rejected ones is trusted
+_MAX_FRUITLESS, _MAX_FRUITLESS_PAID = 2000, 200  # consecutive rejected rows, for a free and for a paid teacher
+_NOT_THE_TEACHER = frozenset({"quota", "duplicate"})  # rejections that do not count against the teacher
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
-    """How every request of this generation is asked."""
+class RequestSettings:
+    """Settings shared by all requests of a generation.
+
+    model         the teacher's model name
+    max_tokens    largest number of tokens of a response
+    temperature   sampling temperature
+    seed          part of every request's key
+    max_rejected  share of rejected rows, in (0, 1], at which the generation stops
+    """
 
     model: str
     max_tokens: int
@@ -52,54 +59,57 @@ class Manner:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """A sentence and the labels that were nearly full when its turn came."""
+class PlannedSource:
+    """A sentence, and the labels near their quota when it was planned (`avoid`)."""
 
     sentence: Sentence
     avoid: tuple[str, ...]
 
 
 class Generation:
-    """Rows and rejected rows grow while it runs; both may be read whatever ends it."""
+    """Runs a recipe over source sentences. `rows` and `rejected` may be read whatever ends it.
+
+    recipe        the steps
+    settings      of every request
+    rules         what may be accepted
+    sources       source sentences
+    client        sends requests and stores responses
+    listener      receives progress
+    retry_policy  `drain` is the time allowed to pending responses
+    """
 
     def __init__(
         self,
         recipe: Recipe,
-        manner: Manner,
-        rules: Rules,
+        settings: RequestSettings,
+        rules: BalanceRules,
         sources: Iterator[Sentence],
-        asking: Asking,
+        client: TeacherClient,
         *,
         listener: Listener | None = None,
-        patience: Patience = PATIENCE,
+        retry_policy: RetryPolicy = RETRY_POLICY,
     ) -> None:
-        self.recipe, self.manner, self.meter, self.asking = recipe, manner, Meter(rules), asking
-        self._feeder = Feeder(sources, self.meter, self._hints)
-        self._listener, self._patience = listener or Silent(), patience
-        self.rows: list[Made] = []
-        self.rejected: list[Rejected] = []
-        self.reasons: Counter[str] = Counter()
+        self.recipe, self.settings, self.counter, self.client = recipe, settings, LabelCounter(rules), client
+        self._feeder = SourceSelector(sources, self.counter, self._hints)
+        self._listener, self._retry_policy = listener or SilentListener(), retry_policy
+        self.rows: list[GeneratedRow] = []
+        self.rejected: list[RejectedRow] = []
+        self.rejection_counts: Counter[str] = Counter()
         self._seen: set[str] = set()
-        self._pending: deque[asyncio.Task[Made | Rejected]] = deque()
+        self._pending: deque[asyncio.Task[GeneratedRow | RejectedRow]] = deque()
         self._interrupted = False
-        self._in_vain = 0
-        self._start = self._told = time.monotonic()
+        self._fruitless = 0
+        self._start = self._reported = time.monotonic()
 
     async def run(self) -> None:
-        """Until done or out of sentences. Raises what ended it early, after answers under way were taken in."""
-        stop = asyncio.create_task(self.asking.stopped())
+        """Run until enough rows are accepted or sentences run out. Raises what ended it early."""
+        stop = asyncio.create_task(self.client.wait_until_stopped())
         restore = self._on_signals()
         try:
             await self._until_done(stop)
             if self._interrupted:
-                raise Interrupted(
-                    both("stopped as asked", "指示どおり停止した"),
-                    do=both(
-                        "Give the same command again to go on; nothing is bought twice.",
-                        "続けるには同じコマンドをもう一度実行すること。同じものを二度買うことはない。",
-                    ),
-                )
-        except Stopped:
+                raise _interrupted()
+        except GenerationStopped:
             raise self._reason() from None
         finally:
             restore()
@@ -113,171 +123,171 @@ class Generation:
                 return
             head = self._pending[0]
             if not head.done():
-                both: set[asyncio.Task[Any]] = {head, stop}
-                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                either: set[asyncio.Task[Any]] = {head, stop}
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not head.done():
-                raise Stopped
+                raise GenerationStopped
             self._pending.popleft()
-            self._judge(head.result())
+            self._record(head.result())
 
     def _plan(self) -> None:
-        """Never more sentences under way than rows are still wanted: nothing is bought that nobody needs."""
-        while len(self._pending) < min(WINDOW, self.meter.wanted):
+        """Never plan more sentences than rows are still needed: no response is paid for in vain."""
+        while len(self._pending) < min(WINDOW, self.counter.remaining):
             sentence = next(self._feeder, None)
             if sentence is None:
                 return
-            self._pending.append(asyncio.ensure_future(self._make(Planned(sentence, self.meter.nearly_full()))))
+            self._pending.append(asyncio.ensure_future(self._make(PlannedSource(sentence, self.counter.nearly_full()))))
 
-    def _judge(self, made: Made | Rejected) -> None:
-        """Take the next row of the plan, or set it aside."""
-        if isinstance(made, Made):
-            made = self._against_the_rest(made)
-        if isinstance(made, Made):
-            self._seen.add(source_form(made.source))
-            self.meter.add(made.labels)
-            self.rows.append(made)
-            self._in_vain = 0
+    def _record(self, row: GeneratedRow | RejectedRow) -> None:
+        """Accept or reject the next row in planned order."""
+        if isinstance(row, GeneratedRow):
+            row = self._check_against_accepted(row)
+        if isinstance(row, GeneratedRow):
+            self._seen.add(normalise_source(row.source))
+            self.counter.add(row.labels)
+            self.rows.append(row)
+            self._fruitless = 0
         else:
-            self.rejected.append(made)
-            self.reasons[made.check] += 1
-            self._in_vain += 1
-            self._refuse_to_go_on_in_vain()
-            self._refuse_a_bad_teacher()
-        self._tell()
+            self.rejected.append(row)
+            self.rejection_counts[row.check] += 1
+            self._fruitless += 1
+            self._stop_if_fruitless()
+            self._stop_if_mostly_rejected()
+        self._report()
 
-    def _against_the_rest(self, made: Made) -> Made | Rejected:
-        if source_form(made.source) in self._seen:
-            return Rejected(
-                made.original, made.origin, "", "duplicate", "同じ文がすでにある", (made.source, made.target)
+    def _check_against_accepted(self, row: GeneratedRow) -> GeneratedRow | RejectedRow:
+        if normalise_source(row.source) in self._seen:
+            return RejectedRow(
+                row.original, row.origin, "", "duplicate", "同じ文がすでにある", (row.source, row.target)
             )
-        if label := self.meter.over_quota(made.labels):
-            return Rejected(made.original, made.origin, "", "quota", f"{label} はもう十分にある", (made.target,))
-        return made
+        if label := self.counter.over_quota(row.labels):
+            return RejectedRow(row.original, row.origin, "", "quota", f"{label} はもう十分にある", (row.target,))
+        return row
 
-    async def _make(self, planned: Planned) -> Made | Rejected:
-        """One sentence through all steps."""
+    async def _make(self, planned: PlannedSource) -> GeneratedRow | RejectedRow:
+        """Pass one sentence through all steps."""
         sentence, texts = planned.sentence, [planned.sentence.text]
         for step in self.recipe.steps:
-            made = await self._step(planned, step, texts[-1])
-            if isinstance(made, Rejected):
-                return made
-            texts.append(made)
+            text = await self._step(planned, step, texts[-1])
+            if isinstance(text, RejectedRow):
+                return text
+            texts.append(text)
         found = parse_labels(texts[-1]) if "labels" in self.recipe.steps[-1].checks else None
         target = texts[-1] if found is None else " ".join(found)
-        origin = f"{sentence.origin} | {self.recipe.name} {self.asking.teacher.name}"
-        return Made(texts[-2], target, origin, sentence.group, sentence.text, tuple(found or ()))
+        origin = f"{sentence.origin} | {self.recipe.name} {self.client.teacher.name}"
+        return GeneratedRow(texts[-2], target, origin, sentence.group, sentence.text, tuple(found or ()))
 
-    async def _step(self, planned: Planned, step: RecipeStep, text: str) -> str | Rejected:
-        """Ask; once more with the reason where the answer fails a check; then give the row up, raw answers kept."""
+    async def _step(self, planned: PlannedSource, step: RecipeStep, text: str) -> str | RejectedRow:
+        """Send the request; where the response fails a check, once more with the reason; then reject the row."""
         sentence, check, reason = planned.sentence, "", ""
         raw: list[str] = []
-        banned = tuple(sorted(self.meter.rules.banned))
+        banned = tuple(sorted(self.counter.rules.banned))
         turns = step.turns(text, banned, planned.avoid)
-        for again in (0, 1):
-            ask = Ask(
-                step.name, fingerprint(sentence.text), text, turns, self.manner.model, self.manner.max_tokens,
-                self.manner.temperature, self.manner.seed, again,
+        for retry in (0, 1):
+            request = TeacherRequest(
+                step.name, fingerprint(sentence.text), text, turns, self.settings.model, self.settings.max_tokens,
+                self.settings.temperature, self.settings.seed, retry,
             )  # fmt: skip
             try:
-                answer = await self.asking.ask(ask)
-            except GaveUp as end:
-                return Rejected(sentence.text, sentence.origin, step.name, "unanswered", str(end), tuple(raw))
-            check, reason = ("answer", answer.defect) if answer.defect else self._objection(answer.text, step)
+                response = await self.client.complete(request)
+            except RequestAbandoned as error:
+                return RejectedRow(sentence.text, sentence.origin, step.name, "unanswered", str(error), tuple(raw))
+            check, reason = ("answer", response.defect) if response.defect else self._check(response.text, step)
             if not reason:
-                return answer.text
-            raw.append(answer.text)
-            wish = f"その答えは使えません({reason})。はじめの指示どおりに、答えだけを書き直してください。"
-            turns = (*turns, Turn("assistant", answer.text), Turn("user", wish))
-        return Rejected(sentence.text, sentence.origin, step.name, check, reason, tuple(raw))
+                return response.text
+            raw.append(response.text)
+            correction = f"その答えは使えません({reason})。はじめの指示どおりに、答えだけを書き直してください。"
+            turns = (*turns, Turn("assistant", response.text), Turn("user", correction))
+        return RejectedRow(sentence.text, sentence.origin, step.name, check, reason, tuple(raw))
 
-    def _objection(self, answer: str, step: RecipeStep) -> tuple[str, str]:
-        check, reason = objection(answer, step)
+    def _check(self, response: str, step: RecipeStep) -> tuple[str, str]:
+        check, reason = first_failure(response, step)
         if not reason and "labels" in step.checks:
-            reason = self.meter.objection(parse_labels(answer) or ())
+            reason = self.counter.rule_violation(parse_labels(response) or ())
             check = "label-set" if reason else ""
         return check, reason
 
     def _hints(self, sentence: Sentence) -> tuple[str, ...]:
-        return sentence.emoji or tuple(called_for(sentence.text))
+        return sentence.emoji or tuple(cued_emoji(sentence.text))
 
-    def _refuse_to_go_on_in_vain(self) -> None:
-        """A quota or density that cannot be reached would draw sentences for ever."""
-        if self._in_vain >= (_IN_VAIN_PAID if self.asking.teacher.paid else _IN_VAIN):
-            told = ", ".join(f"{check} {count}" for check, count in self.reasons.most_common(4))
-            raise self.asking.end(
+    def _stop_if_fruitless(self) -> None:
+        """Stop where a quota or density cannot be reached: sentences would be drawn for ever."""
+        rejected = self._fruitless
+        if rejected >= (_MAX_FRUITLESS_PAID if self.client.teacher.paid else _MAX_FRUITLESS):
+            reasons = self._top_reasons()
+            raise self.client.abort(
                 DataError(
                     both(
-                        f"the last {self._in_vain:,} sentences brought no row ({told})",
-                        f"直近の{self._in_vain:,}文から一行もできなかった（{told}）",
+                        f"the last {rejected:,} sentences gave no accepted row ({reasons})",
+                        f"直近の{rejected:,}文から一行も採用されなかった（{reasons}）",
                     ),
                     do=both(
-                        "Raise teacher.quota, lower teacher.density, or bring sentences that call for other labels.",
+                        "Raise teacher.quota, lower teacher.density, or provide sentences that suit other labels.",
                         "teacher.quota を上げるか、teacher.density を下げるか、別のラベルに合う文を用意すること。",
                     ),
                 )
             )
 
-    def _refuse_a_bad_teacher(self) -> None:
-        judged = len(self.rows) + len(self.rejected)
-        bad = sum(count for check, count in self.reasons.items() if check not in _OURS)
-        if judged >= _SEEN and bad > self.manner.max_rejected * judged:
-            told = ", ".join(f"{check} {count}" for check, count in self.reasons.most_common(4))
-            raise self.asking.end(
+    def _stop_if_mostly_rejected(self) -> None:
+        checked = len(self.rows) + len(self.rejected)
+        bad = sum(count for check, count in self.rejection_counts.items() if check not in _NOT_THE_TEACHER)
+        if checked >= _MIN_CHECKED and bad > self.settings.max_rejected * checked:
+            reasons = self._top_reasons()
+            raise self.client.abort(
                 ProviderError(
                     both(
-                        f"{bad} of {judged} rows were rejected ({told})",
-                        f"{judged}行のうち{bad}行が不採用になった（{told}）",
+                        f"{bad} of {checked} rows were rejected ({reasons})",
+                        f"{checked}行のうち{bad}行が不採用になった（{reasons}）",
                     ),
                     do=both(
-                        "Look at rejected.jsonl; take another model or prompt, or raise teacher.max_rejected.",
+                        "Look at rejected.jsonl; use another model or prompt, or raise teacher.max_rejected.",
                         "rejected.jsonl を見て、別のモデルかプロンプトにするか、teacher.max_rejected を上げること。",
                     ),
                 )
             )
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         now = time.monotonic()
-        if now - self._told >= _EVERY:
-            self._told = now
+        if now - self._reported >= _PROGRESS_EVERY:
+            self._reported = now
             self._listener.note(self.progress(now - self._start))
 
     def progress(self, seconds: float) -> str:
-        """Rate, accepted, rejected by reason, cost so far and projected, the labels that lead."""
-        rows, wanted = len(self.rows), self.meter.rules.samples
+        """One line: rows, rate, rejections by check, cost so far and projected, most frequent labels.
+
+        seconds  time since the start
+        """
+        rows, wanted = len(self.rows), self.counter.rules.samples
+        rate = rows / max(seconds, 1e-9)
         parts = [
             both(f"{rows:,} of {wanted:,} rows", f"{wanted:,}行中{rows:,}行"),
-            both(f"{rows / max(seconds, 1e-9):.1f} a second", f"毎秒{rows / max(seconds, 1e-9):.1f}行"),
+            both(f"{rate:.1f} per second", f"毎秒{rate:.1f}行"),
         ]
-        if self.reasons:
-            told = ", ".join(f"{check} {count}" for check, count in self.reasons.most_common(4))
-            parts.append(both(f"rejected {told}", f"不採用 {told}"))
-        if cost := self.asking.cost:
+        if self.rejection_counts:
+            reasons = self._top_reasons()
+            parts.append(both(f"rejected: {reasons}", f"不採用：{reasons}"))
+        if cost := self.client.total_cost:
+            projected = cost * wanted / max(rows, 1)
             parts.append(
-                both(
-                    f"cost {cost:.4f}, projected {cost * wanted / max(rows, 1):.4f}",
-                    f"費用 {cost:.4f}、見込み {cost * wanted / max(rows, 1):.4f}",
-                )
+                both(f"cost {cost:.4f}, projected {projected:.4f}", f"費用 {cost:.4f}、見込み {projected:.4f}")
             )
-        if self.meter.uses:
-            top = " ".join(f"{label} {count / self.meter.uses:.1%}" for label, count in self.meter.top(3))
+        if self.counter.label_uses:
+            top = " ".join(f"{label} {count / self.counter.label_uses:.1%}" for label, count in self.counter.top(3))
             parts.append(both(f"labels {top}", f"ラベル {top}"))
         return joined("; ", parts)
 
+    def _top_reasons(self) -> str:
+        return ", ".join(f"{check} {count}" for check, count in self.rejection_counts.most_common(4))
+
     def _reason(self) -> TerakoyaError:
-        return self.asking.fatal or Interrupted(
-            both("stopped as asked", "指示どおり停止した"),
-            do=both(
-                "Give the same command again to go on; nothing is bought twice.",
-                "続けるには同じコマンドをもう一度実行すること。同じものを二度買うことはない。",
-            ),
-        )
+        return self.client.fatal or _interrupted()
 
     async def _drain(self) -> None:
-        """Take in the answers under way; what does not come in time is let go (and counted as spent)."""
+        """Wait for pending responses; what does not arrive in time is cancelled (and counts as spent)."""
         if not self._pending:
             return
-        self.asking.stop()
-        seconds = self._patience.drain if self._interrupted else min(_AFTER_FATAL, self._patience.drain)
+        self.client.stop()
+        seconds = self._retry_policy.drain if self._interrupted else min(_AFTER_FATAL, self._retry_policy.drain)
         await asyncio.wait(self._pending, timeout=seconds)
         for task in self._pending:
             task.cancel()
@@ -285,32 +295,42 @@ class Generation:
         for task in self._pending:
             if task.cancelled() or task.exception() is not None:
                 break
-            with suppress(Stopped):  # the first reason to end has been told
-                self._judge(task.result())
+            with suppress(GenerationStopped):  # the first reason to end has been raised already
+                self._record(task.result())
 
     def _on_signals(self) -> Callable[[], None]:
-        """Ctrl-C (and a polite kill) once: no new request, answers under way are taken in. Twice: at once."""
+        """SIGINT or SIGTERM once: no new request, pending responses are awaited. Twice: cancel at once."""
         if threading.current_thread() is not threading.main_thread():
             return lambda: None
-        loop, wanted = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+        loop, signals = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
 
         def stop() -> None:
             if self._interrupted:
                 for task in self._pending:
                     task.cancel()
             self._interrupted = True
-            self.asking.stop()
+            self.client.stop()
 
-        before = {number: signal.getsignal(number) for number in wanted}
+        before = {number: signal.getsignal(number) for number in signals}
         try:
-            for number in wanted:
+            for number in signals:
                 loop.add_signal_handler(number, stop)
-        except NotImplementedError:  # Windows: Ctrl-C ends the loop; the journal has what was answered
+        except NotImplementedError:  # Windows: Ctrl-C ends the loop; the journal has every response
             return lambda: None
 
         def restore() -> None:
-            for number in wanted:
+            for number in signals:
                 loop.remove_signal_handler(number)
                 signal.signal(number, before[number])
 
         return restore
+
+
+def _interrupted() -> Interrupted:
+    return Interrupted(
+        both("stopped on request", "指示により停止した"),
+        do=both(
+            "Run the same command again to continue; no response is paid for twice.",
+            "続けるには同じコマンドをもう一度実行すること。同じ応答に二度支払うことはない。",
+        ),
+    )

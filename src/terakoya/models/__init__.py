@@ -1,1 +1,1 @@
-"""What can be taught: built-in tiny models, and pretrained ones, behind one protocol (`model`)."""
+"""Trainable models behind one protocol (`protocol`): `builtin`, trained from random weights, and `pretrained`."""

@@ -1,4 +1,4 @@
-"""Memory that could not be had: recognised whoever says it, and what a failed attempt held given back."""
+"""Out-of-memory errors: recognised from whatever library raises them, and the memory of a failed attempt released."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import gc
 
 import torch
 
-_SAID = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+_MESSAGES = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 
 
 def is_oom(error: BaseException) -> bool:
-    """Whether this is memory that could not be had: torch on a GPU, torch on a processor, Python."""
+    """Whether `error` is a failed allocation: of torch on a GPU, of torch on a CPU, or of Python."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(said in str(error).lower() for said in _SAID)
+    return isinstance(error, RuntimeError) and any(message in str(error).lower() for message in _MESSAGES)
 
 
-def released() -> None:
-    """Give back what a failed attempt left behind. To be called when its exception, which holds it, is gone."""
+def release_memory() -> None:
+    """Free what a failed attempt left behind. To be called when its exception, which holds references, is gone."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

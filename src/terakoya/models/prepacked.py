@@ -1,8 +1,8 @@
-"""Weights laid out for the products of a processor while a model is asked: packed once, not anew at every token.
+"""Prepacked weights: the large linear layers of a model on a CPU, reordered once for many forward passes.
 
-A matrix product on a processor copies its weight, piece by piece, into the order in which the arithmetic takes it. For
-the few rows of a step of decoding that copy costs up to two thirds of the time, and it is the same copy at every step.
-Inside `packed` weights stand still, so oneDNN keeps them in that order. Sums are the same, in another order.
+oneDNN copies a weight, block by block, into the layout that its matmul kernel reads. For the few rows of one decoding
+step that copy takes up to two thirds of the time, and it is the same copy at every step. Inside `prepacked_weights` the
+weights do not change, so one copy in that layout is kept. The sums are the same, in another order.
 """
 
 from __future__ import annotations
@@ -16,92 +16,97 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from terakoya.memory import memory_left
+from terakoya.memory import available_memory
 from terakoya.models.oom import is_oom
-from terakoya.models.pretrained.vocabulary import Head
+from terakoya.models.pretrained.vocabulary import NewRowsHead
 
-_ASKS = 16  # from which packing, some steps' worth of products, is won back
-_WEIGHTS = 1 << 17  # below it the call costs more than the order saves
-_CLOSE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}  # how near the sums of a trial must come
-_SHARE = 4  # the copies take at most one part in so many of the memory that is left
+_LEAST_QUERIES = 16  # from which the time of packing, that of a few steps, is won back
+_LEAST_WEIGHTS = 1 << 17  # of a layer; below it the call costs more than the layout saves
+_TOLERANCES = {torch.float32: 1e-4, torch.bfloat16: 5e-2}  # relative and absolute, of the trial matmul
+_MEMORY_DIVISOR = 4  # the copies take at most one part in so many of the free memory
 
 
 @contextmanager
-def packed(module: nn.Module, asks: int) -> Iterator[None]:
-    """Inside, the large linear layers of a module on a processor compute from packed copies of their weights.
+def prepacked_weights(module: nn.Module, queries: int) -> Iterator[None]:
+    """Inside, the large linear layers of a module on a CPU compute from prepacked copies of their weights.
 
-    asks  how many answers are asked for: for few, or where memory is short, everything stays as it is
+    module   the network; its weights must not change inside
+    queries  how many queries will be processed: for few, or where memory is short, nothing is prepacked
     """
-    ways = _packed(_worth(module)) if asks >= _ASKS else {}
-    for part, way in ways.items():
-        setattr(part, _name(part), way)
+    forwards = _try_to_pack(_layers_to_pack(module)) if queries >= _LEAST_QUERIES else {}
+    for layer, forward in forwards.items():
+        setattr(layer, _method_name(layer), forward)
     try:
         yield
     finally:
-        for part in ways:
-            vars(part).pop(_name(part), None)  # another thread that asks the same model may have been quicker
+        for layer in forwards:
+            vars(layer).pop(_method_name(layer), None)  # another thread with the same model may have removed it
 
 
-def _packed(parts: Sequence[nn.Linear]) -> dict[nn.Linear, Callable[[Tensor], Tensor]]:
-    """The way of each layer; none where memory runs out all the same, for it is needed for the answers."""
+def _try_to_pack(layers: Sequence[nn.Linear]) -> dict[nn.Linear, Callable[[Tensor], Tensor]]:
+    """The new forward of each layer; none where memory runs out after all, for decoding itself needs it."""
     try:
-        return {part: _product(part.weight, part.bias) for part in parts}
+        return {layer: _prepacked_linear(layer.weight, layer.bias) for layer in layers}
     except (RuntimeError, MemoryError) as error:
         if not is_oom(error):
             raise
         return {}
 
 
-def _worth(module: nn.Module) -> list[nn.Linear]:
-    """Layers whose product is the library's own; none where the copies do not fit."""
-    found = [
-        part
-        for part in module.modules()
-        if isinstance(part, nn.Linear) and _name(part) and _name(part) not in vars(part) and _suits(part.weight)
+def _layers_to_pack(module: nn.Module) -> list[nn.Linear]:
+    """Large layers whose forward is a plain matmul; none where the copies do not fit into memory."""
+    layers = [
+        layer
+        for layer in module.modules()
+        if isinstance(layer, nn.Linear)
+        and _method_name(layer)
+        and _method_name(layer) not in vars(layer)
+        and _is_packable(layer.weight)
     ]
-    bytes_more, left = sum(part.weight.nbytes for part in found), memory_left()
-    return [] if left is not None and bytes_more > left // _SHARE else found
+    bytes_more, left = sum(layer.weight.nbytes for layer in layers), available_memory()
+    return [] if left is not None and bytes_more > left // _MEMORY_DIVISOR else layers
 
 
-def _name(part: nn.Linear) -> str:
-    """Of the method that is the plain product: the whole way of the library's class, or what a class of ours calls so;
-    "" where nobody knows."""
-    if type(part) is nn.Linear:
+def _method_name(layer: nn.Linear) -> str:
+    """The method that is the plain matmul; "" for subclasses whose forward may do anything else."""
+    if type(layer) is nn.Linear:
         return "forward"
-    return "product" if isinstance(part, Head) else ""
+    return NewRowsHead.frozen_logits.__name__ if isinstance(layer, NewRowsHead) else ""
 
 
-def _suits(weight: Tensor) -> bool:
-    on_processor = weight.device.type == "cpu" and weight.layout is torch.strided
-    return on_processor and weight.numel() >= _WEIGHTS and _able(weight.dtype)
+def _is_packable(weight: Tensor) -> bool:
+    on_cpu = weight.device.type == "cpu" and weight.layout is torch.strided
+    return on_cpu and weight.numel() >= _LEAST_WEIGHTS and _is_supported(weight.dtype)
 
 
 @cache
-def _able(dtype: torch.dtype) -> bool:
-    """Whether this build of torch and this processor do it, and come to what the plain product comes to."""
-    if dtype not in _CLOSE or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+def _is_supported(dtype: torch.dtype) -> bool:
+    """Whether this build of torch on this CPU has the operators, and a trial agrees with the plain matmul."""
+    if dtype not in _TOLERANCES or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    chance = torch.Generator().manual_seed(0)
-    x, bias = torch.randn(2, 3, 32, generator=chance).to(dtype), torch.randn(48, generator=chance).to(dtype)
-    weight = torch.randn(48, 32, generator=chance).to(dtype)
+    rng = torch.Generator().manual_seed(0)
+    x, bias = torch.randn(2, 3, 32, generator=rng).to(dtype), torch.randn(48, generator=rng).to(dtype)
+    weight = torch.randn(48, 32, generator=rng).to(dtype)
     try:
         with torch.inference_mode():
-            found = _product(weight, bias)(x.transpose(0, 1))
-            wanted = functional.linear(x.transpose(0, 1), weight, bias)
-    except (AttributeError, NotImplementedError, RuntimeError):  # an operator that is not there, or another of its name
+            result = _prepacked_linear(weight, bias)(x.transpose(0, 1))
+            expected = functional.linear(x.transpose(0, 1), weight, bias)
+    except (AttributeError, NotImplementedError, RuntimeError):  # an operator that is missing, or another of its name
         return False
-    near = _CLOSE[dtype]
-    return found.shape == wanted.shape and found.dtype == dtype and torch.allclose(found, wanted, rtol=near, atol=near)
+    tolerance = _TOLERANCES[dtype]
+    same_kind = result.shape == expected.shape and result.dtype == dtype
+    return same_kind and torch.allclose(result, expected, rtol=tolerance, atol=tolerance)
 
 
-def _product(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    library: Any = torch.ops.mkldnn
-    kept = library._reorder_linear_weight(weight.detach(), None)
+def _prepacked_linear(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
+    """`functional.linear` with a prepacked copy of the weight, for inputs of the weight's dtype."""
+    mkldnn: Any = torch.ops.mkldnn
+    prepacked_weight = mkldnn._reorder_linear_weight(weight.detach(), None)
 
     def forward(x: Tensor) -> Tensor:
         if x.dtype != weight.dtype:
             return functional.linear(x, weight, bias)
-        found: Tensor = library._linear_pointwise(x, kept, bias, "none", [], "")
-        return found
+        result: Tensor = mkldnn._linear_pointwise(x, prepacked_weight, bias, "none", [], "")
+        return result
 
     return forward

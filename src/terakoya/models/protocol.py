@@ -1,7 +1,7 @@
-"""The one face of everything that can be taught examples and asked for answers.
+"""The protocol that every model satisfies: built in or pretrained, causal or encoder-decoder, full or LoRA.
 
-The loop, decoding and export know this protocol and nothing else; whether a model is causal or
-encoder-decoder, built in or pretrained, full or LoRA, stays behind it. Shapes: B rows, V tokens, L labels.
+Training, decoding and export know this protocol and nothing else. Shapes: B rows, V tokens of the vocabulary, L labels,
+S the largest set, N target positions of a batch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ from terakoya.records import Turn
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a model is asked: a source, or a conversation that ends with it."""
+    """One input to a model.
+
+    source  the text to respond to
+    turns   the conversation before it, oldest turn first; () without one
+    """
 
     source: str
     turns: tuple[Turn, ...] = ()
@@ -27,20 +31,26 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """What a model is taught: a question and the answer as the codec writes it; `key` names the row in errors."""
+    """One training row.
 
-    ask: Query
-    written: str
+    query   the input
+    target  the expected output as the codec encodes it; "" where only the input matters
+    key     name of the row in error messages
+    """
+
+    query: Query
+    target: str
     key: str = ""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows ready for one forward pass. `tensors` is the model's own affair; the rest is for counting and for errors.
+    """Rows ready for one forward pass.
 
+    tensors  inputs of the model that collated them, by names of its own
     targets  number of tokens (or labels) that the loss is taken over
     tokens   number of real tokens, padding not counted
-    keys     the rows' names, so that a bad row can be named
+    keys     names of the rows, so that an error can name the bad one
     """
 
     tensors: Mapping[str, Tensor]
@@ -49,68 +59,93 @@ class Batch:
     keys: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> Batch:
+        """The same batch with its tensors on `device`."""
         moved = {name: tensor.to(device, non_blocking=True) for name, tensor in self.tensors.items()}
         return Batch(moved, self.targets, self.tokens, self.keys)
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a loss needs, for `targets` positions in the batch.
+    """What a loss needs.
 
-    A sequence head gives logits (N, V) and target ids (N,); a set head gives label logits (B, L), target
-    membership (B, L) as 0/1 floats, and size logits (B, S) for sizes 1..S.
+    logits   (N, V) of a sequence head, at target positions only; (B, L) of a set head
+    targets  (N,) token ids; (B, L) set membership as 0.0 or 1.0
+    sizes    (B, S) logits of the set sizes 1..S; None for a sequence head
+    prior    (V,) or (L,) log share of each token or label in the training data; None where unknown
+    counts   (V,) or (L,) occurrences of each in the training data; None where unknown
+    penalty  () regularisation of the weights, minimised with the loss and reported in no metric; None without one
     """
 
     logits: Tensor
     targets: Tensor
     sizes: Tensor | None = None
-    prior: Tensor | None = None  # (V,) or (L,) log share of each token or label in the training data, where known
-    counts: Tensor | None = None  # (V,) or (L,) how often each stands in the training data, where known
-    penalty: Tensor | None = None  # () what the weights themselves cost; trained beside the loss, told in no figure
+    prior: Tensor | None = None
+    counts: Tensor | None = None
+    penalty: Tensor | None = None
 
 
-class State(Protocol):
-    """Answers being written. Rows leave when they are finished."""
+class DecodingState(Protocol):
+    """Sequences that are being generated, one token per step. B is the number of rows that are still unfinished."""
 
     @property
     def logits(self) -> Tensor:
-        """(B, V) for the next token of every row that is left."""
+        """(B, V) logits of the next token of every unfinished row."""
         ...
 
     def advance(self, tokens: Tensor) -> None:
-        """Append one token (B,) to every row and compute the next logits."""
+        """Append one token to every row and compute the next logits.
+
+        tokens  (B,) token ids
+        """
         ...
 
     def select(self, rows: Tensor) -> None:
-        """Keep (or repeat, for beams) the rows at these indices (any length)."""
+        """Keep some rows, or repeat them for beam search.
+
+        rows  (any length,) indices into the present rows
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class LabelPenalty:
-    """What a label costs in an answer, so that it takes no more than its share; `label` is its number.
+    """A Lagrange multiplier that keeps a label within its share of all predicted labels.
 
-    price  in units of the metric: a set that holds the label must be worth that much more
-    share  of all labels answered, that the label may take; each label answered earns `price * share`
+    label   index of the label
+    weight  the multiplier, in units of the metric: a set that holds the label must be worth that much more
+    cap     the largest share of all predicted labels that the label may have; each predicted label earns `weight * cap`
     """
 
     label: int
-    price: float
-    share: float
+    weight: float
+    cap: float
 
 
 @dataclass(frozen=True)
 class SetScores:
-    """A set head's answer before decoding: label logits (B, L) and size logits (B, S), sizes 1..S."""
+    """The output of a set head before decoding.
+
+    labels     (B, L) logit of each label
+    sizes      (B, S) logits of the set sizes 1..S
+    penalties  one per label whose share is capped
+    """
 
     labels: Tensor
     sizes: Tensor
-    tolls: tuple[LabelPenalty, ...] = ()
+    penalties: tuple[LabelPenalty, ...] = ()
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model is, for the record: family ("encoder-decoder", "decoder", "set"), name, weights, vocabulary."""
+    """What a model is, for the record of a run.
+
+    name        named size or checkpoint
+    family      "encoder-decoder", "decoder" or "set"
+    weights     number of weights
+    trainable   number of weights that training changes
+    vocabulary  number of tokens (or features)
+    extra       whatever else that kind of model has to report
+    """
 
     name: str
     family: str
@@ -121,57 +156,73 @@ class ModelInfo:
 
 
 class Model(Protocol):
-    """Anything that can be taught examples and asked for answers."""
+    """A trainable model with a sequence head (generates text) or a set head (scores labels).
+
+    head               "sequence" or "set"
+    end                id of the token that ends a sequence
+    max_target_length  tokens that a target can have at most, its end token included; 0 for a set head
+    labels             labels of a set head, in the order of its logits; () for a sequence head
+    """
 
     @property
-    def module(self) -> nn.Module: ...
+    def module(self) -> nn.Module:
+        """The network, for optimisers, devices and gradients."""
+        ...
 
     head: Literal["sequence", "set"]
-    end: int  # id of the token that ends an answer (sequence head)
-    longest_answer: int  # tokens that an answer can have at most, its end included
-    labels: tuple[str, ...]  # of a set head, in the order of its logits; () for a sequence head
+    end: int
+    max_target_length: int
+    labels: tuple[str, ...]
 
     @property
-    def card(self) -> ModelInfo: ...
+    def info(self) -> ModelInfo:
+        """Name, family and size of the model."""
+        ...
 
     def collate(self, pairs: Sequence[Pair]) -> Batch:
-        """Tensors for these rows. Raises DataError, naming the row, where a text does not fit or cannot be carried."""
+        """Tensors for one forward pass.
+
+        pairs  the rows of the batch; none is truncated
+        Raises DataError, naming the row, where a text is too long or holds what the model cannot represent.
+        """
         ...
 
     def length(self, pair: Pair) -> int:
-        """Tokens of the pair, by which batches of similar length are made."""
+        """Length of `pair` in tokens, by which rows of similar length are batched together."""
         ...
 
-    def fits(self, ask: Query) -> bool:
-        """Whether the model can take this source whole. Nothing is ever cut: what does not fit is not answered."""
+    def fits(self, query: Query) -> bool:
+        """Whether the model can read all of `query`. Nothing is truncated: what does not fit gets no prediction."""
         ...
 
     def outputs(self, batch: Batch) -> Outputs:
-        """One forward pass: logits where there is a target, and only there."""
+        """One forward pass over `batch`, with logits at the target positions only."""
         ...
 
-    def start(self, asks: Sequence[Query]) -> State:
-        """Begin answers (sequence head)."""
+    def start(self, queries: Sequence[Query]) -> DecodingState:
+        """Begin to generate a sequence for each of `queries` (sequence head). Raises ConfigError for a set head."""
         ...
 
-    def set_scores(self, asks: Sequence[Query]) -> SetScores:
-        """Score every label (set head)."""
+    def set_scores(self, queries: Sequence[Query]) -> SetScores:
+        """Score every label for each of `queries` (set head). Raises ConfigError for a sequence head."""
         ...
 
     def text(self, tokens: Sequence[int]) -> str:
-        """The text of answer tokens, without the end token."""
+        """Decode token ids `tokens`, without the end token, to text."""
         ...
 
-    def pieces(self) -> Sequence[str]:
-        """The text that each token id adds to an answer (V,); "" for ids that may never stand in an answer."""
+    def token_texts(self) -> Sequence[str]:
+        """(V,) the text that each token id adds to a target; "" for ids that may never stand in one."""
         ...
 
-    def shown(self, pair: Pair) -> Sequence[tuple[str, bool]]:
-        """The row token by token as the model is given it, and whether each token is learnt; for people to look at."""
+    def show_tokens(self, pair: Pair) -> Sequence[tuple[str, bool]]:
+        """The tokens of `pair` as the model receives them, each with whether the loss includes it; for inspection."""
         ...
 
     def save(self, folder: Path) -> None:
-        """A folder that loads by itself, without the data."""
+        """Write the model to `folder`, from which it loads without the training data."""
         ...
 
-    def parameters_to_train(self) -> Iterator[tuple[str, nn.Parameter]]: ...
+    def parameters_to_train(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and weights that the optimiser updates."""
+        ...

@@ -1,1 +1,1 @@
-"""A run told in order (run.py), and one function per command (commands.py)."""
+"""A run in order (run.py), and one function per command (commands.py)."""

@@ -1,4 +1,4 @@
-"""What a run rests on: the task with its examples, parted; what the audit says of them; what is remembered of them."""
+"""The data of a run: the task with its examples split, findings of the audit, and what the manifest keeps of them."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING
 from terakoya import registry
 from terakoya.codec import Codec
 from terakoya.config import Config, make_config, with_overrides
-from terakoya.data.split import split as part
+from terakoya.data.split import split_examples
 from terakoya.data.statistics import dataset_statistics
 from terakoya.errors import DataError
 from terakoya.i18n import both
-from terakoya.records import Finding, Split, set_fingerprint
+from terakoya.records import MEMORISED, Finding, Split, set_fingerprint
 from terakoya.registry import Experiment
 from terakoya.runs import Run
 from terakoya.task import Task
 
 if TYPE_CHECKING:
-    from terakoya.data.audit import Tokenizer
+    from terakoya.data.audit import AuditTokenizer
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """An experiment with its examples parted. The config's paths are relative to `folder`."""
+    """An experiment with its examples split. The config's paths are relative to `folder`."""
 
     config: Config
     folder: Path
@@ -34,34 +34,50 @@ class Dataset:
 
 
 def load_dataset(experiment: Experiment) -> Dataset:
-    """The task with its examples, parted as the task itself or the config says."""
+    """The task with its examples, split as the task itself or the config says.
+
+    experiment  its config and the folder that paths are relative to
+    Raises ConfigError and DataError for what the user can mend.
+    """
     task = registry.find_task(experiment.config, experiment.folder)
-    parted = task.split or part(task.examples, experiment.config.split, always_taught=task.always_taught)
-    return Dataset(experiment.config, experiment.folder, task, parted)
+    split = task.split or split_examples(task.examples, experiment.config.split, memorised=task.memorised)
+    return Dataset(experiment.config, experiment.folder, task, split)
 
 
-def audited(plan: Dataset, tokenizer: Tokenizer | None = None) -> list[Finding]:
-    """What the audit of data and split has to say, and the task's own checks."""
+def audit_dataset(dataset: Dataset, tokenizer: AuditTokenizer | None = None) -> list[Finding]:
+    """Findings of the audit of data and split, and of the task's own checks.
+
+    dataset    to be audited
+    tokenizer  of a pretrained base, for the checks of tokens; None leaves them out
+    """
     from terakoya.data import audit
 
-    own = [finding for check in plan.task.checks for finding in check(plan.split)]
-    return [*audit.audit(plan.task, _with_recall(plan.task, plan.split), tokenizer), *own]
+    own = [finding for check in dataset.task.checks for finding in check(dataset.split)]
+    return [*audit.audit(dataset.task, _mark_memorised(dataset.task, dataset.split), tokenizer), *own]
 
 
-def _with_recall(task: Task, split: Split) -> Split:
-    """The split with every exam item that is taught on purpose marked as recall: standing in train, it is no leak."""
-    return replace(split, exam=tuple(replace(it, part="recall") if task.is_recall(it) else it for it in split.exam))
+def _mark_memorised(task: Task, split: Split) -> Split:
+    """The split with every exam item that is trained on purpose in its own subset: in train as well, it is no leak."""
+    return replace(
+        split, exam=tuple(replace(it, subset=MEMORISED) if task.is_memorised(it) else it for it in split.exam)
+    )
 
 
-def reader(plan: Dataset) -> Tokenizer | None:
-    """The tokenizer of a pretrained base. A run leaves this to its preflight, which has the whole model at hand."""
-    maker = registry.find_reader(plan.config.model.base)
+def load_tokenizer(dataset: Dataset) -> AuditTokenizer | None:
+    """The tokenizer of a pretrained base, None where the model has none.
+
+    dataset  its config names the base; its targets are what new tokens are made for
+    A run leaves this to its preflight, which has the whole model loaded.
+    """
+    maker = registry.find_reader(dataset.config.model.base)
     if maker is None:
         return None
-    codec = plan.task.codec
-    written = {_written(codec, example.target) for example in plan.split.train} - {""}
-    found: Tokenizer = maker(plan.config.model, written, getattr(codec, "labels", ()), plan.task.instruction)
-    return found
+    codec = dataset.task.codec
+    written = {_written(codec, example.target) for example in dataset.split.train} - {""}
+    tokenizer: AuditTokenizer = maker(
+        dataset.config.model, written, getattr(codec, "labels", ()), dataset.task.instruction
+    )
+    return tokenizer
 
 
 def _written(codec: Codec, target: str) -> str:
@@ -73,39 +89,51 @@ def _written(codec: Codec, target: str) -> str:
 
 
 def config_for_table(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """The smallest config there is: this table, and what is set besides."""
+    """The smallest config: one table.
+
+    path       the table
+    overrides  KEY=VALUE settings
+    """
     return with_overrides(make_config({"name": path.stem, "task": {"data": path.name}}), overrides)
 
 
-def remember(opened: Run, plan: Dataset) -> None:
-    """What the run rests on. A run that goes on must find the same data."""
-    data = set_fingerprint((*plan.split.train, *plan.split.dev, *plan.split.exam))
+def record_dataset(opened: Run, dataset: Dataset) -> None:
+    """Write fingerprint, sizes and statistics of the data into the manifest.
+
+    opened   the run folder
+    dataset  its data
+    Raises DataError where a resumed run does not find the data that it started with.
+    """
+    split = dataset.split
+    data = set_fingerprint((*split.train, *split.dev, *split.exam))
     known = opened.manifest.get("data")
     if known and known["fingerprint"] != data:
+        config = opened.path / "config.toml"
         raise DataError(
-            both("the data is not what this run began with", "データがこの実行を始めたときと異なる"),
+            both("the data is not what this run started with", "データがこの実行を始めたときと異なる"),
             where=str(opened.path),
-            do=both(
-                f"Begin anew with: terakoya run {opened.path / 'config.toml'}",
-                f"新しく始めること：terakoya run {opened.path / 'config.toml'}",
-            ),
+            do=both(f"Start a new run: terakoya run {config}", f"新しく始めること：terakoya run {config}"),
         )
-    counts = {name: len(getattr(plan.split, name)) for name in ("train", "dev", "exam")}
-    drawn = plan.task.draw is not None
-    opened.note(data={"fingerprint": data, "drawn": drawn, "split": plan.split.method, **counts})
-    opened.note(dataset=dataset_statistics(plan.split, _labels_of(plan.task), drawn=drawn))
+    counts = {name: len(getattr(split, name)) for name in ("train", "dev", "exam")}
+    drawn = dataset.task.draw is not None
+    opened.update_manifest(data={"fingerprint": data, "drawn": drawn, "split": split.method, **counts})
+    opened.update_manifest(dataset=dataset_statistics(split, _labels_of(dataset.task), drawn=drawn))
 
 
-def sizes(split: Split) -> str:
-    train, dev, exam = (f"{len(side):,}" for side in (split.train, split.dev, split.exam))
+def split_sizes(split: Split) -> str:
+    """The sizes of train, dev and exam as a sentence.
+
+    split  of a dataset
+    """
+    train, dev, exam, method = len(split.train), len(split.dev), len(split.exam), split.method
     return both(
-        f"{train} to train on, {dev} for dev, {exam} in the exam ({split.method})",
-        f"学習{train}件、検証{dev}件、試験{exam}件（{split.method}）",
+        f"{train:,} to train on, {dev:,} for dev, {exam:,} in the exam ({method})",
+        f"学習{train:,}件、検証{dev:,}件、試験{exam:,}件（{method}）",
     )
 
 
 def _labels_of(task: Task) -> Callable[[str], Sequence[str]] | None:
-    """How a target falls into labels, for tasks whose answers are sets."""
+    """Target → labels, for tasks whose targets are sets."""
     if not task.codec.name.startswith("labels"):
         return None
     return lambda target: task.codec.canonical(target).split()

@@ -1,6 +1,6 @@
-"""The story of a run, told in order; and one function for every other command.
+"""A run in order; and one function for every other command.
 
-Config → Task → examples → Split → (findings) → Model taught → Predictions → Scores → Run → report
+Config → Task → examples → Split → (findings) → Model trained → Predictions → Scores → Run → report
 
 Whatever the command line does, a notebook can do with the function of the same name.
 """
@@ -15,30 +15,30 @@ from typing import TYPE_CHECKING
 from terakoya import registry
 from terakoya.config import read_config, write_config
 from terakoya.errors import ConfigError
-from terakoya.i18n import both
-from terakoya.pipeline.dataset import Dataset, audited, load_dataset, remember, sizes
-from terakoya.progress import Listener, Silent
+from terakoya.i18n import both, japanese
+from terakoya.pipeline.dataset import Dataset, audit_dataset, load_dataset, record_dataset, split_sizes
+from terakoya.progress import Listener, SilentListener
 from terakoya.registry import Experiment
 from terakoya.runs import Index, Run, git_commit, is_sealed, lifecycle, seal
 from terakoya.runs.lifecycle import enforce
-from terakoya.runs.result import Result, read_result, unexamined
-from terakoya.saved_model import moved
+from terakoya.runs.result import RunResult, read_result, read_unexamined
+from terakoya.saved_model import rebase_paths
 
 if TYPE_CHECKING:
     from terakoya.models.protocol import Model
     from terakoya.training.prepare import TrainingSetup
 
 RUNS = Path("runs")
-_WHY_JA = {
-    "steps": "予定のステップ数",
-    "solved": "検証で解けた",
-    "minutes": "予定の時間",
-    "patience": "検証で伸びない",
-    "guard": "監視",
+_STOP_REASONS = {
+    "steps": both("steps", "予定のステップ数"),
+    "solved": both("solved", "検証データで解けた"),
+    "minutes": both("minutes", "予定の時間"),
+    "patience": both("patience", "検証データで改善しない"),
+    "guard": both("guard", "監視"),
 }
 
 
-# ── the story ───────────────────────────────────────────────────────────────────────────────────────
+# ── the run ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def run(
@@ -49,155 +49,154 @@ def run(
     anyway: bool = False,
     exam: bool = True,
     listener: Listener | None = None,
-) -> Result:
-    """Examples, audit, split, preflight, train, exam, record. A run folder goes on where it stopped.
+) -> RunResult:
+    """Load examples, audit, split, train, take the exam, write the report; a run folder is resumed.
 
-    `anyway` goes on in spite of findings of level stop; without `exam` the run ends taught, its exam unopened
-    (a series chooses on dev first), and goes on from there when it is asked to.
+    experiment  name of a shipped experiment, a TOML file, a table, or a run folder to be resumed
+    overrides   KEY=VALUE settings
+    run_dir     where the run folder is made ("runs")
+    anyway      True: go on in spite of findings of level stop
+    exam        False: the run ends trained, its exam unopened (a sweep chooses on dev first), and can be resumed from
+                there
+    listener    receives progress events; None ignores them
+    Raises a TerakoyaError for whatever the user can mend.
     """
-    tell = listener or Silent()
-    how = _How(anyway, exam, tell)
+    options = _RunOptions(anyway, exam, listener or SilentListener())
     if (Path(experiment) / "manifest.json").is_file():
-        return _gone_on(Path(experiment), overrides, how)
+        return _resume(Path(experiment), overrides, options)
     found = registry.find_experiment(experiment, overrides)
-    with _new(run_dir, found) as opened, lifecycle.record_outcome(opened):
-        return _story(opened, found, how)
+    with _new_run(run_dir, found) as opened, lifecycle.record_outcome(opened):
+        return _run_stages(opened, found, options)
 
 
-def _new(run_dir: Path, found: Experiment) -> Run:
+def _new_run(run_dir: Path, found: Experiment) -> Run:
     def config(path: Path) -> str:
-        return write_config(moved(found.config, found.folder, path))
+        return write_config(rebase_paths(found.config, found.folder, path))
 
     return Run.create(run_dir, found.name, config=config, seed=found.config.seed, git=git_commit(found.folder))
 
 
 @dataclass(frozen=True)
-class _How:
+class _RunOptions:
     anyway: bool
     exam: bool
-    tell: Listener
+    listener: Listener
 
 
-def _story(opened: Run, experiment: Experiment, how: _How) -> Result:
-    anyway, tell = how.anyway, how.tell
-    tell.stage("examples", experiment.name)
-    plan = load_dataset(experiment)
-    remember(opened, plan)
-    tell.note(sizes(plan.split))
+def _run_stages(opened: Run, experiment: Experiment, options: _RunOptions) -> RunResult:
+    anyway, listener = options.anyway, options.listener
+    listener.stage("examples", experiment.name)
+    dataset = load_dataset(experiment)
+    record_dataset(opened, dataset)
+    listener.note(split_sizes(dataset.split))
 
-    tell.stage("audit")
-    enforce(opened, audited(plan), tell, anyway)
+    listener.stage("audit")
+    enforce(opened, audit_dataset(dataset), listener, anyway)
 
-    lesson, model, max_tokens = _prepared(plan, opened)
-    card = model.card
-    tell.stage(
+    setup, model, max_tokens = _prepare(dataset, opened)
+    name, weights, family = model.info.name, model.info.weights, model.info.family
+    listener.stage(
         "model",
-        both(
-            f"{card.name}, {card.weights:,} weights, {card.family}",
-            f"{card.name}、パラメータ数 {card.weights:,}、{card.family}",
-        ),
+        both(f"{name}, {weights:,} weights, {family}", f"{name}、パラメータ数 {weights:,}、{family}"),
     )
     if not is_sealed(opened.path / "model"):
-        _teach(opened, lesson, model, max_tokens, anyway, tell)
+        _train(opened, setup, model, max_tokens, anyway, listener)
 
-    if not how.exam:
-        opened.finish("stopped", reason=both("taught; the exam was not opened", "学習済み。試験は開いていない"))
-        return unexamined(opened.path)
-    questions = len(plan.split.exam)
-    tell.stage("exam", both(f"{questions} questions", f"{questions}問"))
-    _examine(opened, lesson)
+    if not options.exam:
+        opened.finish("stopped", reason=both("trained; the exam was not opened", "学習済み。試験は開いていない"))
+        return read_unexamined(opened.path)
+    items = len(dataset.split.exam)
+    listener.stage("exam", both(f"{items} items", f"{items}問"))
+    _take_exam(opened, setup)
 
-    tell.stage("record")
-    opened.finish("done")  # before the record, which tells how the run ended
-    report(opened.path, lang=lesson.config.lang, _run=opened)
+    listener.stage("record")
+    opened.finish("done")  # before the report, which says how the run ended
+    report(opened.path, lang=setup.config.lang, _run=opened)
     return read_result(opened.path)
 
 
-def _prepared(plan: Dataset, opened: Run) -> tuple[TrainingSetup, Model, int]:
+def _prepare(dataset: Dataset, opened: Run) -> tuple[TrainingSetup, Model, int]:
     """The model, made for this data; every `auto` resolved and the whole config written down."""
-    from terakoya.training.prepare import prepared
+    from terakoya.training.prepare import prepare_training
 
-    lesson, model, max_tokens = prepared(
-        plan.task, plan.split, plan.config, registry.find_model_maker(plan.config.model.base)
-    )
-    opened.write_text("config.toml", write_config(moved(lesson.config, plan.folder, opened.path)))
-    opened.note(model=model.card, max_tokens=max_tokens, resolved=lesson.config.train.model_dump())
-    return lesson, model, max_tokens
+    maker = registry.find_model_maker(dataset.config.model.base)
+    setup, model, max_tokens = prepare_training(dataset.task, dataset.split, dataset.config, maker)
+    opened.write_text("config.toml", write_config(rebase_paths(setup.config, dataset.folder, opened.path)))
+    opened.update_manifest(model=model.info, max_tokens=max_tokens, resolved=setup.config.train.model_dump())
+    return setup, model, max_tokens
 
 
-def _teach(opened: Run, lesson: TrainingSetup, model: Model, max_tokens: int, anyway: bool, tell: Listener) -> None:
+def _train(opened: Run, setup: TrainingSetup, model: Model, max_tokens: int, anyway: bool, listener: Listener) -> None:
     from terakoya.saved_model import write_skill
     from terakoya.training import preflight, trainer
 
-    tell.stage("preflight")
-    enforce(opened, preflight.preflight(lesson, model, opened.path), tell, anyway)
-    how = lesson.config.train
-    tell.stage(
-        "train",
-        both(f"{how.steps} steps of {how.batch_size} rows", f"{how.steps}ステップ、一ステップ{how.batch_size}行"),
-    )
-    taught = trainer.train(lesson, model, opened, tell, max_tokens=max_tokens, anyway=anyway)
-    opened.note(training=taught)
-    model = trainer.again(lesson, model, opened, tell)
-    tell.note(
+    listener.stage("preflight")
+    enforce(opened, preflight.preflight(setup, model, opened.path), listener, anyway)
+    steps, rows = setup.config.train.steps, setup.config.train.batch_size
+    listener.stage("train", both(f"{steps} steps of {rows} rows", f"{steps}ステップ、一ステップ{rows}行"))
+    result = trainer.train(setup, model, opened, listener, max_tokens=max_tokens, anyway=anyway)
+    opened.update_manifest(training=result)
+    model = trainer.maybe_refit(setup, model, opened, listener)
+    taken, seconds, best, reason = result.steps, result.seconds, result.best_step, _STOP_REASONS[result.stopped]
+    listener.note(
         both(
-            f"{taught.steps} steps in {taught.seconds:.0f} s, ended by {taught.stopped}; best at {taught.best_step}",
-            f"{taught.steps}ステップ、{taught.seconds:.0f}秒、終了の理由：{_WHY_JA[taught.stopped]}、"
-            f"最良はステップ{taught.best_step}",
+            f"{taken} steps in {seconds:.0f} s, ended by {reason}; best at {best}",
+            f"{taken}ステップ、{seconds:.0f}秒、終了の理由：{japanese(reason)}、最良はステップ{best}",
         )
     )
-    here = opened.path / "model"
-    write_skill(here, model, lesson.task, moved(lesson.config, opened.path, here), max_tokens)
-    seal(here)
+    folder = opened.path / "model"
+    write_skill(folder, model, setup.task, rebase_paths(setup.config, opened.path, folder), max_tokens)
+    seal(folder)
 
 
-def _examine(opened: Run, lesson: TrainingSetup) -> None:
-    """The model is opened again from its folder: what is scored is what was saved."""
-    from terakoya.evaluation.exam import examine, kept_in, write_exam
+def _take_exam(opened: Run, setup: TrainingSetup) -> None:
+    """The model is loaded again from its folder: what is scored is what was saved."""
+    from terakoya.evaluation.exam import examine, resumable_predictor, write_exam
     from terakoya.saved_model import read_skill
 
-    # A run that was killed here comes back with the same weights and nothing chosen since: it is the same sitting.
-    count = Index(opened.path.parent).open_exam(lesson.split.exam_fingerprint, opened.name, once=True)
-    opened.note(exam=lesson.split.exam_fingerprint, openings=count)
+    # A run that was killed here is resumed with the same weights and nothing chosen since: it is the same opening.
+    count = Index(opened.path.parent).open_exam(setup.split.exam_fingerprint, opened.name, once=True)
+    opened.update_manifest(exam=setup.split.exam_fingerprint, openings=count)
     skill = read_skill(opened.path)
-    split = lesson.split
-    examined = examine(
+    split = setup.split
+    result = examine(
         skill.model,
-        lesson.task,
-        lesson.config,
+        setup.task,
+        setup.config,
         split.exam,
         max_tokens=skill.max_tokens,
         train=split.train,
         dev=split.dev,
-        keep=kept_in(opened, skill, split.exam),
+        resumable=resumable_predictor(opened, skill, split.exam),
     )
-    write_exam(opened, examined, lesson.task, lesson.config)
+    write_exam(opened, result, setup.task, setup.config)
 
 
-def _gone_on(path: Path, overrides: Sequence[str], how: _How) -> Result:
+def _resume(path: Path, overrides: Sequence[str], options: _RunOptions) -> RunResult:
     """An interrupted run, to the same bits; a finished one is shown again."""
     if overrides:
+        config = path / "config.toml"
         raise ConfigError(
-            both("a run goes on as it began", "実行は始めたときのまま続く"),
+            both("a run is resumed with the settings that it started with", "実行は始めたときの設定のまま再開される"),
             where=str(path),
             do=both(
-                f"Leave --set out, or begin anew: terakoya run {path / 'config.toml'} --set …",
-                f"--set を外すか、新しく始めること：terakoya run {path / 'config.toml'} --set …",
+                f"Leave --set out, or start a new run: terakoya run {config} --set …",
+                f"--set を外すか、新しく始めること：terakoya run {config} --set …",
             ),
         )
     if Run.open(path).state == "done":
         done = read_result(path)
-        if not done.report:  # killed while the record was written
+        if not done.report:  # killed while the report was written
             report(path, lang=read_config(path / "config.toml").lang)
         return done if done.report else read_result(path)
     with Run.resume(path) as opened:
-        opened.go_on()
+        opened.mark_resumed()
         with lifecycle.record_outcome(opened):
-            config = read_config(path / "config.toml")
-            return _story(opened, Experiment(config.name, config, path), how)
+            config_values = read_config(path / "config.toml")
+            return _run_stages(opened, Experiment(config_values.name, config_values, path), options)
 
 
-# ── the steps singly ────────────────────────────────────────────────────────────────────────────────
+# ── single stages ───────────────────────────────────────────────────────────────────────────────────
 
 
 def train(
@@ -207,15 +206,29 @@ def train(
     run_dir: Path = RUNS,
     anyway: bool = False,
     listener: Listener | None = None,
-) -> Result:
-    """The story as far as a taught model: the exam stays closed, and `run` goes on from the folder to open it."""
+) -> RunResult:
+    """A run as far as a trained model: the exam stays closed, and `run` resumes the folder to open it.
+
+    experiment  name of a shipped experiment, a TOML file, a table, or a run folder to be resumed
+    overrides   KEY=VALUE settings
+    run_dir     where the run folder is made ("runs")
+    anyway      True: go on in spite of findings of level stop
+    listener    receives progress events; None ignores them
+    """
     return run(experiment, overrides=overrides, run_dir=run_dir, anyway=anyway, exam=False, listener=listener)
 
 
 def report(
     run: Path | None = None, *, all_runs: bool = False, run_dir: Path = RUNS, lang: str = "", _run: Run | None = None
 ) -> list[Path]:
-    """The record: report.md and report.html, made from the run's folder alone; with `all_runs`, a page of all."""
+    """Write report.md and report.html, from the run's folder alone.
+
+    run       the run folder
+    all_runs  True: an index page of all runs in `run_dir` instead
+    run_dir   where they lie ("runs")
+    lang      "en" or "ja", "" for the locale's
+    Returns the files written. Raises ConfigError where neither is named.
+    """
     from terakoya.report import write
 
     if all_runs:

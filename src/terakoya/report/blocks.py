@@ -1,4 +1,4 @@
-"""What a record says before it has a look: texts, lists, tables, charts. Every face shows them its own way."""
+"""The content of a report without its layout: texts, lists, tables, charts. HTML and Markdown render it differently."""
 
 from __future__ import annotations
 
@@ -9,22 +9,34 @@ from terakoya.report.translations import say
 
 @dataclass(frozen=True)
 class Text:
+    """A paragraph."""
+
     text: str
 
 
 @dataclass(frozen=True)
 class Heading:
+    """A heading inside a section."""
+
     text: str
 
 
 @dataclass(frozen=True)
 class Bullets:
+    """A list of sentences."""
+
     items: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Table:
-    """`numbers`: columns that are set flush right. `folded`: a title under which a page hides it until asked."""
+class TableBlock:
+    """A table.
+
+    head     column headers
+    rows     cells as text
+    numbers  columns that are aligned right
+    folded   title under which the HTML page collapses it, "" where it is always open
+    """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -33,39 +45,44 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Names and what is known of them."""
+class PropertyList:
+    """Names with their values."""
 
     rows: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Charts:
-    """Charts by name; a page draws them, Markdown leaves them out (the figures stand in tables)."""
+    """Charts by name; the HTML page draws them, Markdown leaves them out (their values stand in tables)."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Folded:
-    """Long matter that a page shows on demand."""
+    """Long text that the HTML page collapses under a title."""
 
     title: str
     text: str
 
 
-Block = Text | Heading | Bullets | Table | Facts | Charts | Folded
+Block = Text | Heading | Bullets | TableBlock | PropertyList | Charts | Folded
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
+    """One section of a report: its key is the same in every language."""
+
     key: str
     title: str
     blocks: tuple[Block, ...]
 
 
-def figure(value: float) -> str:
-    """Three decimals, or as many as keep it from looking perfect or empty when it is not."""
+def format_value(value: float) -> str:
+    """A score with three decimals, or as many as keep it from looking like 0 or 1 when it is not.
+
+    value  as computed
+    """
     for decimals in (3, 4, 5):
         text = f"{value:.{decimals}f}"
         if value in (0, 1) or float(text) not in (0.0, 1.0):
@@ -73,5 +90,10 @@ def figure(value: float) -> str:
     return f"{value:.2g}" if value < 0.5 else f"{value:.7f}"
 
 
-def heads(lang: str, keys: tuple[str, ...]) -> tuple[str, ...]:
+def column_headers(lang: str, keys: tuple[str, ...]) -> tuple[str, ...]:
+    """Column headers in the reader's language.
+
+    lang  "en" or "ja"
+    keys  of report/translations.py
+    """
     return tuple(say(lang, key) for key in keys)

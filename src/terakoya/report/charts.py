@@ -1,6 +1,6 @@
-"""Charts as plain SVG that stands inside a page: no script, no outside request, text in the reader's own fonts.
+"""Charts as plain SVG embedded in a page: no script, no external request, text in the reader's own fonts.
 
-altair describes, vl-convert draws. Colours are names of roles (ink, model, data …) which the page's style sheet
+altair describes, vl-convert draws. Colours are names of roles (ink, model, data …) which the page's stylesheet
 turns into the colours of the light or the dark page; see `svg.py`.
 """
 
@@ -10,58 +10,72 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from terakoya.records import Score
-from terakoya.report import figures
+from terakoya.report import breakdowns
 from terakoya.report.plots import ROW, WIDTH, colours, distinct, dots, marked, plot, share_axis, thinned
-from terakoya.report.record import Record, SeriesRecord
-from terakoya.report.svg import DATA, FAINT, INK, MODEL, WRONG, drawn
+from terakoya.report.record import RunRecord, SweepRecord
+from terakoya.report.svg import DATA, FAINT, INK, MODEL, WRONG, draw_svg
 from terakoya.report.translations import known, say
 
 _KINDS = 30  # rows of a chart by kind
-# Dev figures other than the metric that tell of collapse; they lie in [0, 1].
+# Dev values other than the metric that show collapse; they lie in [0, 1].
 _SHARES = ("distinct_share", "top_share", "unreadable")
 
 
-def chart(record: Record, name: str, lang: str) -> str:
-    """The chart of this name as SVG, "" where there is nothing to draw."""
-    drawers: dict[str, Callable[[Record, str], Any]] = {
+def chart(record: RunRecord, name: str, lang: str) -> str:
+    """A chart as SVG, "" where there is nothing to draw.
+
+    record  the run
+    name    "loss", "dev", "predictions", "errors", "reliability", "scores", or "kind:TAG"
+    lang    "en" or "ja"
+    """
+    drawers: dict[str, Callable[[RunRecord, str], Any]] = {
         "loss": _loss,
         "dev": _dev,
-        "answers": _answers,
+        "predictions": _predictions,
         "errors": _errors,
         "reliability": _reliability,
         "scores": _scores,
     }
     kind, _, tag = name.partition(":")
     made = _kinds(record, tag, lang) if kind == "kind" else drawers[kind](record, lang)
-    return "" if made is None else drawn(made, title(name, lang))
+    return "" if made is None else draw_svg(made, title(name, lang))
 
 
 def title(name: str, lang: str) -> str:
+    """The title of a chart.
+
+    name  as `chart` takes it
+    lang  "en" or "ja"
+    """
     kind, _, tag = name.partition(":")
     return say(lang, f"chart {kind}", tag=known(lang, tag))
 
 
-def forest(series: SeriesRecord, lang: str) -> str:
-    """One dot and interval a run, the best on top."""
-    mains = [(series.title(run), run.main) for run in series.runs]
+def forest(sweep: SweepRecord, lang: str) -> str:
+    """A forest plot of a sweep: one dot and interval a run, the best on top.
+
+    sweep  the sweep
+    lang    "en" or "ja"
+    """
+    mains = [(sweep.title(run), run.main) for run in sweep.runs]
     scored = [(name, score) for name, score in mains if score is not None]
     scored.sort(key=lambda pair: -pair[1].value)
     made = _intervals([(name, score, MODEL) for name, score in scored], lang)
-    return "" if made is None else drawn(made, say(lang, "chart forest"))
+    return "" if made is None else draw_svg(made, say(lang, "chart forest"))
 
 
-def _loss(record: Record, lang: str) -> Any:
+def _loss(record: RunRecord, lang: str) -> Any:
     import altair as alt
 
     if len(record.steps) < 2:
         return None
-    plain, trained, held = say(lang, "plain"), say(lang, "trained loss"), say(lang, "dev loss")
+    plain, trained, dev = say(lang, "plain"), say(lang, "trained loss"), say(lang, "dev loss")
     steps = thinned(record.steps)
     values = [{"step": step.step, "loss": step.plain, "line": plain} for step in steps]
     if any(abs(step.loss - step.plain) > 1e-6 for step in steps):
         values += [{"step": step.step, "loss": step.loss, "line": trained} for step in steps]
-    values += [{"step": step.step, "loss": step.dev["loss"], "line": held} for step in _with_dev_loss(record)]
-    colour = colours({plain: MODEL, held: DATA, trained: FAINT}, values)
+    values += [{"step": step.step, "loss": step.dev["loss"], "line": dev} for step in _with_dev_loss(record)]
+    colour = colours({plain: MODEL, dev: DATA, trained: FAINT}, values)
     layers: list[Any] = [
         plot(values)
         .mark_line(strokeWidth=1.6)
@@ -71,27 +85,27 @@ def _loss(record: Record, lang: str) -> Any:
             color=colour,
         )
     ]
-    marks = [(say(lang, name.replace("_", " ")), record.figure(name)) for name in ("even_guess", "prior_entropy")]
+    marks = [(say(lang, name.replace("_", " ")), record.measured(name)) for name in ("even_guess", "prior_entropy")]
     layers += marked([(name, at) for name, at in marks if at is not None], steps[-1].step)
     return alt.layer(*layers).properties(width=WIDTH, height=190)
 
 
-def _with_dev_loss(record: Record) -> list[Any]:
+def _with_dev_loss(record: RunRecord) -> list[Any]:
     return thinned([step for step in record.steps if step.dev and "loss" in step.dev])
 
 
-def _dev(record: Record, lang: str) -> Any:
+def _dev(record: RunRecord, lang: str) -> Any:
     import altair as alt
 
     main = record.main
-    asked = [step for step in record.steps if step.dev]
-    if len(asked) < 2:
+    evaluated = [step for step in record.steps if step.dev]
+    if len(evaluated) < 2:
         return None
-    metric = main.metric if main else next(iter(asked[0].dev or {}))
+    metric = main.metric if main else next(iter(evaluated[0].dev or {}))
     names = {metric: metric} | {name: known(lang, name) for name in _SHARES}
     values = [
         {"step": step.step, "share": share, "line": names[name]}
-        for step in thinned(asked)
+        for step in thinned(evaluated)
         for name, share in (step.dev or {}).items()
         if name in names
     ]
@@ -108,10 +122,10 @@ def _dev(record: Record, lang: str) -> Any:
     )
 
 
-def _answers(record: Record, lang: str) -> Any:
+def _predictions(record: RunRecord, lang: str) -> Any:
     import altair as alt
 
-    shares = figures.answer_shares(record)
+    shares = breakdowns.label_shares(record)
     if not shares:
         return None
     data, model = say(lang, "data"), say(lang, "model")
@@ -134,8 +148,8 @@ def _answers(record: Record, lang: str) -> Any:
     )
 
 
-def _kinds(record: Record, tag: str, lang: str) -> Any:
-    kinds = figures.by_kind(record).get(tag)
+def _kinds(record: RunRecord, tag: str, lang: str) -> Any:
+    kinds = breakdowns.by_kind(record).get(tag)
     if not kinds:
         return None
     kinds = sorted(kinds, key=lambda kind: kind.value)[:_KINDS] if len(kinds) > _KINDS else kinds
@@ -147,10 +161,10 @@ def _kinds(record: Record, tag: str, lang: str) -> Any:
     return dots(rows, record.main.metric if record.main else say(lang, "score"))
 
 
-def _errors(record: Record, lang: str) -> Any:
+def _errors(record: RunRecord, lang: str) -> Any:
     import altair as alt
 
-    errors = figures.by_error(record)[:15]
+    errors = breakdowns.by_error(record)[:15]
     if not errors:
         return None
     names = distinct([known(lang, name) for name, _ in errors])
@@ -164,13 +178,15 @@ def _errors(record: Record, lang: str) -> Any:
     return alt.layer(bars, text).properties(width=WIDTH, height=ROW * len(values))
 
 
-def _reliability(record: Record, lang: str) -> Any:
+def _reliability(record: RunRecord, lang: str) -> Any:
     import altair as alt
 
-    sure = figures.reliability(record)
-    if not sure:
+    calibration = breakdowns.reliability(record)
+    if not calibration:
         return None
-    values = [{"x": row.confidence, "y": row.right, "low": row.low, "high": row.high, "n": row.n} for row in sure.table]
+    values = [
+        {"x": row.confidence, "y": row.right, "low": row.low, "high": row.high, "n": row.n} for row in calibration.table
+    ]
     share = alt.Scale(domain=[0, 1])
     base = plot(values).encode(x=alt.X("x:Q", title=say(lang, "confidence"), scale=share, axis=share_axis()))
     even = plot([{"x": 0, "y": 0}, {"x": 1, "y": 1}])
@@ -182,11 +198,11 @@ def _reliability(record: Record, lang: str) -> Any:
     ).properties(width=WIDTH, height=240)
 
 
-def _scores(record: Record, lang: str) -> Any:
+def _scores(record: RunRecord, lang: str) -> Any:
     main = record.main
     if main is None:
         return None
-    beside = [score for score in record.scores if score.signature == main.signature and score.part == main.part]
+    beside = [score for score in record.scores if score.signature == main.signature and score.subset == main.subset]
     beside = sorted(beside, key=lambda score: (score.who != "model", -score.value))
     return _intervals([(known(lang, item.who), item, MODEL if item.who == "model" else DATA) for item in beside], lang)
 

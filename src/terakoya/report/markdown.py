@@ -1,26 +1,34 @@
-"""The record as Markdown: the same story, every piece of data escaped."""
+"""The report of a run as Markdown: the same content as the HTML page, every piece of data escaped."""
 
 from __future__ import annotations
 
-from terakoya.report.blocks import Block, Bullets, Charts, Facts, Folded, Heading, Table, Text
+from terakoya.report.blocks import Block, Bullets, Charts, Folded, Heading, PropertyList, TableBlock, Text
 from terakoya.report.escaping import markdown_text, visible
-from terakoya.report.record import Record
-from terakoya.report.story import story
+from terakoya.report.record import RunRecord
+from terakoya.report.sections import run_report
 from terakoya.report.translations import say
 
 
-def markdown(record: Record, lang: str = "en") -> str:
-    """One document. Charts are left to the HTML page: their figures stand in tables here."""
+def markdown(record: RunRecord, lang: str = "en") -> str:
+    """The whole report as one document. Charts are left to the HTML page: their values stand in tables here.
+
+    record  the run
+    lang    "en" (default) or "ja"
+    """
     parts = [f"# {markdown_text(record.name)}"]
-    for section in story(record, lang):
+    for section in run_report(record, lang):
         parts.append(f"## {markdown_text(section.title)}")
-        parts += [text for block in section.blocks if (text := shown(block))]
+        parts += [text for block in section.blocks if (text := render_block(block))]
     if record.predictions:
         parts.append(markdown_text(say(lang, "all in")))
     return "\n\n".join(parts) + "\n"
 
 
-def table(block: Table) -> str:
+def table(block: TableBlock) -> str:
+    """A table as Markdown.
+
+    block  the table
+    """
     rule = ["---:" if column in block.numbers else "---" for column in range(len(block.head))]
     lines = [_row([markdown_text(cell) for cell in block.head]), _row(rule)]
     return "\n".join([*lines, *(_row([markdown_text(cell) for cell in row]) for row in block.rows)])
@@ -30,8 +38,11 @@ def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cell or ' ' for cell in cells)} |"
 
 
-def shown(block: Block) -> str:
-    """A block as Markdown; "" where it is only drawn."""
+def render_block(block: Block) -> str:
+    """A block as Markdown; "" where it is only drawn.
+
+    block  of any kind
+    """
     match block:
         case Text(text):
             return markdown_text(text)
@@ -39,9 +50,9 @@ def shown(block: Block) -> str:
             return f"### {markdown_text(text)}"
         case Bullets(items):
             return "\n".join(f"- {markdown_text(item)}" for item in items)
-        case Table():
+        case TableBlock():
             return f"{markdown_text(block.folded)}:\n\n{table(block)}" if block.folded else table(block)
-        case Facts(rows):
+        case PropertyList(rows):
             return "\n".join(f"- {markdown_text(name)}: {markdown_text(fact)}" for name, fact in rows)
         case Folded(title, text):
             # Indented by four: a code block that no fence in the data can end.

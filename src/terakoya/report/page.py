@@ -1,7 +1,7 @@
-"""The record as one page that opens from disk: nothing is asked for outside, and one script of ours may run.
+"""The report of a run as one HTML page that opens from disk: no external request, and only one script of ours may run.
 
-A strict content policy names that script by its hash, so that a script in somebody's data could not run even if
-escaping failed. Data of the table lies in a JSON island with every `<` escaped.
+A strict content security policy names that script by its hash, so that a script in somebody's data could not run even
+if escaping failed. Data of the table lies in a JSON data block with every `<` escaped.
 """
 
 from __future__ import annotations
@@ -16,28 +16,34 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from terakoya import __version__
-from terakoya.report import charts, figures
-from terakoya.report.blocks import figure
+from terakoya.records import subset_of
+from terakoya.report import breakdowns, charts
+from terakoya.report.blocks import format_value
 from terakoya.report.escaping import visible
-from terakoya.report.record import Record
-from terakoya.report.story import story
+from terakoya.report.record import RunRecord
+from terakoya.report.sections import run_report
 from terakoya.report.translations import known, say
+from terakoya.scoring.statistics.verdict import UNDECIDED
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 OUTCOMES = ("right", "partly", "wrong", "unreadable", "withheld")
-# More answers than this make a page slow to open on a phone; the rest stays in predictions.jsonl.
-MOST_ANSWERS = 50_000
+# More rows than this make a page slow to open on a phone; the rest stays in predictions.jsonl.
+MAX_ROWS = 50_000
 _RISKY = re.compile("[<>&\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
-_SEALS = {"learned": "yes", "not learned": "not", "cannot be told": "undecided"}
+_SEALS = {"learned": "yes", "not learned": "not", UNDECIDED: "undecided"}  # CSS classes
 
 
-def html(record: Record, lang: str = "en") -> str:
-    """The whole record as one HTML document."""
+def html(record: RunRecord, lang: str = "en") -> str:
+    """The whole report as one HTML document.
+
+    record  the run
+    lang    "en" (default) or "ja"
+    """
     manifest = record.manifest
     state = str(record.verdict.get("state", ""))
-    shown = record.predictions[:MOST_ANSWERS]
+    shown = record.predictions[:MAX_ROWS]
     kinds = _kinds(shown)
     return render(
         "record.html.j2",
@@ -46,12 +52,12 @@ def html(record: Record, lang: str = "en") -> str:
         date=str((manifest.get("times") or {}).get("started") or "")[:16].replace("T", " "),
         model=(manifest.get("model") or {}).get("name"),
         main=record.main,
-        figure=figure,
+        format_value=format_value,
         verdict=known(lang, state) if state else "",
         seal=_SEALS.get(state, ""),
-        sections=story(record, lang),
+        sections=run_report(record, lang),
         draw=partial(draw, record, lang),
-        answers=_island(shown, kinds, lang) if shown else None,
+        predictions=_table_data(shown, kinds, lang) if shown else None,
         outcomes=_outcomes(shown, lang),
         kinds=[name for name, _ in kinds],
         capped=_capped(record, lang),
@@ -59,7 +65,12 @@ def html(record: Record, lang: str = "en") -> str:
 
 
 def render(template: str, lang: str, **values: Any) -> str:
-    """A page in the frame that all pages share: policy, style and the one script."""
+    """A page in the frame that all HTML files share: content policy, style and the one script.
+
+    template  name of a file in report/templates
+    lang      "en" or "ja"
+    values    variables of the template
+    """
     from markupsafe import Markup
 
     script, style = _part("table.js"), _part("style.css")
@@ -79,8 +90,11 @@ def render(template: str, lang: str, **values: Any) -> str:
     )
 
 
-def data_island(value: Any) -> Any:
-    """JSON that cannot end the element that it stands in: `<`, `>`, `&` and all that hides or turns are numbers."""
+def json_data_block(value: Any) -> Any:
+    """JSON that cannot end the element it is in: `<`, `>`, `&`, invisible and bidirectional characters are escaped.
+
+    value  anything that JSON can hold
+    """
     from markupsafe import Markup
 
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
@@ -107,8 +121,13 @@ def _part(name: str) -> str:
     return resources.files("terakoya.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
-def draw(record: Record, lang: str, names: Sequence[str]) -> list[tuple[str, Any]]:
-    """Title and SVG of every chart that has something to show. The SVG is ours, cleaned element by element."""
+def draw(record: RunRecord, lang: str, names: Sequence[str]) -> list[tuple[str, Any]]:
+    """(title, SVG) of every chart that has something to show. The SVG is ours, sanitized element by element.
+
+    record  the run
+    lang    "en" or "ja"
+    names   of the charts
+    """
     from markupsafe import Markup
 
     drawn = ((charts.title(name, lang), charts.chart(record, name, lang)) for name in names)
@@ -116,7 +135,7 @@ def draw(record: Record, lang: str, names: Sequence[str]) -> list[tuple[str, Any
 
 
 def _kinds(items: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[str, str]]]:
-    """Everything that the table can be narrowed to: parts of the exam, then values of tags."""
+    """Everything that the table can be filtered by: subsets of the exam, then values of tags."""
     found: dict[tuple[str, str], None] = {}
     for item in items:
         found |= dict.fromkeys(_kinds_of(item))
@@ -125,38 +144,38 @@ def _kinds(items: Sequence[Mapping[str, Any]]) -> list[tuple[str, tuple[str, str
 
 
 def _kinds_of(item: Mapping[str, Any]) -> list[tuple[str, str]]:
-    part = str(item.get("part") or "")
+    part = subset_of(item)
     tags = [(str(tag), str(value)) for tag, value in dict(item.get("tags") or {}).items() if value != ""]
     return [*([("", part)] if part else []), *tags]
 
 
-def _island(items: Sequence[Mapping[str, Any]], kinds: Sequence[tuple[str, tuple[str, str]]], lang: str) -> Any:
+def _table_data(items: Sequence[Mapping[str, Any]], kinds: Sequence[tuple[str, tuple[str, str]]], lang: str) -> Any:
     number = {kind: index for index, (_, kind) in enumerate(kinds)}
     rows = [_row(item, number, lang) for item in items]
     words = {name: say(lang, name) for name in (*OUTCOMES, "of")}
-    return data_island({"outcomes": OUTCOMES, "words": words, "items": rows})
+    return json_data_block({"outcomes": OUTCOMES, "words": words, "items": rows})
 
 
 def _row(item: Mapping[str, Any], number: Mapping[tuple[str, str], int], lang: str) -> list[Any]:
-    answer, sure = item.get("prediction"), item.get("probability")
-    judged = figures.outcome(item)
+    prediction, probability = item.get("prediction"), item.get("probability")
+    outcome = breakdowns.outcome(item)
     row = [
         str(item.get("source", "")),
         str(item.get("target", "")),
-        str(item.get("raw", "") if answer is None else answer),
-        OUTCOMES.index(judged),
+        str(item.get("raw", "") if prediction is None else prediction),
+        OUTCOMES.index(outcome),
         [number[kind] for kind in _kinds_of(item) if kind in number],
-        None if sure is None else round(float(sure), 4),
+        None if probability is None else round(float(probability), 4),
     ]
     error = str(item.get("error") or "")
-    return [*row, known(lang, error)] if error and error != judged else row
+    return [*row, known(lang, error)] if error and error != outcome else row
 
 
 def _outcomes(items: Sequence[Mapping[str, Any]], lang: str) -> list[tuple[str, str]]:
-    there = {figures.outcome(item) for item in items}
+    there = {breakdowns.outcome(item) for item in items}
     return [(name, say(lang, name)) for name in OUTCOMES if name in there]
 
 
-def _capped(record: Record, lang: str) -> str:
+def _capped(record: RunRecord, lang: str) -> str:
     every = len(record.predictions)
-    return "" if every <= MOST_ANSWERS else say(lang, "capped", shown=f"{MOST_ANSWERS:,}", all=f"{every:,}")
+    return "" if every <= MAX_ROWS else say(lang, "capped", shown=f"{MAX_ROWS:,}", all=f"{every:,}")

@@ -1,4 +1,4 @@
-"""What several charts are made of: dots with their intervals, lines across, legends, names on an axis."""
+"""Parts that several charts share: dots with intervals, horizontal lines, legends, axis labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from terakoya.report.blocks import figure
+from terakoya.report.blocks import format_value
 from terakoya.report.escaping import short, visible
 from terakoya.report.svg import INK, WRONG
 
@@ -19,15 +19,22 @@ _POINTS = 400  # of a line; more cannot be seen
 
 
 def plot(values: Sequence[Mapping[str, Any]]) -> Any:
-    """A chart over these rows. JSON has no NaN: a figure that is not finite becomes a gap."""
+    """A chart over rows of values. JSON has no NaN: a value that is not finite becomes a gap.
+
+    values  one mapping a row
+    """
     import altair as alt
 
     return alt.Chart({"values": _finite(values)})
 
 
 def marked(marks: Sequence[tuple[str, float]], last: float) -> list[Any]:
-    """Dashed lines across, each named at its right end."""
+    """Dashed horizontal lines, each named at its right end.
 
+    marks  (name, height) of each
+    last   x of the right end
+    Returns the layers.
+    """
     if not marks:
         return []
     base = plot([{"at": at, "name": f"{name} {at:.2f}", "x": last} for name, at in marks])
@@ -37,14 +44,18 @@ def marked(marks: Sequence[tuple[str, float]], last: float) -> list[Any]:
 
 
 def dots(rows: Sequence[Mapping[str, Any]], name: str) -> Any:
-    """A dot and its interval in every row, with the value beside it."""
+    """A forest plot: a dot and its interval in every row, with the value beside it.
+
+    rows  each with label, value, low, high, tone
+    name  of the x axis
+    """
     import altair as alt
 
     lowest = min(row["low"] for row in rows)
     # Where all do well, the differences are what is worth seeing; a dot needs no axis from zero.
     start = math.floor(lowest * 20 - 0.5) / 20 if lowest > 0.6 else 0.0
     top = max(1.0, *(row["high"] for row in rows))
-    values = [{**row, "text": figure(row["value"]), "top": top} for row in rows]
+    values = [{**row, "text": format_value(row["value"]), "top": top} for row in rows]
     base = plot(values).encode(
         y=alt.Y("label:N", title=None, sort=[row["label"] for row in rows]),
         color=alt.Color("tone:N", scale=None, legend=None),
@@ -59,13 +70,18 @@ def dots(rows: Sequence[Mapping[str, Any]], name: str) -> Any:
 
 
 def share_axis() -> alt.Axis:
+    """An axis for shares between 0 and 1."""
     import altair as alt
 
     return alt.Axis(tickCount=4, format="~g")
 
 
 def colours(tones: Mapping[str, str], values: Sequence[Mapping[str, Any]]) -> alt.Color:
-    """A legend of the lines that occur; none where there is only one."""
+    """The colour scale of a line chart, with a legend where more than one line occurs.
+
+    tones   line name → colour
+    values  the rows of the chart
+    """
     import altair as alt
 
     there = [name for name in tones if any(value["line"] == name for value in values)]
@@ -74,6 +90,10 @@ def colours(tones: Mapping[str, str], values: Sequence[Mapping[str, Any]]) -> al
 
 
 def thinned(steps: Sequence[Any]) -> list[Any]:
+    """At most as many points as can be seen, the last one among them.
+
+    steps  in order
+    """
     every = max(1, -(-len(steps) // _POINTS))
     return [*steps[:-1][::every], *steps[-1:]]
 
@@ -85,7 +105,11 @@ def _finite(values: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def distinct(names: Sequence[str], length: int = 16) -> list[str]:
-    """Names short enough for an axis, none twice (a chart would lay equal names over each other)."""
+    """Names short enough for an axis, none twice (a chart would draw equal names over each other).
+
+    names   as data has them
+    length  graphemes of each (16)
+    """
     seen: dict[str, int] = {}
     shown = []
     for name in names:

@@ -1,34 +1,40 @@
-"""What a report is made of: one run told in plain values, read back from its folder alone."""
+"""What a report is made of: one run in plain values, read back from its folder alone."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from terakoya.errors import CorruptError
 from terakoya.i18n import both, gathered
-from terakoya.records import Finding, Score, Signature, Step, finding_keys
+from terakoya.records import Finding, Score, Signature, Step, finding_keys, score_keys
 from terakoya.runs import Run
+from terakoya.scoring.metrics import current_signature
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _Value = TypeVar("_Value", Finding, Step, Score, Signature)
 
 
 @dataclass(frozen=True)
-class Record:
-    """One run, as it shall be told. Everything but the name may be missing; only what is there is told.
+class RunRecord:
+    """One run as its report shows it. Everything but the name may be missing; only what is there is shown.
 
-    manifest     state, times, versions, machine, git, seed, fingerprints, model (a Card), openings of the exam,
-                 figures (even_guess and prior_entropy in nats), resolved (what `auto` became), training
+    name         of the run
+    config       the whole config
+    manifest     state, times, versions, machine, git, seed, fingerprints, model (a ModelInfo), openings of the exam,
+                 values (even_guess and prior_entropy in nats), resolved (what `auto` became), training
+    findings     of audit, preflight and guards
+    steps        lines of steps.jsonl
+    scores       of the model and its baselines
     verdict      the fields of scoring's Verdict
-    predictions  lines of predictions.jsonl: source, target, raw, prediction, verdict, part, tags, probability, error
+    predictions  lines of predictions.jsonl: source, target, raw, prediction, verdict, subset, tags, probability, error
     dataset      what `dataset_statistics` counts
-    foreseen     over what perplexity was taken: unit, vocabulary, novelty, items, tokens …; {}: not taken
-    cost         requests, tokens, money … of a teacher, as the ledger knows them; None: no teacher was asked
+    perplexity   over what it was taken: unit, vocabulary, novelty, items, tokens …; {}: not taken
+    cost         requests, tokens, money … of a teacher, from the ledger; None: no teacher was used
     """
 
     name: str
@@ -40,27 +46,29 @@ class Record:
     verdict: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     predictions: tuple[Mapping[str, Any], ...] = ()
     dataset: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    foreseen: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    perplexity: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     cost: Mapping[str, Any] | None = None
 
     @property
     def main(self) -> Score | None:
-        """The model's deciding score: first metric, main part."""
+        """The model's deciding score: first metric, main subset."""
         own = [score for score in self.scores if score.who == "model"]
-        return next((score for score in own if not score.part), own[0] if own else None)
+        return next((score for score in own if not score.subset), own[0] if own else None)
 
     @property
     def dev(self) -> float | None:
-        """The dev figure of the checkpoint that answers: what it was chosen by."""
+        """The dev value by which the final checkpoint was chosen."""
         best = (self.manifest.get("training") or {}).get("best") or {}
-        figures = (float(value) for key, value in best.items() if key not in ("loss", "unreadable"))
-        return next(figures, None)
+        values = (float(value) for key, value in best.items() if key not in ("loss", "unreadable"))
+        return next(values, None)
 
-    def figure(self, name: str) -> float | None:
-        """A figure that preflight or a guard measured: from the manifest, else from the finding that holds it."""
-        known = self.manifest.get("figures") or {}
-        held = [known, *(finding.values for finding in self.findings)]
-        return next((float(figures[name]) for figures in held if name in figures), None)
+    def measured(self, name: str) -> float | None:
+        """A value that preflight or a guard measured: from the manifest, else from the finding that holds it.
+
+        name  of the value: "even_guess"
+        """
+        sources = [self.manifest.get("values") or {}, *(finding.values for finding in self.findings)]
+        return next((float(values[name]) for values in sources if name in values), None)
 
     @property
     def openings(self) -> int | None:
@@ -70,71 +78,92 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """What a comparison of two settings came to. `needed` items would tell them apart (None: told, or none would)."""
+class ComparedSettings:
+    """One comparison of two settings of a sweep.
+
+    first, second  the settings
+    words          what may be concluded, in both languages
+    decided        whether one is better
+    needed         items that would decide (None: decided, or no number is enough)
+    """
 
     first: str
     second: str
     words: str
-    told: bool
+    decided: bool
     needed: int | None = None
 
 
 @dataclass(frozen=True)
-class SeriesRecord:
-    """Several runs told side by side. Everything but name and runs may be missing.
+class SweepRecord:
+    """Several runs side by side. Everything but name and runs may be missing.
 
+    name      of the sweep
+    runs      its runs
     keys      the config keys that differ
     notes     sentences to be shown
     failed    run → reason
-    lead      the run that speaks for what all share: the best on dev
-    titles    run → what sets it apart from the others
-    links     run → its own page
+    lead      the run whose data, machine and examples are shown for all: the best on dev
+    titles    run → what distinguishes it from the others
+    links     run → its own report
     compared  on the exam: the lead's setting against each other one, corrected for their number
     """
 
     name: str
-    runs: tuple[Record, ...]
+    runs: tuple[RunRecord, ...]
     keys: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     failed: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     lead: str = ""
     titles: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     links: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
-    compared: tuple[Compared, ...] = ()
+    compared: tuple[ComparedSettings, ...] = ()
 
     @property
-    def leader(self) -> Record | None:
+    def leader(self) -> RunRecord | None:
         """The run called `lead`; else one with a score, else any."""
         named = [run for run in self.runs if run.name == self.lead]
         scored = [run for run in self.runs if run.main]
         return next(iter([*named, *scored, *self.runs]), None)
 
-    def title(self, run: Record) -> str:
+    def title(self, run: RunRecord) -> str:
+        """What distinguishes a run from the others, else its name.
+
+        run  one of the sweep's
+        """
         return self.titles.get(run.name, run.name)
 
 
-def read_record(path: Path) -> Record:
-    """The record of a run folder. Raises what `Run.open` raises, and CorruptError where a file is damaged."""
+def read_record(path: Path) -> RunRecord:
+    """All that a run folder holds, as values.
+
+    path  the run folder
+    Raises what `Run.open` raises, and CorruptError where a file is damaged.
+    """
     run = Run.open(path)
     manifest = {**run.manifest, "state": run.state}
-    told = run.read_json("scores.json") if run.has("scores.json") else {}
-    return Record(
+    results = run.read_json("scores.json") if run.has("scores.json") else {}
+    return RunRecord(
         name=run.name,
-        config=_config(run),
+        config=read_config_values(run),
         manifest=manifest,
         findings=tuple(_value(Finding, finding_keys(line), run) for line in run.read_lines("findings.jsonl")),
         steps=tuple(_value(Step, line, run) for line in run.read_lines("steps.jsonl")),
-        scores=tuple(_score(line, run) for line in told.get("scores", [])),
-        verdict=told.get("verdict") or {},
+        scores=read_scores(run),
+        verdict=results.get("verdict") or {},
         predictions=tuple(run.read_lines("predictions.jsonl")),
         dataset=manifest.get("dataset") or {},
-        foreseen=told.get("foreseen") or {},
+        perplexity=results.get("perplexity") or results.get("foreseen") or {},
         cost=manifest.get("cost"),
     )
 
 
-def _config(run: Run) -> dict[str, Any]:
+def read_config_values(run: Run) -> dict[str, Any]:
+    """A run's config as nested values; {} where it has none.
+
+    run  the run folder
+    Raises CorruptError where it is no TOML.
+    """
     if not run.has("config.toml"):
         return {}
     try:
@@ -145,22 +174,41 @@ def _config(run: Run) -> dict[str, Any]:
         ) from error
 
 
+def read_scores(run: Run) -> tuple[Score, ...]:
+    """The scores of a run, with metric signatures in today's form; () where it has none.
+
+    run  the run folder
+    Raises CorruptError where a line is no score.
+    """
+    if not run.has("scores.json"):
+        return ()
+    results = run.read_json("scores.json")
+    lines = results.get("scores") if isinstance(results, Mapping) else None
+    if not isinstance(lines, list) or not all(isinstance(line, Mapping) for line in lines):
+        raise CorruptError(
+            both("there are no scores in it", "スコアが入っていない"), where=str(run.path / "scores.json")
+        )
+    return tuple(_score(line, run) for line in lines)
+
+
 def _value(kind: type[_Value], line: Mapping[str, Any], run: Run) -> _Value:
-    """A frozen value from one line; keys of a later version are passed over, a missing one is damage."""
+    """A frozen value from one line; keys of a later version are ignored, a missing one is damage."""
     line = gathered(line)
     known = {item.name: line[item.name] for item in fields(kind) if item.name in line}
     known = {key: tuple(item) if isinstance(item, list) else item for key, item in known.items()}
     if kind is Step:
-        # Figures that were not finite are written by name.
+        # Values that were not finite are written by name.
         known = {key: float(item) if isinstance(item, str) else item for key, item in known.items()}
     try:
         return kind(**known)
     except TypeError as error:
+        name = kind.__name__
         raise CorruptError(
-            both(f"a line is no {kind.__name__}: {error}", f"{kind.__name__} になっていない行がある：{error}"),
-            where=str(run.path),
+            both(f"a line is no {name}: {error}", f"{name} になっていない行がある：{error}"), where=str(run.path)
         ) from error
 
 
 def _score(line: Mapping[str, Any], run: Run) -> Score:
-    return _value(Score, {**line, "signature": _value(Signature, line.get("signature") or {}, run)}, run)
+    signature = _value(Signature, line.get("signature") or {}, run)
+    signature = replace(signature, metric=current_signature(signature.metric))
+    return _value(Score, {**score_keys(line), "signature": signature}, run)

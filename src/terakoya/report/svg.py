@@ -1,4 +1,4 @@
-"""A chart drawn and made fit to stand in a page: known elements only, names of its own, no fixed size."""
+"""Charts as SVG that can be embedded in a page: known elements only, unique ids, no fixed size."""
 
 from __future__ import annotations
 
@@ -22,8 +22,12 @@ _ATTRIBUTES = {
 _numbers = itertools.count(1)
 
 
-def drawn(plot: Any, title: str) -> str:
-    """SVG text of an altair chart. Nothing outside is asked for while it is drawn."""
+def draw_svg(plot: Any, title: str) -> str:
+    """SVG text of an altair chart, drawn without network access.
+
+    plot   an altair chart
+    title  its accessible name
+    """
     import vl_convert
 
     # The width is that of the whole chart, so that letters have one size in all of them.
@@ -33,11 +37,15 @@ def drawn(plot: Any, title: str) -> str:
         labelColor=INK, titleColor=FAINT, gridColor=GRID, domainColor=FAINT, tickColor=FAINT, labelFontSize=12,
         titleFontSize=12, titleFontWeight="normal", labelLimit=220, domain=False,
     ).configure_legend(labelColor=INK, labelFontSize=12).configure_axisY(grid=True)  # fmt: skip
-    return tidy(vl_convert.vegalite_to_svg(spec.to_dict(), allowed_base_urls=[]), title)
+    return sanitize_svg(vl_convert.vegalite_to_svg(spec.to_dict(), allowed_base_urls=[]), title)
 
 
-def tidy(text: str, title: str) -> str:
-    """Only what draws is kept; what a mark stands for becomes its tooltip (SVG's own <title>, no script)."""
+def sanitize_svg(text: str, title: str) -> str:
+    """SVG of which only drawing elements are kept; the label of a mark becomes its tooltip (<title>, no script).
+
+    text   SVG as vl-convert wrote it
+    title  its accessible name
+    """
     root = ElementTree.fromstring(text)
     unique = f"c{next(_numbers)}-"
     clean = _kept(root, unique)

@@ -8,107 +8,131 @@ from functools import partial
 from urllib.parse import quote
 
 from terakoya.report import charts
-from terakoya.report.blocks import Block, Section, Table, Text, figure, heads
+from terakoya.report.blocks import Block, ReportSection, TableBlock, Text, column_headers, format_value
 from terakoya.report.escaping import markdown_text
-from terakoya.report.facts import flat, minutes
-from terakoya.report.markdown import shown
+from terakoya.report.markdown import render_block
 from terakoya.report.page import draw, render
-from terakoya.report.record import Record, SeriesRecord
-from terakoya.report.sweep_story import series_story
+from terakoya.report.record import RunRecord, SweepRecord
+from terakoya.report.run_sections import flat, minutes
+from terakoya.report.sweep_sections import sweep_report
 from terakoya.report.translations import known, say
 
-_HEADS = ("run", "date", "state", "metric", "best dev", "score", "interval", "items", "verdict", "openings", "minutes")
+_COLUMNS = (
+    "run",
+    "date",
+    "state",
+    "metric",
+    "best dev",
+    "score",
+    "interval",
+    "items",
+    "verdict",
+    "openings",
+    "minutes",
+)
 _NUMBERS = frozenset({4, 5, 6, 7, 9, 10})
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What is read, what it is sorted by, and where it leads."""
+    """A table cell: its text, the value it is sorted by, and its link."""
 
     text: str
     value: str | float = ""
     link: str = ""
 
 
-def series_page(series: SeriesRecord, lang: str = "en") -> str:
-    """The series as one HTML document."""
-    return _page(series, lang, lead=say(lang, "series of", n=len(series.runs)), told=series_story(series, lang))
+def sweep_html(sweep: SweepRecord, lang: str = "en") -> str:
+    """The report of a sweep as one HTML document.
+
+    sweep  its runs
+    lang   "en" (default) or "ja"
+    """
+    return _page(sweep, lang, lead=say(lang, "sweep of", n=len(sweep.runs)), sections=sweep_report(sweep, lang))
 
 
-def index_page(runs: Sequence[Record], lang: str = "en") -> str:
-    """All runs of a folder, newest first, each leading to its own report.html."""
+def index_page(runs: Sequence[RunRecord], lang: str = "en") -> str:
+    """An HTML index of runs, newest first, each linked to its own report.html.
+
+    runs  of one folder
+    lang  "en" (default) or "ja"
+    """
     newest = sorted(runs, key=lambda run: str((run.manifest.get("times") or {}).get("started") or ""), reverse=True)
     links = {run.name: f"{quote(run.name)}/report.html" for run in newest}
-    index = SeriesRecord(say(lang, "all runs"), tuple(newest), links=links)
-    return _page(index, lang, lead=say(lang, "runs here", n=len(runs)), told=())
+    index = SweepRecord(say(lang, "all runs"), tuple(newest), links=links)
+    return _page(index, lang, lead=say(lang, "runs here", n=len(runs)), sections=())
 
 
-def series_markdown(series: SeriesRecord, lang: str = "en") -> str:
-    """The series as Markdown: the same story, with the table of runs among the trials."""
-    rows = tuple(tuple(cell.text for cell in _cells(series, run, lang)) for run in series.runs)
-    runs = Table(_heads(series, lang), rows, _numbers(series))
+def sweep_markdown(sweep: SweepRecord, lang: str = "en") -> str:
+    """The report of a sweep as Markdown, with the table of runs among the trials.
+
+    sweep  its runs
+    lang   "en" (default) or "ja"
+    """
+    rows = tuple(tuple(cell.text for cell in _cells(sweep, run, lang)) for run in sweep.runs)
+    runs = TableBlock(_heads(sweep, lang), rows, _numbers(sweep))
     before: dict[str, tuple[Block, ...]] = {"trial": (runs,)}
-    after: dict[str, tuple[Block, ...]] = {"summary": _doubts(series, lang)}
-    parts = [f"# {markdown_text(series.name)}"]
-    for section in series_story(series, lang):
+    after: dict[str, tuple[Block, ...]] = {"summary": _warnings(sweep, lang)}
+    parts = [f"# {markdown_text(sweep.name)}"]
+    for section in sweep_report(sweep, lang):
         parts.append(f"## {markdown_text(section.title)}")
         blocks = (*before.get(section.key, ()), *section.blocks, *after.get(section.key, ()))
-        parts += [text for block in blocks if (text := shown(block))]
+        parts += [text for block in blocks if (text := render_block(block))]
     return "\n\n".join(parts) + "\n"
 
 
-def _page(series: SeriesRecord, lang: str, *, lead: str, told: Sequence[Section]) -> str:
+def _page(sweep: SweepRecord, lang: str, *, lead: str, sections: Sequence[ReportSection]) -> str:
     from markupsafe import Markup
 
-    # A forest of figures from different exams would invite the very comparison that is refused elsewhere.
-    forest = "" if _mixed(series) else charts.forest(series, lang)
-    leader = series.leader or Record("")
+    # A forest plot of scores on different exams would invite the very comparison that is refused elsewhere.
+    forest = "" if _mixed(sweep) else charts.forest(sweep, lang)
+    leader = sweep.leader or RunRecord("")
     return render(
-        "series.html.j2",
+        "sweep.html.j2",
         lang,
-        title=series.name,
+        title=sweep.name,
         lead=lead,
-        sections=told,
+        sections=sections,
         draw=partial(draw, leader, lang),
-        doubts=_doubts(series, lang) if told else (),
+        warnings=_warnings(sweep, lang) if sections else (),
         forest=Markup(forest),
-        heads=_heads(series, lang),
-        numbers=_numbers(series),
-        rows=[_cells(series, run, lang) for run in series.runs],
+        heads=_heads(sweep, lang),
+        numbers=_numbers(sweep),
+        rows=[_cells(sweep, run, lang) for run in sweep.runs],
     )
 
 
-def _doubts(series: SeriesRecord, lang: str) -> tuple[Text, ...]:
-    return (Text(say(lang, "other exam")),) if _mixed(series) else ()
+def _warnings(sweep: SweepRecord, lang: str) -> tuple[Text, ...]:
+    return (Text(say(lang, "other exam")),) if _mixed(sweep) else ()
 
 
-def _mixed(series: SeriesRecord) -> bool:
-    """Whether figures of different exams stand here; what was compared was found to be alike in all that counts."""
-    return not series.compared and len({run.main.signature for run in series.runs if run.main}) > 1
+def _mixed(sweep: SweepRecord) -> bool:
+    """Whether scores on different exams stand here; what was compared was found to be comparable."""
+    return not sweep.compared and len({run.main.signature for run in sweep.runs if run.main}) > 1
 
 
-def _heads(series: SeriesRecord, lang: str) -> tuple[str, ...]:
-    return (*heads(lang, _HEADS[:1]), *series.keys, *heads(lang, _HEADS[1:]))
+def _heads(sweep: SweepRecord, lang: str) -> tuple[str, ...]:
+    return (*column_headers(lang, _COLUMNS[:1]), *sweep.keys, *column_headers(lang, _COLUMNS[1:]))
 
 
-def _numbers(series: SeriesRecord) -> frozenset[int]:
-    return frozenset(number + len(series.keys) for number in _NUMBERS)
+def _numbers(sweep: SweepRecord) -> frozenset[int]:
+    return frozenset(number + len(sweep.keys) for number in _NUMBERS)
 
 
-def _cells(series: SeriesRecord, run: Record, lang: str) -> list[Cell]:
+def _cells(sweep: SweepRecord, run: RunRecord, lang: str) -> list[Cell]:
     values = dict(flat(run.config))
     times = run.manifest.get("times") or {}
     spent, main, state = minutes(times), run.main, str(run.manifest.get("state", ""))
     verdict = str(run.verdict.get("state", ""))
     return [
-        Cell(run.name, run.name, series.links.get(run.name, "")),
-        *(_plain(str(values.get(key, ""))) for key in series.keys),
+        Cell(run.name, run.name, sweep.links.get(run.name, "")),
+        *(_plain(str(values.get(key, ""))) for key in sweep.keys),
         _plain(str(times.get("started") or "")[:16].replace("T", " ")),
         _plain(known(lang, state)),
         _plain(main.metric if main else ""),
-        Cell(figure(run.dev), run.dev) if run.dev is not None else Cell("–"),
-        Cell(figure(main.value), main.value) if main else Cell("–"),
-        Cell(f"{figure(main.low)} – {figure(main.high)}", main.low) if main else Cell("–"),
+        Cell(format_value(run.dev), run.dev) if run.dev is not None else Cell("–"),
+        Cell(format_value(main.value), main.value) if main else Cell("–"),
+        Cell(f"{format_value(main.low)} – {format_value(main.high)}", main.low) if main else Cell("–"),
         Cell(f"{main.n:,}", main.n) if main else Cell("–"),
         _plain(known(lang, verdict)),
         Cell(str(run.openings), run.openings) if run.openings is not None else Cell("–"),

@@ -1,6 +1,6 @@
-"""Run folders opened, sealed, locked; the one way to write what must last."""
+"""Run folders: opening, locking, sealing, and durable writing."""
 
-from terakoya.runs.checkpoints import Checkpoint
+from terakoya.runs.checkpoints import LatestCheckpoint
 from terakoya.runs.disk import disk_faults, free_bytes, read_json, require_space, safe_name, write_json, write_text
 from terakoya.runs.environment import git_commit, machine, versions
 from terakoya.runs.folder import Run, State
@@ -13,9 +13,9 @@ from terakoya.runs.validation import FORMAT, runs_in
 
 __all__ = [
     "FORMAT",
-    "Checkpoint",
     "Index",
     "Journal",
+    "LatestCheckpoint",
     "Lock",
     "Run",
     "State",

@@ -1,7 +1,7 @@
-"""Checkpoints that a kill cannot tear: made in a hidden folder, sealed, then given their name.
+"""Atomic checkpoints: written to a hidden folder, sealed, then renamed.
 
-A folder named by its step is complete by construction; should a disk damage it later, its seal tells, it is
-set aside under `.broken-…`, and the one before serves.
+A folder named by its step is complete by construction. If a disk damages it later, its seal does not verify: it is
+renamed to `.broken-…`, and the previous one is used.
 """
 
 from __future__ import annotations
@@ -24,76 +24,94 @@ Writer = Callable[[Path], None]
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """The newest whole checkpoint (`path` None: there is none) and what was found on the way to it."""
+class LatestCheckpoint:
+    """The newest valid checkpoint.
+
+    path      its folder; None where there is none
+    step      its training step; 0 where there is none
+    findings  about newer checkpoints that are damaged
+    """
 
     path: Path | None
     step: int
     findings: tuple[Finding, ...] = ()
 
 
-def save(folder: Path, step: int, writer: Writer, *, owner: str, keep: int = 2, spare: Collection[int] = ()) -> Path:
-    """Let `writer` fill a folder, then seal and name it. The older ones stand until the new one does.
+def save(
+    folder: Path, step: int, writer: Writer, *, owner: str, keep: int = 2, also_keep: Collection[int] = ()
+) -> Path:
+    """Write a checkpoint atomically; older ones are removed only once it exists.
 
-    The newest `keep` (two at least) stay, and those of the steps in `spare`. Raises DiskError.
+    folder     the folder of all checkpoints
+    step       training step
+    writer     writes the files into the folder that it is given
+    owner      name of the run, sealed with the checkpoint
+    keep       number of newest checkpoints kept (at least two)
+    also_keep  steps whose checkpoints are kept as well
+    Returns the checkpoint's folder. Raises DiskError.
     """
     final, temporary = folder / f"{step:08d}", folder / f".tmp-{step:08d}"
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
+    remove_leftovers(folder)
     needed = _size(max(_named(folder), default=None))
     require_space(folder, needed)
     try:
         with disk_faults(
             temporary,
             needed,
-            saved=both("The checkpoint before this one is whole.", "一つ前のチェックポイントは無事である。"),
+            saved=both("The previous checkpoint is intact.", "一つ前のチェックポイントは無事である。"),
         ):
             temporary.mkdir()
             writer(temporary)
         seal(temporary, step=step, owner=owner)
-        _give_name(temporary, final)
+        _rename_into_place(temporary, final)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _rotate(folder, max(keep, 2), spare)
+    _rotate(folder, max(keep, 2), also_keep)
     return final
 
 
-def latest(folder: Path, *, owner: str, set_aside: bool) -> Checkpoint:
-    """The newest checkpoint that verifies; broken ones are set aside (where we may write) and reported."""
+def find_latest(folder: Path, *, owner: str, rename_broken: bool) -> LatestCheckpoint:
+    """The newest checkpoint in `folder` that verifies; damaged ones are reported.
+
+    owner          name of the run that must have written it
+    rename_broken  whether damaged ones are renamed (only the holder of the run's lock may)
+    """
     findings: list[Finding] = []
     for path in sorted(_named(folder), reverse=True):
         try:
             facts = verify(path)
             if facts.get("step") != int(path.name) or facts.get("owner") != owner:
+                found, at = facts.get("owner"), facts.get("step")
                 raise CorruptError(
                     both(
-                        f"this checkpoint belongs to {facts.get('owner')}, step {facts.get('step')}",
-                        f"このチェックポイントは {facts.get('owner')} のステップ{facts.get('step')}のものである",
+                        f"this checkpoint belongs to {found}, step {at}",
+                        f"このチェックポイントは {found} のステップ{at}のものである",
                     )
                 )
         except CorruptError as error:
-            findings.append(_set_aside(path, error) if set_aside else _finding(path, error))
+            findings.append(_rename_broken(path, error) if rename_broken else _finding(path, error))
             continue
-        return Checkpoint(path, int(path.name), tuple(findings))
-    return Checkpoint(None, 0, tuple(findings))
+        return LatestCheckpoint(path, int(path.name), tuple(findings))
+    return LatestCheckpoint(None, 0, tuple(findings))
 
 
-def sweep(folder: Path) -> None:
-    """Remove what a killed save or rotation left; only for the one who holds the run's lock."""
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed save or rotation left in `folder`; only the holder of the run's lock may call it."""
     for pattern in (".tmp-*", ".old-*"):
         for path in folder.glob(pattern):
             shutil.rmtree(path, ignore_errors=True)
 
 
-def steps(folder: Path) -> list[int]:
-    """Steps of the named checkpoints, oldest first; not verified."""
+def saved_steps(folder: Path) -> list[int]:
+    """Steps of the checkpoints in `folder`, oldest first; not verified."""
     return sorted(int(path.name) for path in _named(folder))
 
 
-def _give_name(temporary: Path, final: Path) -> None:
-    """The same step saved twice (after a resume) replaces the first; between the two renames the one before serves."""
+def _rename_into_place(temporary: Path, final: Path) -> None:
+    """A step saved twice (after a resume) replaces the first; between the two renames the previous one is used."""
     with disk_faults(final):
         if final.exists():
             final.rename(final.with_name(f".old-{final.name}"))
@@ -101,16 +119,16 @@ def _give_name(temporary: Path, final: Path) -> None:
         sync_folder(final.parent)
 
 
-def _rotate(folder: Path, keep: int, spare: Collection[int]) -> None:
-    """Renamed before it is emptied: a kill in the middle leaves no half folder under a good name."""
+def _rotate(folder: Path, keep: int, also_keep: Collection[int]) -> None:
+    """Renamed before it is deleted: a kill in the middle leaves no incomplete folder under a valid name."""
     for path in sorted(_named(folder))[:-keep]:
-        if int(path.name) not in spare:
+        if int(path.name) not in also_keep:
             with disk_faults(path):
                 path.rename(path.with_name(f".old-{path.name}"))
-    sweep(folder)
+    remove_leftovers(folder)
 
 
-def _set_aside(path: Path, error: CorruptError) -> Finding:
+def _rename_broken(path: Path, error: CorruptError) -> Finding:
     number = 0
     while (broken := path.with_name(f".broken-{path.name}" + (f"-{number}" if number else ""))).exists():
         number += 1
@@ -120,17 +138,18 @@ def _set_aside(path: Path, error: CorruptError) -> Finding:
 
 
 def _finding(path: Path, error: CorruptError) -> Finding:
+    reason = error.what
     return Finding(
         check="checkpoint",
         level="warn",
         what=both(
-            f"a checkpoint is broken and was passed over: {error.what}",
-            f"チェックポイントが壊れているので飛ばした：{japanese(error.what)}",
+            f"a damaged checkpoint was skipped: {reason}",
+            f"壊れたチェックポイントを飛ばした：{japanese(reason)}",
         ),
         where=error.where or str(path),
         do=both(
-            "Training goes on from the one before it. Look at the disk when this happens again.",
-            "学習は一つ前から続く。また起きるようならディスクを調べること。",
+            "Training resumes from the previous one. Check the disk if this happens again.",
+            "学習は一つ前のチェックポイントから再開する。再発する場合はディスクを調べること。",
         ),
     )
 

@@ -1,7 +1,7 @@
-"""The one way to write what must last: a file is either the old one or the whole new one, whatever happens.
+"""Atomic, durable writing: a file is either the old one or the complete new one, whatever happens.
 
 Order of durability: write a temporary file beside the target, fsync it, rename it, fsync the folder.
-An fsync that fails is never tried again: the kernel may have dropped the pages it could not write.
+A failed fsync is never retried: the kernel may have dropped the data it could not write.
 """
 
 from __future__ import annotations
@@ -30,42 +30,47 @@ _RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.
 
 @contextmanager
 def disk_faults(path: Path, needed: int = 0, saved: str = "") -> Iterator[None]:
-    """Turn what the operating system says about `path` into words; `needed` is bytes."""
+    """Translate OSError of the disk inside the block into DiskError.
+
+    path    the file or folder that is written
+    needed  bytes that are to be written, for the message; 0: not known
+    saved   a sentence about what is safe already
+    """
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            free = _free_or_none(path)
+            free, required = _free_or_none(path), _bytes(needed)
+            available = _bytes(free or 0)
             quota = error.errno == getattr(errno, "EDQUOT", -1)
             full = (
                 both("your quota on this disk is used up", "このディスクの割り当てを使い切った")
                 if quota
                 else both("no space left on the disk", "ディスクに空きがない")
             )
-            need = both(f"; {_bytes(needed)} are needed here", f"。ここに {_bytes(needed)} 必要") if needed else ""
-            left = (
-                both(f" and {_bytes(free)} are free", f"で、空きは {_bytes(free)}")
-                if needed and free is not None
-                else ""
-            )
+            need = both(f"; {required} are needed here", f"。ここに {required} 必要") if needed else ""
+            left = both(f" and {available} are free", f"で、空きは {available}") if needed and free is not None else ""
+            what: str
+            do: str
             what, do = (
                 joined("", (full, need, left)),
-                both("Make room and give the same command again.", "空きを作り、同じコマンドをもう一度実行すること。"),
+                both(
+                    "Free some space and run the same command again.",
+                    "空きを作り、同じコマンドをもう一度実行すること。",
+                ),
             )
         elif error.errno in _CLOSED:
+            reason = os.strerror(error.errno or 0)
             what, do = (
-                both(
-                    f"this place cannot be written ({os.strerror(error.errno or 0)})",
-                    f"この場所には書き込めない（{os.strerror(error.errno or 0)}）",
-                ),
-                both("Choose another with --run-dir.", "--run-dir で別の場所を選ぶこと。"),
+                both(f"cannot write here ({reason})", f"この場所には書き込めない（{reason}）"),
+                both("Choose another folder with --run-dir.", "--run-dir で別のフォルダを選ぶこと。"),
             )
         elif error.errno == errno.EIO:
             what, do = (
                 both("the disk reports an error", "ディスクがエラーを報告している"),
                 both(
-                    "Do not trust this disk: copy what is there, and go on elsewhere.",
-                    "このディスクを信頼しないこと：あるものをコピーし、別の所で続けること。",
+                    "Do not trust this disk: copy its files, and continue on another one.",
+                    "このディスクを信頼しないこと：ファイルをコピーし、別のディスクで続けること。",
                 ),
             )
         else:
@@ -74,31 +79,33 @@ def disk_faults(path: Path, needed: int = 0, saved: str = "") -> Iterator[None]:
 
 
 def free_bytes(path: Path) -> int:
-    """Bytes that may still be written where `path` lies or will lie."""
-    place = path
-    while not place.exists() and place != place.parent:
-        place = place.parent
-    return shutil.disk_usage(place).free
+    """Free bytes on the file system of `path`, which need not exist yet."""
+    folder = path
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def require_space(path: Path, needed: int) -> None:
-    """Refuse before the first byte, instead of in the middle of the night."""
+    """Raise DiskError unless `needed` bytes are free at `path`: better before the first byte than in the middle."""
     free = free_bytes(path)
+    required, available = _bytes(needed), _bytes(free)
     if free < needed:
         raise DiskError(
             both(
-                f"{_bytes(needed)} are needed here and {_bytes(free)} are free",
-                f"ここに {_bytes(needed)} 必要で、空きは {_bytes(free)} である",
+                f"{required} are needed here and {available} are free",
+                f"ここに {required} 必要で、空きは {available} である",
             ),
             where=str(path),
             do=both(
-                "Make room, or choose another place with --run-dir.", "空きを作るか、--run-dir で別の場所を選ぶこと。"
+                "Free some space, or choose another folder with --run-dir.",
+                "空きを作るか、--run-dir で別のフォルダを選ぶこと。",
             ),
         )
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write all of it or nothing of it. Raises DiskError; the old file then stands as it was."""
+    """Write `data` to `path` atomically. Raises DiskError; the old file is then unchanged."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     with disk_faults(path, len(data)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,57 +123,60 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` atomically, as UTF-8."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(plain(value), ensure_ascii=False, indent=2) + "\n")
+    """Write `value` (see `to_jsonable`) to `path` atomically, as indented JSON."""
+    write_text(path, json.dumps(to_jsonable(value), ensure_ascii=False, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Raises CorruptError, naming the file, when it is not whole."""
+    """The value of the JSON file `path`. Raises CorruptError where it is not complete JSON."""
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise CorruptError(
-            both("this file is torn or was changed by hand", "このファイルは壊れているか、手で書き換えられている"),
+            both("this file is incomplete or was edited by hand", "このファイルは不完全か、手で書き換えられている"),
             where=str(path),
         ) from error
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename last. Windows keeps its folders itself and offers no such call."""
+    """Fsync `folder`, so that a rename in it is durable (a no-op on Windows, which offers no such call)."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        # Some network file systems know no fsync of folders; their rename is as lasting as it gets.
+        # Some network file systems do not support fsync of folders; their renames cannot be made more durable.
         if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
             raise
     finally:
         os.close(handle)
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it. A figure that is not finite becomes its name, so that it stays visible."""
+def to_jsonable(value: Any) -> Any:
+    """`value` as JSON can hold it: dataclasses, mappings, sequences, sets (sorted) and paths; a float that is not
+    finite becomes its name, so that it stays visible."""
     if is_dataclass(value) and not isinstance(value, type):
-        return plain(spread((field.name, getattr(value, field.name)) for field in fields(value)))
+        return to_jsonable(spread((field.name, getattr(value, field.name)) for field in fields(value)))
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in spread((str(key), item) for key, item in value.items()).items()}
+        return {key: to_jsonable(item) for key, item in spread((str(key), item) for key, item in value.items()).items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+        return [to_jsonable(item) for item in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, str):
-        return _whole_characters(value)
+        return _without_surrogates(value)
     return value.as_posix() if isinstance(value, Path) else value
 
 
 def safe_name(name: str) -> str:
-    """A folder or file name that Linux, macOS and Windows all take, as near to `name` as can be."""
-    text = unicodedata.normalize("NFC", _whole_characters(name))
+    """A file name that Linux, macOS and Windows all accept, as similar to `name` as possible."""
+    text = unicodedata.normalize("NFC", _without_surrogates(name))
     text = "".join("-" if char in '<>:"/\\|?*' or char.isspace() else char for char in text)
     text = "".join(char for char in text if unicodedata.category(char) not in {"Cc", "Cf", "Co", "Cn"})
     while len(text.encode("utf-8")) > 100:
@@ -175,8 +185,8 @@ def safe_name(name: str) -> str:
     return f"_{text}" if _RESERVED.match(text) else text or "run"
 
 
-def _whole_characters(text: str) -> str:
-    """Half surrogates cannot be written as UTF-8; each becomes the mark for an unknown character."""
+def _without_surrogates(text: str) -> str:
+    """Lone surrogates cannot be written as UTF-8; each becomes the replacement character."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

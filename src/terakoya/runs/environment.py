@@ -1,4 +1,4 @@
-"""What a run should remember of the world it was made in: versions, machine, commit. No names of people or hosts."""
+"""The environment recorded with a run: versions, machine, commit. No names of people or hosts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("terakoya", "torch", "accelerate", "numpy", "transformers", "tokeniz
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that decide figures; those not installed are left out. Imports none of them."""
+    """Versions of Python and of the installed packages that can change results. Imports none of them."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -36,9 +36,9 @@ def machine() -> dict[str, Any]:
 
 
 def git_commit(folder: Path) -> dict[str, Any] | None:
-    """The commit that `folder` stands at and whether files differ from it; None outside a repository.
+    """The commit checked out in `folder` and whether files differ from it; None outside a repository.
 
-    The remote's address is not asked for: it may hold a token.
+    The remote's address is not recorded: it may contain a token.
     """
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:

@@ -1,4 +1,4 @@
-"""A run: a folder that says what did happen. One process writes it, anyone may read it."""
+"""A run: the folder that records one experiment. One process writes it, any may read it."""
 
 from __future__ import annotations
 
@@ -20,11 +20,15 @@ State = Literal["running", "interrupted", "done", "failed", "stopped"]
 
 
 def now() -> datetime:
+    """The local time with its offset."""
     return datetime.now().astimezone()
 
 
 class Run:
     """An open run folder. `Run.create` and `Run.resume` hold its lock, `Run.open` only reads.
+
+    path   the folder
+    clock  the time written into the manifest
 
     >>> with Run.create(Path("runs"), "kannume") as run:
     ...     run.write_text("config.toml", text)
@@ -47,10 +51,14 @@ class Run:
         config: Callable[[Path], str] | None = None,
         **facts: Any,
     ) -> Run:
-        """A new folder NAME-YYYYMMDD-HHMMSS that nobody else has, locked; `facts` go into its manifest.
+        """A new, locked run folder NAME-YYYYMMDD-HHMMSS.
 
-        `config` tells what is asked, as it reads from that folder. It is written before the manifest: a folder that is
-        a run can be gone on with, however soon it was killed.
+        parent  where it is created
+        name    name of the experiment
+        clock   the time used
+        config  makes config.toml for the new folder. It is written before the manifest, so that every folder that
+                counts as a run can be resumed, however early it was killed
+        facts   further values of the manifest
         """
         stem = f"{disk.safe_name(name)}-{clock():%Y%m%d-%H%M%S}"
         run = cls(new_folder(parent, stem), clock)
@@ -65,133 +73,154 @@ class Run:
 
     @classmethod
     def open(cls, path: Path, clock: Callable[[], datetime] = now) -> Run:
-        """To read. Raises ConfigError (no such run), CorruptError (half-written), IncompatibleError (newer)."""
+        """Open the run at `path` for reading (`clock` as in `create`).
+
+        Raises ConfigError (no such run), CorruptError (incomplete) or IncompatibleError (made by a newer version).
+        """
         check(path)
         return cls(path, clock)
 
     @classmethod
     def resume(cls, path: Path, clock: Callable[[], datetime] = now) -> Run:
-        """To write on. Raises LockedError at once when another process holds it, and whatever `open` raises."""
+        """Open the run at `path` for writing (`clock` as in `create`).
+
+        Raises LockedError where another process holds it, and whatever `open` raises.
+        """
         run = cls.open(path, clock)
         run._lock.acquire(wait=0.1)
         try:
             remove_temporary(path)
-            checkpoints.sweep(path / "checkpoints")
+            checkpoints.remove_leftovers(path / "checkpoints")
         except BaseException:
             run.close()
             raise
         return run
 
-    # ── what it says of itself ──────────────────────────────────────────────────────────────────────
+    # ── manifest ────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def name(self) -> str:
+        """Name of the folder."""
         return self.path.name
 
     @property
     def manifest(self) -> dict[str, Any]:
+        """Content of manifest.json."""
         return dict(disk.read_json(self.path / MANIFEST))
 
     @property
     def state(self) -> State:
-        """A run whose manifest says "running" and whose process is gone was interrupted."""
-        told: State = self.manifest["state"]
-        return "interrupted" if told == "running" and not self.is_being_written() else told
+        """State in the manifest; "interrupted" where that says "running" and no process writes the run."""
+        recorded: State = self.manifest["state"]
+        return "interrupted" if recorded == "running" and not self.is_being_written() else recorded
 
     def is_being_written(self) -> bool:
-        """Whether some process holds the lock, this one included."""
-        return self._lock.held or self._lock.taken()
+        """Whether a process holds the lock, this one included."""
+        return self._lock.held or self._lock.is_taken()
 
-    def note(self, **facts: Any) -> None:
-        """Lay `facts` over the manifest; a mapping is laid over the mapping that stands there."""
+    def update_manifest(self, **facts: Any) -> None:
+        """Update the manifest with `facts`; a mapping updates the mapping that is there."""
         manifest = self.manifest
         for key, fact in facts.items():
-            there = manifest.get(key)
-            manifest[key] = {**there, **fact} if isinstance(there, dict) and isinstance(fact, dict) else fact
+            old = manifest.get(key)
+            manifest[key] = {**old, **fact} if isinstance(old, dict) and isinstance(fact, dict) else fact
         self.write_json(MANIFEST, manifest)
 
-    def go_on(self) -> None:
-        """Say that the run is being written again."""
+    def mark_resumed(self) -> None:
+        """Record that the run is being written again."""
         times = self.manifest["times"]
-        self.note(state="running", times={"resumed": [*times.get("resumed", []), self._time()], "ended": None})
+        self.update_manifest(
+            state="running", times={"resumed": [*times.get("resumed", []), self._time()], "ended": None}
+        )
 
     def finish(self, state: State, **facts: Any) -> None:
-        """The last word: state and time, after everything appended is on the disk."""
+        """Record the final `state`, the time and further `facts`, after everything appended is on the disk."""
         for journal in self._journals.values():
             journal.sync()
-        self.note(state=state, times={"ended": self._time()}, **facts)
+        self.update_manifest(state=state, times={"ended": self._time()}, **facts)
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────────
 
     def write_text(self, name: str, text: str) -> Path:
-        """All of it or nothing of it. `name` is a path inside the folder, written with slashes."""
+        """Write `text` atomically, with secrets removed. `name` is a path inside the folder, with slashes."""
         path = self._writable(name)
         disk.write_text(path, without_secrets(text))
         return path
 
     def write_json(self, name: str, value: Any) -> Path:
+        """Write `value` atomically as JSON to the file `name`, with secrets removed."""
         path = self._writable(name)
-        disk.write_json(path, without_secrets(disk.plain(value)))
+        disk.write_json(path, without_secrets(disk.to_jsonable(value)))
         return path
 
     def append(self, name: str, record: Any, *, durable: bool = False) -> None:
-        """One line more; it survives a kill when this returns, and a power cut when `durable`."""
+        """Append `record` to the JSON Lines file `name`; it survives a kill, and a power failure where `durable`."""
         path = self._writable(name)
         if name not in self._journals:
             self._journals[name] = Journal(path)
-        self._journals[name].append(without_secrets(disk.plain(record)), durable=durable)
+        self._journals[name].append(without_secrets(disk.to_jsonable(record)), durable=durable)
 
-    def restart(self, name: str, records: Iterable[Any] = ()) -> None:
-        """Begin an appended file anew with these records, in one step: a kill leaves the old file or the new one."""
+    def rewrite(self, name: str, records: Iterable[Any] = ()) -> None:
+        """Replace the JSON Lines file `name` atomically by one with `records`."""
         path = self._writable(name)
         if journal := self._journals.pop(name, None):
             journal.close()
-        disk.write_bytes(path, b"".join(record_line(without_secrets(disk.plain(record))) for record in records))
+        disk.write_bytes(path, b"".join(record_line(without_secrets(disk.to_jsonable(record))) for record in records))
 
-    def discard(self, name: str) -> None:
-        """Remove a file, where there is one."""
+    def remove(self, name: str) -> None:
+        """Remove the file `name`, where it exists."""
         if journal := self._journals.pop(name, None):
             journal.close()
         self._writable(name).unlink(missing_ok=True)
 
     def has(self, name: str) -> bool:
+        """Whether the file or folder `name` exists."""
         return (self.path / name).exists()
 
     def read_text(self, name: str) -> str:
+        """Text of the file `name`. Raises CorruptError where it is missing or not UTF-8."""
         path = self._existing(name)
         try:
             return path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
+            byte = error.start
             raise CorruptError(
-                both(f"not UTF-8 (byte {error.start})", f"UTF-8 ではない（{error.start}バイト目）"), where=str(path)
+                both(f"not UTF-8 (byte {byte})", f"UTF-8 ではない（{byte}バイト目）"), where=str(path)
             ) from error
 
     def read_json(self, name: str) -> Any:
+        """Value of the JSON file `name`. Raises CorruptError where it is missing or incomplete."""
         return disk.read_json(self._existing(name))
 
     def read_lines(self, name: str) -> list[dict[str, Any]]:
-        """Every whole record; [] where the file does not exist (yet)."""
+        """Every complete record of the JSON Lines file `name`; [] where it does not exist (yet)."""
         return list(read_lines(self.path / name))
 
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────
 
     def save_checkpoint(
-        self, step: int, writer: checkpoints.Writer, *, keep: int = 2, spare: Collection[int] = ()
+        self, step: int, writer: checkpoints.Writer, *, keep: int = 2, also_keep: Collection[int] = ()
     ) -> Path:
-        """`writer` fills the folder it is given; see `checkpoints.save`. What was appended is fsynced first."""
+        """Save a checkpoint of training step `step`; what was appended is fsynced first.
+
+        writer     writes the files into the folder that it is given
+        keep       number of newest checkpoints kept (at least two)
+        also_keep  steps whose checkpoints are kept as well
+        """
         folder = self._writable("checkpoints")
         for journal in self._journals.values():
             journal.sync()
-        return checkpoints.save(folder, step, writer, owner=self.manifest["run"], keep=keep, spare=spare)
+        return checkpoints.save(folder, step, writer, owner=self.manifest["run"], keep=keep, also_keep=also_keep)
 
-    def latest_checkpoint(self) -> checkpoints.Checkpoint:
-        """The newest whole one, and findings about broken ones (renamed when the lock is ours)."""
+    def latest_checkpoint(self) -> checkpoints.LatestCheckpoint:
+        """The newest valid checkpoint, and findings about damaged ones (renamed where this process holds the lock)."""
         folder = self.path / "checkpoints"
-        return checkpoints.latest(folder, owner=self.manifest["run"], set_aside=self._lock.held)
+        return checkpoints.find_latest(folder, owner=self.manifest["run"], rename_broken=self._lock.held)
 
-    # ── the end ─────────────────────────────────────────────────────────────────────────────────────
+    # ── closing ─────────────────────────────────────────────────────────────────────────────────────
 
     def close(self) -> None:
+        """Fsync, close all files and release the lock."""
         try:
             for journal in self._journals.values():
                 journal.close()
@@ -220,8 +249,10 @@ class Run:
         path = self.path / name
         if not path.is_file():
             raise CorruptError(
-                both("this file of the run is missing", "実行のこのファイルがない"),
+                both("this file of the run is missing", "実行フォルダにこのファイルがない"),
                 where=str(path),
-                do=both("`terakoya run RUN` makes what is missing.", "`terakoya run RUN` で、足りないものが作られる。"),
+                do=both(
+                    "`terakoya run RUN` creates what is missing.", "`terakoya run RUN` で、足りないファイルが作られる。"
+                ),
             )
         return path

@@ -1,8 +1,8 @@
-"""What the runs of one folder share: how often each exam was opened, and by whom.
+"""The log that the runs of one folder share: how often each exam was opened, and by which run.
 
-An exam that was opened twenty times is no longer an exam: twenty choices were made by it. The count stands in
-every record. Events are appended to `.index.jsonl` under a lock, so that several processes count right. Its name is
-hidden so that `terakoya compare runs/*` meets runs only.
+A held-out set that was looked at twenty times is no longer held out: twenty choices were made with it. The count is in
+every report. Events are appended to `.index.jsonl` under a lock, so that several processes count correctly. Its name is
+hidden so that `terakoya compare runs/*` sees runs only.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ from terakoya.runs.lock import Lock
 
 
 class Index:
-    """The index of the runs in `parent`."""
+    """The index of the runs in the folder `parent`."""
 
-    WAIT = 10.0  # seconds for others who count at the same moment; each holds the lock for milliseconds
+    WAIT = 10.0  # seconds to wait for the lock; each process holds it for milliseconds
 
     def __init__(self, parent: Path) -> None:
         self.parent = parent
         self.path = parent / ".index.jsonl"
 
     def open_exam(self, fingerprint: str, who: str, now: datetime | None = None, *, once: bool = False) -> int:
-        """Write down that `who` looks at the exam now; how often it has been opened, this time included.
+        """Record that an exam is opened; returns how often it has been, this time included.
 
-        once  a sitting that was cut off goes on: where `who` has opened this exam already, nothing is added
+        fingerprint  of the exam
+        who          name of the run that opens it
+        now          time of the event; default: the clock
+        once         an interrupted evaluation resumes: add nothing where `who` has opened this exam already
         """
         with self._appending() as journal:
             before = self.openings(fingerprint)
@@ -39,11 +42,12 @@ class Index:
             return len(self.openings(fingerprint))
 
     def openings(self, fingerprint: str) -> list[dict[str, Any]]:
-        """Every opening of this exam, oldest first."""
+        """Every opening of the exam with this `fingerprint`, oldest first."""
         events = read_lines(self.path)
         return [event for event in events if event.get("event") == "exam opened" and event.get("exam") == fingerprint]
 
     def add_run(self, name: str, now: datetime | None = None) -> None:
+        """Record that the run `name` was created at `now` (default: the clock)."""
         with self._appending() as journal:
             journal.append({"event": "run made", "run": name, "time": _iso(now)}, durable=True)
 

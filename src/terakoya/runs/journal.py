@@ -1,4 +1,4 @@
-"""Files that only grow: one JSON object a line. What was appended survives a kill; a torn last line hurts nobody."""
+"""Append-only JSON Lines files. What was appended survives a kill; an incomplete last line is ignored."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from typing import Any
 
 from terakoya.errors import CorruptError
 from terakoya.i18n import both
-from terakoya.runs.disk import disk_faults, plain
+from terakoya.runs.disk import disk_faults, to_jsonable
 
 
 class Journal:
     """Appends records to one file.
 
-    Every record has left the process when `append` returns (a kill cannot take it); it is fsynced at once
-    when `durable`, else at the latest with the first append after `every` seconds, with `sync` and `close`
-    (a power cut can take that much). A line that an earlier kill left torn is dropped by the first append.
+    Every record has left the process when `append` returns, so that a kill cannot lose it. It is fsynced at once when
+    `durable`, else with the first append after `every` seconds, with `sync` or with `close`, so that a power failure
+    can lose that much. An incomplete line left by an earlier kill is dropped by the first append.
+
+    path   the file
+    every  seconds between fsyncs
+    tick   clock in seconds
     """
 
     def __init__(self, path: Path, *, every: float = 1.0, tick: Callable[[], float] = time.monotonic) -> None:
@@ -29,7 +33,7 @@ class Journal:
         self._dirty = False
 
     def append(self, record: Any, *, durable: bool = False) -> None:
-        """Raises DiskError when the disk is full; the file then ends with the record before."""
+        """Append `record`, fsynced at once if `durable`. Raises DiskError; the file then ends with the last record."""
         line = record_line(record)
         with disk_faults(self.path, len(line)):
             if self._handle is None:
@@ -45,11 +49,13 @@ class Journal:
                 self._sync()
 
     def sync(self) -> None:
+        """Fsync what was appended. Raises DiskError."""
         with disk_faults(self.path):
             if self._dirty:
                 self._sync()
 
     def close(self) -> None:
+        """Fsync and close the file."""
         try:
             self.sync()
         finally:
@@ -66,19 +72,19 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         handle = os.open(self.path, flags, 0o666)
-        _mend(handle, self.path)
+        _repair_end(handle, self.path)
         return handle
 
 
 def record_line(record: Any) -> bytes:
-    """One record as one line of UTF-8."""
-    return json.dumps(plain(record), ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
+    """`record` as one line of UTF-8 JSON."""
+    return json.dumps(to_jsonable(record), ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Every whole record; a torn last line is passed over. No file, no records.
+    """Every complete record of the file `path`, none where it does not exist; an incomplete last line is ignored.
 
-    Raises CorruptError with file and line when a line before the last cannot be read.
+    Raises CorruptError with file and line where an earlier line cannot be parsed.
     """
     if not path.exists():
         return
@@ -89,11 +95,11 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
             elif line.endswith(b"\n"):
                 raise CorruptError(
-                    both(f"line {number} is no record", f"{number}行目が記録になっていない"),
+                    both(f"line {number} is not a JSON object", f"{number}行目が JSON オブジェクトではない"),
                     where=str(path),
                     do=both(
-                        "The file was changed or the disk lost a part of it: restore it from a copy.",
-                        "ファイルが書き換えられたか、ディスクが一部を失った：バックアップから戻すこと。",
+                        "The file was edited, or the disk lost a part of it: restore it from a copy.",
+                        "ファイルが書き換えられたか、ディスク上で一部が失われた：バックアップから戻すこと。",
                     ),
                 )
 
@@ -106,8 +112,8 @@ def _record(line: bytes) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _mend(handle: int, path: Path) -> None:
-    """End the file with a whole line: finish one that only lost its line break, drop one that was cut."""
+def _repair_end(handle: int, path: Path) -> None:
+    """Let the file end with a complete line: finish one that only lacks its line break, drop one that is cut."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(size - 1, 0))

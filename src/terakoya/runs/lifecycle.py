@@ -1,4 +1,4 @@
-"""How a run may end: done, interrupted, failed, or refused for what its data shows. All of it stands in its folder."""
+"""How a run ends: done, interrupted, failed, or refused because of findings. All of it is recorded in its folder."""
 
 from __future__ import annotations
 
@@ -13,48 +13,56 @@ from terakoya.runs import Run
 
 
 @contextmanager
-def record_outcome(opened: Run) -> Iterator[None]:
-    """However what is done in here ends, the run's manifest tells; the error says how to go on."""
-    go_on = f"terakoya run {opened.path}"
+def record_outcome(run: Run) -> Iterator[None]:
+    """Record in the manifest of `run` how the block ends; errors say how to resume."""
+    command = f"terakoya run {run.path}"
     try:
         yield
     except KeyboardInterrupt as stop:
-        opened.finish("interrupted")
-        stopped = both(f"Stopped. Go on with: {go_on}", f"停止した。再開：{go_on}")
+        run.finish("interrupted")
+        stopped = both(f"Stopped. Resume with: {command}", f"停止した。再開：{command}")
         raise KeyboardInterrupt(joined("\n", [*filter(None, stop.args), stopped])) from stop
     except Interrupted as stop:
-        opened.finish("interrupted")
-        stop.do = stop.do or both(f"Go on with: {go_on}", f"再開：{go_on}")
+        run.finish("interrupted")
+        stop.do = stop.do or both(f"Resume with: {command}", f"再開：{command}")
         raise
     except TerakoyaError as error:
-        opened.finish("failed", reason=both(str(error), error.words("ja")))
+        run.finish("failed", reason=error.message)
         raise
     except BaseException:
-        opened.finish("failed", reason=both("a fault of Terakoya's own", "Terakoya 自身の不具合"))
+        run.finish("failed", reason=both("an internal error of Terakoya", "Terakoya 内部の不具合"))
         raise
 
 
-def record_finding(opened: Run, finding: Finding) -> None:
-    """Written down, once: a run that goes on comes by the same places again."""
-    known = ((line["check"], line["what"], line["where"]) for line in opened.read_lines("findings.jsonl"))
+def record_finding(run: Run, finding: Finding) -> None:
+    """Append `finding` to findings.jsonl of `run`, unless it is there already (a resumed run repeats its checks)."""
+    known = ((line["check"], line["what"], line["where"]) for line in run.read_lines("findings.jsonl"))
     if (finding.check, finding.what, finding.where) not in known:
-        opened.append("findings.jsonl", finding)
+        run.append("findings.jsonl", finding)
 
 
 def enforce(
-    opened: Run, findings: Sequence[Finding], tell: Listener, anyway: bool, error: type[TerakoyaError] = DataError
+    run: Run, findings: Sequence[Finding], listener: Listener, anyway: bool, error: type[TerakoyaError] = DataError
 ) -> None:
-    """Findings are written down and told; one of level stop ends the run with `error`, unless it is wanted anyway."""
+    """Record and report findings; one of level stop ends the run.
+
+    run       where they are recorded
+    findings  what checks found
+    listener  to whom they are reported
+    anyway    continue in spite of level stop
+    error     the exception class to raise
+    Raises `error`.
+    """
     for finding in findings:
-        record_finding(opened, finding)
-        tell.finding(finding)
+        record_finding(run, finding)
+        listener.finding(finding)
     stops = [finding for finding in findings if finding.level == "stop"]
     if stops and not anyway:
         raise error(
             joined("\n", (joined(": ", (finding.check, finding.what)) for finding in stops)),
-            where=str(opened.path),
+            where=str(run.path),
             do=both(
-                "Mend it as said above, or go on all the same with --anyway.",
+                "Correct it as described above, or continue all the same with --anyway.",
                 "上の指示に従って直すか、--anyway を付けてそのまま続けること。",
             ),
         )

@@ -1,7 +1,7 @@
-"""One writer: two processes never write one run.
+"""Exclusive locks: two processes never write one run.
 
-The operating system's own lock does the work (flock; msvcrt on Windows), so that a killed holder leaves
-nothing to clean up. What stands in the file is for the loser: who holds it, where, since when.
+The operating system's own lock is used (flock; msvcrt on Windows), so that a killed holder leaves nothing to clean up.
+The file's content is for the message of whoever is refused: who holds it, where, since when.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _held: set[Lock] = set()
 
 
 class Lock:
-    """Exclusive, given up by `release`, by the end of the process, or by its death."""
+    """An exclusive lock on the file `path`, released by `release` or by the end of the process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,10 +34,11 @@ class Lock:
 
     @property
     def held(self) -> bool:
+        """Whether this object holds the lock."""
         return self._handle is not None
 
     def acquire(self, wait: float = 0.0) -> None:
-        """Raises LockedError, naming the holder, when another has it after `wait` seconds."""
+        """Take the lock. Raises LockedError, naming the holder, where another process has it after `wait` seconds."""
         deadline = time.monotonic() + wait
         while not self._try():
             if time.monotonic() >= deadline:
@@ -45,6 +46,7 @@ class Lock:
             time.sleep(0.01)
 
     def release(self) -> None:
+        """Give the lock up, if it is held."""
         if self._handle is None:
             return
         try:
@@ -53,18 +55,18 @@ class Lock:
         finally:
             os.close(self._handle)
             self._handle = None
-            _held.discard(self)
+            _held.remove(self)
 
     def holder(self) -> dict[str, Any]:
-        """What the last holder wrote: pid, host, since. {} when it left in peace."""
+        """pid, host and since, as the last holder wrote them; {} where it released the lock."""
         try:
-            told = json.loads(self.path.read_bytes())
+            written = json.loads(self.path.read_bytes())
         except (OSError, ValueError):
             return {}
-        return told if isinstance(told, dict) else {}
+        return written if isinstance(written, dict) else {}
 
-    def taken(self) -> bool:
-        """Whether another holds it at this moment; leaves no trace."""
+    def is_taken(self) -> bool:
+        """Whether another process holds it at this moment; leaves no trace."""
         try:
             handle = os.open(self.path, os.O_RDONLY)
         except FileNotFoundError:
@@ -77,15 +79,15 @@ class Lock:
         finally:
             os.close(handle)
 
-    def claimed(self) -> bool:
-        """Whether some process says that it holds it and, if of this host, is alive. Only looks: `taken` tries the
-        lock, and whoever wants it at that moment is turned away."""
-        told = self.holder()
-        # On Windows signal 0 is no question but a Ctrl-C.
-        if not told or told.get("host") != socket.gethostname() or sys.platform == "win32":
-            return bool(told)
+    def is_claimed(self) -> bool:
+        """Whether a process says that it holds the lock and, if on this host, is alive. Only reads: `is_taken` tries
+        the lock, and whoever wants it at that moment is refused."""
+        holder = self.holder()
+        # On Windows signal 0 is no query but a Ctrl-C.
+        if not holder or holder.get("host") != socket.gethostname() or sys.platform == "win32":
+            return bool(holder)
         try:
-            os.kill(int(told["pid"]), 0)
+            os.kill(int(holder["pid"]), 0)
         except (OSError, ValueError, TypeError, KeyError) as error:
             return isinstance(error, PermissionError)  # somebody else's process is alive too
         return True
@@ -110,54 +112,55 @@ class Lock:
         return True
 
     def _refuse_other_host(self) -> None:
-        """On a network file system a lock may hold on one host only, so a name left by another host is believed."""
-        told = self.holder()
-        if told and told.get("host") != socket.gethostname() and _on_network(self.path):
+        """On a network file system a lock may hold on one host only, so a name left by another host is trusted."""
+        holder = self.holder()
+        if holder and holder.get("host") != socket.gethostname() and _on_network(self.path):
             raise self._refusal()
 
     def _refusal(self) -> LockedError:
-        told = self.holder()
+        holder = self.holder()
+        pid, host, since, path = (*(holder.get(key) for key in ("pid", "host", "since")), self.path)
         who = (
             both(
-                f"process {told.get('pid')} on {told.get('host')} has been writing here since {told.get('since')}",
-                f"{told.get('host')} のプロセス {told.get('pid')} が {told.get('since')} からここに書き込んでいる",
+                f"process {pid} on {host} has been writing here since {since}",
+                f"{host} のプロセス {pid} が {since} からここに書き込んでいる",
             )
-            if told
+            if holder
             else both("another process is writing here", "別のプロセスがここに書き込んでいる")
         )
-        do = both("Wait until it has ended, or end it.", "終わるのを待つか、終わらせること。")
-        if told and told.get("host") != socket.gethostname():
+        do: str = both("Wait until it has ended, or end it.", "終わるのを待つか、終わらせること。")
+        if holder and holder.get("host") != socket.gethostname():
             do += both(
-                f" If that machine is gone, delete {self.path} and give the command again.",
-                f"そのマシンがもうなければ、{self.path} を消して、もう一度コマンドを実行すること。",
+                f" If that machine is gone, delete {path} and run the command again.",
+                f"そのマシンがもうなければ、{path} を消して、もう一度コマンドを実行すること。",
             )
         return LockedError(who, where=str(self.path.parent), do=do)
 
 
 def _write_holder(handle: int) -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    told = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
+    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": now}
     os.ftruncate(handle, 0)
     os.lseek(handle, 0, os.SEEK_SET)
-    os.write(handle, json.dumps(told).encode("utf-8"))
+    os.write(handle, json.dumps(holder).encode("utf-8"))
 
 
 def _on_network(path: Path) -> bool:
-    """Whether `path` lies on a network file system, as far as Linux tells; elsewhere the lock itself is trusted."""
+    """Whether `path` lies on a network file system, as far as Linux reports it; elsewhere the lock is trusted."""
     try:
         lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return False
-    place = path.resolve()
+    resolved = path.resolve()
     mounts = [(Path(parts[1].replace("\\040", " ")), parts[2]) for parts in map(str.split, lines) if len(parts) > 2]
-    around = [(len(point.parts), kind) for point, kind in mounts if place.is_relative_to(point)]
+    around = [(len(point.parts), kind) for point, kind in mounts if resolved.is_relative_to(point)]
     return bool(around) and max(around)[1].startswith(_NETWORK)
 
 
 if sys.platform == "win32":
     import msvcrt
 
-    # Windows locks are mandatory: a byte far behind the text is locked, so that a loser can read who holds it.
+    # Windows locks are mandatory: a byte far behind the text is locked, so that others can read who holds it.
     _FAR = 1 << 30
 
     def _lock(handle: int) -> bool:
@@ -190,7 +193,7 @@ else:
         fcntl.flock(handle, fcntl.LOCK_UN)
 
     def _forget_in_child() -> None:
-        """A forked worker shares the lock and would keep it past its parent's death: it lets go of its copy."""
+        """A forked worker shares the lock and would keep it after its parent's death: it closes its copy."""
         for lock in list(_held):
             if lock._handle is not None:
                 os.close(lock._handle)

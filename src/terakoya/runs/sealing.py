@@ -1,4 +1,4 @@
-"""A folder sealed: every file's SHA-256 in one list, written last. One flipped bit and it is refused by name."""
+"""Sealing a folder: a checksum manifest of all files (SHA-256), written last; any changed file is reported by name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from terakoya.errors import CorruptError, IncompatibleError
 from terakoya.i18n import both
-from terakoya.runs.disk import disk_faults, plain, write_text
+from terakoya.runs.disk import disk_faults, to_jsonable, write_text
 
 SEAL = "seal.json"
 SEAL_FORMAT = 1
@@ -19,33 +19,34 @@ _HARMLESS = {"desktop.ini", "Thumbs.db"}
 
 
 def seal(folder: Path, **facts: Any) -> None:
-    """Fsync and list every file of `folder`; `facts` (step, owner …) are sealed with them. Raises DiskError."""
+    """Fsync every file of `folder` and write its manifest; `facts` (step, owner …) are part of it. Raises DiskError."""
     files: dict[str, Any] = {}
     with disk_faults(folder):
         for path in _files(folder):
             digest, size = _digest(path, sync=True)
             files[path.relative_to(folder).as_posix()] = {"sha256": digest, "bytes": size}
-    write_text(folder / SEAL, _text({"format": SEAL_FORMAT, "facts": plain(facts), "files": files}))
+    write_text(folder / SEAL, _text({"format": SEAL_FORMAT, "facts": to_jsonable(facts), "files": files}))
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """The sealed facts, if every file is what it was. Raises CorruptError naming the first file that is not."""
+    """The facts sealed with `folder`, if no file has changed. Raises CorruptError naming the first file that has."""
     sealed = _read_seal(folder)
     listed = sealed["files"]
-    for name, told in listed.items():
+    for name, entry in listed.items():
         path = folder / name
         if path.is_symlink() or not path.is_file():
             raise _broken(path, both("this file is missing", "このファイルがない"))
         digest, size = _digest(path)
-        if size != told["bytes"]:
+        written = entry["bytes"]
+        if size != written:
             raise _broken(
                 path,
                 both(
-                    f"this file has {size:,} bytes where {told['bytes']:,} were written",
-                    f"{told['bytes']:,}バイト書かれたはずのファイルが{size:,}バイトである",
+                    f"this file has {size:,} bytes where {written:,} were written",
+                    f"{written:,}バイト書かれたはずのファイルが{size:,}バイトである",
                 ),
             )
-        if digest != told["sha256"]:
+        if digest != entry["sha256"]:
             raise _broken(
                 path, both("this file was changed after it was written", "このファイルは書かれた後で変えられている")
             )
@@ -54,8 +55,8 @@ def verify(folder: Path) -> dict[str, Any]:
             raise _broken(
                 path,
                 both(
-                    "this file was not there when the folder was sealed",
-                    "このファイルは、フォルダを封じたときにはなかった",
+                    "this file did not exist when the folder was sealed",
+                    "このファイルは、フォルダの封印時にはなかった",
                 ),
             )
     facts: dict[str, Any] = sealed["facts"]
@@ -63,11 +64,12 @@ def verify(folder: Path) -> dict[str, Any]:
 
 
 def is_sealed(folder: Path) -> bool:
+    """Whether `folder` has a seal; it is not verified."""
     return (folder / SEAL).is_file()
 
 
 def seal_of(folder: Path) -> str:
-    """The digest that stands for every file of a sealed folder. Raises CorruptError where there is none."""
+    """The digest that identifies the content of the sealed `folder`. Raises CorruptError where it has no seal."""
     return str(_read_seal(folder)["self"])
 
 
@@ -76,12 +78,12 @@ def _read_seal(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise _broken(
             folder,
-            both("this folder was never finished: its seal is missing", "このフォルダは作りかけである：封がない"),
+            both("this folder is incomplete: its seal is missing", "このフォルダは不完全である：seal.json がない"),
         )
     data = path.read_bytes()
     try:
         sealed = json.loads(data)
-        # The seal is compared with itself written again, so that a bit flipped in it is noticed as well.
+        # The seal is compared with itself written again, so that a bit flipped in it is detected as well.
         whole = _text({key: item for key, item in sealed.items() if key != "self"}).encode("utf-8") == data
     except (ValueError, AttributeError, RecursionError):
         whole = False
@@ -89,11 +91,12 @@ def _read_seal(folder: Path) -> dict[str, Any]:
         raise _broken(
             path, both("this file was changed after it was written", "このファイルは書かれた後で変えられている")
         )
-    if sealed["format"] > SEAL_FORMAT:
+    version = sealed["format"]
+    if version > SEAL_FORMAT:
         raise IncompatibleError(
             both(
-                f"sealed in format {sealed['format']}, and this version knows {SEAL_FORMAT}",
-                f"形式 {sealed['format']} で封じられており、この版が知るのは {SEAL_FORMAT} までである",
+                f"sealed in format {version}; this version reads up to {SEAL_FORMAT}",
+                f"封印の形式は {version} で、この版が読めるのは {SEAL_FORMAT} までである",
             ),
             where=str(path),
             do=both("Update with: pip install -U terakoya", "次のコマンドで更新すること：pip install -U terakoya"),
@@ -108,7 +111,7 @@ def _text(content: dict[str, Any]) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Regular files and links below `folder`, hidden ones and our seal left out."""
+    """Regular files and links below `folder`, without hidden ones and the seal."""
     found = [path for path in folder.rglob("*") if path.is_symlink() or path.is_file()]
     return sorted(
         path

@@ -1,4 +1,4 @@
-"""A run folder found or made: whether it is one, whether it is whole, whether this version may read it."""
+"""Creating and validating run folders: is it one, is it complete, can this version read it?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MANIFEST = "manifest.json"
 
 
 def new_folder(parent: Path, stem: str) -> Path:
-    """A folder that did not exist before and that no other process has made: STEM, STEM-2, …"""
+    """Create a folder in `parent` that no other process has created: `stem`, or with -2, -3, … added."""
     number = 1
     with disk.disk_faults(parent):
         parent.mkdir(parents=True, exist_ok=True)
@@ -30,11 +30,11 @@ def new_folder(parent: Path, stem: str) -> Path:
 
 
 def check(path: Path) -> None:
-    """Refuse what is no run of ours: ConfigError, CorruptError (half-written), IncompatibleError (newer)."""
+    """Raise ConfigError (no run at `path`), CorruptError (incomplete) or IncompatibleError (newer)."""
     if not path.exists():
         siblings = [item.name for item in path.parent.iterdir() if item.is_dir()] if path.parent.is_dir() else []
         raise ConfigError(
-            both("there is no such run", "その実行はない"),
+            both("there is no such run", "その実行は存在しない"),
             where=str(path),
             do=nearest(path.name, siblings) if siblings else "",
         )
@@ -47,12 +47,12 @@ def check(path: Path) -> None:
     if not (path / MANIFEST).is_file():
         raise CorruptError(
             both(
-                f"this is no run folder, or one that was never finished being made: it has no {MANIFEST}",
-                f"実行フォルダではないか、作りかけである：{MANIFEST} がない",
+                f"this is not a run folder, or its creation was interrupted: it has no {MANIFEST}",
+                f"実行フォルダではないか、作成が途中で止まっている：{MANIFEST} がない",
             ),
             where=str(path),
             do=both(
-                "Name another folder. If this one is a run of yours, nothing was taught in it yet: delete it.",
+                "Name another folder. If it was meant to be a run, nothing was trained in it yet: delete it.",
                 "別のフォルダを指定すること。自分の実行であれば、まだ何も学習していないので、消してよい。",
             ),
         )
@@ -60,7 +60,7 @@ def check(path: Path) -> None:
     made = manifest.get("format") if isinstance(manifest, dict) else None
     if not isinstance(made, int) or isinstance(made, bool) or made < 1 or "state" not in manifest:
         raise CorruptError(
-            both("this is no manifest of a run", "実行の manifest ではない"),
+            both("this is not the manifest of a run", "実行の manifest ではない"),
             where=str(path / MANIFEST),
             do=both("Restore it from a copy.", "バックアップから戻すこと。"),
         )
@@ -69,9 +69,9 @@ def check(path: Path) -> None:
         wanted = f"'terakoya>={version}'" if version[:1].isdigit() else "terakoya"
         raise IncompatibleError(
             both(
-                f"this run was made by a newer terakoya {version} (folder format {made}; this one knows {FORMAT})",
+                f"this run was made by a newer terakoya {version} (folder format {made}; this one reads {FORMAT})",
                 f"この実行は新しい terakoya {version} で作られた（フォルダ形式 {made}、"
-                f"この版が知るのは {FORMAT} まで）",
+                f"この版が読めるのは {FORMAT} まで）",
             ),
             where=str(path),
             do=both(f"Update with: pip install -U {wanted}", f"次のコマンドで更新すること：pip install -U {wanted}"),
@@ -79,7 +79,7 @@ def check(path: Path) -> None:
 
 
 def remove_temporary(path: Path) -> None:
-    """Remove what a killed write left beside its target; only the holder of the lock writes here, so none is in use."""
+    """Remove temporary files below `path` left by a killed write; only the lock's holder writes, so none is in use."""
     for folder, _, names in os.walk(path):
         for name in names:
             if name.startswith(".") and name.endswith(disk.TEMPORARY):
@@ -88,7 +88,7 @@ def remove_temporary(path: Path) -> None:
 
 
 def runs_in(parent: Path) -> list[Path]:
-    """Every run folder directly below `parent`, by name; half-written ones are left out."""
+    """Every run folder directly below `parent`, by name, without incomplete ones."""
     if not parent.is_dir():
         return []
     return sorted(path for path in parent.iterdir() if path.is_dir() and (path / MANIFEST).is_file())

@@ -1,1 +1,1 @@
-"""How answers are judged: metrics, baselines, health and certainty."""
+"""How predictions are scored: metrics, baselines, degeneration measures and statistics."""

@@ -1,12 +1,14 @@
-"""How well a model foresees right answers, token by token: perplexity, and bits per character beside it.
+"""How probable a model holds the right outputs, token by token: perplexity, and bits per character beside it.
 
 A perplexity is a mean over the tokens of one tokenizer and says nothing beside that of another; bits per character are
-the same answers' surprise over their characters, which every model shares. Answers are given whole (teacher forcing),
-and their end counts as a token, but not as a character. Ratios of sums get a linearised interval over items (Student).
+the same negative log-likelihood over characters, which every model shares. References are scored whole (teacher
+forcing), and their end counts as a token, but not as a character. Ratios of sums get a linearised interval over items
+(Student's t).
 
-Where few rows are taught, half of the references hold a character that a model of characters has never met. Leaving
-them out would keep the easy half, so such a model is given an escape: at every place a new character has the chance
-that it had in the taught answers (Good and Turing: the share of characters met once), shared evenly by all of Unicode.
+Where few rows are trained on, half of the references hold a character that a character-level model has never seen.
+Leaving them out would keep the easy half, so such a model gets an escape: at every position an unseen character has the
+probability that it had in the training targets (Good–Turing: the share of characters seen once), shared evenly by all
+of Unicode.
 """
 
 from __future__ import annotations
@@ -18,59 +20,76 @@ from dataclasses import dataclass
 
 from terakoya.scoring.statistics.intervals import Interval
 
-FREQUENCIES = "character frequencies"
-UNICODE = 155_000  # characters that there are, about
-LEAST = 2  # answers; one alone has no interval
-_MOST = 700.0  # nats a token, beyond which a float has no room for the perplexity
+FREQUENCIES = "character frequencies"  # name of the baseline in scores.json
+UNICODE = 155_000  # characters assigned in Unicode, about
+MIN_ITEMS = 2  # references; one alone has no interval
+_MAX_NATS = 700.0  # a token; beyond, the perplexity overflows a float
 
 
 @dataclass(frozen=True, slots=True)
-class Surprise:
-    """What one right answer cost the model: nats over its tokens, the end among them, and its length as written."""
+class NegativeLogLikelihood:
+    """Of one reference: nats summed over its tokens (the end among them), tokens, and its characters as written."""
 
     nats: float
     tokens: int
     characters: int
 
 
-def perplexity(answers: Sequence[Surprise]) -> Interval:
-    """e to the mean surprise of a token."""
-    found = _ratio([one.nats for one in answers], [one.tokens for one in answers])
-    value, low, high = (math.exp(min(nats, _MOST)) for nats in (found.value, found.low, found.high))
-    return Interval(value, low, high, found.n, found.method)
+def perplexity(references: Sequence[NegativeLogLikelihood]) -> Interval:
+    """e to the mean negative log-likelihood of a token, with its 95% interval.
+
+    references  at least two
+    """
+    mean = _ratio([one.nats for one in references], [one.tokens for one in references])
+    value, low, high = (math.exp(min(nats, _MAX_NATS)) for nats in (mean.value, mean.low, mean.high))
+    return Interval(value, low, high, mean.n, mean.method)
 
 
-def bits_per_character(answers: Sequence[Surprise]) -> Interval:
-    return _ratio([one.nats / math.log(2) for one in answers], [one.characters for one in answers])
+def bits_per_character(references: Sequence[NegativeLogLikelihood]) -> Interval:
+    """Mean negative log-likelihood of a character in bits, with its 95% interval; comparable between tokenizers.
+
+    references  at least two
+    """
+    return _ratio([one.nats / math.log(2) for one in references], [one.characters for one in references])
 
 
-def novelty(taught: Sequence[str]) -> float:
-    """How likely the next character of an answer is one never met before: the share of those met once."""
-    counts = Counter(char for text in taught for char in text)
+def unseen_probability(training_texts: Sequence[str]) -> float:
+    """Probability that the next character is one never seen before (Good–Turing estimate; Good 1953), at most 0.5.
+
+    training_texts  the targets trained on
+    """
+    counts = Counter(char for text in training_texts for char in text)
     once = sum(count == 1 for count in counts.values())
     return min(0.5, once / counts.total()) if counts else 0.0
 
 
-def escaped(known: Surprise, strangers: int, novelty: float) -> Surprise:
-    """The same answer with so many characters more, each of which took the escape; all the others did not take it."""
-    nats = known.nats - known.tokens * math.log1p(-novelty)
-    nats += strangers * math.log(UNICODE / novelty) if strangers else 0.0
-    return Surprise(nats, known.tokens + strangers, known.characters + strangers)
+def with_escape(known: NegativeLogLikelihood, unseen: int, unseen_probability: float) -> NegativeLogLikelihood:
+    """The same reference with its unseen characters put back: each takes the escape, every other token does not.
 
-
-def by_frequencies(taught: Sequence[str], asked: Sequence[str]) -> list[Surprise]:
-    """What the asked answers cost somebody who knows nothing but how often each character (and an end) was taught.
-
-    One sighting is imagined for every character, and one for all the others together.
+    known               of the reference without its unseen characters
+    unseen              how many characters were left out
+    unseen_probability  probability of the escape at every position
     """
-    counts = Counter(char for text in taught for char in text) + Counter({"": len(taught)})
+    nats = known.nats - known.tokens * math.log1p(-unseen_probability)
+    nats += unseen * math.log(UNICODE / unseen_probability) if unseen else 0.0
+    return NegativeLogLikelihood(nats, known.tokens + unseen, known.characters + unseen)
+
+
+def character_frequency_nll(training_texts: Sequence[str], references: Sequence[str]) -> list[NegativeLogLikelihood]:
+    """The baseline: references under a unigram model of characters, trained on the same targets.
+
+    training_texts  the targets trained on
+    references      the texts to be scored
+    Add-one smoothing: one more count for every character (and the end), and one for all unseen characters together.
+    """
+    counts = Counter(char for text in training_texts for char in text) + Counter({"": len(training_texts)})
     total = counts.total() + len(counts) + 1
 
-    def cost(text: str) -> float:
+    def nats(text: str) -> float:
         known = sum(math.log(total / (counts[char] + 1)) for char in (*text, "") if char in counts)
         return known + sum(math.log(total * UNICODE) for char in text if char not in counts)
 
-    return [Surprise(cost(text), len(text) + 1, len(text)) for text in asked]
+    return [NegativeLogLikelihood(nats(text), len(text) + 1, len(text)) for text in references]
 
 
 def _ratio(costs: Sequence[float], sizes: Sequence[int]) -> Interval:

@@ -1,1 +1,1 @@
-"""Many runs over config keys and seeds: plan, workers, summary."""
+"""Many runs over config keys and seeds: planned, run by one or several processes, summarised."""

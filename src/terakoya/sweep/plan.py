@@ -1,4 +1,4 @@
-"""What a series is to do: its file, what is said beside it, and the trials that follow from both."""
+"""What a sweep is to do: its TOML file, the overrides beside it, and the trials that follow from both."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from terakoya import registry
-from terakoya.config import Section, wanted, with_overrides
+from terakoya.config import Section, requirement, with_overrides
 from terakoya.errors import ConfigError
 from terakoya.file_errors import parse_toml, read_text
-from terakoya.i18n import both, joined
+from terakoya.i18n import both, japanese, joined
 from terakoya.progress import TrialState
 from terakoya.records import fingerprint
 from terakoya.runs import write_text
@@ -24,18 +24,22 @@ from terakoya.runs import write_text
 Opening = Literal["best", "all", "none"]
 
 
-class Search(Section):
+class SearchConfig(Section):
+    """`[search]`: number of trials, and the search space of each key (low and high, or choices)."""
+
     trials: int
     space: dict[str, dict[str, Any]]
 
 
-class Entry(Section):
+class ListEntry(Section):
+    """`[[list]]`: one trial, its name and its settings."""
+
     name: str = ""
     set: tuple[str, ...] = ()
 
 
-class Plan(Section):
-    """A series as its file says it."""
+class SweepConfig(Section):
+    """A sweep as its file describes it; run.py shows an example of every key."""
 
     name: str
     experiment: str
@@ -44,13 +48,13 @@ class Plan(Section):
     minutes: float = 0.0
     open: Opening = "best"
     grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
-    list: tuple[Entry, ...] = ()
-    search: Search | None = None
+    list: tuple[ListEntry, ...] = ()
+    search: SearchConfig | None = None
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of the series: what it sets, and the seed. Known by both, never by its number."""
+    """One run of a sweep: its settings and its seed. Known by both, never by its position."""
 
     name: str
     settings: tuple[str, ...]
@@ -58,12 +62,20 @@ class Trial:
 
     @property
     def key(self) -> str:
+        """Fingerprint of settings and seed."""
         return fingerprint(*sorted(self.settings), f"seed={self.seed}")
 
 
 @dataclass(frozen=True)
-class Told:
-    """How a trial stands: "open", "taught" (its exam is closed), "done", "failed", "held" by another process."""
+class TrialResult:
+    """What a trial came to.
+
+    trial   its settings and seed
+    state   "open", "trained" (its exam is closed), "done", "failed", "held" by another process
+    run     folder of its run, relative to the sweep's
+    dev     dev value of its chosen checkpoint
+    reason  why it failed
+    """
 
     trial: Trial
     state: TrialState
@@ -73,72 +85,89 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What is said beside a series' file: settings for all trials, axes of the grid (in place of its own), seeds."""
+class SweepOverrides:
+    """What the command line adds to a sweep's file.
+
+    set    KEY=VALUE settings for all trials
+    grid   axes in place of the file's own: KEY=VALUE,VALUE …, or KEY=[a TOML array]
+    seeds  in place of the file's own
+    """
 
     set: tuple[str, ...] = ()
-    grid: tuple[str, ...] = ()  # KEY=VALUE,VALUE …, or KEY=[a TOML array]
+    grid: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
 
-    def of(self, plan: Plan) -> Plan:
-        """The plan with these changes. Raises ConfigError for an axis without values, or beside a list or search."""
-        if self.grid and not plan.grid:
+    def apply(self, config: SweepConfig) -> SweepConfig:
+        """The sweep with these overrides.
+
+        config  as its file describes it
+        Raises ConfigError for an axis without values, or beside a list or search.
+        """
+        if self.grid and not config.grid:
             raise ConfigError(
-                both("this series is no grid", "このシリーズは grid ではない"),
+                both("this sweep is no grid", "このスイープは grid ではない"),
                 where="--grid",
                 do=both("Use --set; or describe a grid of your own.", "--set を使うか、自分で grid を書くこと。"),
             )
-        return plan.model_copy(
+        return config.model_copy(
             update={
-                "set": (*plan.set, *self.set),
-                "grid": plan.grid | dict(map(_axis, self.grid)),
-                "seeds": self.seeds or plan.seeds,
+                "set": (*config.set, *self.set),
+                "grid": config.grid | dict(map(_axis, self.grid)),
+                "seeds": self.seeds or config.seeds,
             }
         )
 
 
-AS_IT_IS = Changes()
+NO_OVERRIDES = SweepOverrides()
 
 
-def seeds_of(told: str) -> tuple[int, ...]:
-    """ "0,1,2" as numbers; "" is none."""
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from the command line.
+
+    text  "0,1,2"; "" is none
+    Raises ConfigError for anything else.
+    """
     try:
-        return tuple(int(seed) for seed in told.split(",")) if told else ()
+        return tuple(int(seed) for seed in text.split(",")) if text else ()
     except ValueError as error:
         raise ConfigError(
-            both(f"'{told}' is no list of seeds", f"'{told}' はシードの並びではない"),
+            both(f"'{text}' is no list of seeds", f"'{text}' はシードの並びではない"),
             where="--seeds",
             do=both("Whole numbers with commas: 0,1,2.", "0,1,2 のように整数をコンマで区切ること。"),
         ) from error
 
 
-def _axis(told: str) -> tuple[str, tuple[Any, ...]]:
-    key, _, text = told.partition("=")
+def _axis(text: str) -> tuple[str, tuple[Any, ...]]:
+    key, _, listed = text.partition("=")
     try:
-        values = tomllib.loads(f"values = {text}")["values"] if text.startswith("[") else text.split(",")
+        values = tomllib.loads(f"values = {listed}")["values"] if listed.startswith("[") else listed.split(",")
     except tomllib.TOMLDecodeError:
         values = []
     if not key or not values or "" in values:
         raise ConfigError(
-            both(f"'{told}' names no key and values", f"'{told}' にキーと値がない"),
+            both(f"'{text}' names no key and values", f"'{text}' にキーと値がない"),
             where="--grid",
             do=both('KEY=VALUE,VALUE or KEY=["VALUE", …].', 'KEY=値,値 または KEY=["値", …] のように書くこと。'),
         )
     return key, _tuples(values)
 
 
-def read_plan(path: Path) -> Plan:
-    """The series in a TOML file. Unknown keys and impossible values are refused by name."""
+def read_sweep(path: Path) -> SweepConfig:
+    """The sweep that a TOML file describes.
+
+    path  the file
+    Raises ConfigError, which names unknown keys and impossible values.
+    """
     text = read_text(
         path,
-        missing=both("there is no such series", "そのシリーズはない"),
+        missing=both("there is no such sweep", "そのスイープはない"),
         do=both(
             "Name a TOML file; docs/series.md shows one.", "TOML ファイルを指定すること。例は docs/series.md にある。"
         ),
     )
     values = parse_toml(text, str(path))
     try:
-        plan = Plan.model_validate(_tuples(values))
+        config = SweepConfig.model_validate(_tuples(values))
     except ValidationError as error:
         faults = joined("\n", (_fault(dict(item)) for item in error.errors()))
         raise ConfigError(
@@ -148,67 +177,86 @@ def read_plan(path: Path) -> Plan:
                 "See the top of docs/series.md for the keys there are.", "使えるキーは docs/series.md の初めにある。"
             ),
         ) from error
-    kinds = [bool(plan.grid), bool(plan.list), plan.search is not None]
+    kinds = [bool(config.grid), bool(config.list), config.search is not None]
     if sum(kinds) != 1:
         raise ConfigError(
-            both("a series is a grid, a list or a search", "シリーズは grid・list・search のどれか一つである"),
+            both("a sweep is a grid, a list or a search", "スイープは grid・list・search のどれか一つである"),
             where=str(path),
             do=both("Keep exactly one of them.", "一つだけ残すこと。"),
         )
-    return plan
+    return config
 
 
-def trials(plan: Plan) -> Iterator[Trial]:
-    """Every trial of a grid or a list, seed by seed, so that a short budget sees each setting once."""
-    for seed in plan.seeds:
-        for entry in plan.list:
-            yield Trial(entry.name or ", ".join(entry.set) or "as it is", (*plan.set, *entry.set), seed)
-        if plan.grid:
-            for values in itertools.product(*plan.grid.values()):
-                settings = tuple(f"{key}={written_value(value)}" for key, value in zip(plan.grid, values, strict=True))
-                yield Trial(", ".join(settings), (*plan.set, *settings), seed)
+def trials(config: SweepConfig) -> Iterator[Trial]:
+    """Every trial of a grid or a list, seed by seed, so that a short budget covers each setting once.
+
+    config  the sweep
+    """
+    for seed in config.seeds:
+        for entry in config.list:
+            yield Trial(entry.name or ", ".join(entry.set) or "as it is", (*config.set, *entry.set), seed)
+        if config.grid:
+            for values in itertools.product(*config.grid.values()):
+                settings = tuple(f"{key}={toml_value(value)}" for key, value in zip(config.grid, values, strict=True))
+                yield Trial(", ".join(settings), (*config.set, *settings), seed)
 
 
-def check(plan: Plan, beside: Path) -> None:
-    """Every key and value of the series against the config, before a minute is spent on the first trial."""
-    config = registry.find_experiment(experiment_of(plan, beside), plan.set).config
-    for trial in trials(plan):
-        with_overrides(config, trial.settings)
-    for key, space in (plan.search.space if plan.search else {}).items():
+def check(config: SweepConfig, beside: Path) -> None:
+    """Validate every key and value of the sweep before the first trial starts.
+
+    config  the sweep
+    beside  the folder of its file
+    Raises ConfigError.
+    """
+    base = registry.find_experiment(experiment_reference(config, beside), config.set).config
+    for trial in trials(config):
+        with_overrides(base, trial.settings)
+    for key, space in (config.search.space if config.search else {}).items():
         if "choices" not in space and not {"low", "high"} <= set(space):
             raise ConfigError(
-                both(f"'{key}' says neither choices nor low and high", f"'{key}' に choices も low と high もない"),
+                both(f"'{key}' has neither choices nor low and high", f"'{key}' に choices も low と high もない"),
                 where="[search.space]",
                 do=both("{ low = 1e-4, high = 1e-2 }", "{ low = 1e-4, high = 1e-2 } のように書くこと。"),
             )
-        with_overrides(config, [f"{key}={written_value(space['choices'][0] if 'choices' in space else space['low'])}"])
+        with_overrides(base, [f"{key}={toml_value(space['choices'][0] if 'choices' in space else space['low'])}"])
 
 
-def trial_of(plan: Plan, settings: tuple[str, ...]) -> Trial:
-    return Trial(", ".join(settings), (*plan.set, *settings), plan.seeds[0])
+def searched_trial(config: SweepConfig, settings: tuple[str, ...]) -> Trial:
+    """The trial of settings that a search has sampled; it takes the first seed.
+
+    config    the sweep
+    settings  KEY=VALUE
+    """
+    return Trial(", ".join(settings), (*config.set, *settings), config.seeds[0])
 
 
 def _fault(error: Mapping[str, Any]) -> str:
-    place = ".".join(map(str, error["loc"]))
-    return both(f"{place}: {error['msg']}", f"{place}：{wanted(error)}")
+    key, wanted = ".".join(map(str, error["loc"])), requirement(error)
+    return both(f"{key}: {wanted}", f"{key}：{japanese(wanted)}")
 
 
-def keep_plan(folder: Path, path: Path, changes: Changes) -> None:
-    """The series' own copy of its file and of what was said beside it; another one under the same name is refused."""
+def store_sweep(folder: Path, path: Path, overrides: SweepOverrides) -> None:
+    """Write the sweep's own copy of its file and overrides; another sweep under the same name is refused.
+
+    folder     of the sweep
+    path       its TOML file
+    overrides  beside it
+    Raises ConfigError where the folder holds another sweep.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     own = folder / "series.toml"
     text = read_text(path) if path.is_file() else ""
-    beside = [f"--set {one}" for one in changes.set] + [f"--grid {one}" for one in changes.grid]
-    beside += [f"--seeds {','.join(map(str, changes.seeds))}"] if changes.seeds else []
+    beside = [f"--set {one}" for one in overrides.set] + [f"--grid {one}" for one in overrides.grid]
+    beside += [f"--seeds {','.join(map(str, overrides.seeds))}"] if overrides.seeds else []
     text += "".join(f"# {one}\n" for one in map(_one_line, beside)) if text else ""
     if own.is_file() and text and own.read_text(encoding="utf-8") != text:
         raise ConfigError(
             both(
-                "another series of this name lies here, with other contents", "同じ名前で内容の違うシリーズがここにある"
+                "another sweep of this name lies here, with other contents", "同じ名前で内容の違うスイープがここにある"
             ),
             where=str(folder),
             do=both(
-                "Give this one another name or another --run-dir, repeat what it began with (the end of its "
+                "Give this one another name or another --run-dir, repeat what it started with (the end of its "
                 "series.toml shows it), or remove the folder.",
                 "別の名前か別の --run-dir にするか、始めたときと同じ指定にするか（その series.toml の末尾にある）、"
                 "そのフォルダを消すこと。",
@@ -222,12 +270,21 @@ def _one_line(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
-def experiment_of(plan: Plan, beside: Path) -> str:
-    path = beside / plan.experiment
-    return str(path) if plan.experiment.endswith(".toml") else plan.experiment
+def experiment_reference(config: SweepConfig, beside: Path) -> str:
+    """What `run` takes: a shipped experiment's name, or the path of a TOML file beside the sweep's.
+
+    config  the sweep
+    beside  the folder of its file
+    """
+    path = beside / config.experiment
+    return str(path) if config.experiment.endswith(".toml") else config.experiment
 
 
-def written_value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """A value as a KEY=VALUE setting has it.
+
+    value  from the sweep's file
+    """
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (bool, list, tuple)) else str(value)
 
 

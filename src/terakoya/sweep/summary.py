@@ -1,4 +1,4 @@
-"""What a series came to, as its pages tell it: the best on dev, what the exam says of the settings, what is left."""
+"""The report of a sweep: the best on dev, what the exam says of the settings, what is left to do."""
 
 from __future__ import annotations
 
@@ -10,103 +10,121 @@ from typing import Literal
 from urllib.parse import quote
 
 from terakoya.errors import TerakoyaError
-from terakoya.evaluation.compare import compare
-from terakoya.evaluation.item_scores import read_run
-from terakoya.i18n import both, in_language, japanese
-from terakoya.report import Compared, SeriesRecord, language, read_record, series_markdown, series_page
+from terakoya.evaluation.compare import compare, comparison_message
+from terakoya.evaluation.item_scores import read_run_scores
+from terakoya.i18n import both, in_language
+from terakoya.report import ComparedSettings, SweepRecord, language, read_record, sweep_html, sweep_markdown
 from terakoya.runs import write_text
-from terakoya.sweep.plan import Plan, Told, Trial
+from terakoya.sweep.plan import SweepConfig, Trial, TrialResult
 
 
-def chosen(told: Sequence[Told]) -> str:
-    """The setting whose dev figure, over its seeds, is the best mean. The exam has no say."""
-    figures: dict[str, list[float]] = {}
-    for one in told:
-        if one.dev is not None:
-            figures.setdefault(one.trial.name, []).append(one.dev)
-    return max(figures, key=lambda name: sum(figures[name]) / len(figures[name]), default="")
+def best_on_dev(results: Sequence[TrialResult]) -> str:
+    """The settings with the best mean dev value over their seeds; the exam is not used. "" where none has one.
+
+    results  of all trials
+    """
+    values: dict[str, list[float]] = {}
+    for result in results:
+        if result.dev is not None:
+            values.setdefault(result.trial.name, []).append(result.dev)
+    return max(values, key=lambda name: sum(values[name]) / len(values[name]), default="")
 
 
-def written(
-    plan: Plan, folder: Path, told: Sequence[Told], best: str, lang: str
+def write_summary(
+    config: SweepConfig, folder: Path, results: Sequence[TrialResult], best: str, lang: str
 ) -> tuple[tuple[Path, ...], tuple[str, ...]]:
-    """report.md and report.html in the series' folder; gives the pages and the notes that stand on them."""
-    spoken = language(lang)
-    made = [one for one in told if one.run]
-    compared, refused = _compared(folder, made, best)
-    notes = (*_notes(plan, told, best), *refused)
-    name = _names(made)
-    record = SeriesRecord(
-        name=plan.name,
-        runs=tuple(replace(read_record(folder / one.run), name=name[one.run]) for one in made),
-        keys=tuple(sorted({item.partition("=")[0] for one in told for item in one.trial.settings} | {"seed"})),
-        notes=tuple(in_language(note, spoken) for note in notes),
+    """Write report.md and report.html into the sweep's folder.
+
+    config   the sweep
+    folder   where it lies
+    results  of all trials
+    best     settings that are best on dev
+    lang     "en" or "ja", "" for the locale's
+    Returns the files and the notes at their top.
+    """
+    chosen = language(lang)
+    with_runs = [result for result in results if result.run]
+    compared, refused = _compare_settings(folder, with_runs, best)
+    notes = (*_notes(config, results, best), *refused)
+    name = _names(with_runs)
+    record = SweepRecord(
+        name=config.name,
+        runs=tuple(replace(read_record(folder / result.run), name=name[result.run]) for result in with_runs),
+        keys=tuple(sorted({item.partition("=")[0] for result in results for item in result.trial.settings} | {"seed"})),
+        notes=tuple(in_language(note, chosen) for note in notes),
         failed={
-            in_language(named(one.trial), spoken): in_language(one.reason, spoken)
-            for one in told
-            if one.state == "failed"
+            in_language(trial_label(result.trial), chosen): in_language(result.reason, chosen)
+            for result in results
+            if result.state == "failed"
         },
-        lead=next((name[one.run] for one in made if one.trial.name == best), ""),
-        titles={name[one.run]: in_language(named(one.trial), spoken) for one in made},
+        lead=next((name[result.run] for result in with_runs if result.trial.name == best), ""),
+        titles={name[result.run]: in_language(trial_label(result.trial), chosen) for result in with_runs},
         links={
-            name[one.run]: quote(f"{one.run}/report.html")
-            for one in made
-            if (folder / one.run / "report.html").is_file()
+            name[result.run]: quote(f"{result.run}/report.html")
+            for result in with_runs
+            if (folder / result.run / "report.html").is_file()
         },
         compared=compared,
     )
-    pages = {"report.md": series_markdown(record, spoken), "report.html": series_page(record, spoken)}
-    for page, text in pages.items():
-        write_text(folder / page, text)
-    return tuple(folder / page for page in pages), notes
+    reports = {"report.md": sweep_markdown(record, chosen), "report.html": sweep_html(record, chosen)}
+    for file, text in reports.items():
+        write_text(folder / file, text)
+    return tuple(folder / file for file in reports), notes
 
 
-def _names(made: Sequence[Told]) -> dict[str, str]:
-    """Run → its folder's name; with its trial's key where several processes began in the same second."""
-    count = Counter(Path(one.run).name for one in made)
-    short = {one.run: Path(one.run).name for one in made}
-    return {one.run: short[one.run] + (f" ({one.trial.key[:6]})" if count[short[one.run]] > 1 else "") for one in made}
+def _names(results: Sequence[TrialResult]) -> dict[str, str]:
+    """Run → its folder's name; with its trial's key where several processes started in the same second."""
+    count = Counter(Path(result.run).name for result in results)
+    short = {result.run: Path(result.run).name for result in results}
+    return {
+        result.run: short[result.run] + (f" ({result.trial.key[:6]})" if count[short[result.run]] > 1 else "")
+        for result in results
+    }
 
 
-def _compared(folder: Path, made: Sequence[Told], best: str) -> tuple[tuple[Compared, ...], tuple[str, ...]]:
+def _compare_settings(
+    folder: Path, results: Sequence[TrialResult], best: str
+) -> tuple[tuple[ComparedSettings, ...], tuple[str, ...]]:
     """The best on dev against every other setting whose exam was opened, as one family; or why that cannot be done."""
-    done = sorted((one for one in made if one.state == "done"), key=lambda one: one.trial.name != best)
-    if len({one.trial.name for one in done}) < 2:
+    done = sorted((result for result in results if result.state == "done"), key=lambda one: one.trial.name != best)
+    if len({result.trial.name for result in done}) < 2:
         return (), ()
-    # Where ways of decoding are what the series asks about, they may differ.
-    asks = any(item.startswith("decode.") for one in done for item in one.trial.settings)
-    across: tuple[Literal["decoding"], ...] = ("decoding",) if asks else ()
+    # Where the sweep varies the decoding, it may differ.
+    varies = any(item.startswith("decode.") for result in done for item in result.trial.settings)
+    across: tuple[Literal["decoding"], ...] = ("decoding",) if varies else ()
     try:
-        outcomes = [replace(read_run(folder / one.run), name=one.trial.name) for one in done]
-        found = compare(outcomes, pairs="first", across=across)
+        scores = [replace(read_run_scores(folder / result.run), name=result.trial.name) for result in done]
+        found = compare(scores, pairs="first", across=across)
     except TerakoyaError as refusal:
-        return (), (both(refusal.what, japanese(refusal.what)),)
-    return tuple(
-        Compared(c.first, c.second, both(c.words("en"), c.words("ja")), c.state != "cannot be told apart", c.needed)
-        for c in found
-    ), ()
+        return (), (refusal.what,)
+    return tuple(ComparedSettings(c.first, c.second, comparison_message(c), c.decided, c.needed) for c in found), ()
 
 
-def named(trial: Trial) -> str:
-    """What a trial is called where people read."""
-    return both(f"{trial.name}, seed {trial.seed}", f"{trial.name}、シード{trial.seed}")
+def trial_label(trial: Trial) -> str:
+    """What a trial is called in messages and reports.
+
+    trial  its settings and seed
+    """
+    name, seed = trial.name, trial.seed
+    return both(f"{name}, seed {seed}", f"{name}、シード{seed}")
 
 
-def _notes(plan: Plan, told: Sequence[Told], best: str) -> Iterator[str]:
+def _notes(config: SweepConfig, results: Sequence[TrialResult], best: str) -> Iterator[str]:
     yield (
         both(f"Best on dev: {best}.", f"検証での最良：{best}。")
         if best
-        else both("No trial has a dev figure yet.", "検証の値がある試行はまだない。")
+        else both("No trial has a dev value yet.", "検証の値がある試行はまだない。")
     )
-    yield both(f"Exam declared beforehand to be opened: {plan.open}.", f"試験を開くと前もって決めたもの：{plan.open}。")
-    if any(one.state == "failed" for one in told):
+    opened = config.open
+    yield both(f"Exam declared beforehand to be opened: {opened}.", f"試験を開くと前もって決めたもの：{opened}。")
+    if any(result.state == "failed" for result in results):
         yield both(
-            "A failed trial is not tried again; to have it tried, remove its file in trials/.",
-            "失敗した試行は再試行しない。もう一度試すには trials/ にあるそのファイルを消すこと。",
+            "A failed trial is not run again; to have it run, remove its file in trials/.",
+            "失敗した試行は再実行しない。もう一度実行するには trials/ にあるそのファイルを消すこと。",
         )
-    left = sum(one.state in ("open", "held") for one in told)
+    left = sum(result.state in ("open", "held") for result in results)
     if left:
         yield both(
-            f"{left} trials are still to be done; the exam stays closed. Go on with the same command.",
+            f"{left} trials are still to be done; the exam stays closed. Continue with the same command.",
             f"残りの試行は{left}件で、試験はまだ開かない。同じコマンドで続けること。",
         )

@@ -1,7 +1,7 @@
-"""The rows of every step, as a pure function of the step number: whatever is resumed goes on with the same rows.
+"""The rows of every step, as a pure function of the step number: a resumed training continues with the same rows.
 
-Rows of a pool (several batches) are sorted by length before they are cut into batches, so little filling is
-computed; then the batches of a pool are shuffled, so that short rows do not come first.
+Rows of a pool (several batches) are sorted by length before they are cut into batches, so little padding is computed;
+then the batches of a pool are shuffled, so that short rows do not come first.
 """
 
 from __future__ import annotations
@@ -25,10 +25,14 @@ class Batches(Protocol):
         ...
 
 
-class Fixed:
+class EpochBatches:
     """A fixed set of rows, every one once in each epoch, in an order that seed and epoch decide.
 
-    The last batch of an epoch may be smaller. `length` gives tokens of a pair; None keeps the shuffled order.
+    pairs       the rows
+    batch_size  rows of a batch; the last one of an epoch may be smaller
+    seed        of the order
+    length      gives the tokens of a row, to batch rows of similar length; None keeps the shuffled order
+    Raises DataError without rows.
     """
 
     def __init__(
@@ -36,8 +40,8 @@ class Fixed:
     ) -> None:
         if not pairs:
             raise DataError(
-                both("there is nothing to train on", "学習する行がない"),
-                do=both("Look at the split: its training side is empty.", "分割を見ること：学習の側が空である。"),
+                both("there is nothing to train on", "学習データの行がない"),
+                do=both("Look at the split: its training split is empty.", "分割を見ること：学習データが空である。"),
             )
         self.pairs, self.batch_size, self.seed, self.length = tuple(pairs), batch_size, seed, length
         self.per_epoch = -(-len(self.pairs) // batch_size)
@@ -45,19 +49,25 @@ class Fixed:
         self._batches: list[list[Pair]] = []
 
     def at(self, step: int) -> Sequence[Pair]:
-        epoch, place = divmod(step, self.per_epoch)
+        """The rows of step number `step`, counted from 0."""
+        epoch, index = divmod(step, self.per_epoch)
         if epoch != self._epoch:
-            chance = Random(f"{self.seed}/epoch/{epoch}")
-            rows = chance.sample(self.pairs, len(self.pairs))
-            self._batches = _cut(rows, self.batch_size, self.length, chance)
+            rng = Random(f"{self.seed}/epoch/{epoch}")
+            rows = rng.sample(self.pairs, len(self.pairs))
+            self._batches = _cut_batches(rows, self.batch_size, self.length, rng)
             self._epoch = epoch
-        return self._batches[place]
+        return self._batches[index]
 
 
-class Stream:
-    """Rows drawn by rule without end: row r of step s is always `draw(Random(f"{seed}/{s}/{r}"), progress)`.
+class StreamBatches:
+    """Rows sampled by a task without end: row r of step s is always `draw(Random(f"{seed}/{s}/{r}"), progress)`.
 
-    progress  of the training at that step, 0 to 1, by which a curriculum may go (1 throughout: no curriculum)
+    draw        gives a row from a random generator and the progress of the training, 0 to 1
+    batch_size  rows of a batch
+    seed        of all rows
+    steps       of the whole training, by which progress is measured
+    length      gives the tokens of a row, to batch rows of similar length; None keeps the order
+    curriculum  whether `draw` sees the progress; False: always 1
     """
 
     def __init__(
@@ -75,27 +85,30 @@ class Stream:
         self._batches: list[list[Pair]] = []
 
     def at(self, step: int) -> Sequence[Pair]:
-        pool, place = divmod(step, POOL)
+        """The rows of step number `step`, counted from 0."""
+        pool, index = divmod(step, POOL)
         if pool != self._pool:
             first = pool * POOL
             rows = [self._row(first + number, row) for number in range(POOL) for row in range(self.batch_size)]
-            self._batches = _cut(rows, self.batch_size, self.length, Random(f"{self.seed}/pool/{pool}"))
+            self._batches = _cut_batches(rows, self.batch_size, self.length, Random(f"{self.seed}/pool/{pool}"))
             self._pool = pool
-        return self._batches[place]
+        return self._batches[index]
 
     def _row(self, step: int, row: int) -> Pair:
         progress = min(1.0, step / max(1, self.steps - 1)) if self.curriculum else 1.0
         return self.draw(Random(f"{self.seed}/{step}/{row}"), progress)
 
 
-def _cut(rows: list[Pair], batch_size: int, length: Callable[[Pair], int] | None, chance: Random) -> list[list[Pair]]:
+def _cut_batches(
+    rows: list[Pair], batch_size: int, length: Callable[[Pair], int] | None, rng: Random
+) -> list[list[Pair]]:
     batches: list[list[Pair]] = []
-    whole = POOL * batch_size
-    for start in range(0, len(rows), whole):
-        pool = rows[start : start + whole]
+    pool_size = POOL * batch_size
+    for start in range(0, len(rows), pool_size):
+        pool = rows[start : start + pool_size]
         if length is not None:
             pool = sorted(pool, key=length)
-        cut = [pool[place : place + batch_size] for place in range(0, len(pool), batch_size)]
-        chance.shuffle(cut)
+        cut = [pool[index : index + batch_size] for index in range(0, len(pool), batch_size)]
+        rng.shuffle(cut)
         batches += cut
     return batches

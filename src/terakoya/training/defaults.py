@@ -11,42 +11,78 @@ from terakoya.i18n import both
 from terakoya.models.protocol import ModelInfo
 
 BUILT_IN = ("tiny", "small", "base")
+_SMALL_WEIGHTS = 1_000_000  # below it a built-in model is a small one
 
 
-def resolve(train: TrainConfig, card: ModelInfo, examples: int, *, drawn: bool = False) -> TrainConfig:
-    """The same config with every `auto` replaced by a number.
+def resolve(train: TrainConfig, info: ModelInfo, examples: int, *, streaming: bool = False) -> TrainConfig:
+    """The same `train` section with every `auto` replaced, so that the record says what was done.
 
-    examples  rows of the training side (ignored where they are drawn)
-    drawn     fresh examples come by rule without end
+    train      as the user wrote it; what is not "auto" stays
+    info       family and size of the model
+    examples   rows of the train split (ignored where rows are sampled)
+    streaming  the task samples fresh rows without end
+
+    The values depend on the kind of model: a built-in sequence model, the built-in set head, or a pretrained model.
+
+    ================  =========================================  ==============================  ====================
+    key               built-in sequence model                    built-in set head               pretrained
+    ================  =========================================  ==============================  ====================
+    batch_size        64 streaming; 16 below 1,000 rows;         32 below 2,000 rows; else 64    16
+                      else 32
+    steps             10,000 streaming; else 40 epochs, at       20 epochs below 2,000 rows,     3 epochs, at least
+                      least 1,500 and at most 20,000             else 25; at least 150           100
+    learning_rate     3e-3 below a million weights; else 6e-4    0.05                            2e-4 LoRA; else 5e-5
+    optimizer         "adamw" below 1,000 rows; else "muon"      "adamw"                         "adamw"
+    schedule          "one-cycle"                                "linear"                        "linear"
+    warmup            0.1                                        0                               0.06
+    weight_decay      0.01                                       0                               0
+    loss              "cross-entropy"                            "cross-entropy"                 "cross-entropy"
+    average           0 (no averaged weights)                    0                               0
+    curriculum        true streaming; else false                 false                           false
+    prefix_cache      false                                      false                           true
+    evaluate_every    a twentieth of all steps                   a tenth of the epochs above     a twentieth of all
+                                                                                                 steps
+    refit             false                                      true, but false streaming       false
+    threads (0)       1 below a million weights; else one for    1                               one for every core
+                      every core
+    replicas          2 (at most one for every core) below a     the same                        1
+                      million weights on one thread; else 1
+    ================  =========================================  ==============================  ====================
+
+    `steps` follows from `epochs` where only that is given, and `epochs` from `steps` where that is "auto" (0 where rows
+    are sampled). LoRA is taken to be any pretrained model of which less than half of the weights is trained.
+    Raises ConfigError where `train.refit = true` and the model cannot be refitted.
     """
-    values = _from_nothing(card, examples, drawn) if card.name in BUILT_IN else _pretrained(card, examples)
+    values = (
+        _builtin_defaults(info, examples, streaming) if info.name in BUILT_IN else _pretrained_defaults(info, examples)
+    )
     given = {name: value for name, value in train.model_dump().items() if value != "auto"}
     batch = int(given.get("batch_size", values["batch_size"])) * train.accumulate
-    if "steps" not in given and "epochs" in given and not drawn:
+    if "steps" not in given and "epochs" in given and not streaming:
         given["steps"] = max(1, math.ceil(float(given["epochs"]) * math.ceil(examples / batch)))
     merged = values | given
     steps = int(merged["steps"])
-    merged["epochs"] = given.get("epochs", round(steps * batch / max(1, examples), 3) if not drawn else 0.0)
+    merged["epochs"] = given.get("epochs", round(steps * batch / max(1, examples), 3) if not streaming else 0.0)
     merged["evaluate_every"] = given.get("evaluate_every", values.get("evaluate_every", max(1, steps // 20)))
-    merged["refit"] = _refit(train, card, drawn)
-    small = card.weights < 1_000_000
+    merged["refit"] = _resolve_refit(train, info, streaming)
+    small = info.weights < _SMALL_WEIGHTS
     # One thread for small matrices: a second one doubled CPU time and memory and saved no time (docs/log.md). A set
     # head may have millions of weights, and its matrices are small all the same.
     cores = os.cpu_count() or 1
-    merged["threads"] = train.threads or (1 if small or card.family == "set" else cores)
-    # What a second thread inside a product does not save, a second half of the batch on it does.
+    merged["threads"] = train.threads or (1 if small or info.family == "set" else cores)
+    # What a second thread inside a matmul does not save, a second half of the batch on it does.
     merged["replicas"] = given.get("replicas", min(2, cores) if small and merged["threads"] == 1 else 1)
     return TrainConfig(**merged)
 
 
-def _refit(train: TrainConfig, card: ModelInfo, drawn: bool) -> bool:
-    """Only a model that takes seconds, and is made anew for other rows, is taught again once all is chosen."""
-    able = card.family == "set" and card.name in BUILT_IN and not drawn
+def _resolve_refit(train: TrainConfig, info: ModelInfo, streaming: bool) -> bool:
+    """Only a model that trains in seconds, and is rebuilt for other rows, is trained again once all is chosen."""
+    able = info.family == "set" and info.name in BUILT_IN and not streaming
     if train.refit is True and not able:
         raise ConfigError(
             both(
-                "only the built-in set head is taught again on train and dev",
-                "学習と検証を合わせて学習し直せるのは、組み込みの集合ヘッドだけである",
+                "only the built-in set head can be trained again on train and dev",
+                "学習データと検証データを合わせて学習し直せるのは、組み込みの集合用ヘッドだけである",
             ),
             where="train.refit",
             do=both("Leave train.refit out.", "train.refit を外すこと。"),
@@ -54,32 +90,31 @@ def _refit(train: TrainConfig, card: ModelInfo, drawn: bool) -> bool:
     return able if train.refit == "auto" else bool(train.refit)
 
 
-def _from_nothing(card: ModelInfo, examples: int, drawn: bool) -> dict[str, float | int | str | bool]:
-    """Built-in models, by weights: the larger, the smaller the rate."""
-    if card.family == "set":
-        return _evidence(examples)
-    rate = 3e-3 if card.weights < 1_000_000 else 6e-4
-    few = not drawn and examples < 1000
-    batch = 64 if drawn else 16 if few else 32
-    steps = 10_000 if drawn else min(20_000, max(1500, math.ceil(40 * examples / batch)))
+def _builtin_defaults(info: ModelInfo, examples: int, streaming: bool) -> dict[str, float | int | str | bool]:
+    """Built-in models, by weights: the larger, the smaller the learning rate."""
+    if info.family == "set":
+        return _set_head_defaults(examples)
+    few = not streaming and examples < 1000
+    batch = 64 if streaming else 16 if few else 32
+    steps = 10_000 if streaming else min(20_000, max(1500, math.ceil(40 * examples / batch)))
     return {
         "batch_size": batch,
         "steps": steps,
-        "learning_rate": rate,
-        # Muon learns a rule from many rows far sooner, and learns few rows by heart (docs/log.md).
+        "learning_rate": 3e-3 if info.weights < _SMALL_WEIGHTS else 6e-4,
+        # Muon learns a rule from many rows far sooner, and memorises few rows (docs/log.md).
         "optimizer": "adamw" if few else "muon",
         "schedule": "one-cycle",
         "warmup": 0.1,
         "weight_decay": 0.01,
         "loss": "cross-entropy",
         "average": 0.0,
-        "curriculum": drawn,
+        "curriculum": streaming,
         "prefix_cache": False,
     }
 
 
-def _evidence(examples: int) -> dict[str, float | int | str | bool]:
-    """A table of evidence: many rows that few steps touch, so the rate is high and falls to nothing."""
+def _set_head_defaults(examples: int) -> dict[str, float | int | str | bool]:
+    """Feature weights: many rows of which each step touches few, so the learning rate is high and falls to nothing."""
     batch = 32 if examples < 2000 else 64
     epochs = 20 if examples < 2000 else 25
     return {
@@ -98,9 +133,9 @@ def _evidence(examples: int) -> dict[str, float | int | str | bool]:
     }
 
 
-def _pretrained(card: ModelInfo, examples: int) -> dict[str, float | int | str | bool]:
+def _pretrained_defaults(info: ModelInfo, examples: int) -> dict[str, float | int | str | bool]:
     """Fine-tuning: three epochs and more where rows are few; LoRA (few trainable weights) takes a higher rate."""
-    lora = card.trainable < 0.5 * card.weights
+    lora = info.trainable < 0.5 * info.weights
     steps = max(100, math.ceil(3 * examples / 16))
     return {
         "batch_size": 16,

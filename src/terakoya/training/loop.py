@@ -1,25 +1,14 @@
-"""THE training loop, on accelerate: one for every model, every device and any number of processes.
+"""The training loop, on accelerate: one for every model, every device and any number of processes.
 
-    recipe = resolve(config.train, model.card, len(rows), drawn=…)            # training/recipe.py
-    rows = Fixed(pairs, …) or Stream(draw, …)                                 # training/batches.py
-    taught = train(model, rows, recipe, seed=config.seed, metric="exact",
-                   evaluate=…, on_step=…, save=…, resume=…, guards=…, on_finding=…)
-
-evaluate(step)   dev figures by name, from generated answers; asked every `evaluate_every` steps and at the end, with
-                 the averaged weights in place where weights are averaged. `metric` and "loss" are read from it
-on_step(Step)    every step, in order; `dev` is filled in where dev was asked
-save(state)      a TrainState to be kept; after each evaluation and when interrupted. Hand the newest back as `resume`
-                 and the training ends in the same bits as one that was never interrupted (same machine and threads);
-                 lines of a step log beyond `state.step` are written again, so cut them first
-guards           see `Guard`; findings go to `on_finding`, one of level stop ends the training
-
-Raises NumericError at the first loss, gradient or weight that is not finite, before anything of that step is kept,
-and Interrupted on Ctrl-C, after saving. Afterwards `model.module` holds the weights that shall answer: the best by
-dev figures, or the last; averaged where weights are averaged.
+train = resolve(config.train, model.info, len(rows))                      # training/defaults.py
+batches = EpochBatches(pairs, …) or StreamBatches(draw, …)                # training/batches.py
+result = run_loop(model, batches, train, seed=config.seed, metric="exact",
+                  evaluate=…, on_step=…, save=…, resume=…, guards=…, on_finding=…)
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -36,45 +25,60 @@ from terakoya.models.protocol import Model
 from terakoya.records import Finding, Step
 from terakoya.training import malloc, oom
 from terakoya.training.batches import Batches
-from terakoya.training.signals import Shield
-from terakoya.training.state import TrainState, named, restore
+from terakoya.training.signals import InterruptHandler
+from terakoya.training.state import TrainState, prefixed_copies, restore_weights
 from terakoya.training.step import Engine
 
-Why = Literal["steps", "solved", "minutes", "patience", "guard"]
+StopReason = Literal["steps", "solved", "minutes", "patience", "guard"]
 # Evaluations in a row at `stop_when_solved`: one alone is luck with a few hundred dev items, and the last and smallest
 # steps of a schedule still gain where dev sees nothing left to gain.
 SOLVED_IN_A_ROW = 5
 
 
 class Guard(Protocol):
-    """Watches every step; its memory travels with the checkpoint, so that a resumed run is stopped at the same step."""
+    """Watches every step; its state travels with the checkpoint, so that a resumed run is stopped at the same step.
+
+    name  under which its state is kept
+    """
 
     name: str
 
-    def __call__(self, step: Step) -> Sequence[Finding]: ...
+    def __call__(self, step: Step) -> Sequence[Finding]:
+        """What is to be reported of this `step`; a finding of level stop ends the training."""
+        ...
 
     def state(self) -> Mapping[str, Any]:
         """What it remembers, as JSON can carry it."""
         ...
 
-    def restore(self, state: Mapping[str, Any]) -> None: ...
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state`, as an earlier `state()` returned it."""
+        ...
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a training ended. `best` holds the dev figures of `best_step`, whose weights the model now carries."""
+    """How a training ended.
+
+    steps      optimizer steps done
+    seconds    of training and evaluation, over all interruptions
+    tokens     seen in training, padding not counted
+    stopped    why it ended: all "steps" done, dev "solved", "minutes" over, "patience" exhausted, or by a "guard"
+    best_step  the step whose weights the model now carries
+    best       dev metrics of that step, by name; {} where dev was not evaluated
+    """
 
     steps: int
     seconds: float
     tokens: int
-    stopped: Why
+    stopped: StopReason
     best_step: int
     best: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Callbacks:
-    """The ends that the pipeline holds; see the top of this file."""
+    """What the caller of a training does at each step; `run_loop` explains each."""
 
     evaluate: Callable[[int], Mapping[str, float]] | None = None
     on_step: Callable[[Step], None] | None = None
@@ -99,140 +103,169 @@ def run_loop(
     device: str = "auto",
     precision: Literal["no", "bf16"] = "no",
 ) -> TrainResult:
-    """Teach the model as the config says (every `auto` resolved). See the top of this file."""
-    unresolved = [name for name, value in config.model_dump().items() if value == "auto"]
+    """Train a model in place.
+
+    Afterwards `model.module` holds the final weights: the best by dev metrics or the last ones (`train.select`),
+    averaged where weights are averaged.
+
+    model       trained in place
+    batches     the rows of every step
+    config      the `train` section, every `auto` resolved
+    seed        of dropout; the same seed gives the same bits on the same machine with the same threads
+    metric      name of the dev metric by which the best step is chosen
+    evaluate    gives dev metrics by name for a step number; called every `evaluate_every` steps and at the end, with
+                the averaged weights in place where weights are averaged. `metric` and "loss" are read from it
+    on_step     receives every step, in order; `Step.dev` is set where dev was evaluated
+    save        receives a TrainState to be kept, after each evaluation and when interrupted
+    resume      the newest state kept: the training ends in the same bits as one that was never interrupted. Lines of a
+                step log beyond `resume.step` are written again, so truncate it first
+    guards      watch every step; one finding of level stop ends the training
+    on_finding  receives what the guards find
+    device      "auto", "cpu", "cuda" or "mps"
+    precision   "bf16": mixed precision in bfloat16; "no": the precision of the weights
+    Raises NumericError at the first loss, gradient or weight that is not finite, before anything of that step is kept;
+    Interrupted on Ctrl-C, after saving; ConfigError for an unresolved config or when memory runs out.
+    """
+    unresolved = ", ".join(name for name, value in config.model_dump().items() if value == "auto")
     if unresolved:
         raise ConfigError(
-            both(f"not resolved: {', '.join(unresolved)}", f"決まっていない設定：{', '.join(unresolved)}"),
+            both(f"not resolved: {unresolved}", f"値が決まっていない設定：{unresolved}"),
             where="train",
             do=both("Call resolve() first.", "先に resolve() を呼ぶこと。"),
         )
     callbacks = Callbacks(evaluate, on_step, save, on_finding, guards)
-    with _chance_and_threads(config.threads), Shield() as shield:
+    with _rng_and_threads(config.threads), InterruptHandler() as interrupts:
         engine = Engine(model, batches, config, seed, device, precision)
-        training = _Training(engine, config, metric, callbacks, shield)
+        training = _Loop(engine, config, metric, callbacks, interrupts)
         try:
             if resume is not None:
                 training.restore(resume)
             return training.run()
         finally:
             engine.replicas.close()
-            malloc.give_back()
+            malloc.release_freed_memory()
 
 
-class _Training:
-    """What a training knows besides its weights: how far it is, what was best, and when to end."""
+class _Loop:
+    """The state of a training besides its weights: its progress, the best evaluation, and why it ends."""
 
-    def __init__(self, engine: Engine, config: TrainConfig, metric: str, callbacks: Callbacks, shield: Shield) -> None:
-        self.engine, self.config, self.metric, self.callbacks, self.shield = engine, config, metric, callbacks, shield
+    def __init__(
+        self, engine: Engine, config: TrainConfig, metric: str, callbacks: Callbacks, interrupts: InterruptHandler
+    ) -> None:
+        self.engine, self.config, self.metric = engine, config, metric
+        self.callbacks, self.interrupts = callbacks, interrupts
         self.steps = int(config.steps)
         self.every = int(config.evaluate_every)
-        self.step = self.looked = self.best_step = self.waited = self.solved = self.tokens = 0
+        self.step = self.evaluated_at = self.best_step = self.without_gain = self.solved_count = self.tokens = 0
         self.seconds = 0.0
         self.best: Mapping[str, float] = {}
         self.best_weights: dict[str, Tensor] | None = None
-        self.pending: Step | None = None  # a step not told yet, for its dev figures are still to come
-        self.why: Why | None = None
+        self.pending: Step | None = None  # a step not reported yet, for its dev metrics are still to come
+        self.stop_reason: StopReason | None = None
 
     def run(self) -> TrainResult:
         while True:
             if self._due():
-                self._look()
-            if self.shield.asked:
-                self._leave()
-            if self.why or self.step >= self.steps:
+                self._evaluate()
+            if self.interrupts.requested:
+                self._interrupt()
+            if self.stop_reason or self.step >= self.steps:
                 break
             self._one_step()
-        self._finish()
-        return TrainResult(self.step, self.seconds, self.tokens, self.why or "steps", self.best_step, self.best)
+        self._load_final_weights()
+        return TrainResult(self.step, self.seconds, self.tokens, self.stop_reason or "steps", self.best_step, self.best)
 
     def _one_step(self) -> None:
         started = time.monotonic()
-        late = bool(self.config.minutes) and self.seconds >= 60 * self.config.minutes
+        time_over = bool(self.config.minutes) and self.seconds >= 60 * self.config.minutes
         parts = self.engine.parts
-        did = self.engine.step(self.step, stop=self.shield.asked, late=late)
+        result = self.engine.step(self.step, stop=self.interrupts.requested, time_over=time_over)
         self.step += 1
         if self.engine.parts > parts:
-            self._notice(oom.halved(self.step, self.engine.parts, self.config.accumulate))
+            self._report(oom.smaller_parts_finding(self.step, self.engine.parts, self.config.accumulate))
         self.seconds += time.monotonic() - started
-        self.tokens += did.tokens
+        self.tokens += result.tokens
         # Seconds and tokens are totals: a line of the log says how far the training had come.
         self.pending = Step(
-            self.step, did.loss, did.plain, did.learning_rate, did.norm, self.tokens, round(self.seconds, 3)
-        )
-        if did.stop:
-            self.shield.asked = True
-        if did.late:
-            self.why = "minutes"
+            self.step, result.loss, result.plain, result.learning_rate, result.gradient_norm, self.tokens,
+            round(self.seconds, 3),
+        )  # fmt: skip
+        if result.stop:
+            self.interrupts.requested = True
+        if result.time_over:
+            self.stop_reason = "minutes"
         if not self._due():
-            self._tell(self.pending)
+            self._emit_step(self.pending)
 
     def _due(self) -> bool:
-        ends = self.step == self.steps or self.why is not None
-        return self.step > 0 and self.looked != self.step and (self.step % self.every == 0 or ends)
+        ends = self.step == self.steps or self.stop_reason is not None
+        return self.step > 0 and self.evaluated_at != self.step and (self.step % self.every == 0 or ends)
 
-    def _look(self) -> None:
-        """Ask dev, remember the best, decide whether to end, save."""
+    def _evaluate(self) -> None:
+        """Evaluate dev, remember the best, decide whether to end, save."""
         started = time.monotonic()
-        self.engine.sound()
+        self.engine.check_finite()
         if self.callbacks.evaluate is not None:
             try:
-                with self.shield.open(), self.engine.answering():
-                    figures = self.engine.shared(self.callbacks.evaluate, self.step)
+                with self.interrupts.interruptible(), self.engine.averaged_weights():
+                    values = self.engine.evaluate_on_main(self.callbacks.evaluate, self.step)
             except KeyboardInterrupt:
-                self._leave()
-            self._judge(figures)
+                self._interrupt()
+            self._update_best(values)
         else:
-            figures = None
+            values = None
         self.seconds += time.monotonic() - started
-        self.looked = self.step
+        self.evaluated_at = self.step
         if self.pending is not None:
-            self._tell(replace(self.pending, dev=figures))
+            self._emit_step(replace(self.pending, dev=values))
         self._save()
 
-    def _judge(self, figures: Mapping[str, float]) -> None:
-        value = figures.get(self.metric, 0.0)
-        if self._rank(figures) > self._rank(self.best) or not self.best_step:
-            self.best, self.best_step, self.waited = dict(figures), self.step, 0
+    def _update_best(self, values: Mapping[str, float]) -> None:
+        value = values.get(self.metric, 0.0)
+        rank = self._rank(values)
+        # NaN compares as False with everything: chosen once, it would have stayed the best for the whole training.
+        if math.isfinite(rank[0]) and (not self.best_step or rank > self._rank(self.best)):
+            self.best, self.best_step, self.without_gain = dict(values), self.step, 0
             if self.config.select != "last":
-                self.best_weights = self.engine.answer_weights()
+                self.best_weights = self.engine.inference_weights()
         else:
-            self.waited += 1
+            self.without_gain += 1
         goal = self.config.stop_when_solved
-        self.solved = self.solved + 1 if goal and value >= goal else 0
-        if self.solved >= SOLVED_IN_A_ROW:
-            self.why = self.why or "solved"
-        elif self.config.patience and self.waited >= self.config.patience:
-            self.why = self.why or "patience"
+        self.solved_count = self.solved_count + 1 if goal and value >= goal else 0
+        if self.solved_count >= SOLVED_IN_A_ROW:
+            self.stop_reason = self.stop_reason or "solved"
+        elif self.config.patience and self.without_gain >= self.config.patience:
+            self.stop_reason = self.stop_reason or "patience"
 
-    def _rank(self, figures: Mapping[str, float]) -> tuple[float, float]:
-        """Higher is better. A tie on the metric goes to the lower loss."""
-        loss = -figures.get("loss", float("inf"))
-        return (loss, 0.0) if self.config.select == "loss" else (figures.get(self.metric, -1.0), loss)
+    def _rank(self, values: Mapping[str, float]) -> tuple[float, float]:
+        """Higher is better; -inf is never best. A tie on the metric goes to the lower loss."""
+        loss = -_finite(values.get("loss", math.inf), otherwise=math.inf)
+        if self.config.select == "loss":
+            return loss, 0.0
+        return _finite(values.get(self.metric, -1.0), otherwise=-math.inf), loss
 
-    def _tell(self, step: Step) -> None:
+    def _emit_step(self, step: Step) -> None:
         self.pending = None
         if self.callbacks.on_step is not None and self.engine.main:
             self.callbacks.on_step(step)
         for guard in self.callbacks.guards if self.config.guards else ():
             for finding in guard(step):
-                self._notice(finding)
+                self._report(finding)
                 if finding.level == "stop":
-                    self.why = "guard"
+                    self.stop_reason = "guard"
 
-    def _notice(self, finding: Finding) -> None:
+    def _report(self, finding: Finding) -> None:
         if self.callbacks.on_finding is not None and self.engine.main:
             self.callbacks.on_finding(finding)
 
-    def _finish(self) -> None:
-        """Put the weights in place that shall answer."""
+    def _load_final_weights(self) -> None:
         if self.best_weights is not None:
-            self.engine.take(self.best_weights)
+            self.engine.load_weights(self.best_weights)
         else:
-            self.engine.take(self.engine.answer_weights())
+            self.engine.load_weights(self.engine.inference_weights())
             self.best_step = self.step
 
-    def _leave(self) -> NoReturn:
+    def _interrupt(self) -> NoReturn:
         self._save()
         saved = (
             both(f"Everything up to step {self.step} is saved.", f"ステップ{self.step}まですべて保存した。")
@@ -256,18 +289,19 @@ class _Training:
             self.callbacks.save(state)
 
     def state(self) -> TrainState:
+        """Everything that a resumed training needs. The names of the facts are those of checkpoints that users have."""
         tensors = self.engine.tensors()
         if self.best_weights is not None:
-            tensors |= named("best", self.best_weights)
+            tensors |= prefixed_copies("best", self.best_weights)
         facts = {
-            "looked": self.looked,
+            "looked": self.evaluated_at,
             "seconds": self.seconds,
             "tokens": self.tokens,
             "best_step": self.best_step,
             "best": dict(self.best),
-            "waited": self.waited,
-            "solved": self.solved,
-            "why": self.why,
+            "waited": self.without_gain,
+            "solved": self.solved_count,
+            "why": self.stop_reason,
             "parts": self.engine.parts,
             "pending": asdict(self.pending) if self.pending else None,
             "guards": {guard.name: dict(guard.state()) for guard in self.callbacks.guards},
@@ -277,24 +311,29 @@ class _Training:
     def restore(self, state: TrainState) -> None:
         self.engine.restore(state.step, state.tensors)
         facts = state.facts
-        self.step, self.looked, self.seconds, self.tokens = (
+        self.step, self.evaluated_at, self.seconds, self.tokens = (
             state.step, int(facts["looked"]), float(facts["seconds"]), int(facts["tokens"]),
         )  # fmt: skip
         self.best_step, self.best = int(facts["best_step"]), dict(facts["best"])
-        self.waited, self.solved, self.why = int(facts["waited"]), int(facts["solved"]), facts["why"]
+        self.without_gain, self.solved_count = int(facts["waited"]), int(facts["solved"])
+        self.stop_reason = facts["why"]
         self.engine.parts = int(facts.get("parts", 1))
         self.pending = Step(**facts["pending"]) if facts["pending"] else None
         if any(name.startswith("best/") for name in state.tensors):
             self.best_weights = {name: torch.empty_like(weight) for name, weight in self.engine.weights.items()}
-            restore("best", self.best_weights, state.tensors)
+            restore_weights("best", self.best_weights, state.tensors)
         for guard in self.callbacks.guards:
             if guard.name in facts["guards"]:
                 guard.restore(facts["guards"][guard.name])
 
 
+def _finite(value: float, *, otherwise: float) -> float:
+    return value if math.isfinite(value) else otherwise
+
+
 @contextmanager
-def _chance_and_threads(threads: int) -> Iterator[None]:
-    """Dropout draws from the global generator, which is lent for the training and given back as it was."""
+def _rng_and_threads(threads: int) -> Iterator[None]:
+    """Dropout draws from torch's global generator; its state and the number of threads are restored afterwards."""
     before = torch.get_num_threads()
     if threads:
         torch.set_num_threads(threads)

@@ -1,7 +1,8 @@
 """What is minimised: each loss a short function with its source, all in nats per target.
 
-Every loss takes `Outputs` and gives a mean over the targets. Losses of different kinds have different scales and are
-never compared; `plain` is the one that is logged beside all of them.
+Every loss takes `Outputs` and gives a mean: over target tokens for a sequence head, over rows for a set head, where it
+sums the labels of a row and adds the cross-entropy of the set's size. Losses of different kinds have different scales
+and are never compared; `plain` is the one that is logged beside all of them.
 """
 
 from __future__ import annotations
@@ -23,31 +24,48 @@ Loss = Callable[[Outputs], Tensor]
 
 
 def plain(outputs: Outputs) -> Tensor:
-    """Cross entropy as it is: of the target token, or of every label's yes or no and of the set's size."""
-    if outputs.sizes is None:
-        return F.cross_entropy(outputs.logits, outputs.targets)
-    return set_losses.independent(outputs)
+    """Unmodified cross-entropy: of the target tokens, or of every label and the set's size.
+
+    outputs  of one forward pass
+    """
+    return cross_entropy(outputs)
 
 
 def cross_entropy(outputs: Outputs, smoothing: float = 0.0) -> Tensor:
-    """Label smoothing spreads a share of the target over all tokens (Szegedy et al., 2016, arXiv:1512.00567)."""
-    return F.cross_entropy(outputs.logits, outputs.targets, label_smoothing=smoothing)
+    """Cross-entropy with label smoothing (Szegedy et al., 2016, arXiv:1512.00567).
+
+    outputs    of one forward pass
+    smoothing  share of a target that is spread over all tokens, or moved towards even odds of a label
+    """
+    if outputs.sizes is None:
+        return F.cross_entropy(outputs.logits, outputs.targets, label_smoothing=smoothing)
+    return set_losses.binary_cross_entropy(outputs, smoothing)
 
 
 def focal(outputs: Outputs, gamma: float = 2.0) -> Tensor:
-    """Targets that are already likely count less: (1 - p)^gamma · -log p (Lin et al., 2017, arXiv:1708.02002)."""
-    losses = F.cross_entropy(outputs.logits, outputs.targets, reduction="none")
-    return ((1 - torch.exp(-losses)) ** gamma * losses).mean()
+    """Targets that are already likely count less: (1 - p)^gamma · -log p (Lin et al., 2017, arXiv:1708.02002).
+
+    outputs  of one forward pass
+    gamma    0 gives cross-entropy
+    """
+    losses = _target_losses(outputs)
+    return _mean(outputs, (1 - torch.exp(-losses)) ** gamma * losses)
 
 
-def adjusted(outputs: Outputs, tau: float) -> Outputs:
-    """Logits with tau · log prior added: the model need not learn the prior (Menon et al., 2021, arXiv:2007.07314)."""
+def adjust_logits(outputs: Outputs, tau: float) -> Outputs:
+    """Logit adjustment: with tau · log prior added the model need not learn the prior (Menon et al., 2021,
+    arXiv:2007.07314).
+
+    outputs  of one forward pass, with the prior of tokens or labels
+    tau      strength; 1 is the method's default
+    Raises ConfigError where the model does not know the prior.
+    """
     if outputs.prior is None:
         raise ConfigError(
             both("the prior of the labels is not known to this model", "このモデルはラベルの事前分布を知らない"),
             where="train.logit_adjustment",
             do=both(
-                "Set train.logit_adjustment = 0, or take a model that counts its labels.",
+                "Set train.logit_adjustment = 0, or choose a model that counts its labels.",
                 "train.logit_adjustment = 0 とするか、ラベルを数えるモデルを使うこと。",
             ),
         )
@@ -55,50 +73,72 @@ def adjusted(outputs: Outputs, tau: float) -> Outputs:
 
 
 def class_balanced(outputs: Outputs, beta: float = 0.999) -> Tensor:
-    """Rare tokens count more, by the effective number of sightings: (1 - β) / (1 - β^n) (Cui et al., 2019,
-    arXiv:1901.05555), scaled to a mean of 1 over the batch."""
-    losses = F.cross_entropy(outputs.logits, outputs.targets, reduction="none")
-    weights = rarity(outputs, beta)[outputs.targets]
-    return (weights * losses).sum() / weights.sum()
+    """Rare tokens or labels count more, by their effective number (Cui et al., 2019, arXiv:1901.05555).
+
+    outputs  of one forward pass, with the counts of tokens or labels
+    beta     0: all count the same; towards 1: inversely to their counts
+    Weights are scaled so that the targets of the batch weigh 1 on average and the learning rate keeps its meaning.
+    Raises ConfigError where the model does not count.
+    """
+    weights, losses = class_balance_weights(outputs, beta), _target_losses(outputs)
+    if outputs.sizes is None:
+        of_targets = weights[outputs.targets]
+        return (of_targets * losses).sum() / of_targets.sum()
+    present = (outputs.targets * weights).sum() / outputs.targets.sum().clamp(min=1.0)
+    return _mean(outputs, losses * weights / present)
 
 
-def rarity(outputs: Outputs, beta: float) -> Tensor:
-    """The weight (1 - β) / (1 - β^n) of every token or label; one never seen weighs as much as one seen once."""
+def class_balance_weights(outputs: Outputs, beta: float) -> Tensor:
+    """The weight (1 - β) / (1 - β^n) of every token or label seen n times; one never seen weighs as one seen once.
+
+    outputs  with counts (V,) of tokens or (L,) of labels
+    beta     see `class_balanced`
+    Raises ConfigError where the model does not count.
+    """
     if outputs.counts is None:
         raise ConfigError(
             both("this model does not count its labels", "このモデルはラベルを数えない"),
             where="train.loss",
             do=both(
-                "Take another loss than class-balanced, or a model with a set head.",
+                "Choose another loss than class-balanced, or a model with a set head.",
                 "class-balanced 以外の損失か、集合用ヘッドのモデルを使うこと。",
             ),
         )
     return (1 - beta) / (1 - beta ** outputs.counts.clamp(min=1.0))
 
 
+def _target_losses(outputs: Outputs) -> Tensor:
+    """Cross-entropy of every target token (N,), or of every label of every row (B, L)."""
+    if outputs.sizes is None:
+        return F.cross_entropy(outputs.logits, outputs.targets, reduction="none")
+    return F.binary_cross_entropy_with_logits(outputs.logits, outputs.targets, reduction="none")
+
+
+def _mean(outputs: Outputs, losses: Tensor) -> Tensor:
+    return losses.mean() if outputs.sizes is None else set_losses.reduce(outputs, losses)
+
+
 def loss_for(train: TrainConfig) -> Loss:
-    """The loss a config names."""
-    smoothing, gamma, tau = train.label_smoothing, train.focal_gamma, train.logit_adjustment
-    tokens: Mapping[str, Loss] = {
-        "cross-entropy": lambda outputs: cross_entropy(outputs, smoothing),
-        "focal": lambda outputs: focal(outputs, gamma),
+    """The loss that a config names.
+
+    train  the `train` section
+    The function returned raises ConfigError where the loss is for sets and the outputs are of a sequence head.
+    """
+    losses: Mapping[str, Loss] = {
+        "cross-entropy": lambda outputs: cross_entropy(outputs, train.label_smoothing),
+        "focal": lambda outputs: focal(outputs, train.focal_gamma),
         "class-balanced": lambda outputs: class_balanced(outputs, train.class_balance_beta),
-    }
-    labels: Mapping[str, Loss] = {
-        "cross-entropy": lambda outputs: set_losses.independent(outputs, smoothing),
-        "focal": lambda outputs: set_losses.focal(outputs, gamma),
-        "class-balanced": lambda outputs: set_losses.class_balanced(outputs, rarity(outputs, train.class_balance_beta)),
-        "order-invariant": set_losses.likelihood,
+        "order-invariant": set_losses.conditional_bernoulli,
     }
     name = "cross-entropy" if train.loss == "auto" else train.loss
+    tau = train.logit_adjustment
 
     def loss(outputs: Outputs) -> Tensor:
-        known = tokens if outputs.sizes is None else labels
-        if name not in known:
+        if name == "order-invariant" and outputs.sizes is None:
             raise ConfigError(
                 both(
-                    f"the loss '{name}' is for sets, and this model writes its answers one after the other",
-                    f"損失 '{name}' は集合のためのもので、このモデルは答えを一つずつ書く",
+                    f"the loss '{name}' is for sets, and this model writes its labels one after the other",
+                    f"損失 '{name}' は集合のためのもので、このモデルはラベルを一つずつ出力する",
                 ),
                 where="train.loss",
                 do=both(
@@ -106,6 +146,6 @@ def loss_for(train: TrainConfig) -> Loss:
                     "model.head = 'set' とするか、系列なら train.label_order = 'shuffled' とすること。",
                 ),
             )
-        return known[name](adjusted(outputs, tau) if tau else outputs)
+        return losses[name](adjust_logits(outputs, tau) if tau else outputs)
 
     return loss

@@ -1,4 +1,4 @@
-"""Out of memory: recognised whoever says it, answered with the setting that fits or with smaller parts."""
+"""Out of memory: the error names a setting that fits, or the batch is computed in smaller parts."""
 
 from __future__ import annotations
 
@@ -14,20 +14,28 @@ from terakoya.training import malloc
 Row = TypeVar("Row")
 
 
-def released() -> None:
-    """Give back what the failed attempt left behind; where memory is short none is held for the next step."""
-    oom.released()
-    malloc.give_back()
+def release_memory() -> None:
+    """Free what the failed attempt left behind; where memory is short none is kept for the next step."""
+    oom.release_memory()
+    malloc.release_freed_memory()
 
 
-def parted(rows: Sequence[Row], parts: int) -> list[Sequence[Row]]:
-    """Rows in `parts` parts of equal size, the last one perhaps smaller; fewer parts where there are fewer rows."""
+def split_rows(rows: Sequence[Row], parts: int) -> list[Sequence[Row]]:
+    """Rows in parts of equal size, the last one perhaps smaller.
+
+    rows   of a batch
+    parts  how many; fewer where there are fewer rows
+    """
     each = -(-len(rows) // parts)
-    return [rows[place : place + each] for place in range(0, len(rows), each)] if rows else []
+    return [rows[start : start + each] for start in range(0, len(rows), each)] if rows else []
 
 
-def largest_that_fits(rows: Sequence[Row], attempt: Callable[[Sequence[Row]], None]) -> int:
-    """How many of these rows (half, a quarter …) can be worked on at once, found by trying; 0: not even one."""
+def largest_fitting_batch(rows: Sequence[Row], attempt: Callable[[Sequence[Row]], None]) -> int:
+    """How many rows (half, a quarter …) fit into memory at once, found by trying; 0: not even one.
+
+    rows     of a batch, the longest first
+    attempt  does with rows what needs the memory
+    """
     count = len(rows) // 2
     while count:
         try:
@@ -36,25 +44,31 @@ def largest_that_fits(rows: Sequence[Row], attempt: Callable[[Sequence[Row]], No
         except (RuntimeError, MemoryError) as error:
             if not oom.is_oom(error):
                 raise
-        released()
+        release_memory()
         count //= 2
     return 0
 
 
-def refusal(step: int, rows: int, accumulate: int, fits: int) -> ConfigError:
-    """`rows` at once were too many, `fits` are not."""
+def out_of_memory_error(step: int, rows: int, accumulate: int, fits: int) -> ConfigError:
+    """The error that ends a training for want of memory, with the settings that fit.
+
+    step        counted from 1
+    rows        that did not fit at once
+    accumulate  batches in a step, as configured
+    fits        rows that do fit at once; 0: none
+    """
     if fits:
-        more = -(-rows // fits)
+        more = accumulate * -(-rows // fits)
         do = both(
-            f"{fits} rows at once fit: set train.batch_size = {fits} and train.accumulate = {accumulate * more} (the "
+            f"{fits} rows at once fit: set train.batch_size = {fits} and train.accumulate = {more} (the "
             "same steps), or train.on_oom = 'halve'.",
             f"一度に{fits}行なら入る：train.batch_size = {fits} と"
-            f" train.accumulate = {accumulate * more}（同じステップになる）にするか、"
+            f" train.accumulate = {more}（同じステップになる）にするか、"
             "train.on_oom = 'halve' とすること。",
         )
     else:
         do = both(
-            "Not even one row fits: take a smaller model, model.adaptation = 'lora', model.vocabulary = 'trimmed' or "
+            "Not even one row fits: choose a smaller model, model.adaptation = 'lora', model.vocabulary = 'trimmed' or "
             "train.checkpointing = true, or leave out the longest rows.",
             "一行も入らない：小さなモデル、model.adaptation = 'lora'、"
             "model.vocabulary = 'trimmed'、train.checkpointing = true のいずれかにするか、"
@@ -64,33 +78,37 @@ def refusal(step: int, rows: int, accumulate: int, fits: int) -> ConfigError:
         both(f"out of memory with {rows} rows at once", f"一度に{rows}行でメモリが足りない"),
         where=both(f"step {step}", f"ステップ{step}"),
         do=do,
-        saved=KEPT,
+        saved=_SAVED,
     )
 
 
-KEPT = both(
+_SAVED = both(
     "Nothing of this step was kept; the last checkpoint is sound.",
     "このステップのものは何も残していない。最後のチェックポイントは無事である。",
 )
 
 
-def halved(step: int, parts: int, accumulate: int) -> Finding:
-    """What is recorded when the batch was parted."""
+def smaller_parts_finding(step: int, parts: int, accumulate: int) -> Finding:
+    """What is recorded when batches are computed in smaller parts from now on.
+
+    step        at which memory ran out, counted from 1
+    parts       of every batch
+    accumulate  batches in a step, as configured
+    """
+    more = accumulate * parts
     return Finding(
         "out-of-memory",
         "warn",
         both(
-            f"out of memory at step {step}: from here on every batch is worked on in {parts} parts. Rows, "
-            "gradients and "
-            "updates of a step stay the same; dropout is drawn otherwise",
+            f"out of memory at step {step}: from here on every batch is computed in {parts} parts. Rows, gradients and "
+            "updates of a step stay the same; only dropout masks differ",
             f"ステップ{step}でメモリが足りなくなった：これ以後、"
             f"どのバッチも{parts}個に分けて計算する。ステップの行・勾配・更新は同じで、"
-            "ドロップアウトの引き方だけが変わる",
+            "ドロップアウトのマスクだけが変わる",
         ),
         do=both(
-            f"To spare the attempt: train.batch_size divided by {parts} and train.accumulate = {accumulate * parts}.",
-            f"この試みを省くには：train.batch_size を{parts}で割り、"
-            f"train.accumulate = {accumulate * parts} とすること。",
+            f"To spare the attempt: train.batch_size divided by {parts} and train.accumulate = {more}.",
+            f"この試みを省くには：train.batch_size を{parts}で割り、train.accumulate = {more} とすること。",
         ),
         values={"step": float(step), "parts": float(parts)},
     )

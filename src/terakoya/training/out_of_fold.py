@@ -1,9 +1,10 @@
-"""What is settled after training a set head, on answers to texts that the answering model was not taught.
+"""Calibration of a set head on predictions for texts that the predicting model was not trained on.
 
-How sure to be and what a frequent label costs are told by texts that are not in training. A small dev side tells little
-of a label's share among the answers: of 100 texts with 270 labels it is known to a seventh of itself. So the training
-rows speak too: parted into folds, each fold is answered by a model taught the other ones (cross-fitting: Stone, 1974;
-Chernozhukov et al., 2018, doi:10.1111/ectj.12097), with the same recipe and steps. The models are thrown away.
+Its temperature and the penalties of frequent labels can only be estimated on texts that are not in training. A small
+dev split says little of a label's share among the predictions: with 100 texts and 270 labels it is known to a seventh
+of itself. So the training rows are used too: split into folds, each fold is predicted by a model trained on the other
+ones (cross-fitting: Stone, 1974; Chernozhukov et al., 2018, doi:10.1111/ectj.12097), with the same recipe and as many
+epochs. These models are thrown away.
 """
 
 from __future__ import annotations
@@ -16,84 +17,90 @@ import torch
 
 from terakoya.config import Config
 from terakoya.decoding import set_calibration
-from terakoya.decoding.set_scores import widened
+from terakoya.decoding.set_scores import pad_size_logits
 from terakoya.models.protocol import Model, Pair, Query, SetScores
-from terakoya.training.batches import Fixed
-from terakoya.training.loop import run_loop
+from terakoya.training.retrain import retrain
 
 FOLDS = 5
-ENOUGH = 400  # texts of dev that tell a share well enough by themselves
+ENOUGH_DEV_ROWS = 400  # dev rows that determine a label's share well enough by themselves
 
 
-def settle(model: Model, taught: Sequence[Pair], dev: Sequence[Pair], config: Config) -> None:
-    """Settle `model` on dev, and on `taught` by out-of-fold answers where dev is small. `config` is resolved."""
-    remake = getattr(model, "remake", None)
-    model.scale, model.tolls = 1.0, ()  # type: ignore[attr-defined]
-    if len(dev) >= ENOUGH or remake is None or len(taught) < FOLDS * FOLDS or not config.train.crossfit:
-        jury: Any = model
+def calibrate(model: Model, train: Sequence[Pair], dev: Sequence[Pair], config: Config) -> None:
+    """Set temperature, mixing weight and label penalties of a set head, in place.
+
+    model   trained on `train`; pretrained ones, which cannot be rebuilt, are calibrated on dev alone
+    train   its training rows, used by out-of-fold predictions where dev has fewer than 400 rows and `train.crossfit`
+    dev     rows that it was not trained on
+    config  resolved
+    """
+    rebuild = getattr(model, "rebuild", None)
+    model.inverse_temperature, model.penalties = 1.0, ()  # type: ignore[attr-defined]
+    if len(dev) >= ENOUGH_DEV_ROWS or rebuild is None or len(train) < FOLDS * FOLDS or not config.train.crossfit:
+        predictor: Any = model
         rows: Sequence[Pair] = dev
     else:
-        jury, rows = _Jury(model), [*dev, *_once(taught, dev)]
+        unique = _unique_rows(train, dev)
+        predictor, rows = _CrossFitModel(model), [*dev, *unique]
+        steps = int(config.train.steps) * (FOLDS - 1) / FOLDS
         for fold in range(FOLDS):
-            jury.add(_taught(remake, rows[len(dev) :], fold, config), rows[len(dev) + fold :: FOLDS])
-    set_calibration.settle(jury, [row.ask for row in rows], [row.written.split() for row in rows], config.decode)
-    model.scale, model.tolls = jury.scale, jury.tolls  # type: ignore[attr-defined]
+            kept = [row for index, row in enumerate(unique) if index % FOLDS != fold]
+            predictor.add(retrain(rebuild, kept, config, steps), unique[fold::FOLDS])
+    set_calibration.calibrate(
+        predictor, [row.query for row in rows], [row.target.split() for row in rows], config.decode
+    )
+    model.inverse_temperature, model.penalties = predictor.inverse_temperature, predictor.penalties  # type: ignore[attr-defined]
 
 
-def _once(taught: Sequence[Pair], dev: Sequence[Pair]) -> list[Pair]:
-    """Every text once: the same text in two folds would be answered by a model that was taught it."""
-    known = {row.ask for row in dev}
-    return list({row.ask: row for row in taught if row.ask not in known}.values())
-
-
-def _taught(remake: Any, rows: Sequence[Pair], fold: int, config: Config) -> Model:
-    """A model taught all rows but those of one fold, as the model was that it stands for."""
-    kept = [row for place, row in enumerate(rows) if place % FOLDS != fold]
-    made: Model = remake(kept)
-    steps = max(1, round(int(config.train.steps) * (FOLDS - 1) / FOLDS))  # as often through its rows
-    how = config.train.model_copy(update={"select": "last", "guards": False, "steps": steps, "evaluate_every": steps})
-    batches = Fixed(kept, int(how.batch_size), config.seed, made.length if how.bucket else None)
-    run_loop(made, batches, how, seed=config.seed, device=config.device)
-    made.module.eval()
-    return made
+def _unique_rows(train: Sequence[Pair], dev: Sequence[Pair]) -> list[Pair]:
+    """Every text once: in two folds it would be predicted by a model that was trained on it."""
+    known = {row.query for row in dev}
+    return list({row.query: row for row in train if row.query not in known}.values())
 
 
 @dataclass
-class _Jury:
-    """Models that answer as one: each the texts that it was not taught, the one in the chair all others."""
+class _CrossFitModel:
+    """Several models as one: each text is predicted by a model that was not trained on it.
 
-    chair: Any
-    scale: float = 1.0
-    tolls: tuple[Any, ...] = ()
+    base     predicts the texts of no fold
+    members  one model for each fold
+    folds    the fold of a query
+    """
+
+    base: Any
+    inverse_temperature: float = 1.0
+    penalties: tuple[Any, ...] = ()
     members: list[Any] = field(default_factory=list)
-    seats: dict[Query, int] = field(default_factory=dict)
+    folds: dict[Query, int] = field(default_factory=dict)
 
     def add(self, member: Model, rows: Sequence[Pair]) -> None:
-        self.seats |= {row.ask: len(self.members) for row in rows}
+        self.folds |= {row.query: len(self.members) for row in rows}
         self.members.append(member)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.chair, name)
+        return getattr(self.base, name)
 
     @property
-    def blend(self) -> float:
-        return float(self.chair.blend)
+    def mixing_weight(self) -> float:
+        return float(self.base.mixing_weight)
 
-    @blend.setter
-    def blend(self, share: float) -> None:
-        for one in (self.chair, *self.members):
-            one.blend = share
+    @mixing_weight.setter
+    def mixing_weight(self, weight: float) -> None:
+        for one in (self.base, *self.members):
+            one.mixing_weight = weight
 
-    def set_scores(self, asks: Sequence[Query]) -> SetScores:
-        seats = [self.seats.get(ask, -1) for ask in asks]
-        labels: Any = [None] * len(asks)
-        sizes: Any = [None] * len(asks)
-        for seat in set(seats):
-            places = [place for place, one in enumerate(seats) if one == seat]
-            scores = (self.members[seat] if seat >= 0 else self.chair).set_scores([asks[place] for place in places])
-            for number, place in enumerate(places):
-                labels[place], sizes[place] = scores.labels[number], scores.sizes[number]
-        most = max(len(one) for one in sizes)
+    def set_scores(self, queries: Sequence[Query]) -> SetScores:
+        folds = [self.folds.get(query, -1) for query in queries]
+        labels: Any = [None] * len(queries)
+        sizes: Any = [None] * len(queries)
+        for fold in set(folds):
+            indices = [index for index, one in enumerate(folds) if one == fold]
+            model = self.members[fold] if fold >= 0 else self.base
+            scores = model.set_scores([queries[index] for index in indices])
+            for row, index in enumerate(indices):
+                labels[index], sizes[index] = scores.labels[row], scores.sizes[row]
+        largest = max(len(one) for one in sizes)
         return SetScores(
-            self.scale * torch.stack(labels), torch.stack([widened(one, most) for one in sizes]), self.tolls
+            self.inverse_temperature * torch.stack(labels),
+            torch.stack([pad_size_logits(one, largest) for one in sizes]),
+            self.penalties,
         )

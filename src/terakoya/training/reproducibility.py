@@ -1,7 +1,7 @@
-"""What the bits of a training rest on besides data and seed: settings, versions of what computes, the processor.
+"""What the bits of a training depend on besides data and seed: settings, versions of what computes, the processor.
 
-A training that goes on in another world is another training. Settings and versions are refused, unless it is wanted
-anyway; what only rounds differently is said. Either way it stands in the record.
+A training that is resumed in another environment is another training. Other settings and versions are refused, unless
+the user insists; what only rounds differently is reported. Either way it stands in the record.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from terakoya.config import Config
+from terakoya.config.renamed import RENAMED_VALUES
 from terakoya.i18n import both
 from terakoya.records import Finding
 from terakoya.runs import versions
@@ -21,18 +22,22 @@ _COMPUTE = ("terakoya", "torch", "accelerate", "numpy")
 _PRETRAINED = ("transformers", "tokenizers", "peft")
 
 
-def world(config: Config) -> dict[str, Any]:
-    """What a checkpoint should remember, as JSON can carry it."""
+def environment_fingerprint(config: Config) -> dict[str, Any]:
+    """What a checkpoint remembers of its environment, as JSON can carry it.
+
+    config  resolved
+    Returns "settings" (by dotted key), "versions" (by package), "processor" and "device".
+    """
     names = _COMPUTE if config.model.base in BUILT_IN else (*_COMPUTE, *_PRETRAINED)
     installed = versions()
-    # Paths hold from where a config lies, and what they lead to is told by the fingerprint of the data. Of training,
-    # what says how it is watched and what it may take, and leaves every step as it is.
-    apart: Any = {
+    # Paths are relative to where a config lies, and what they lead to is in the fingerprint of the data. Of training,
+    # settings that say how it is watched and what it may use leave every step as it is.
+    excluded: Any = {
         **dict.fromkeys(("lang", "name", "score", "teacher"), True),
         "task": {"use", "data", "dev", "exam"},
         "train": {"minutes", "keep", "on_oom", "guards", "on_collapse", "trackers"},
     }
-    settings = config.model_dump(mode="json", exclude=apart)
+    settings = config.model_dump(mode="json", exclude=excluded)
     return {
         "settings": {
             f"{section}.{key}": value
@@ -45,57 +50,81 @@ def world(config: Config) -> dict[str, Any]:
     }
 
 
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Finding]:
-    """What is another world now than when the checkpoint was made; [] where nothing is, or nothing is known."""
+def recorded_environment(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fingerprint that a checkpoint holds, with the present names of settings; {} where it holds none.
+
+    facts  of its training state; those of the first format have it as "world"
+    """
+    found: Mapping[str, Any] = facts.get("environment", facts.get("world", {}))
+    if "settings" not in found:
+        return found
+    return {**found, "settings": {name: _current_value(name, value) for name, value in found["settings"].items()}}
+
+
+def _current_value(name: str, value: Any) -> Any:
+    section, _, key = name.partition(".")
+    return RENAMED_VALUES.get((section, key), {}).get(value, value) if isinstance(value, str) else value
+
+
+def environment_findings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Finding]:
+    """How the environment differs from the one that a checkpoint was made in.
+
+    before  the checkpoint's (`recorded_environment`); {} where it has none
+    now     the present one
+    Returns [] where nothing differs, or nothing is known.
+    """
     found = []
-    if what := _different(before.get("settings"), now["settings"]):
+    if changed := _differences(before.get("settings"), now["settings"]):
         found.append(
             Finding(
                 "changed-settings",
                 "stop",
                 both(
-                    f"the training began with other settings (then → now): {what}",
-                    f"学習を始めたときと設定が異なる（前 → 今）：{what}",
+                    f"the training was started with other settings (then → now): {changed}",
+                    f"学習を始めたときと設定が異なる（前 → 今）：{changed}",
                 ),
                 where="config.toml",
                 do=both(
-                    "Put them back, or begin anew: terakoya run RUN/config.toml.",
-                    "元に戻すか、新しく始めること：terakoya run RUN/config.toml。",
+                    "Put them back, or start a new run: terakoya run RUN/config.toml.",
+                    "元に戻すか、新しい実行を始めること：terakoya run RUN/config.toml。",
                 ),
             )
         )
-    if what := _different(before.get("versions"), now["versions"]):
+    if changed := _differences(before.get("versions"), now["versions"]):
         found.append(
             Finding(
                 "changed-versions",
                 "stop",
                 both(
-                    f"the training began with other versions (then → now): {what}; figures would be those of neither",
-                    f"学習を始めたときと版が異なる（前 → 今）：{what}。数値はどちらの版のものともいえなくなる",
+                    f"the training was started with other versions (then → now): {changed}; its results would be those "
+                    "of neither",
+                    f"学習を始めたときとバージョンが異なる（前 → 今）：{changed}。"
+                    "結果はどちらのバージョンのものともいえなくなる",
                 ),
                 do=both(
-                    "Install the versions that it began with, or begin anew: terakoya run RUN/config.toml.",
-                    "始めたときの版に戻すか、新しく始めること：terakoya run RUN/config.toml。",
+                    "Install the versions that it was started with, or start a new run: terakoya run RUN/config.toml.",
+                    "始めたときのバージョンに戻すか、新しい実行を始めること：terakoya run RUN/config.toml。",
                 ),
             )
         )
-    places = {name: before[name] for name in ("processor", "device") if name in before}
-    if what := _different(places or None, {name: now[name] for name in places}):
+    machine = {name: before[name] for name in ("processor", "device") if name in before}
+    if changed := _differences(machine or None, {name: now[name] for name in machine}):
         found.append(
             Finding(
                 "changed-machine",
                 "warn",
                 both(
-                    f"the training goes on on another machine (then → now): {what}; it is not comparable bit by bit",
-                    f"別の機械で学習を続ける（前 → 今）：{what}。ビット単位では比べられない",
+                    f"the training is resumed on another machine (then → now): {changed}; it is not comparable bit by "
+                    "bit",
+                    f"別の機械で学習を再開する（前 → 今）：{changed}。ビット単位では比べられない",
                 ),
             )
         )
     return found
 
 
-def _different(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
-    """Every value that is another one; keys that only one side knows are differences too."""
+def _differences(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
+    """Every value that differs; keys that only one of them has are differences too."""
     if before is None:
         return ""
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]

@@ -8,18 +8,24 @@ from terakoya.config import TrainConfig
 
 
 def warmup_steps(config: TrainConfig, steps: int) -> int:
-    """Steps of rising rate: a share of all steps when below 1, else a number of steps."""
+    """Number of steps in which the learning rate rises.
+
+    config  its `warmup` is a share of all steps when below 1, else a number of steps
+    steps   of the whole training
+    """
     warmup = float(config.warmup) if config.warmup != "auto" else 0.0
     return round(warmup * steps) if warmup < 1 else round(warmup)
 
 
-def rate(step: int, steps: int, schedule: str, warmup: int) -> float:
-    """Share of the peak rate for step number `step` (0-based) of `steps`.
+def learning_rate_scale(step: int, steps: int, schedule: str, warmup: int) -> float:
+    """The learning rate of a step as a share of the peak.
 
-    constant   the peak after warm-up
-    linear     falls straight to 0
-    cosine     falls along half a cosine to a tenth of the peak
-    one-cycle  rises along half a cosine and falls to almost nothing (Smith, 2018, arXiv:1803.09820)
+    step      counted from 0
+    steps     of the whole training
+    schedule  "constant": the peak after warm-up; "linear": falls straight to 0; "cosine": falls along half a cosine to
+              a tenth of the peak; "one-cycle": rises along half a cosine and falls to almost nothing (Smith, 2018,
+              arXiv:1803.09820)
+    warmup    number of steps in which it rises
     """
     if step < warmup:
         risen = (step + 1) / warmup

@@ -1,4 +1,4 @@
-"""Ctrl-C without torn weights: it waits for the end of a step, and breaks in at once where nothing is being changed."""
+"""Ctrl-C without half-updated weights: it waits for the end of a step, and interrupts at once where none is changed."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from types import FrameType
 from typing import Any
 
 
-class Shield:
-    """While held, the first Ctrl-C only sets `asked`; a second one, or one inside `open()`, raises as usual."""
+class InterruptHandler:
+    """While active, the first Ctrl-C only sets `requested`; a second one, or one inside `interruptible()`, raises."""
 
     def __init__(self) -> None:
-        self.asked = False
-        self._open = False
-        self._before: Any = None
+        self.requested = False
+        self._interruptible = False
+        self._previous: Any = None
 
-    def __enter__(self) -> Shield:
+    def __enter__(self) -> InterruptHandler:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.getsignal(signal.SIGINT)
+            self._previous = signal.getsignal(signal.SIGINT)
             signal.signal(signal.SIGINT, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
 
     @contextmanager
-    def open(self) -> Iterator[None]:
-        """Here an interruption may break in: the weights are whole."""
-        self._open = True
+    def interruptible(self) -> Iterator[None]:
+        """Inside, Ctrl-C raises KeyboardInterrupt at once: no weight is being changed."""
+        self._interruptible = True
         try:
             yield
         finally:
-            self._open = False
+            self._interruptible = False
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        if self.asked or self._open:
+        if self.requested or self._interruptible:
             raise KeyboardInterrupt
-        self.asked = True
+        self.requested = True

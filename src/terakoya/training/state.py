@@ -1,7 +1,7 @@
-"""What a training must remember to go on with the same bits: tensors by name and plain facts.
+"""What a resumed training needs to end in the same bits: tensors by name and plain facts.
 
-`tensors` goes into a safetensors file, `facts` into JSON. Only weights that are trained are kept. Rows and dropout
-need no memory: both are functions of seed and step number.
+`tensors` goes into a safetensors file, `facts` into JSON. Only weights that are trained are kept. Rows and dropout need
+nothing: both are functions of seed and step number.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from terakoya.i18n import both
 
 @dataclass(frozen=True)
 class TrainState:
-    """After `step` steps. Names: "weights/NAME", "average/NAME", "best/NAME", "optimizer/FIELD/NAME"."""
+    """A training after some of its steps.
+
+    step     steps done
+    tensors  by name: "weights/NAME", "average/NAME", "best/NAME", "optimizer/FIELD/NAME"
+    facts    the rest, as JSON can carry it
+    """
 
     step: int
     tensors: Mapping[str, Tensor]
@@ -27,6 +32,11 @@ class TrainState:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
+    """Copies of an optimizer's state, as "optimizer/FIELD/NAME".
+
+    optimizer  whose every state is a tensor
+    names      the name of every weight
+    """
     return {
         f"optimizer/{field}/{names[parameter]}": value.detach().cpu().clone()
         for parameter, fields in optimizer.state.items()
@@ -37,6 +47,12 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, s
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str], tensors: Mapping[str, Tensor]
 ) -> None:
+    """Put a checkpoint's optimizer state back.
+
+    optimizer  of the same weights
+    names      the name of every weight
+    tensors    the checkpoint's
+    """
     for parameter in [weight for group in optimizer.param_groups for weight in group["params"]]:
         # Counters stay where AdamW's fused kernel wants them: beside the weights, as float32.
         optimizer.state[parameter] = {
@@ -46,12 +62,23 @@ def restore_optimizer(
         }
 
 
-def named(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def prefixed_copies(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies of weights on the processor, as "PREFIX/NAME".
+
+    prefix   what they are, such as "weights" or "best"
+    weights  by name
+    """
     return {f"{prefix}/{name}": weight.detach().cpu().clone() for name, weight in weights.items()}
 
 
-def restore(prefix: str, weights: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
-    """Copy the tensors named "prefix/…" into these weights; names and shapes must agree."""
+def restore_weights(prefix: str, weights: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+    """Copy a checkpoint's tensors into weights, in place.
+
+    prefix   of their names in the checkpoint
+    weights  by name
+    tensors  the checkpoint's
+    Raises IncompatibleError where a weight is missing or has another shape.
+    """
     with torch.no_grad():
         for name, weight in weights.items():
             found = tensors.get(f"{prefix}/{name}")
@@ -62,8 +89,8 @@ def restore(prefix: str, weights: Mapping[str, Tensor], tensors: Mapping[str, Te
                         f"チェックポイントがモデルに合わない（重み {name}）",
                     ),
                     do=both(
-                        "Go on with the config that the checkpoint was made with, or begin anew.",
-                        "チェックポイントを作ったときの設定で続けるか、新しく始めること。",
+                        "Resume with the config that the checkpoint was made with, or start a new run.",
+                        "チェックポイントを作ったときの設定で再開するか、新しい実行を始めること。",
                     ),
                 )
             weight.copy_(found)

@@ -1,6 +1,6 @@
 """One step of training, and the weights it changes: forward, backward, norm, update, average.
 
-Rows of a step are parted among the processes, and every micro-batch is weighed by its targets; so accumulation and
+The rows of a step are split among the processes, and every micro-batch is weighed by its targets; so accumulation and
 several processes give the gradient of the whole batch, not a mean of means.
 """
 
@@ -23,131 +23,158 @@ from terakoya.training import malloc, oom
 from terakoya.training.batches import Batches
 from terakoya.training.losses import loss_for, plain
 from terakoya.training.nonfinite import detection
-from terakoya.training.nonfinite.diagnosis import likely
-from terakoya.training.nonfinite.evidence import Scene, largest
-from terakoya.training.optimizer import optimizers
+from terakoya.training.nonfinite.diagnosis import diagnose
+from terakoya.training.nonfinite.evidence import NonFiniteEvidence, max_abs
+from terakoya.training.optimizer import make_optimizers
 from terakoya.training.parallel import processes
 from terakoya.training.parallel.threads import Replicas
-from terakoya.training.schedule import rate, warmup_steps
-from terakoya.training.state import named, optimizer_tensors, restore, restore_optimizer
+from terakoya.training.schedule import learning_rate_scale, warmup_steps
+from terakoya.training.state import optimizer_tensors, prefixed_copies, restore_optimizer, restore_weights
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step came to. `stop` and `late`: some process was asked to stop, or found the time to be over."""
+    """What one step gave.
+
+    loss           of the config, in nats per target
+    plain          cross-entropy of the same rows, comparable across losses
+    gradient_norm  before clipping
+    learning_rate  of this step
+    tokens         of all processes, padding not counted
+    stop           some process was interrupted
+    time_over      some process found `train.minutes` to be over
+    """
 
     loss: float
     plain: float
-    norm: float
+    gradient_norm: float
     learning_rate: float
     tokens: int
     stop: bool
-    late: bool
+    time_over: bool
 
 
 class Engine:
+    """The weights, optimizers and averages of a training, and the step that changes them.
+
+    model      moved to the device and put into training mode
+    batches    the rows of every step
+    config     the `train` section, every `auto` resolved
+    seed       of dropout
+    device     "auto", "cpu", "cuda" or "mps"
+    precision  "bf16": mixed precision; "no": the precision of the weights
+    """
+
     def __init__(
         self, model: Model, batches: Batches, config: TrainConfig, seed: int, device: str, precision: str
     ) -> None:
         self.model, self.batches, self.config, self.seed = model, batches, config, seed
-        self.accelerator = processes.accelerator(device, precision)
+        self.accelerator = processes.make_accelerator(device, precision)
         model.module.to(self.accelerator.device)
         model.module.train()
         self.weights = {name: weight for name, weight in model.parameters_to_train() if weight.requires_grad}
         self.parameters = list(self.weights.values())
         # Not wrapped by accelerate: without a gradient scaler its wrapper does nothing but look on disk, twice a step,
         # for an optimizer package that is not there (a sixth of a tiny model's step).
-        self.optimizers = optimizers(model.module, self.weights, config)
+        self.optimizers = make_optimizers(model.module, self.weights, config)
         self.loss = loss_for(config)
         # Where the loss is the plain one there is nothing to compute twice.
         self.loss_is_plain = config.loss == "cross-entropy" and not config.label_smoothing + config.logit_adjustment
         self.steps = int(config.steps)
         self.warmup = warmup_steps(config, self.steps)
-        self.decay = float(config.average)
-        self.average = [weight.detach().clone() for weight in self.parameters] if self.decay else []
+        self.average_decay = float(config.average)
+        self.average = [weight.detach().clone() for weight in self.parameters] if self.average_decay else []
         on_processor = self.accelerator.device.type == "cpu"
         if on_processor:
-            malloc.keep()
+            malloc.keep_freed_memory()
         self.replicas = Replicas(model, int(config.replicas) if on_processor else 1)
         self.parts = 1  # of every batch, where memory was short
-        self.began = largest(self.weights)
+        self.initial_max_abs = max_abs(self.weights)
         self._last: tuple[int, float] = (0, 0.0)  # number and learning rate of the step done last
 
     @property
     def main(self) -> bool:
+        """Whether this is the process that evaluates, logs and saves."""
         return bool(self.accelerator.is_main_process)
 
-    def step(self, number: int, *, stop: bool = False, late: bool = False) -> StepResult:
-        """Step `number`, counted from 0. Raises NumericError before a weight is touched, ConfigError out of memory."""
-        share = rate(number, self.steps, self.config.schedule, self.warmup)
-        learning_rate = share * float(self.config.learning_rate)
-        if not all(map(math.isfinite, self.began.values())):  # it may be long until a row asks for that weight
-            self._refuse(number, learning_rate)
-        while (made := self._attempt(number, stop, late)) is None:
-            self._make_do(number)
-        losses, counts = made
-        norm = torch.nn.utils.get_total_norm([w.grad for w in self.parameters if w.grad is not None])
-        loss, plain_loss, size = torch.cat((losses, norm.reshape(1))).tolist()
-        if not (math.isfinite(loss) and math.isfinite(size)):
-            self._refuse(number, learning_rate)
-        self._update(number, share, norm, size)
-        self._last = (number, learning_rate)
-        return StepResult(loss, plain_loss, size, learning_rate, int(counts[1]), bool(counts[2]), bool(counts[3]))
+    def step(self, number: int, *, stop: bool = False, time_over: bool = False) -> StepResult:
+        """Do one step.
 
-    def _attempt(self, number: int, stop: bool, late: bool) -> tuple[Tensor, list[float]] | None:
+        number     of the step, counted from 0
+        stop       this process was interrupted; all processes learn of it
+        time_over  this process found the time to be over; all processes learn of it
+        Raises NumericError before a weight is changed, ConfigError where memory runs out.
+        """
+        scale = learning_rate_scale(number, self.steps, self.config.schedule, self.warmup)
+        learning_rate = scale * float(self.config.learning_rate)
+        # Tested here and not by the loss: it may be long until a row uses that weight.
+        if not all(map(math.isfinite, self.initial_max_abs.values())):
+            self._raise_nonfinite(number, learning_rate)
+        while (gradients := self._attempt(number, stop, time_over)) is None:
+            self._retry_smaller(number)
+        losses, counts = gradients
+        norm = torch.nn.utils.get_total_norm([w.grad for w in self.parameters if w.grad is not None])
+        loss, plain_loss, norm_value = torch.cat((losses, norm.reshape(1))).tolist()
+        if not (math.isfinite(loss) and math.isfinite(norm_value)):
+            self._raise_nonfinite(number, learning_rate)
+        self._update(number, scale, norm, norm_value)
+        self._last = (number, learning_rate)
+        return StepResult(loss, plain_loss, norm_value, learning_rate, int(counts[1]), bool(counts[2]), bool(counts[3]))
+
+    def _attempt(self, number: int, stop: bool, time_over: bool) -> tuple[Tensor, list[float]] | None:
         """Losses and counts, with the gradients in place; None where memory ran out."""
         try:
-            return self._gradients(number, stop, late)
+            return self._gradients(number, stop, time_over)
         except (RuntimeError, MemoryError) as error:
             if not is_oom(error):
                 raise
             return None
 
-    def _gradients(self, number: int, stop: bool, late: bool) -> tuple[Tensor, list[float]]:
-        batches = [self._ready(rows) for rows in self._rows(number)]
+    def _gradients(self, number: int, stop: bool, time_over: bool) -> tuple[Tensor, list[float]]:
+        batches = [self._collate(rows) for rows in self._rows(number)]
         targets = sum(batch.targets for batch in batches)
         tokens = sum(batch.tokens for batch in batches)
-        counts = processes.summed(self.accelerator, [targets, tokens, stop, late])
-        self._begin_chance(number)
+        counts = processes.all_reduce_sum(self.accelerator, [targets, tokens, stop, time_over])
+        self._seed_dropout(number)
 
-        def work(model: Model, batch: Batch) -> Tensor:
+        def backward(model: Model, batch: Batch) -> Tensor:
             return self._backward(model, batch, batch.targets / counts[0] if counts[0] else 1.0)
 
         losses = torch.zeros(2, device=self.accelerator.device)
-        for part in self.replicas.over(batches, work):
+        for part in self.replicas.map(batches, backward):
             losses += part
-        self.replicas.gather()
-        processes.share_gradients(self.accelerator, self.parameters, losses)
+        self.replicas.reduce_gradients()
+        processes.all_reduce_gradients(self.accelerator, self.parameters, losses)
         return losses, counts
 
-    def _make_do(self, number: int) -> None:
-        """Work on smaller parts of the batch from now on where that is wanted and possible; else refuse."""
-        self.replicas.forget()
-        oom.released()
+    def _retry_smaller(self, number: int) -> None:
+        """Use smaller parts of the batch from now on where `train.on_oom` says so and it is possible; else raise."""
+        self.replicas.clear_gradients()
+        oom.release_memory()
         rows = max(self._rows(number), key=len)
         # Other processes wait for this one's gradients, and would wait for ever.
         if self.config.on_oom == "halve" and len(rows) > 1 and self.accelerator.num_processes == 1:
             self.parts *= 2
             return
 
-        def attempt(some: Sequence[Pair]) -> None:
-            self._backward(self.model, self._ready(some), 1.0)
+        def attempt(subset: Sequence[Pair]) -> None:
+            self._backward(self.model, self._collate(subset), 1.0)
             for weight in self.parameters:
                 weight.grad = None
 
-        fits = oom.largest_that_fits(sorted(rows, key=self.model.length, reverse=True), attempt)
-        side_by_side = len(self.replicas.models)
-        raise oom.refusal(
-            number + 1, len(rows) * side_by_side, self.config.accumulate * self.parts, fits * side_by_side
+        fitting = oom.largest_fitting_batch(sorted(rows, key=self.model.length, reverse=True), attempt)
+        replicas = len(self.replicas.models)
+        raise oom.out_of_memory_error(
+            number + 1, len(rows) * replicas, self.config.accumulate * self.parts, fitting * replicas
         )
 
     def _rows(self, number: int) -> list[Sequence[Pair]]:
-        """This process's share of the step's rows, in the parts that are worked on at once."""
-        world, place, parts = self.accelerator.num_processes, self.accelerator.process_index, self.config.accumulate
-        shares = [self.batches.at(number * parts + part)[place::world] for part in range(parts)]
-        return [part for rows in shares for part in oom.parted(rows, self.parts * len(self.replicas.models))]
+        """This process's share of the step's rows, in the parts that are computed at once."""
+        count, index, parts = self.accelerator.num_processes, self.accelerator.process_index, self.config.accumulate
+        shares = [self.batches.at(number * parts + part)[index::count] for part in range(parts)]
+        return [part for rows in shares for part in oom.split_rows(rows, self.parts * len(self.replicas.models))]
 
-    def _ready(self, rows: Sequence[Pair]) -> Batch:
+    def _collate(self, rows: Sequence[Pair]) -> Batch:
         batch = self.model.collate(rows)
         return batch if self.accelerator.device.type == "cpu" else batch.to(self.accelerator.device)
 
@@ -156,27 +183,27 @@ class Engine:
         with self.accelerator.autocast():
             outputs = model.outputs(batch)
             loss = self.loss(outputs)
-            taught = loss if outputs.penalty is None else loss + outputs.penalty
-        self.accelerator.backward(taught * share if share != 1.0 else taught)
-        told = loss.detach()
+            objective = loss if outputs.penalty is None else loss + outputs.penalty
+        self.accelerator.backward(objective * share if share != 1.0 else objective)
+        loss = loss.detach()
         with torch.no_grad():
-            beside = told if self.loss_is_plain else plain(outputs)
-        return torch.stack((told, beside)).float() * share
+            plain_loss = loss if self.loss_is_plain else plain(outputs)
+        return torch.stack((loss, plain_loss)).float() * share
 
-    def _update(self, number: int, share: float, norm: Tensor, size: float) -> None:
-        clipped = bool(self.config.clip) and size > self.config.clip
+    def _update(self, number: int, scale: float, norm: Tensor, norm_value: float) -> None:
+        clipped = bool(self.config.clip) and norm_value > self.config.clip
         for optimizer in self.optimizers:
             self._clip(optimizer, norm if clipped else None)
             for group in optimizer.param_groups:
-                group["lr"] = share * group["peak"]
+                group["lr"] = scale * group["peak"]
             optimizer.step()
         for weight in self.parameters:
             weight.grad = None
-        if self.decay:
+        if self.average_decay:
             # Short of history the average forgets faster, or it would remember the first random weights.
-            keep = min(self.decay, (1 + number) / (10 + number))
+            decay = min(self.average_decay, (1 + number) / (10 + number))
             with torch.no_grad():
-                torch._foreach_lerp_(self.average, [weight.data for weight in self.parameters], 1 - keep)
+                torch._foreach_lerp_(self.average, [weight.data for weight in self.parameters], 1 - decay)
 
     def _clip(self, optimizer: Any, norm: Tensor | None) -> None:
         """Gradients of this optimizer × clip / norm; None leaves them as they are.
@@ -190,90 +217,106 @@ class Engine:
             weights = [weight for group in optimizer.param_groups for weight in group["params"]]
             torch.nn.utils.clip_grads_with_norm_(weights, self.config.clip, norm)
 
-    def _begin_chance(self, number: int) -> None:
+    def _seed_dropout(self, number: int) -> None:
         """Dropout of a step is a function of seed and step, so nothing of it needs to be remembered."""
-        place = str(self.accelerator.process_index)
-        drawn = int(fingerprint("dropout", str(self.seed), str(number), place), 16)
+        process = str(self.accelerator.process_index)
+        seed = int(fingerprint("dropout", str(self.seed), str(number), process), 16)
         # torch.manual_seed would do for every device, but it takes a traceback for each device that is not there:
         # a millisecond a step, as much as a tiny model's whole forward pass.
-        torch.default_generator.manual_seed(drawn)
+        torch.default_generator.manual_seed(seed)
         if self.accelerator.device.type == "cuda":
-            torch.cuda.manual_seed(drawn)
+            torch.cuda.manual_seed(seed)
         elif self.accelerator.device.type == "mps":
-            torch.mps.manual_seed(drawn)
+            torch.mps.manual_seed(seed)
 
-    def sound(self) -> None:
+    def check_finite(self) -> None:
         """Raises NumericError where the last update left a weight that is not finite: nothing of it may be kept."""
-        if not all(map(math.isfinite, largest(self.weights).values())):
-            self._refuse(*self._last)
+        if not all(map(math.isfinite, max_abs(self.weights).values())):
+            self._raise_nonfinite(*self._last)
 
-    def _refuse(self, number: int, learning_rate: float) -> NoReturn:
+    def _raise_nonfinite(self, number: int, learning_rate: float) -> NoReturn:
         rows = [row for part in self._rows(number) for row in part]
-        names = [row.key or row.ask.source for row in rows]
+        names = [row.key or row.query.source for row in rows]
 
-        def ask(places: Sequence[int], plainly: bool) -> Tensor:
-            self._begin_chance(number)
-            outputs = self.model.outputs(self._ready([rows[place] for place in places]))
-            return plain(outputs) if plainly else self.loss(outputs)
+        def loss_of(indices: Sequence[int], use_plain: bool) -> Tensor:
+            self._seed_dropout(number)
+            outputs = self.model.outputs(self._collate([rows[index] for index in indices]))
+            return plain(outputs) if use_plain else self.loss(outputs)
 
         everything = range(len(rows))
-        raise detection.refusal(
-            what=detection.cause(self.model.module, self.weights.items(), lambda: ask(everything, False)),
+        raise detection.nonfinite_error(
+            what=detection.locate_nonfinite(
+                self.model.module, self.weights.items(), lambda: loss_of(everything, False)
+            ),
             step=number + 1,
             rows=names,
             learning_rate=learning_rate,
             dtype=self.parameters[0].dtype,
-            cause=likely(
-                Scene(
-                    self.model.module, self.weights, self.began, names, ask,
-                    self._ready(rows).targets, self.config, learning_rate, self._spelt,
+            cause=diagnose(
+                NonFiniteEvidence(
+                    self.model.module, self.weights, self.initial_max_abs, names, loss_of,
+                    self._collate(rows).targets, self.config, learning_rate, self._token_text,
                 )
             ),
         )  # fmt: skip
 
-    def _spelt(self, token: int) -> str:
-        pieces = self.model.pieces() if self.model.head == "sequence" else ()
-        return pieces[token] if token < len(pieces) else ""
+    def _token_text(self, token: int) -> str:
+        texts = self.model.token_texts() if self.model.head == "sequence" else ()
+        return texts[token] if token < len(texts) else ""
 
-    def answer_weights(self) -> dict[str, Tensor]:
-        """Copies of the weights that answer: the averages where there are some."""
+    def inference_weights(self) -> dict[str, Tensor]:
+        """Copies of the weights that predict: the averages where weights are averaged."""
         chosen = self.average or self.parameters
         return {name: weight.detach().clone() for name, weight in zip(self.weights, chosen, strict=True)}
 
-    def take(self, weights: Mapping[str, Tensor]) -> None:
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy `weights`, by name, into the model."""
         with torch.no_grad():
             for name, weight in self.weights.items():
                 weight.copy_(weights[name])
 
     @contextmanager
-    def answering(self) -> Iterator[None]:
-        """The averaged weights in place while dev is asked; without averages nothing is moved."""
+    def averaged_weights(self) -> Iterator[None]:
+        """The averaged weights in place while dev is evaluated; without averages nothing is moved."""
         if not self.average:
             yield
             return
         trained = {name: weight.detach().clone() for name, weight in self.weights.items()}
-        self.take(dict(zip(self.weights, self.average, strict=True)))
+        self.load_weights(dict(zip(self.weights, self.average, strict=True)))
         try:
             yield
         finally:
-            self.take(trained)
+            self.load_weights(trained)
 
-    def shared(self, ask: Callable[[int], Mapping[str, float]], step: int) -> Mapping[str, float]:
-        """Dev figures, asked by the first process and told to all."""
-        figures = dict(ask(step)) if self.main else {}
+    def evaluate_on_main(self, evaluate: Callable[[int], Mapping[str, float]], step: int) -> Mapping[str, float]:
+        """Dev metrics, computed by the first process and sent to all.
+
+        evaluate  gives them for a step number
+        step      the number of steps done
+        """
+        values = dict(evaluate(step)) if self.main else {}
         self.model.module.train()
-        return processes.told(self.accelerator, figures)
+        return processes.broadcast_from_main(self.accelerator, values)
 
     def tensors(self) -> dict[str, Tensor]:
-        found = named("weights", self.weights)
+        """Copies, on the processor, of everything that a resumed training needs."""
+        found = prefixed_copies("weights", self.weights)
         for optimizer in self.optimizers:
             found |= optimizer_tensors(optimizer, self._names())
-        return found | (named("average", dict(zip(self.weights, self.average, strict=True))) if self.decay else {})
+        if self.average_decay:
+            found |= prefixed_copies("average", dict(zip(self.weights, self.average, strict=True)))
+        return found
 
     def restore(self, step: int, tensors: Mapping[str, Tensor]) -> None:
-        restore("weights", self.weights, tensors)
-        if self.decay:
-            restore("average", dict(zip(self.weights, self.average, strict=True)), tensors)
+        """Continue from a checkpoint.
+
+        step     steps that it has behind it; before the first one there is no optimizer state
+        tensors  as `tensors()` returned them
+        Raises IncompatibleError where they do not fit the model.
+        """
+        restore_weights("weights", self.weights, tensors)
+        if self.average_decay:
+            restore_weights("average", dict(zip(self.weights, self.average, strict=True)), tensors)
         for optimizer in self.optimizers if step else ():
             restore_optimizer(optimizer, self._names(), tensors)
 

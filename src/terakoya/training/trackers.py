@@ -1,7 +1,7 @@
 """Pass-through to TensorBoard, MLflow, W&B and trackio; off by default, and the run folder stays the record.
 
-Through accelerate's trackers. What one of them cannot take (it is not installed, its server is away) is told before
-the first step, never in the middle of the night.
+Through accelerate's trackers. What keeps one of them from working (it is not installed, its server is unreachable) is
+reported before the first step, not hours later.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ PROJECT = "terakoya"
 
 
 class Trackers:
-    """Those that `train.trackers` names, open while a training runs."""
+    """The trackers that `train.trackers` names, open while a training runs.
+
+    config  logged with the run
+    name    of the run
+    folder  of the run, for trackers that write files
+    Entering raises ConfigError where a tracker cannot be opened.
+    """
 
     def __init__(self, config: Config, name: str, folder: Path) -> None:
         self.config, self.name, self.folder = config, name, folder
@@ -29,21 +35,22 @@ class Trackers:
 
     def __enter__(self) -> Trackers:
         for kind in self.config.train.trackers:
-            PartialState(cpu=self.config.device == "cpu")  # accelerate's trackers ask it which process may write
+            PartialState(cpu=self.config.device == "cpu")  # tells accelerate's trackers which process may write
             try:
-                tracker = _made(kind, self.name, self.folder)
-                tracker.store_init_configuration(flat(self.config))
+                tracker = _create_tracker(kind, self.name, self.folder)
+                tracker.store_init_configuration(flatten(self.config))
             except TerakoyaError:
                 raise
-            except Exception as error:  # foreign code: whatever it raises, the message is for the user
+            except Exception as error:  # third-party code: whatever it raises, the message is for the user
+                fault, text = type(error).__name__, str(error)[:200]
                 raise ConfigError(
                     both(
-                        f"the tracker '{kind}' cannot be opened ({type(error).__name__}: {str(error)[:200]})",
-                        f"トラッカー '{kind}' を開けない（{type(error).__name__}: {str(error)[:200]}）",
+                        f"the tracker '{kind}' cannot be opened ({fault}: {text})",
+                        f"トラッカー '{kind}' を開けない（{fault}: {text}）",
                     ),
                     where="train.trackers",
                     do=both(
-                        "Mend its own settings, or leave it out: the run folder holds everything.",
+                        "Correct its own settings, or leave it out: the run folder holds everything.",
                         "その設定を直すか外すこと。実行フォルダにすべて残っている。",
                     ),
                 ) from error
@@ -51,6 +58,7 @@ class Trackers:
         return self
 
     def step(self, step: Step) -> None:
+        """Log the losses, and the dev metrics where there are some, of this `step`."""
         values = {
             "train/loss": step.loss,
             "train/plain": step.plain,
@@ -70,31 +78,34 @@ class Trackers:
         self.open = []
 
 
-def _made(kind: str, name: str, folder: Path) -> Any:
+def _create_tracker(kind: str, name: str, folder: Path) -> Any:
     from accelerate import tracking
 
     if kind == "tensorboard":
         need("tensorboard", extra="tensorboard")
-        return _started(tracking.TensorBoardTracker(run_name="tensorboard", logging_dir=folder))
+        return _start(tracking.TensorBoardTracker(run_name="tensorboard", logging_dir=folder))
     if kind == "mlflow":
         need("mlflow", extra="mlflow")
-        return _started(tracking.MLflowTracker(experiment_name=PROJECT, run_name=name))
+        return _start(tracking.MLflowTracker(experiment_name=PROJECT, run_name=name))
     if kind == "wandb":
         need("wandb", extra="wandb")
-        return _started(tracking.WandBTracker(PROJECT, name=name, dir=str(folder)))
+        return _start(tracking.WandBTracker(PROJECT, name=name, dir=str(folder)))
     need("trackio", extra="trackio")
-    return _started(tracking.TrackioTracker(PROJECT, name=name))
+    return _start(tracking.TrackioTracker(PROJECT, name=name))
 
 
-def _started(tracker: Any) -> Any:
+def _start(tracker: Any) -> Any:
     """Newer versions of accelerate open a tracker in a step of its own."""
     if hasattr(tracker, "start"):
         tracker.start()
     return tracker
 
 
-def flat(config: Config) -> dict[str, str | float | int | bool]:
-    """The config in one level, "train.steps" → 100; what is no number is text."""
+def flatten(config: Config) -> dict[str, str | float | int | bool]:
+    """All settings by dotted key ("train.steps": 100); what is no number is text.
+
+    config  with sections
+    """
     found: dict[str, str | float | int | bool] = {}
     for key, value in config.model_dump().items():
         inner = value.items() if isinstance(value, dict) else [("", value)]

@@ -1,7 +1,7 @@
 """What is wrong with data, found before anything is trained on it.
 
-`audit` looks at a task and its split, `audit_table` at a file of any size. Both return findings and change nothing;
-the lines that they draw stand in thresholds.py, with their reasons.
+`audit` checks a task and its split, `audit_table` a file of any size. Both return findings and change nothing; their
+thresholds are in thresholds.py, with their reasons.
 """
 
 from __future__ import annotations
@@ -10,76 +10,89 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from terakoya.config import Config
-from terakoya.data.audit.answers import Answers, Sentences
-from terakoya.data.audit.characters import Characters
-from terakoya.data.audit.duplicates import Repeats
-from terakoya.data.audit.label_balance import Balance, Lengths
-from terakoya.data.audit.near_duplicates import Near
-from terakoya.data.audit.row_order import Order
-from terakoya.data.audit.single_pass import Check, Seen, Subject, canonical_of, form_of, number_of
-from terakoya.data.audit.split_leakage import Sides
-from terakoya.data.audit.spreadsheet_damage import Damage
-from terakoya.data.audit.tokens import Tokenizer, Tokens
-from terakoya.data.split import Side
+from terakoya.data.audit.characters import UnwantedCharacters
+from terakoya.data.audit.duplicates import Duplicates
+from terakoya.data.audit.label_balance import LabelBalance, TextLengths
+from terakoya.data.audit.near_duplicates import NearDuplicates
+from terakoya.data.audit.row_order import RowOrder
+from terakoya.data.audit.single_pass import AuditContext, AuditRow, Check, hash64, make_canonical, source_form
+from terakoya.data.audit.split_sizes import SplitSizes
+from terakoya.data.audit.spreadsheet_damage import SpreadsheetDamage
+from terakoya.data.audit.targets import SourceDefects, TargetDefects
+from terakoya.data.audit.tokens import AuditTokenizer, TokenizerRoundTrip
+from terakoya.data.split import SplitName
 from terakoya.records import Example, Finding, Split
 from terakoya.task import Task
 
-__all__ = ["Tokenizer", "audit", "audit_table"]
+__all__ = ["AuditTokenizer", "audit", "audit_table"]
 
 _LEVELS = ("stop", "warn", "note")
 
 
-def audit(task: Task, split: Split, tokenizer: Tokenizer | None = None) -> list[Finding]:
-    """Everything that is wrong or worth knowing, the gravest first. The task's own checks are the caller's to run."""
-    subject = Subject(task.codec, task.metrics[task.metric], split.method, drawn=task.draw is not None)
-    found = _looked(subject, _in_order(split), tokenizer)
+def audit(task: Task, split: Split, tokenizer: AuditTokenizer | None = None) -> list[Finding]:
+    """Checks a task's data: everything that is wrong or worth knowing.
+
+    task       its codec and first metric say how targets are written and scored; its own checks are the caller's to run
+    split      train, dev and exam
+    tokenizer  of the model; None leaves out what depends on one
+    Returns findings, the gravest first.
+    """
+    subject = AuditContext(task.codec, task.metrics[task.metric], split.method, drawn=task.draw is not None)
+    found = _run_checks(subject, _in_order(split), tokenizer)
     return sorted(found, key=lambda finding: _LEVELS.index(finding.level))
 
 
 def audit_table(path: Path, config: Config) -> list[Finding]:
-    """The same for a file: by the config's columns, codec and split. A file too large to be held is streamed."""
-    from terakoya.data.audit.tables import held, streamed
+    """Checks a file, by the config's columns, codec and split; one that is too large for memory is streamed.
 
-    task_or_stream = held(path, config)
+    path    the table
+    config  with the sections task and split
+    Returns findings, the gravest first.
+    """
+    from terakoya.data.audit.tables import load_small_table, stream_table
+
+    task_or_stream = load_small_table(path, config)
     if task_or_stream is not None:
         task, split = task_or_stream
         return audit(task, split)
-    subject, rows = streamed(path, config)
-    return sorted(_looked(subject, rows, None), key=lambda finding: _LEVELS.index(finding.level))
+    subject, rows = stream_table(path, config)
+    return sorted(_run_checks(subject, rows, None), key=lambda finding: _LEVELS.index(finding.level))
 
 
-def _looked(subject: Subject, rows: Iterable[tuple[Example, Side]], tokenizer: Tokenizer | None) -> Iterator[Finding]:
+def _run_checks(
+    subject: AuditContext, rows: Iterable[tuple[Example, SplitName]], tokenizer: AuditTokenizer | None
+) -> Iterator[Finding]:
     checks: Sequence[Check] = _checks(subject, tokenizer)
-    canonical = canonical_of(subject.codec)
-    sees = [check.see for check in checks]
-    for place, (example, side) in enumerate(rows):
-        form = form_of(example)
-        seen = Seen(example, side, place, form, number_of(form), canonical(example.target))
-        for see in sees:
-            see(seen)
+    canonical = make_canonical(subject.codec)
+    adds = [check.add for check in checks]
+    for place, (example, split) in enumerate(rows):
+        form = source_form(example)
+        row = AuditRow(example, split, place, form, hash64(form), canonical(example.target))
+        for add in adds:
+            add(row)
     for check in checks:
         yield from check.findings()
 
 
-def _checks(subject: Subject, tokenizer: Tokenizer | None) -> list[Check]:
+def _checks(subject: AuditContext, tokenizer: AuditTokenizer | None) -> list[Check]:
     checks: list[Check] = [
-        Sides(subject),
-        Balance(subject),
-        Answers(subject),
-        Damage(subject),
-        Repeats(subject),
-        Near(),
-        Order(subject),
-        Characters(subject),
-        Sentences(),
-        Lengths(subject),
+        SplitSizes(subject),
+        LabelBalance(subject),
+        TargetDefects(subject),
+        SpreadsheetDamage(subject),
+        Duplicates(subject),
+        NearDuplicates(),
+        RowOrder(subject),
+        UnwantedCharacters(subject),
+        SourceDefects(),
+        TextLengths(subject),
     ]
-    return [*checks, Tokens(subject, tokenizer)] if tokenizer is not None else checks
+    return [*checks, TokenizerRoundTrip(subject, tokenizer)] if tokenizer is not None else checks
 
 
-def _in_order(split: Split) -> list[tuple[Example, Side]]:
-    """All rows as they stood in their files; those without a row number last."""
-    rows: list[tuple[Example, Side]] = [
+def _in_order(split: Split) -> list[tuple[Example, SplitName]]:
+    """All rows in the order of their files; those without a row number last."""
+    rows: list[tuple[Example, SplitName]] = [
         *((example, "train") for example in split.train),
         *((example, "dev") for example in split.dev),
         *((example, "exam") for example in split.exam),

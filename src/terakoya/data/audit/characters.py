@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.single_pass import COLUMNS, Seen, Subject, Tally, percent, share
+from terakoya.data.audit.single_pass import COLUMN_NAMES, AuditContext, AuditRow, Tally, format_percent, share, shorten
 from terakoya.i18n import both, japanese
 from terakoya.records import Finding, Level
 
@@ -19,7 +19,7 @@ EMOJI = re.compile(
     "\U0001f191-\U0001f19a\U0001f1e6-\U0001f1ff\U0001f201\U0001f21a\U0001f22f\U0001f232-\U0001f236"
     "\U0001f238-\U0001f23a\U0001f250\U0001f251\U0001f300-\U0001faff]|[\u0023-\u3299]\ufe0f"
 )
-# The one look that most rows get: no character of these, nothing strange.
+# Most rows are checked by this pattern alone: without one of these characters nothing is wrong.
 _ODD = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f<\\[\x7f-\xff\u0152-\u017e\u0192\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180e"
     "\u200b-\u200f\u201a\u202a-\u202e\u2060-\u206f\u3099\u309a\u3164\u7e3a\u7e67\u7e5d\u8b41\ue000-\uf8ff"
@@ -53,7 +53,7 @@ class _Column:
     full: Tally = field(default_factory=Tally)
     half: int = 0
 
-    def see(self, text: str, row: int) -> None:
+    def add(self, text: str, row: int) -> None:
         if text and (text[0].isspace() or text[-1].isspace()) and not text.isspace():
             self.edges.add(row, text)
         self.half += _HALF.search(text) is not None
@@ -73,19 +73,28 @@ class _Column:
             self.loose.add(row, text)
 
 
-class Characters:
-    def __init__(self, subject: Subject) -> None:
+class UnwantedCharacters:
+    """Looks for characters that damage training, in both columns.
+
+    subject  what the data is for
+    """
+
+    def __init__(self, subject: AuditContext) -> None:
         self.subject = subject
         self.columns = {"source": _Column(), "target": _Column()}
         self.rows = 0
         self.emoji_sources, self.other_labels = Tally(), Tally()
         self.labels = self.emoji_labels = 0
 
-    def see(self, seen: Seen) -> None:
-        example = seen.example
+    def add(self, row: AuditRow) -> None:
+        """Looks at both texts of the row.
+
+        row  in the order of the file
+        """
+        example = row.example
         self.rows += 1
-        self.columns["source"].see(example.source, example.row)
-        self.columns["target"].see(example.target, example.row)
+        self.columns["source"].add(example.source, example.row)
+        self.columns["target"].add(example.target, example.row)
         if self.subject.labels:
             labels = example.target.split()
             emoji = sum(EMOJI.search(label) is not None for label in labels)
@@ -94,11 +103,11 @@ class Characters:
             if emoji < len(labels):
                 self.other_labels.add(example.row, example.target)
             if found := EMOJI.search(example.source):
-                self.emoji_sources.add(
-                    example.row, both(f"{found[0]} in {example.source}", f"{example.source} の {found[0]}")
-                )
+                emoji_found, source = found[0], shorten(example.source)
+                self.emoji_sources.add(example.row, both(f"{emoji_found} in {source}", f"{source} の {emoji_found}"))
 
     def findings(self) -> Iterator[Finding]:
+        """One finding for each kind of character and column."""
         for name, column in self.columns.items():
             yield from self._strange(name, column)
             yield from self._widths(name, column)
@@ -135,27 +144,29 @@ class Characters:
             if tally.count:
                 part = share(tally.count, self.rows)
                 level: Level = "warn" if name == "target" or part >= line.STRANGE else "note"
+                count, percent, title = tally.count, format_percent(part), COLUMN_NAMES[name]
                 what = both(
-                    f"{tally.count} {name}s ({percent(part)}) {says}",
-                    f"{COLUMNS[name]}{tally.count}件（{percent(part)}）{japanese(says)}",
+                    f"{count} {title} ({percent}) {says}", f"{japanese(title)}{count}件（{percent}）{japanese(says)}"
                 )
                 yield tally.finding(check, level, what, do=do, where=name)
-        if column.edges.count:
+        if count := column.edges.count:
+            title = COLUMN_NAMES[name]
             some = name == "target" and self.subject.kind == "text" and share(column.edges.count, self.rows) < 0.5
             yield column.edges.finding(
                 "edge-space",
                 "warn" if some and share(column.edges.count, self.rows) >= line.STRANGE else "note",
                 both(
-                    f"{column.edges.count} {name}s begin or end with white space",
-                    f"{COLUMNS[name]}{column.edges.count}件の先頭か末尾に空白がある",
+                    f"{count} {title} start or end with white space",
+                    f"{japanese(title)}{count}件の先頭か末尾に空白がある",
                 ),
-                do=both("Trim them: two spellings of one answer.", "取り除くこと：一つの答えに二つの書き方ができる。"),
+                do=both("Trim them: two spellings of one target.", "取り除くこと：一つの正解に二つの書き方ができる。"),
                 where=name,
             )
 
     def _widths(self, name: str, column: _Column) -> Iterator[Finding]:
         """Both widths in use, each by some rows."""
-        fewer = min(column.full.count, column.half)
+        full, half, title = column.full.count, column.half, COLUMN_NAMES[name]
+        fewer = min(full, half)
         if fewer:
             # A codec of numbers writes both widths in one form.
             matters = name == "target" and self.subject.kind in ("text", "labels")
@@ -163,24 +174,23 @@ class Characters:
                 "mixed-widths",
                 "warn" if matters and share(fewer, self.rows) >= line.MIXED_WIDTH else "note",
                 both(
-                    f"{column.full.count} {name}s hold full-width letters or digits, {column.half} half-width ones",
-                    f"{COLUMNS[name]}{column.full.count}件に全角の英数字があり、{column.half}件に半角がある",
+                    f"{full} {title} hold full-width letters or digits, {half} half-width ones",
+                    f"{japanese(title)}{full}件に全角の英数字があり、{half}件に半角がある",
                 ),
                 do=both("Write targets in one width.", "正解はどちらか一方の幅で書くこと。"),
                 where=name,
             )
 
     def _emoji(self) -> Iterator[Finding]:
-        if self.emoji_sources.count:
-            part = share(self.emoji_sources.count, self.rows)
+        if count := self.emoji_sources.count:
+            part = share(count, self.rows)
+            percent = format_percent(part)
             yield self.emoji_sources.finding(
                 "emoji-in-input",
                 "warn" if part >= line.EMOJI_INPUT else "note",
                 both(
-                    f"{self.emoji_sources.count} sources ({percent(part)}) already hold emoji: the answer "
-                    "stands in the "
-                    "question",
-                    f"入力{self.emoji_sources.count}件（{percent(part)}）にすでに絵文字がある：問いの中に答えがある",
+                    f"{count} sources ({percent}) already hold emoji: the target is in the source",
+                    f"入力{count}件（{percent}）にすでに絵文字がある：入力の中に正解がある",
                 ),
                 do=both(
                     "Take the emoji out of the sources, or drop the rows.",
@@ -188,16 +198,16 @@ class Characters:
                 ),
                 where="source",
             )
-        if self.other_labels.count:
+        if count := self.other_labels.count:
             yield self.other_labels.finding(
                 "odd-labels",
                 "warn",
                 both(
-                    f"{self.other_labels.count} targets hold something other than emoji",
-                    f"正解{self.other_labels.count}件に絵文字以外のものがある",
+                    f"{count} targets hold something other than emoji",
+                    f"正解{count}件に絵文字以外のものがある",
                 ),
                 do=both(
-                    "Mend or drop the rows: words are no labels here.",
+                    "Correct or drop the rows: words are no labels here.",
                     "直すか行を外すこと：ここでは言葉はラベルではない。",
                 ),
                 where="target",

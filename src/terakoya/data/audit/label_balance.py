@@ -1,4 +1,4 @@
-"""Whether one answer fills the data: skew, density, and what a constant would get."""
+"""Whether one label dominates the data: skew, density, and the score of a constant prediction."""
 
 from __future__ import annotations
 
@@ -9,50 +9,69 @@ from dataclasses import replace
 from statistics import median
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.single_pass import COLUMNS, Fair, Seen, Subject, Tally, bars, number_of, percent, share, shown
-from terakoya.i18n import both
+from terakoya.data.audit.single_pass import (
+    COLUMN_NAMES,
+    AuditContext,
+    AuditRow,
+    HashSample,
+    Tally,
+    bars,
+    format_percent,
+    hash64,
+    share,
+    shorten,
+)
+from terakoya.i18n import both, japanese, joined
 from terakoya.records import Example, Finding, Level
 from terakoya.scoring.baselines.standard import best_constant
 
 
-class Balance:
-    """Counts labels, or whole targets where the codec knows no labels."""
+class LabelBalance:
+    """Counts labels, or whole targets where the codec has no labels.
 
-    def __init__(self, subject: Subject) -> None:
+    subject  what the data is for
+    """
+
+    def __init__(self, subject: AuditContext) -> None:
         self.subject = subject
         self.counts: Counter[str] = Counter()
         self.rare = 0  # uses of labels that came after LABELS_KEPT others
         self.rows = 0
-        self.sample: Fair[Example] = Fair(1000)
+        self.sample: HashSample[Example] = HashSample(1000)
 
-    def see(self, seen: Seen) -> None:
-        target = seen.canonical if seen.canonical is not None else seen.example.target
+    def add(self, row: AuditRow) -> None:
+        """Counts the labels of the row.
+
+        row  in the order of the file
+        """
+        target = row.canonical if row.canonical is not None else row.example.target
         self.rows += 1
         for label in target.split() if self.subject.labels else (_name(target),):
             if label in self.counts or len(self.counts) < line.LABELS_KEPT:
                 self.counts[label] += 1
             else:
                 self.rare += 1
-        if seen.canonical is not None and self.sample.wants(seen.key):
-            self.sample.add(seen.key, replace(seen.example, target=target, accepted=()))
+        if row.canonical is not None and self.sample.wants(row.key):
+            self.sample.add(row.key, replace(row.example, target=target, accepted=()))
 
     @property
-    def alike(self) -> bool:
-        """Whether targets are labels at all: a codec of labels, or few texts that come again and again."""
+    def categorical(self) -> bool:
+        """Whether targets are labels at all: a codec of labels, or few texts that occur again and again."""
         few = len(self.counts) + self.rare <= self.rows / 5
         return self.subject.labels or (few and self.subject.kind == "text")  # numbers are read, not chosen
 
     def findings(self) -> Iterator[Finding]:
+        """Findings on skew, density and the best constant prediction."""
         if self.rows < 2 or not self.counts:
             return
         if len(self.counts) == 1:
-            only = next(iter(self.counts))
+            text, count = shorten(next(iter(self.counts))), self.rows
             yield Finding(
                 "one-answer",
                 "stop",
                 both(
-                    f"all {self.rows} targets are {shown(only)}: there is nothing to learn",
-                    f"正解{self.rows}件がすべて {shown(only)} である：学ぶことがない",
+                    f"all {count} targets are {text}: there is nothing to learn",
+                    f"正解{count}件がすべて {text} である：学習することがない",
                 ),
                 do=both(
                     "Check task.target; bring rows with different targets.",
@@ -61,16 +80,19 @@ class Balance:
                 values={"rows": float(self.rows)},
             )
             return
-        level, figures = self._skew()
-        if self.alike or level == "warn":
-            yield self._skew_finding(level, figures)
+        level, values = self._skew()
+        if self.categorical or level == "warn":
+            yield self._skew_finding(level, values)
             yield from self._constant(level)
-        if self.alike:
+        if self.categorical:
             yield from self._density()
             top = self.counts.most_common(12)
-            drawn = bars(top)
+            histogram = bars(top)
             yield Finding(
-                "label-counts", "note", both(drawn, drawn), values={name: float(count) for name, count in top}
+                "label-counts",
+                "note",
+                both(f"{histogram}", f"{histogram}"),
+                values={name: float(count) for name, count in top},
             )
 
     def _skew(self) -> tuple[Level, Mapping[str, float]]:
@@ -78,7 +100,7 @@ class Balance:
         (_, first), (_, second) = self.counts.most_common(2)
         entropy = -sum(count / total * math.log(count / total) for count in self.counts.values())
         entropy += share(self.rare, total) * math.log(total)
-        figures = {
+        values = {
             "top_share": first / total,
             "ratio": first / second,
             "labels": float(len(self.counts)),
@@ -86,48 +108,51 @@ class Balance:
             "top_rows": min(1.0, first / self.rows),
             "uses": float(total),
         }
-        leading = figures["top_share"] >= line.TOP_SHARE and figures["ratio"] >= line.TOP_RATIO
-        return ("warn" if leading or figures["top_share"] >= line.TOP_MAJORITY else "note"), figures
+        leading = values["top_share"] >= line.TOP_SHARE and values["ratio"] >= line.TOP_RATIO
+        return ("warn" if leading or values["top_share"] >= line.TOP_MAJORITY else "note"), values
 
-    def _skew_finding(self, level: Level, figures: Mapping[str, float]) -> Finding:
+    def _skew_finding(self, level: Level, values: Mapping[str, float]) -> Finding:
         (first, count), (second, _) = self.counts.most_common(2)
-        kind = "ラベル" if self.subject.labels else "正解"
-        what = both(
-            f"{shown(first)} is {count} of {figures['uses']:.0f} {'labels' if self.subject.labels else 'targets'} "
-            f"({percent(figures['top_share'])}), {figures['ratio']:.1f} times the second, {shown(second)}, and stands "
-            f"in {percent(figures['top_rows'])} of the rows; {figures['labels']:.0f} labels are worth "
-            f"{figures['effective']:.0f} even ones",
-            f"{shown(first)} が{kind}{figures['uses']:.0f}件中{count}件（"
-            f"{percent(figures['top_share'])}）で、二位の {shown(second)} の"
-            f"{figures['ratio']:.1f}倍。{percent(figures['top_rows'])}の行に現れる。"
-            f"{figures['labels']:.0f}種類の{kind}は、均等な{figures['effective']:.0f}種類分にあたる",
+        kind = both("labels", "ラベル") if self.subject.labels else both("targets", "正解")
+        top, runner_up = shorten(first), shorten(second)
+        uses, ratio, labels, effective = (values[name] for name in ("uses", "ratio", "labels", "effective"))
+        top_share, top_rows = format_percent(values["top_share"]), format_percent(values["top_rows"])
+        what: str = both(
+            f"{top} is {count} of {uses:.0f} {kind} ({top_share}), {ratio:.1f} times the second, {runner_up}, and "
+            f"occurs in {top_rows} of the rows; {labels:.0f} labels have the entropy of {effective:.0f} equally "
+            "frequent ones",
+            f"{top} が{uses:.0f}件の{japanese(kind)}のうち{count}件（{top_share}）で、"
+            f"二位の {runner_up} の{ratio:.1f}倍。{top_rows}の行に現れる。"
+            f"{labels:.0f}種類のエントロピーは、均等な{effective:.0f}種類分にあたる",
         )
         if level == "warn":
-            what += both(
-                f". A model is likely to collapse to {shown(first)} whatever it is asked",
-                f"。何を問われても {shown(first)} と答えるように崩壊するおそれがある",
+            warning = both(
+                f"A model is likely to collapse to {top} for every input",
+                f"どの入力に対しても {top} を出力するように崩壊するおそれがある",
             )
-        return Finding("label-skew", level, what, do=_CURE if level == "warn" else "", values=figures)
+            what = joined(both(". ", "。"), (what, warning))
+        return Finding("label-skew", level, what, do=_REMEDY if level == "warn" else "", values=values)
 
     def _constant(self, level: Level) -> Iterator[Finding]:
         rows = self.sample.kept()
         if not rows:
             return
         metric = self.subject.metric
-        answer = best_constant(rows, metric, labels=self.subject.labels)
-        value = sum(metric.judge(answer, (row.target,)) for row in rows) / len(rows)
+        constant = best_constant(rows, metric, labels=self.subject.labels)
+        value = sum(metric.score(constant, (row.target,)) for row in rows) / len(rows)
+        text, name = shorten(constant), metric.name
         yield Finding(
             "constant-answer",
             "warn" if level == "warn" and value >= line.CONSTANT_SCORE else "note",
             both(
-                f"always answering {shown(answer)} scores {metric.name} {value:.3f} on this data: below that, nothing "
-                "was learnt",
-                f"常に {shown(answer)} と答えるだけで、このデータでは {metric.name} {value:.3f} に"
-                "なる：これを下回るなら何も学習していない",
+                f"the constant prediction {text} scores {name} {value:.3f} on this data: a model below that has learnt "
+                "nothing",
+                f"常に {text} と予測するだけで、このデータでは {name} {value:.3f} になる："
+                "これを下回るモデルは何も学習していない",
             ),
             do=both(
-                "Hold every score against this figure; a report does so by itself.",
-                "すべてのスコアをこの値と比べること。記録では自動で比べている。",
+                "Compare every score with this value; a report does so by itself.",
+                "すべてのスコアをこの値と比べること。報告書では自動で比べている。",
             ),
             values={metric.name: value},
         )
@@ -140,24 +165,24 @@ class Balance:
         size = (self.counts.total() + self.rare) / self.rows
         more = math.ceil(lacking / size)
         enough = middle >= line.USES_PER_LABEL
+        rows, labels, per_label, least = self.rows, len(counts), self.rows / len(counts), line.USES_PER_LABEL
+        what: str = both(
+            f"{rows} rows for {labels} labels: {per_label:.1f} rows per label; half of the labels are used {middle:g} "
+            f"times or less, {few} fewer than {least} times",
+            f"ラベル{labels}種類に対して{rows}行：一種類あたり{per_label:.1f}行。半数のラベルは{middle:g}回以下、"
+            f"{few}種類は{least}回未満しか使われていない",
+        )
+        if lacking:
+            wanted = line.USES_WANTED
+            need = both(
+                f"{lacking} more uses (about {more} rows) would bring each to {wanted}",
+                f"あと{lacking}回（約{more}行）で、それぞれ{wanted}回に届く",
+            )
+            what = joined(both(". ", "。"), (what, need))
         yield Finding(
             "label-density",
             "note" if enough else "warn",
-            both(
-                f"{self.rows} rows for {len(counts)} labels: {self.rows / len(counts):.1f} rows a label; half of the "
-                f"labels are used {middle:g} times or less, {few} fewer than {line.USES_PER_LABEL} times. ",
-                f"ラベル{len(counts)}種類に対して{self.rows}行：一種類あたり"
-                f"{self.rows / len(counts):.1f}行。半数のラベルは{middle:g}回以下、{few}種類は"
-                f"{line.USES_PER_LABEL}回未満しか使われていない。",
-            )
-            + (
-                both(
-                    f"{lacking} more uses (about {more} rows) would bring each to {line.USES_WANTED}",
-                    f"あと{lacking}回（約{more}行）で、それぞれ{line.USES_WANTED}回に届く",
-                )
-                if lacking
-                else ""
-            ),
+            what,
             do="" if enough else _DENSER,
             values={
                 "median_uses": middle,
@@ -169,11 +194,11 @@ class Balance:
         )
 
 
-_CURE = both(
-    "Ban the label or set a quota while generating (teacher.banned, teacher.quota), and teach sets as sets "
+_REMEDY = both(
+    "Ban the label or set a quota while generating (teacher.banned, teacher.quota), and train a head for sets "
     '(model.head = "set"). Smoothing, focal loss, learning rate, more epochs and sampling did not help in the log.',
-    "生成時にそのラベルを禁じるか上限を設け（teacher.banned、teacher.quota）、集合は"
-    '集合として学習すること（model.head = "set"）。平滑化、focal損失、学習率、エポッ'
+    "生成時にそのラベルを禁じるか上限を設け（teacher.banned、teacher.quota）、集合用の"
+    'ヘッドで学習すること（model.head = "set"）。平滑化、focal損失、学習率、エポッ'
     "ク数の増加、サンプリングは、記録された実験では役に立たなかった。",
 )
 _DENSER = both(
@@ -185,48 +210,54 @@ _DENSER = both(
 
 
 def _name(target: str) -> str:
-    """A target as its own name; a long one by its beginning and what stands for the rest."""
-    return target if len(target) <= line.LONG_TEXT else f"{target[:100]}… {number_of(target):x}"
+    """The target itself; a long one as its prefix and a hash."""
+    return target if len(target) <= line.LONG_TEXT else f"{target[:100]}… {hash64(target):x}"
 
 
-class Lengths:
-    """How long sources and targets are, and answers that are far longer than the rest."""
+class TextLengths:
+    """How long sources and targets are, and targets that are far longer than the rest.
 
-    def __init__(self, subject: Subject) -> None:
+    subject  what the data is for
+    """
+
+    def __init__(self, subject: AuditContext) -> None:
         self.subject = subject
         self.sources: Counter[int] = Counter()
         self.targets: Counter[int] = Counter()
         self.longest: list[tuple[int, int, str]] = []  # the longest targets: length, row, text
         self.many = Tally()
 
-    def see(self, seen: Seen) -> None:
-        target = seen.example.target
-        self.sources[min(len(seen.example.source), 100_000)] += 1
+    def add(self, row: AuditRow) -> None:
+        """Counts the characters of the row.
+
+        row  in the order of the file
+        """
+        target = row.example.target
+        self.sources[min(len(row.example.source), 100_000)] += 1
         size = min(len(target), 100_000)
         self.targets[size] += 1
         if len(self.longest) < line.ROWS_NAMED or size > self.longest[-1][0]:
-            self.longest.append((size, seen.example.row, target[:60]))
+            self.longest.append((size, row.example.row, target[:60]))
             self.longest.sort(key=lambda item: (-item[0], item[1]))
             del self.longest[line.ROWS_NAMED :]
-        if self.subject.labels and len((seen.canonical or target).split()) > line.MANY_LABELS:
-            self.many.add(seen.example.row, target)
+        if self.subject.labels and len((row.canonical or target).split()) > line.MANY_LABELS:
+            self.many.add(row.example.row, target)
 
     def findings(self) -> Iterator[Finding]:
+        """Histograms, and findings on long targets."""
         if not self.targets:
             return
         for name, counts in (("source", self.sources), ("target", self.targets)):
             yield _lengths(name, counts)
         if self.many.count and share(self.many.count, self.targets.total()) < line.MANY_LABELS_USUAL:
+            count, most = self.many.count, line.MANY_LABELS
             yield self.many.finding(
                 "many-labels",
                 "warn",
-                both(
-                    f"{self.many.count} targets hold more than {line.MANY_LABELS} labels",
-                    f"正解{self.many.count}件に{line.MANY_LABELS}個を超えるラベルがある",
-                ),
+                both(f"{count} targets hold more than {most} labels", f"正解{count}件に{most}個を超えるラベルがある"),
                 do=both(
-                    "Was the teacher asked for fewer? Cut or drop those rows.",
-                    "教師モデルにはもっと少なく求めていなかったか。それらの行を削るか外すこと。",
+                    "Did the prompt of the teacher allow fewer? Shorten or drop those rows.",
+                    "教師モデルへの指示はもっと少なくなかったか。ラベルを減らすか行を外すこと。",
                 ),
             )
         if not self.subject.labels:
@@ -234,26 +265,26 @@ class Lengths:
 
     def _long(self) -> Iterator[Finding]:
         middle, high = _quantile(self.targets, 0.5), _quantile(self.targets, 0.99)
-        far = max(line.LONG_ANSWER * middle, float(high), float(line.LONG_ANSWER_CHARACTERS))
+        far = max(line.LONG_TARGET * middle, float(high), float(line.LONG_TARGET_CHARACTERS))
         found = Tally()
         for size, row, text in self.longest:
             if size > far:
                 found.add(row, text)
         found.count = sum(count for size, count in self.targets.items() if size > far)
-        extreme = bool(self.longest) and self.longest[0][0] > max(line.LONG_ANSWER * high, far)
-        if found.count:
+        extreme = bool(self.longest) and self.longest[0][0] > max(line.LONG_TARGET * high, far)
+        if count := found.count:
+            times, longest = line.LONG_TARGET, self.longest[0][0]
             yield found.finding(
                 "long-answers",
                 "warn" if extreme else "note",
                 both(
-                    f"{found.count} targets are more than {line.LONG_ANSWER:g} times as long as the median ({middle} "
-                    f"characters); the longest has {self.longest[0][0]}",
-                    f"正解{found.count}件が、中央値（{middle}文字）の{line.LONG_ANSWER:g}倍より長い。"
-                    f"最長は{self.longest[0][0]}文字",
+                    f"{count} targets are more than {times:g} times as long as the median ({middle} characters); the "
+                    f"longest has {longest}",
+                    f"正解{count}件が、中央値（{middle}文字）の{times:g}倍より長い。最長は{longest}文字",
                 ),
                 do=both(
-                    "Look at them: prose where an answer was asked for, or an unclosed quote.",
-                    "見て確かめること：答えが文章になっていないか、引用符が閉じているか。",
+                    "Look at them: prose around the target proper, or an unclosed quote.",
+                    "見て確かめること：正解が文章に包まれていないか、引用符が閉じているか。",
                 ),
             )
 
@@ -268,18 +299,19 @@ def _quantile(counts: Counter[int], at: float) -> int:
 
 
 def _lengths(name: str, counts: Counter[int]) -> Finding:
-    """A picture of lengths: characters, in ten bins of doubling width."""
+    """A histogram of lengths: characters, in bins of doubling width."""
     bins: Counter[int] = Counter()
     for size, count in counts.items():
         bins[size.bit_length()] += count
     named = [(f"<{2**power}", float(bins[power])) for power in sorted(bins)]
     middle, high, most = _quantile(counts, 0.5), _quantile(counts, 0.99), max(counts)
+    column, histogram = COLUMN_NAMES[name], bars(named)
     return Finding(
         "lengths",
         "note",
         both(
-            f"{name}s have {middle} characters in the middle, {high} at 99%, {most} at most: {bars(named)}",
-            f"{COLUMNS[name]}の文字数は中央値{middle}、99%点{high}、最大{most}：{bars(named)}",
+            f"{column} have a median length of {middle}, {high} at the 99th percentile, {most} at most: {histogram}",
+            f"{japanese(column)}の文字数は中央値{middle}、99%点{high}、最大{most}：{histogram}",
         ),
         values={"median": float(middle), "high": float(high), "most": float(most)} | dict(named),
     )

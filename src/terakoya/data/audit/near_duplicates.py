@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.single_pass import Fair, Seen, level_by, percent, share, shown
-from terakoya.data.split import Side
-from terakoya.i18n import both
-from terakoya.records import Finding
+from terakoya.data.audit.single_pass import AuditRow, HashSample, format_percent, level_by, share, shorten
+from terakoya.data.split import SplitName
+from terakoya.i18n import both, japanese, joined
+from terakoya.records import MEMORISED, Finding
 
 _NUMERALS = re.compile("[0-9〇零一二三四五六七八九十百千万億兆京壱弐参肆伍陸漆捌玖拾廿卅佰陌阡仟萬]")
 _TRIED = 50  # candidates compared for one text; templates would give thousands
@@ -25,61 +25,67 @@ _TRIED = 50  # candidates compared for one text; templates would give thousands
 @dataclass(frozen=True, slots=True)
 class _Text:
     form: str
-    side: Side
+    split: SplitName
     origin: str
     row: int
 
 
-class Near:
-    """Keeps a fair sample of each side; short texts are left out, and so are pairs that differ in a number."""
+class NearDuplicates:
+    """Compares a sample of each split; short texts are left out, and so are pairs that differ in a number."""
 
     def __init__(self) -> None:
-        self.taught: Fair[_Text] = Fair(line.NEAR_ROWS)
-        self.asked: Fair[_Text] = Fair(line.NEAR_ROWS // 4)
+        self.train_sample: HashSample[_Text] = HashSample(line.NEAR_ROWS)
+        self.exam_sample: HashSample[_Text] = HashSample(line.NEAR_ROWS // 4)
         self.rows = self.exam = 0
 
-    def see(self, seen: Seen) -> None:
+    def add(self, row: AuditRow) -> None:
+        """Offers the row to the sample of its split.
+
+        row  in the order of the file
+        """
         self.rows += 1
-        self.exam += seen.side == "exam"
-        if len(seen.form) >= line.NEAR_LENGTH and seen.example.part != "recall":
-            keep = self.taught if seen.side == "train" else self.asked
-            if keep.wants(seen.key):
-                keep.add(
-                    seen.key, _Text(seen.form[: 4 * line.LONG_TEXT], seen.side, seen.example.origin, seen.example.row)
-                )
+        self.exam += row.split == "exam"
+        if len(row.form) >= line.NEAR_LENGTH and row.example.subset != MEMORISED:
+            keep = self.train_sample if row.split == "train" else self.exam_sample
+            if keep.wants(row.key):
+                keep.add(row.key, _Text(row.form[: 4 * line.LONG_TEXT], row.split, row.example.origin, row.example.row))
 
     def findings(self) -> Iterator[Finding]:
-        # Exam items come last, so that each is compared with all that is taught.
-        texts = [*self.taught.kept(), *self.asked.kept()]
+        # Exam items come last, so that each is compared with the whole of train.
+        """Findings on near leaks and near copies."""
+        texts = [*self.train_sample.kept(), *self.exam_sample.kept()]
         pairs = list(near_pairs([text.form for text in texts]))
         if not pairs:
             return
         found = [(texts[left], texts[right]) for left, right in pairs]
-        leaks = [(one, two) for one, two in found if two.side == "exam" and one.side == "train"]
+        leaks = [(one, two) for one, two in found if two.split == "exam" and one.split == "train"]
         if leaks:
-            asked = sum(text.side == "exam" for text in self.asked.kept())
-            yield _leak(leaks, asked)
+            items = sum(text.split == "exam" for text in self.exam_sample.kept())
+            yield _leak(leaks, items)
         yield self._copies(found, len(texts))
 
     def _copies(self, pairs: Sequence[tuple[_Text, _Text]], whole: int) -> Finding:
-        """Of each pair the row that stands later in its file is the copy."""
+        """Of each pair the row that comes later in its file is the copy."""
         found = [(one, two) if one.row <= two.row else (two, one) for one, two in pairs]
         origins = Counter(two.origin or "?" for _, two in found)
         one, two = found[0]
-        by = ", ".join(f"{count} from {origin}" for origin, count in origins.most_common(5))
-        by_ja = "、".join(f"{origin} から{count}件" for origin, count in origins.most_common(5))
+        by = joined(
+            both(", ", "、"),
+            (both(f"{uses} from {origin}", f"{origin} から{uses}件") for origin, uses in origins.most_common(5)),
+        )
+        copy, original = shorten(one.form), shorten(two.form)
+        count, percent = len(found), format_percent(share(len(found), whole))
         return Finding(
             "near-duplicates",
             level_by(len(found), whole, line.NEAR_DUPLICATES),
             both(
-                f"{len(found)} of {whole} longer sources ({percent(share(len(found), whole))}) are nearly another one "
-                f"({by}): {shown(one.form)} and {shown(two.form)}",
-                f"長い入力{whole}件のうち{len(found)}件（{percent(share(len(found), whole))}）が他"
-                f"の入力とほぼ同じである（{by_ja}）：{shown(one.form)} と {shown(two.form)}",
+                f"{count} of {whole} longer sources ({percent}) are nearly another one ({by}): {copy} and {original}",
+                f"長い入力{whole}件のうち{count}件（{percent}）が他の入力とほぼ同じである（{japanese(by)}）："
+                f"{copy} と {original}",
             ),
             do=both(
-                "Vary the sources, or give near copies one group, so that they stay on one side of the split.",
-                "入力に変化をつけるか、ほぼ同じものを一つのグループにして、分割の同じ側に置くこと。",
+                "Vary the sources, or give near copies one group, so that they stay in one split.",
+                "入力に変化をつけるか、ほぼ同じものを一つのグループにして、同じ分割に入れること。",
             ),
             rows=tuple(sorted(two.row for _, two in found if two.row))[: line.ROWS_NAMED],
             values={f"from {origin}": float(count) for origin, count in origins.most_common(20)}
@@ -87,34 +93,43 @@ class Near:
         )
 
 
-def _leak(leaks: Sequence[tuple[_Text, _Text]], asked: int) -> Finding:
-    one, two = leaks[0]
+def _leak(leaks: Sequence[tuple[_Text, _Text]], items: int) -> Finding:
+    source, item = (shorten(text.form) for text in leaks[0])
+    count, part = len(leaks), share(len(leaks), items)
+    percent = format_percent(part)
     return Finding(
         "near-leak",
-        level_by(len(leaks), asked, line.NEAR_LEAKS),
+        level_by(count, items, line.NEAR_LEAKS),
         both(
-            f"{len(leaks)} of {asked} longer exam items ({percent(share(len(leaks), asked))}) are nearly a training "
-            f"source: {shown(two.form)} is {shown(one.form)}",
-            f"試験の長い入力{asked}件のうち{len(leaks)}件（{percent(share(len(leaks), asked))}"
-            f"）が学習の入力とほぼ同じである：{shown(two.form)} は {shown(one.form)}",
+            f"{count} of {items} longer exam items ({percent}) are nearly a training source: {item} is {source}",
+            f"試験データの長い入力{items}件のうち{count}件（{percent}）が学習データの入力とほぼ同じである："
+            f"{item} は {source}",
         ),
         do=both(
-            "Give near copies one group (task.group), so that they stay on one side of the split.",
-            "ほぼ同じものを一つのグループにして（task.group）、分割の同じ側に置くこと。",
+            "Give near copies one group (task.group), so that they stay in one split.",
+            "ほぼ同じものを一つのグループにして（task.group）、同じ分割に入れること。",
         ),
         where="exam",
         rows=tuple(sorted(two.row for _, two in leaks if two.row))[: line.ROWS_NAMED],
-        values={"rows": float(len(leaks)), "share": share(len(leaks), asked)},
+        values={"rows": float(count), "share": part},
     )
 
 
 def grams(text: str) -> frozenset[str]:
+    """The set of character trigrams of a text, spaces left out.
+
+    text  normal form of a source
+    """
     bare = text.replace(" ", "")
     return frozenset(bare[at : at + 3] for at in range(len(bare) - 2))
 
 
 def near_pairs(forms: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """(earlier, later) for every later text that is nearly an earlier one; one pair each. Equal texts are no pair."""
+    """(earlier, later) indices for every later text that is nearly an earlier one; one pair each. Equal texts are no
+    pair.
+
+    forms  normal forms of sources
+    """
     sets = _ranked([grams(form) for form in forms])
     numbers = ["".join(_NUMERALS.findall(form)) for form in forms]
     index: dict[int, list[int]] = defaultdict(list)
@@ -140,9 +155,9 @@ def near_pairs(forms: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _ranked(sets: Sequence[frozenset[str]]) -> list[frozenset[int]]:
-    """Grams as numbers, the rarest first."""
+    """Trigrams as ranks, the rarest first."""
     uses = Counter(gram for found in sets for gram in found)
-    rank = {gram: place for place, gram in enumerate(sorted(uses, key=lambda gram: (uses[gram], gram)))}
+    rank = {gram: at for at, gram in enumerate(sorted(uses, key=lambda gram: (uses[gram], gram)))}
     return [frozenset(rank[gram] for gram in found) for found in sets]
 
 

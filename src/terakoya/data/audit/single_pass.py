@@ -1,4 +1,4 @@
-"""How the audit looks: one row at a time, in the order of the file, with a bounded memory."""
+"""How the audit reads: one row at a time, in the order of the file, with bounded memory."""
 
 from __future__ import annotations
 
@@ -11,24 +11,31 @@ from typing import Generic, Protocol, TypeVar
 from terakoya.codec import Codec
 from terakoya.codec.labels import LabelsCodec
 from terakoya.data.audit.thresholds import LONG_TEXT, ROWS_NAMED
-from terakoya.data.split import Side
+from terakoya.data.split import SplitName
 from terakoya.errors import DataError
-from terakoya.i18n import both, japanese
+from terakoya.i18n import Message, both, japanese
 from terakoya.records import Example, Finding, Level
 from terakoya.scoring.metrics import Metric
-from terakoya.text import source_form
+from terakoya.text import normalise_source
 
-COLUMNS = {"source": "入力", "target": "正解"}  # as Japanese sentences name them
-SIDES_JA = {"train": "学習", "dev": "検証", "exam": "試験"}
+# As messages name the columns and the splits.
+COLUMN_NAMES = {"source": both("sources", "入力"), "target": both("targets", "正解")}
+SPLIT_TITLES = {
+    "train": both("train", "学習データ"),
+    "dev": both("dev", "検証データ"),
+    "exam": both("exam", "試験データ"),
+}
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What the data is for: how its targets are written and judged.
+class AuditContext:
+    """What the data is for: how its targets are written and scored.
 
-    kind   of the codec: text, labels, number, quantity
-    method of the split; drawn: training examples are made by rule, so train is not the whole of it
+    codec   of the task
+    metric  the first one of the task
+    method  of the split
+    drawn   whether training examples are drawn by rule, so that train is not the whole of them
     """
 
     codec: Codec
@@ -38,23 +45,29 @@ class Subject:
 
     @cached_property
     def kind(self) -> str:
+        """Of the codec: "text", "labels", "number", "quantity"."""
         return self.codec.name.partition(":")[0].partition("+")[0]
 
     @cached_property
     def labels(self) -> bool:
+        """Whether targets are sets of labels."""
         return self.kind == "labels"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """One row as every check sees it.
+class AuditRow:
+    """One row as every check reads it.
 
-    form       normal form of the source, and `key`, 64 bits that stand for it
-    canonical  the target as its codec writes it; None for no legal target
+    example    the row
+    split      train, dev or exam
+    place      in the order of the file, counted from 0
+    form       normal form of the source
+    key        64 bits that stand for the form
+    canonical  canonical form of the target; None where the codec cannot write it
     """
 
     example: Example
-    side: Side
+    split: SplitName
     place: int  # in the order of the file, counted from 0
     form: str
     key: int
@@ -62,52 +75,98 @@ class Seen:
 
 
 class Check(Protocol):
-    def see(self, seen: Seen) -> None: ...
+    """One check of the audit: it is given every row once, and gives its findings at the end."""
 
-    def findings(self) -> Iterable[Finding]: ...
+    def add(self, row: AuditRow) -> None:
+        """Takes one row into account.
+
+        row  in the order of the file
+        """
+        ...
+
+    def findings(self) -> Iterable[Finding]:
+        """What the rows showed; called once, after the last one."""
+        ...
 
 
 @dataclass
 class Tally:
-    """Rows that show one thing: how many, the first of them, and what the first one said."""
+    """Rows that have one defect in common.
+
+    count  how many
+    rows   row numbers of the first ROWS_NAMED
+    first  the text of the first, as messages show it
+    """
 
     count: int = 0
     rows: list[int] = field(default_factory=list)
     first: str = ""
 
     def add(self, row: int, text: str = "") -> None:
+        """Counts a row.
+
+        row   its number; 0 is unknown
+        text  what to show of it
+        """
         self.count += 1
         if len(self.rows) < ROWS_NAMED and row:
             self.rows.append(row)
         if not self.first and text:
-            self.first = both(shown(text), shown(japanese(text)))
+            self.first = text if isinstance(text, Message) else shorten(text)
 
     def finding(self, check: str, level: Level, what: str, *, do: str = "", where: str = "") -> Finding:
+        """A finding about these rows, with the first as an example.
+
+        check  its id
+        level  note, warn or stop
+        what   bilingual
+        do     bilingual; what to do
+        where  column or split
+        """
         example = both(f": {self.first}", f"：{japanese(self.first)}") if self.first else ""
         return Finding(check, level, what + example, where, do, tuple(self.rows), {"rows": float(self.count)})
 
 
-def shown(text: str, most: int = 40) -> str:
+def shorten(text: str, most: int = 40) -> str:
+    """A text in quotes, cut where it is long.
+
+    text  any text
+    most  characters that are shown
+    """
     return repr(text if len(text) <= most else text[:most] + "…")
 
 
-def number_of(text: str) -> int:
-    """64 bits that stand for a text, the same in every process."""
+def hash64(text: str) -> int:
+    """64 bits that stand for a text, the same in every process.
+
+    text  any text
+    """
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
-class Fair(Generic[T]):
-    """At most so many items of a stream, chosen by what they are: equal items stay or go together."""
+class HashSample(Generic[T]):
+    """A bounded sample of a stream, chosen by the items' hashes: equal items are kept or dropped together.
+
+    most  items that are kept at most
+    """
 
     def __init__(self, most: int) -> None:
         self.most, self.mask = most, 0
         self.items: list[tuple[int, T]] = []
 
     def wants(self, number: int) -> bool:
-        """Whether an item of that number would be kept, so that the others need not be made."""
+        """Whether an item with this hash would be kept, so that the others need not be built.
+
+        number  hash of the item
+        """
         return not number & self.mask
 
     def add(self, number: int, item: T) -> None:
+        """Offers an item.
+
+        number  its hash
+        item    is dropped when the hash is not among those kept
+        """
         if number & self.mask:
             return
         self.items.append((number, item))
@@ -116,17 +175,22 @@ class Fair(Generic[T]):
             self.items = [(number, item) for number, item in self.items if not number & self.mask]
 
     def kept(self) -> list[T]:
+        """The items of the sample."""
         return [item for _, item in self.items]
 
 
-class Even(Generic[T]):
-    """At most twice so many items of a stream, evenly spaced in its order."""
+class EvenSample(Generic[T]):
+    """A bounded sample of a stream, evenly spaced in its order.
+
+    most  it holds up to twice so many
+    """
 
     def __init__(self, most: int) -> None:
         self.most, self.stride, self.seen = most, 1, 0
         self.items: list[T] = []
 
     def add(self, item: T) -> None:
+        """Offers the next `item` of the stream."""
         if self.seen % self.stride == 0:
             self.items.append(item)
             if len(self.items) >= 2 * self.most:
@@ -134,16 +198,19 @@ class Even(Generic[T]):
         self.seen += 1
 
 
-def canonical_of(codec: Codec) -> Callable[[str], str | None]:
-    """The canonical form of targets, None where the codec cannot write one or does not read back what it wrote.
+def make_canonical(codec: Codec) -> Callable[[str], str | None]:
+    """A function from targets to their canonical form, None where the codec cannot write one or read back what it
+    wrote.
 
-    A label that no row taught is a label all the same, and cannot be answered (`unanswerable`): no damage in a row.
+    A label that is not legal is a label all the same, and no defect of the row (`unknown_labels`).
+
+    codec  of the task
     """
 
     def canonical(target: str) -> str | None:
         try:
             form = codec.canonical(target)
-            return form if unanswerable(codec, form) or codec.read(codec.write(target)) == form else None
+            return form if unknown_labels(codec, form) or codec.read(codec.write(target)) == form else None
         except DataError:
             return None
 
@@ -151,30 +218,55 @@ def canonical_of(codec: Codec) -> Callable[[str], str | None]:
     return lambda target: cached(target) if len(target) <= LONG_TEXT else canonical(target)
 
 
-def unanswerable(codec: Codec, form: str) -> list[str]:
-    """Labels of a canonical target that are no legal answers."""
+def unknown_labels(codec: Codec, form: str) -> list[str]:
+    """Labels of a canonical target that no prediction can hold.
+
+    codec  of the task; [] for one without labels
+    form   canonical target
+    """
     return [] if not isinstance(codec, LabelsCodec) else [one for one in form.split() if one not in codec.legal]
 
 
-def form_of(example: Example) -> str:
+def source_form(example: Example) -> str:
+    """The normal form of a source, all turns of a conversation included.
+
+    example  the row
+    """
     if example.turns:
-        return source_form("\n".join([*(turn.content for turn in example.turns), example.source]))
-    return source_form(example.source)
+        return normalise_source("\n".join([*(turn.content for turn in example.turns), example.source]))
+    return normalise_source(example.source)
 
 
 def share(part: float, whole: float) -> float:
+    """part / whole, and 0 of nothing.
+
+    part, whole  counts
+    """
     return part / whole if whole else 0.0
 
 
 def level_by(part: int, whole: int, line: float) -> Level:
+    """ "warn" from a share on, "note" below it.
+
+    part, whole  counts
+    line         the share
+    """
     return "warn" if part and share(part, whole) >= line else "note"
 
 
-def percent(value: float) -> str:
+def format_percent(value: float) -> str:
+    """A share as text, never rounded up to 100%.
+
+    value  0 to 1
+    """
     return f"{100 * value:.1f}%" if value < 0.9995 or value == 1 else ">99.9%"
 
 
 def bars(counts: Sequence[tuple[str, float]], width: int = 10) -> str:
-    """Figures as one line of bars: ✨ 500 ██████████ · 📚 111 ██"""
+    """Counts as small horizontal bars, for messages.
+
+    counts  (name, count), in the order to be shown
+    width   characters of the longest bar
+    """
     most = max((count for _, count in counts), default=0)
     return " · ".join(f"{name} {count:g} {'█' * max(1, round(width * count / most))}" for name, count in counts if most)

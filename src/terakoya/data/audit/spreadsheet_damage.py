@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.single_pass import COLUMNS, Seen, Subject, Tally, percent, share
+from terakoya.data.audit.single_pass import COLUMN_NAMES, AuditContext, AuditRow, Tally, format_percent, share
 from terakoya.i18n import both, japanese
 from terakoya.records import Finding, Level
 
@@ -43,7 +43,7 @@ _SAYS = {
     "nothing": (
         both("are a program's word for nothing", "プログラムが空を表す語である"),
         both(
-            "Were they empty, or the words themselves? Mend or drop the rows.",
+            "Were they empty, or the words themselves? Correct or drop the rows.",
             "空欄だったのか、その語そのものか。直すか行を外すこと。",
         ),
     ),
@@ -68,9 +68,9 @@ class _Column:
     empty: Tally = field(default_factory=Tally)
     digits: int = 0
     widths: Counter[int] = field(default_factory=Counter)
-    leading: int = 0  # cells of digits alone that begin with 0
+    leading: int = 0  # cells of digits alone that start with 0
 
-    def see(self, text: str, row: int, *, target: bool) -> None:
+    def add(self, text: str, row: int, *, target: bool) -> None:
         bare = text.strip()
         if not bare:
             self.empty.add(row)
@@ -87,56 +87,67 @@ class _Column:
             kind = found.lastgroup
             if kind == "japanese_date":
                 if not target:
-                    return  # 一月二日 in figures is a thing that people write
+                    return  # 1月2日 is a thing that people write
                 kind = "date"
             self.kinds.setdefault(kind, Tally()).add(row, text)
 
 
-class Damage:
-    def __init__(self, subject: Subject) -> None:
+class SpreadsheetDamage:
+    """Looks for damaged cells, header rows among the data, and a shifted header.
+
+    subject  what the data is for
+    """
+
+    def __init__(self, subject: AuditContext) -> None:
         self.subject = subject
         self.rows = 0
         self.columns = {"source": _Column(), "target": _Column()}
         self.headers = Tally()
-        self.offsets: Counter[int] = Counter()  # a source of digits, less the place of its row
+        self.offsets: Counter[int] = Counter()  # a source of digits, less the index of its row
 
-    def see(self, seen: Seen) -> None:
-        example = seen.example
+    def add(self, row: AuditRow) -> None:
+        """Looks at both cells of the row.
+
+        row  in the order of the file
+        """
+        example = row.example
         self.rows += 1
-        self.columns["source"].see(example.source, example.row, target=False)
-        self.columns["target"].see(example.target, example.row, target=True)
+        self.columns["source"].add(example.source, example.row, target=False)
+        self.columns["target"].add(example.target, example.row, target=True)
         if example.source.isascii():
             if example.source.lower() in _SOURCES and example.target.lower() in _TARGETS:
                 self.headers.add(example.row, f"{example.source}, {example.target}")
             if example.source.isdecimal() and len(example.source) < 12 and len(self.offsets) < 10_000:
-                self.offsets[int(example.source) - seen.place] += 1
+                self.offsets[int(example.source) - row.place] += 1
 
     def findings(self) -> Iterator[Finding]:
+        """One finding for each kind of damage and column."""
         for name, column in self.columns.items():
             yield from self._empty(name, column)
             for kind, tally in column.kinds.items():
                 yield self._cells(name, kind, tally)
             yield from self._codes(name, column)
-        if self.headers.count:
+        if count := self.headers.count:
             yield self.headers.finding(
                 "header-rows",
                 "warn",
-                both(f"{self.headers.count} rows are a header", f"{self.headers.count}行が見出し行である"),
+                both(f"{count} rows are a header", f"{count}行が見出し行である"),
                 do=both(
-                    "Two files were put together: take the second header out.",
+                    "Two files were concatenated: take the second header out.",
                     "二つのファイルをつないでいる：二番目の見出し行を取り除くこと。",
                 ),
             )
         yield from self._shifted()
 
     def _empty(self, name: str, column: _Column) -> Iterator[Finding]:
-        if column.empty.count:
+        count, title = column.empty.count, COLUMN_NAMES[name]
+        if count:
             yield column.empty.finding(
                 "empty",
                 "warn",
                 both(
-                    f"{column.empty.count} {name}s are empty or white space",
-                    f"{COLUMNS[name]}{column.empty.count}件が空か空白だけである",
+                    f"{count} {title} are empty or white space",
+                    f"{japanese(title)}{count}件が空か空白だけである",
                 ),
                 do=both("Fill them in, or drop the rows.", "埋めるか、その行を外すこと。"),
                 where=name,
@@ -145,6 +156,7 @@ class Damage:
     def _cells(self, name: str, kind: str, tally: Tally) -> Finding:
         says, do = _SAYS[kind]
         part = share(tally.count, self.rows)
+        count, percent, title = tally.count, format_percent(part), COLUMN_NAMES[name]
         level: Level = "warn" if part >= line.DAMAGED else "note"
         if kind in _LOST and part >= line.RUINED:
             level = "stop"
@@ -152,28 +164,29 @@ class Damage:
             f"damaged-{kind}",
             level,
             both(
-                f"{tally.count} {name}s ({percent(part)}) {says}",
-                f"{COLUMNS[name]}{tally.count}件（{percent(part)}）が{japanese(says)}",
+                f"{count} {title} ({percent}) {says}",
+                f"{japanese(title)}{count}件（{percent}）が{japanese(says)}",
             ),
             do=do,
             where=name,
         )
 
     def _codes(self, name: str, column: _Column) -> Iterator[Finding]:
-        """Postal codes and the like: one width, some shorter, and not one that begins with 0."""
+        """Postal codes and the like: one width, some shorter, and not one that starts with 0."""
         if self.subject.kind in ("number", "quantity") or column.digits < max(line.LEAST_CODES, self.rows / 2):
             return
         width, count = column.widths.most_common(1)[0]
         shorter = sum(uses for size, uses in column.widths.items() if size < width)
         usual = share(count, column.digits) >= line.CODE_WIDTH_SHARE and shorter + count == column.digits
+        title = COLUMN_NAMES[name]
         if usual and shorter and width > 3 and not column.leading:
             yield Finding(
                 "leading-zeros",
                 "warn",
                 both(
-                    f"{shorter} {name}s have fewer than the {width} digits of the others, and none begins with 0: "
+                    f"{shorter} {title} have fewer than the {width} digits of the others, and none starts with 0: "
                     "leading zeros may be lost",
-                    f"{COLUMNS[name]}{shorter}件が、他の{width}桁より短く、0で始まるものが一つもない："
+                    f"{japanese(title)}{shorter}件が、他の{width}桁より短く、0で始まるものが一つもない："
                     "先頭のゼロが失われたおそれがある",
                 ),
                 do=both("Take the codes from the original, as text.", "元のデータから、文字列として取り直すこと。"),
@@ -182,7 +195,7 @@ class Damage:
             )
 
     def _shifted(self) -> Iterator[Finding]:
-        """Sources that count the rows: a data frame's index stands where the source should."""
+        """Sources that count the rows: a data frame's index has taken the position of the source."""
         if not self.offsets:
             return
         _, count = self.offsets.most_common(1)[0]

@@ -12,9 +12,9 @@ from terakoya.codec.choose import choose_codec
 from terakoya.config import Config, TaskConfig
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.characters import EMOJI
-from terakoya.data.audit.single_pass import Subject, form_of
-from terakoya.data.split import Side, side, side_of_word
-from terakoya.data.table import metrics_for, stream_examples, table_task
+from terakoya.data.audit.single_pass import AuditContext, source_form
+from terakoya.data.split import SplitName, parse_split_name, split_of
+from terakoya.data.table import default_metrics, stream_examples, table_task
 from terakoya.errors import DataError
 from terakoya.i18n import both
 from terakoya.records import Example, Split
@@ -23,8 +23,12 @@ from terakoya.task import Task
 HELD = 64 * 1024 * 1024  # bytes of a file up to which it is held in memory
 
 
-def held(path: Path, config: Config) -> tuple[Task, Split] | None:
-    """The table as a task with its split, as a run would see it; None where it is too large for that."""
+def load_small_table(path: Path, config: Config) -> tuple[Task, Split] | None:
+    """The table as a task with its split, as a run would have it; None where the file is larger than HELD.
+
+    path    the table
+    config  with the sections task and split
+    """
     if path.is_file() and path.stat().st_size > HELD:
         return None
     task = table_task(_named(config, path), path.parent)
@@ -32,28 +36,33 @@ def held(path: Path, config: Config) -> tuple[Task, Split] | None:
     return task, task.split
 
 
-def streamed(path: Path, config: Config) -> tuple[Subject, Iterator[tuple[Example, Side]]]:
-    """The table row by row. Sides are known where a row alone decides them: by hash, or by the author's column."""
+def stream_table(path: Path, config: Config) -> tuple[AuditContext, Iterator[tuple[Example, SplitName]]]:
+    """The table row by row, for files that are too large to be held. Splits are known where a row alone decides them.
+
+    path    the table
+    config  its split is by hash, or by the author's column
+    Returns what the data is for, and the rows with their splits.
+    """
     wanted = _named(config, path).task
     codec: Codec
     if wanted.codec == "labels":
         first = islice(stream_examples(wanted, path.name, path.parent), 1000)
-        codec = OpenLabels([example.target for example, _ in first], wanted.separator)
+        codec = OpenLabelsCodec([example.target for example, _ in first], wanted.separator)
     else:
         codec = choose_codec(wanted.codec, (), notation=wanted.notation)
-    metrics = metrics_for(wanted, codec)
+    metrics = default_metrics(wanted, codec)
     method = "column" if wanted.split else "hash"
-    return Subject(codec, next(iter(metrics.values())), method), _sided(wanted, path, config)
+    return AuditContext(codec, next(iter(metrics.values())), method), _with_splits(wanted, path, config)
 
 
-def _sided(wanted: TaskConfig, path: Path, config: Config) -> Iterator[tuple[Example, Side]]:
+def _with_splits(wanted: TaskConfig, path: Path, config: Config) -> Iterator[tuple[Example, SplitName]]:
     cut = config.split
     for example, word in stream_examples(wanted, path.name, path.parent):
         if word:
-            yield example, side_of_word(word)
+            yield example, parse_split_name(word)
         else:
-            group = example.group or form_of(example)
-            yield example, side(group, salt=cut.salt, dev=cut.dev, exam=cut.exam)
+            group = example.group or source_form(example)
+            yield example, split_of(group, salt=cut.salt, dev=cut.dev, exam=cut.exam)
 
 
 def _named(config: Config, path: Path) -> Config:
@@ -62,11 +71,14 @@ def _named(config: Config, path: Path) -> Config:
     )
 
 
-class OpenLabels:
-    """Labels whose set is not known yet, for a stream cannot be read twice. Each piece of a target is read once.
+class OpenLabelsCodec:
+    """Labels whose set is not known yet, because a stream cannot be read twice. Each piece of a target is read once.
 
     Whether labels are emoji is seen from the first rows; a word among emoji is then a label of its own, which the
-    check of characters objects to.
+    check of characters reports.
+
+    first      the first targets
+    separator  between labels; "" is white space
     """
 
     name = "labels"
@@ -85,22 +97,31 @@ class OpenLabels:
             return tuple(piece.split())
 
     def canonical(self, target: str) -> str:
+        """The labels, each once, sorted.
+
+        target  labels separated as the codec says
+        Raises DataError for an empty set.
+        """
         found = {label for piece in target.split(self.separator) for label in self._labels(piece)}
         if not found:
             raise DataError(
-                both("an empty set of labels cannot be taught", "空のラベル集合は学習できない"),
+                both("a set of labels is empty", "ラベルの集合が空である"),
                 do=both("Remove the row or fill in its target.", "行を取り除くか、正解を埋めること。"),
             )
         return " ".join(sorted(found))
 
     def write(self, target: str) -> str:
+        """The canonical form of the `target`."""
         return self.canonical(target)
 
     def read(self, raw: str) -> str | None:
+        """The text itself; None where `raw` is empty."""
         return raw or None
 
     def viable(self, prefix: str) -> bool:
+        """True for every `prefix`."""
         return True
 
     def complete(self, written: str) -> bool:
+        """Whether `written` is more than an empty text."""
         return bool(written)

@@ -1,7 +1,7 @@
-"""Every line that the audit draws, with its reason. Frozen before any defect was planted (benchmarks/audit_defects.py).
+"""Every threshold of the audit, with its reason. Fixed before the defect benchmark was first run.
 
-A share is of the rows seen unless it says otherwise. What the two logs had found lies well inside each line:
-a line is drawn about half way, on a scale of ratios, between clean data and the defect as the logs met it.
+A share is of the rows seen unless it says otherwise. What the two logs had found lies well inside each threshold:
+a threshold is set about half way, on a scale of ratios, between clean data and the defect as the logs met it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ TOP_MAJORITY = 0.75
 # and learnt nothing; our set head learns from a median of 30). Counted as the median label, rare ones being many.
 USES_PER_LABEL = 10
 USES_WANTED = 20  # how many uses "how many more would be needed" is counted to
-# Targets of dev or exam with labels that no answer can hold: one in fifty moves a score by as much as models differ.
-UNANSWERABLE = 0.02
+# Targets of dev or exam with labels that no prediction can hold: one in fifty moves a score as much as models differ.
+UNKNOWN_LABELS = 0.02
 # A constant that scores this much in the task's own metric passes for a trained model: the log's best was .177.
 CONSTANT_SCORE = 0.15
 
 # -- repeats ---------------------------------------------------------------------------------------------------
-# Copies weigh a row twice and waste the price of an answer. The log's resumed run had 9% (8 of 88).
+# Copies weigh a row twice and waste the price of a response. The log's resumed run had 9% (8 of 88).
 DUPLICATES = 0.01
 # One source with several targets puts a ceiling on every score; a handful in a million is human.
 CONTRADICTIONS = 0.002
@@ -41,12 +41,12 @@ ORDER_P = 0.002
 ORDER_TAIL = 0.2
 ORDER_ROWS = 2000  # looked at, evenly spaced
 ORDER_SHUFFLES = 1999
-# An exam holds something that training never shows: seen this often in the exam, never in train, by chance so rarely.
+# An exam holds something that training never shows: this often in the exam, never in train, at so small a p.
 HOLE_ITEMS = 5
 HOLE_P = 1e-6
 
 # -- damage ----------------------------------------------------------------------------------------------------
-# Cells that no person types but tables produce. One is told; this share of rows is a warning; beyond RUINED the
+# Cells that no person types but tables produce. One is a note; this share of rows is a warning; beyond RUINED the
 # table is not the one that was written (numerals log: every label turned from 1 to 1.0).
 DAMAGED = 0.002
 RUINED = 0.20
@@ -59,22 +59,22 @@ INDEX_SHARE = 0.90
 SWAPPED = 0.50
 
 # -- characters ------------------------------------------------------------------------------------------------
-# One mojibake, zero-width or template mark is told; from this share on it is a warning, and in targets always.
+# One mojibake, zero-width or template mark is a note; from this share on it is a warning, and in targets always.
 STRANGE = 0.001
-# Full- and half-width digits side by side in targets are two spellings of one answer; in sources they are life.
+# Full- and half-width digits side by side in targets are two spellings of one target; in sources they are normal.
 MIXED_WIDTH = 0.005
 # The emoji log's v3 had 17.9% of inputs that already held emoji.
 EMOJI_INPUT = 0.01
 EMOJI_TASK = 0.90  # share of labels that are emoji, from which on a task is an emoji task
 
-# -- answers ---------------------------------------------------------------------------------------------------
+# -- targets ---------------------------------------------------------------------------------------------------
 PROSE = 0.002
-# An answer this many times longer than the median one (and than the 99th percentile), as "seven emoji" was.
-LONG_ANSWER = 4.0
-LONG_ANSWER_CHARACTERS = 12  # shorter ones are never called long
-# The log's asked for 1 to 5 labels; a set beyond this many labels was no answer to that.
+# A target this many times longer than the median one (and than the 99th percentile), as "seven emoji" was.
+LONG_TARGET = 4.0
+LONG_TARGET_CHARACTERS = 12  # shorter ones are never called long
+# The log's prompt allowed 1 to 5 labels; a set beyond this many labels did not follow it.
 MANY_LABELS = 6
-MANY_LABELS_USUAL = 0.2  # where so many rows have more, large sets are what was asked for
+MANY_LABELS_USUAL = 0.2  # where so many rows have more, large sets are intended
 # Sources cut short: where at least this share of the long ones ends like a sentence, the rest was cut (log: 5.4%).
 ENDS_LIKE_SENTENCE = 0.80
 CUT_SHORT = 0.02

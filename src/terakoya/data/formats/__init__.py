@@ -1,4 +1,4 @@
-"""Tables on disk, read as text. `1`, `1.0`, `007`, `NA` and trailing spaces come out byte for byte as they went in."""
+"""Tables on disk, read as text. `1`, `1.0`, `007`, `NA` and trailing spaces are read byte for byte."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from terakoya.data.formats.csv_tsv import read_delimited, write_rows
-from terakoya.data.formats.encoding import MAX_CELL, encoding_of, refuse_archives
-from terakoya.data.formats.rows import Row, columns
+from terakoya.data.formats.encoding import MAX_CELL, detect_encoding, refuse_archives
+from terakoya.data.formats.rows import TableRow, require_columns
 from terakoya.errors import DataError
 from terakoya.i18n import both
 
-__all__ = ["MAX_CELL", "Row", "columns", "encoding_of", "read_rows", "read_table", "write_rows"]
+__all__ = ["MAX_CELL", "TableRow", "detect_encoding", "read_rows", "read_table", "require_columns", "write_rows"]
 
 
-def read_table(name: str, folder: Path, *, encoding: str = "", wanted: Sequence[str] = ()) -> Iterator[Row]:
-    """Rows of the table that a config names; paths are relative to `folder`.
+def read_table(name: str, folder: Path, *, encoding: str = "", wanted: Sequence[str] = ()) -> Iterator[TableRow]:
+    """Rows of the table that a config names.
 
-    A file, "hub:owner/name", or two plain texts "src.txt|tgt.txt". `wanted` are the columns that will be used:
-    a typed table in which one of them cannot be text is refused.
+    name      a file, "hub:owner/name", or two plain texts "src.txt|tgt.txt"
+    folder    paths are relative to it
+    encoding  of the text; "" is detected (BOM, else UTF-8)
+    wanted    the columns that will be used: a typed table in which one of them cannot be text is refused
+    Raises DataError for what cannot be read, naming the line.
     """
     if name.startswith("hub:"):
         from terakoya.data.formats.parquet import read_hub
@@ -32,8 +35,14 @@ def read_table(name: str, folder: Path, *, encoding: str = "", wanted: Sequence[
     return read_rows(folder / name, encoding=encoding, wanted=wanted)
 
 
-def read_rows(path: Path, *, encoding: str = "", wanted: Sequence[str] = ()) -> Iterator[Row]:
-    """Rows of a .csv, .tsv, .jsonl or .parquet file, streamed. Refuses what cannot be trusted, naming the line."""
+def read_rows(path: Path, *, encoding: str = "", wanted: Sequence[str] = ()) -> Iterator[TableRow]:
+    """Rows of a .csv, .tsv, .jsonl or .parquet file, streamed.
+
+    path      the file
+    encoding  of the text; "" is detected (BOM, else UTF-8)
+    wanted    the columns that will be used; see `read_table`
+    Raises DataError for what cannot be trusted, naming the line.
+    """
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
         yield from read_delimited(path, "\t" if suffix == ".tsv" else ",", encoding)

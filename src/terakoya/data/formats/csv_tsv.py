@@ -1,4 +1,4 @@
-"""CSV and TSV: cells come out byte for byte as they went in, and no row is ever shifted."""
+"""CSV and TSV: cells are read byte for byte as they are written, and no row is ever shifted."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from terakoya.data.formats.encoding import MAX_CELL, lines, opened_text
-from terakoya.data.formats.rows import Faults, Row
+from terakoya.data.formats.encoding import MAX_CELL, open_text, split_lines
+from terakoya.data.formats.rows import RowErrors, TableRow
 from terakoya.errors import DataError
 from terakoya.i18n import both, japanese
 
@@ -16,12 +16,18 @@ _BOM = b"\xef\xbb\xbf"
 _NEEDS_QUOTES = re.compile('[",\r\n]').search
 
 
-def read_delimited(path: Path, delimiter: str, encoding: str) -> Iterator[Row]:
-    """Rows by the names in the first line; lines without any cell are passed over."""
+def read_delimited(path: Path, delimiter: str, encoding: str) -> Iterator[TableRow]:
+    """Rows by the names in the first line; lines without any cell are skipped.
+
+    path       the file
+    delimiter  between cells
+    encoding   "" is detected
+    Raises DataError for a row that does not fit the header, and for a quote that is not closed.
+    """
     if csv.field_size_limit() < MAX_CELL:
         csv.field_size_limit(MAX_CELL)  # a setting of the whole process; it only ever grows
-    with opened_text(path, encoding) as file:
-        reader = csv.reader(lines(file, path), delimiter=delimiter, strict=True)
+    with open_text(path, encoding) as file:
+        reader = csv.reader(split_lines(file, path), delimiter=delimiter, strict=True)
         line = 1
         try:
             header = next(reader, None)
@@ -32,46 +38,48 @@ def read_delimited(path: Path, delimiter: str, encoding: str) -> Iterator[Row]:
                     do=both("Bring a table with a header and rows.", "見出しと行のある表を用意すること。"),
                 )
             _check_header(header, path)
-            ragged = Faults(
+            width, names, rows, longer = len(header), ", ".join(header), 0, 0
+            ragged = RowErrors(
                 both(
-                    f"rows that do not fit the header, which names {len(header)} columns ({', '.join(header)})",
-                    f"見出しの{len(header)}列（{', '.join(header)}）に合わない行",
+                    f"rows that do not fit the header, which names {width} columns ({names})",
+                    f"見出しの{width}列（{names}）に合わない行",
                 ),
                 both(
-                    f"Quote cells that hold {delimiter!r}, or mend the rows.",
+                    f"Quote cells that hold {delimiter!r}, or correct the rows.",
                     f"{delimiter!r} を含むセルを引用符で囲むか、行を直すこと。",
                 ),
             )
-            width, rows, longer = len(header), 0, 0
             line = reader.line_num + 1
             for cells in reader:
                 if cells:
                     rows += 1
                     if len(cells) != width:
                         longer += len(cells) == width + 1
-                        ragged.add(line, both(f"{len(cells)} cells", f"{len(cells)}セル"))
+                        count = len(cells)
+                        ragged.add(line, both(f"{count} cells", f"{count}セル"))
                     elif not ragged.count:
-                        yield Row(line, dict(zip(header, cells, strict=True)))
+                        yield TableRow(line, dict(zip(header, cells, strict=True)))
                 line = reader.line_num + 1
         except csv.Error as error:
             raise _unreadable(error, path, line, reader.line_num) from error
         if rows == longer and ragged.count:
+            what = ragged.what
             ragged.what = both(
-                f"the header is one column short of every row: {ragged.what}",
-                f"見出しがどの行より一列少ない：{japanese(ragged.what)}",
+                f"the header is one column short of every row: {what}",
+                f"見出しがどの行より一列少ない：{japanese(what)}",
             )
             ragged.do = both(
                 "Give the first column (an index?) a name in the header, or write the table without it.",
                 "先頭の列（索引か）に見出しの名前を付けるか、索引なしで表を書き出すこと。",
             )
-        ragged.refuse(str(path))
+        ragged.raise_if_any(str(path))
 
 
-def _unreadable(error: csv.Error, path: Path, begun: int, reached: int) -> DataError:
+def _unreadable(error: csv.Error, path: Path, start: int, end: int) -> DataError:
     span = (
-        both(f", line {begun}", f"、{begun}行目")
-        if begun >= reached
-        else both(f", in the row that begins in line {begun}", f"、{begun}行目から始まる行")
+        both(f", line {start}", f"、{start}行目")
+        if start >= end
+        else both(f", in the row that starts in line {start}", f"、{start}行目から始まる行")
     )
     unclosed = "unexpected end" in str(error) or "field larger" in str(error)
     return DataError(
@@ -89,10 +97,11 @@ def _unreadable(error: csv.Error, path: Path, begun: int, reached: int) -> DataE
 def _check_header(header: Sequence[str], path: Path) -> None:
     doubles = sorted({name for name in header if header.count(name) > 1})
     if doubles:
+        names = ", ".join(map(repr, doubles))
         raise DataError(
             both(
-                f"the header names {', '.join(repr(name) for name in doubles)} more than once",
-                f"見出しに {', '.join(repr(name) for name in doubles)} が二度以上ある",
+                f"the header names {names} more than once",
+                f"見出しに {names} が二度以上ある",
             ),
             where=both(f"{path}, line 1", f"{path}、1行目"),
             do=both("Give every column a name of its own.", "どの列にも別の名前を付けること。"),
@@ -100,7 +109,13 @@ def _check_header(header: Sequence[str], path: Path) -> None:
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]], *, bom: bool = False) -> None:
-    """A CSV that reads back byte for byte. `bom` marks it as UTF-8 for spreadsheets."""
+    """Writes a CSV file that reads back byte for byte.
+
+    path    the file, replaced where there is one
+    header  names of the columns
+    rows    cells in the order of the header
+    bom     marks the file as UTF-8 for spreadsheets
+    """
     text = "".join(_line(row) for row in (header, *rows))
     path.write_bytes((_BOM if bom else b"") + text.encode("utf-8"))
 

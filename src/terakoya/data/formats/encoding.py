@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from terakoya.errors import DataError
-from terakoya.file_errors import explained
-from terakoya.i18n import both, japanese
+from terakoya.file_errors import file_read_errors
+from terakoya.i18n import both, japanese, joined
 
-MAX_CELL = 16 * 1024 * 1024  # characters; a longer cell is a broken quote, not text to teach
+MAX_CELL = 16 * 1024 * 1024  # characters; a longer cell is an unclosed quote, not training text
 _CHUNK = 1 << 20
 _ISO_2022 = re.compile(r"^[\x00-\x7f]*\x1b\$[@B][\x00-\x7f]*$")
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its BOM begins with that of UTF-16 LE
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16: its BOM has that of UTF-16 LE as a prefix
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
@@ -40,15 +40,19 @@ _ARCHIVES = frozenset([".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".ra
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[io.BufferedReader]:
-    """A regular file for reading. Folders, pipes, devices and archives are refused before a byte of them is read."""
+def open_file(path: Path) -> Iterator[io.BufferedReader]:
+    """A regular file for reading; folders, pipes, devices are refused before a byte of them is read.
+
+    path  the file
+    Raises DataError.
+    """
     with _open(path) as file:
         yield file
 
 
 def _open(path: Path) -> io.BufferedReader:
     do = both("Check the path; it is relative to the config.", "パスを確かめること。設定ファイルからの相対パスである。")
-    with explained(path, do=do):
+    with file_read_errors(path, do=do):
         if not stat.S_ISREG(path.stat().st_mode):
             kind = (
                 both("a folder", "フォルダ")
@@ -64,29 +68,36 @@ def _open(path: Path) -> io.BufferedReader:
 
 
 def refuse_archives(path: Path) -> None:
-    """Archives and workbooks, by name or by their first bytes: what is inside is for a person to take out."""
-    with opened(path) as file:
+    """Refuses archives and workbooks, by name or by their first bytes: what is inside is for a person to take out.
+
+    path  the file
+    Raises DataError, saying what it is.
+    """
+    with open_file(path) as file:
         head = file.read(16)
     kind = next((says for magic, says in _MAGIC if head.startswith(magic)), "")
     if kind or path.suffix.lower() in _ARCHIVES:
+        kind = kind or both("an archive", "アーカイブ")
         do = (
-            both("Save the sheet as CSV (UTF-8).", "シートを CSV（UTF-8）で保存すること。")
+            both("Save the worksheet as CSV (UTF-8).", "シートを CSV（UTF-8）で保存すること。")
             if "Excel" in kind
             else both("Unpack it, and name the table inside.", "展開して、中の表を指定すること。")
         )
         raise DataError(
-            both(
-                f"this is {kind or 'an archive'}, not a table",
-                f"これは{japanese(kind) or 'アーカイブ'}であり、表ではない",
-            ),
+            both(f"this is {kind}, not a table", f"これは{japanese(kind)}であり、表ではない"),
             where=str(path),
             do=do,
         )
 
 
-def encoding_of(path: Path, stated: str = "") -> str:
-    """The stated encoding, else the one a BOM names, else UTF-8."""
-    with opened(path) as file:
+def detect_encoding(path: Path, stated: str = "") -> str:
+    """The encoding of a text file: as stated, else as its BOM says, else UTF-8.
+
+    path    the file
+    stated  by the config; "" is nothing. A BOM of the stated family is taken as a BOM
+    Raises DataError for a stated name that is no encoding.
+    """
+    with open_file(path) as file:
         head = file.read(4)
     marked = next((name for bom, name in _BOMS if head.startswith(bom)), "utf-8")
     if not stated:
@@ -105,11 +116,16 @@ def encoding_of(path: Path, stated: str = "") -> str:
 
 
 @contextmanager
-def opened_text(path: Path, encoding: str = "") -> Iterator[io.TextIOWrapper]:
-    """The file as text: ends of lines as they are, nothing replaced. Refuses a file that changed under the reader."""
+def open_text(path: Path, encoding: str = "") -> Iterator[io.TextIOWrapper]:
+    """The file as text: ends of lines as they are, nothing replaced.
+
+    path      the file
+    encoding  "" is detected
+    Raises DataError for bytes that the encoding cannot read, and for a file that changed while it was read.
+    """
     refuse_archives(path)
-    name = encoding_of(path, encoding)
-    with opened(path) as raw:
+    name = detect_encoding(path, encoding)
+    with open_file(path) as raw:
         before = _state(raw)
         file = io.TextIOWrapper(raw, encoding=name, errors="strict", newline="")
         try:
@@ -124,8 +140,13 @@ def opened_text(path: Path, encoding: str = "") -> Iterator[io.TextIOWrapper]:
             )
 
 
-def lines(file: io.TextIOWrapper, path: Path) -> Iterator[str]:
-    """Its lines, ends kept. Refuses NUL and the escapes of ISO-2022-JP, which UTF-8 lets pass, and endless lines."""
+def split_lines(file: io.TextIOWrapper, path: Path) -> Iterator[str]:
+    """The lines of an open text file, ends kept.
+
+    file  as `open_text` gives it
+    path  for messages
+    Raises DataError for NUL, for the escapes of ISO-2022-JP (which UTF-8 lets pass), and for lines above MAX_CELL.
+    """
     number = 0
     while line := file.readline(MAX_CELL + 1):
         number += 1
@@ -134,7 +155,7 @@ def lines(file: io.TextIOWrapper, path: Path) -> Iterator[str]:
                 both(f"a line longer than {MAX_CELL} characters", f"{MAX_CELL}文字より長い行がある"),
                 where=both(f"{path}, line {number}", f"{path}、{number}行目"),
                 do=both(
-                    "Is it a table? Break the line up, or mend an unclosed quote.",
+                    "Is it a table? Break the line up, or close an unclosed quote.",
                     "これは表か。行を分けるか、閉じていない引用符を直すこと。",
                 ),
             )
@@ -144,11 +165,9 @@ def lines(file: io.TextIOWrapper, path: Path) -> Iterator[str]:
                 if "\0" in line
                 else both("an escape of ISO-2022-JP", "ISO-2022-JP のエスケープ")
             )
+            hint = _hint(path, file.encoding)
             raise DataError(
-                both(
-                    f"{mark} stands in the text{_hint(path, file.encoding)}",
-                    f"本文に{japanese(mark)}がある{japanese(_hint(path, file.encoding))}",
-                ),
+                both(f"there is {mark} in the text{hint}", f"本文に{japanese(mark)}がある{japanese(hint)}"),
                 where=both(f"{path}, line {number}", f"{path}、{number}行目"),
                 do=both(
                     "Take it out, or say which encoding the file has, with task.encoding (or --encoding).",
@@ -172,15 +191,15 @@ def _now(path: Path) -> tuple[int, int, int]:
 
 
 def _undecodable(path: Path, name: str, error: UnicodeError) -> DataError:
-    offset = _first_fault(path, name)
-    at = offset if offset is not None else "?"
-    where = f" {offset}" if offset is not None else ""
+    offset = _first_undecodable(path, name)
+    at = "?" if offset is None else str(offset)
     byte = f" ({error.object[error.start]:#04x})" if isinstance(error, UnicodeDecodeError) else ""
-    fitting = fitting_encodings(path, but=name)
+    fitting = fitting_encodings(path, excluded=name)
+    reads_as, first = _reads_as(fitting), "".join(fitting[:1])
     do = (
         both(
-            f'Say which encoding it is: task.encoding = "{fitting[0]}" (or --encoding {fitting[0]}).',
-            f'文字コードを指定すること：task.encoding = "{fitting[0]}"（または --encoding {fitting[0]}）。',
+            f'Say which encoding it is: task.encoding = "{first}" (or --encoding {first}).',
+            f'文字コードを指定すること：task.encoding = "{first}"（または --encoding {first}）。',
         )
         if fitting
         else both(
@@ -190,18 +209,18 @@ def _undecodable(path: Path, name: str, error: UnicodeError) -> DataError:
     )
     return DataError(
         both(
-            f"not {name}: byte{where}{byte} cannot be read{_reads_as(fitting)}",
-            f"{name} ではない：{at}バイト目{byte}が読めない{japanese(_reads_as(fitting))}",
+            f"not {name}: byte {at}{byte} cannot be read{reads_as}",
+            f"{name} ではない：{at}バイト目{byte}が読めない{japanese(reads_as)}",
         ),
         where=str(path),
         do=do,
     )
 
 
-def _first_fault(path: Path, name: str) -> int | None:
+def _first_undecodable(path: Path, name: str) -> int | None:
     """Offset of the first byte, counted from 0 in the whole file, at which it is not `name`."""
     decoder = codecs.getincrementaldecoder(name)()
-    with opened(path) as file:
+    with open_file(path) as file:
         done = 0
         while True:
             chunk = file.read(_CHUNK)
@@ -217,36 +236,36 @@ def _first_fault(path: Path, name: str) -> int | None:
             done += len(chunk)
 
 
-def fitting_encodings(path: Path, *, but: str = "") -> list[str]:
-    """The encodings that read the whole file as text, the most Japanese-looking first."""
-    fitting = [name for name in _GUESSES if name != but and _fits(path, name)]
-    return sorted(fitting, key=lambda name: -_japanese(path, name))
+def fitting_encodings(path: Path, *, excluded: str = "") -> list[str]:
+    """The encodings that read the whole file as text, the most Japanese-looking first.
+
+    path      the file
+    excluded  a name that is left out
+    """
+    fitting = [name for name in _GUESSES if name != excluded and _fits(path, name)]
+    return sorted(fitting, key=lambda name: -_japanese_share(path, name))
 
 
 def _fits(path: Path, name: str) -> bool:
-    if name.startswith("utf-16") and _japanese(path, name) < 0.5:
+    if name.startswith("utf-16") and _japanese_share(path, name) < 0.5:
         return False  # nearly every even number of bytes is some UTF-16
-    return _first_fault(path, name) is None
+    return _first_undecodable(path, name) is None
 
 
-def _japanese(path: Path, name: str) -> float:
+def _japanese_share(path: Path, name: str) -> float:
     """Share of kana, ASCII and common marks among the first characters: nonsense is full of other things."""
-    with opened(path) as file:
+    with open_file(path) as file:
         head = codecs.getincrementaldecoder(name)("replace").decode(file.read(1 << 16))
     usual = sum("\u3040" <= char <= "\u30ff" or " " <= char <= "~" or char in "\r\n\t、。「」！？ー" for char in head)
     return usual / len(head) if head else 0.0
 
 
 def _reads_as(fitting: list[str]) -> str:
-    return (
-        both(
-            f"; the whole file reads as {' or '.join(fitting)}",
-            f"。ファイル全体は {' または '.join(fitting)} として読める",
-        )
-        if fitting
-        else ""
-    )
+    if not fitting:
+        return ""
+    names = joined(both(" or ", " または "), fitting)
+    return both(f"; the whole file reads as {names}", f"。ファイル全体は {japanese(names)} として読める")
 
 
 def _hint(path: Path, name: str) -> str:
-    return _reads_as([found for found in fitting_encodings(path, but=name) if found.startswith(("utf-16", "iso"))])
+    return _reads_as([found for found in fitting_encodings(path, excluded=name) if found.startswith(("utf-16", "iso"))])

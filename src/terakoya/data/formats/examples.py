@@ -11,7 +11,11 @@ from terakoya.records import Example
 
 
 def write_examples(path: Path, examples: Iterable[Example]) -> None:
-    """One object a line: source and target, and what else the example carries. Makes the folder where it is missing."""
+    """Writes examples as JSON lines, one object per line: source, target, and what else the example carries.
+
+    path      the file, replaced where there is one; its folder is made where it is missing
+    examples  in the order to be written
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for example in examples:
@@ -20,7 +24,7 @@ def write_examples(path: Path, examples: Iterable[Example]) -> None:
 
 def _line(example: Example) -> dict[str, Any]:
     line: dict[str, Any] = {"source": example.source, "target": example.target}
-    line |= {key: getattr(example, key) for key in ("group", "origin", "part") if getattr(example, key)}
+    line |= {key: getattr(example, key) for key in ("group", "origin", "subset") if getattr(example, key)}
     line |= {"accepted": list(example.accepted)} if example.accepted else {}
     line |= {"tags": dict(example.tags)} if example.tags else {}
     line |= {"turns": [{"role": turn.role, "content": turn.content} for turn in example.turns]} if example.turns else {}

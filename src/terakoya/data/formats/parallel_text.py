@@ -1,4 +1,4 @@
-"""Two plain texts, line by line: the form in which translations are handed around."""
+"""Two plain texts, line by line: the form in which translations are distributed."""
 
 from __future__ import annotations
 
@@ -6,35 +6,40 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
-from terakoya.data.formats.encoding import lines, opened_text
-from terakoya.data.formats.rows import Row
+from terakoya.data.formats.encoding import open_text, split_lines
+from terakoya.data.formats.rows import TableRow
 from terakoya.errors import DataError
 from terakoya.i18n import both
 
 
-def read_parallel(source: Path, target: Path, encoding: str) -> Iterator[Row]:
-    """Rows with the columns source and target; both files must have the same number of lines."""
+def read_parallel(source: Path, target: Path, encoding: str) -> Iterator[TableRow]:
+    """Rows with the columns source and target; both files must have the same number of lines.
+
+    source, target  the files
+    encoding        of both; "" is detected
+    Raises DataError for different numbers of lines, and for empty files.
+    """
     where = f"{source} | {target}"
     count = 0
-    with opened_text(source, encoding) as first, opened_text(target, encoding) as second:
-        pairs = zip_longest(_joined(lines(first, source)), _joined(lines(second, target)))
+    with open_text(source, encoding) as first, open_text(target, encoding) as second:
+        pairs = zip_longest(_whole_lines(split_lines(first, source)), _whole_lines(split_lines(second, target)))
         for number, (left, right) in enumerate(pairs, 1):
             if left is None or right is None:
-                short = source if left is None else target
-                longer = number + sum(1 for _ in pairs)
+                name = (source if left is None else target).name
+                shorter, longer = number - 1, number + sum(1 for _ in pairs)
                 raise DataError(
                     both(
-                        f"{short.name} has {number - 1} lines and the other file {longer}",
-                        f"{short.name} は{number - 1}行、もう一方のファイルは{longer}行である",
+                        f"{name} has {shorter} lines and the other file {longer}",
+                        f"{name} は{shorter}行、もう一方のファイルは{longer}行である",
                     ),
                     where=where,
                     do=both(
-                        "Line n of one must belong to line n of the other: find where they part.",
+                        "Line n of one must belong to line n of the other: find where they diverge.",
                         "一方の n 行目が他方の n 行目に対応しなければならない：ずれている所を探すこと。",
                     ),
                 )
             count = number
-            yield Row(number, {"source": left, "target": right})
+            yield TableRow(number, {"source": left, "target": right})
     if not count:
         raise DataError(
             both("both files are empty", "どちらのファイルも空である"),
@@ -43,15 +48,15 @@ def read_parallel(source: Path, target: Path, encoding: str) -> Iterator[Row]:
         )
 
 
-def _joined(found: Iterator[str]) -> Iterator[str]:
+def _whole_lines(found: Iterator[str]) -> Iterator[str]:
     """Lines without their ends (\\n or \\r\\n); a lone \\r inside a line is part of it."""
-    held = ""
+    pending = ""
     for line in found:
         if line.endswith("\r"):
-            held += line
+            pending += line
             continue
-        text = held + line
-        held = ""
+        text = pending + line
+        pending = ""
         yield text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
-    if held:
-        yield held
+    if pending:
+        yield pending

@@ -6,18 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from terakoya.data.formats.encoding import opened
-from terakoya.data.formats.jsonl import read_checked
-from terakoya.data.formats.rows import Row
+from terakoya.data.formats.encoding import open_file
+from terakoya.data.formats.jsonl import rows_from_objects
+from terakoya.data.formats.rows import TableRow
 from terakoya.errors import DataError, need
 from terakoya.i18n import both
 
 _BATCH = 20_000  # rows held at once
 
 
-def read_parquet(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
-    """Rows of a Parquet file, streamed; the line is the number of the row."""
-    with opened(path) as file:
+def read_parquet(path: Path, wanted: Sequence[str]) -> Iterator[TableRow]:
+    """Rows of a Parquet file, streamed; the line is the number of the row.
+
+    path    the file
+    wanted  columns that will be used; one of floating-point numbers is refused (DataError)
+    """
+    with open_file(path) as file:
         if file.read(4) != b"PAR1":
             raise DataError(
                 both("this is no Parquet file", "これは Parquet ファイルではない"),
@@ -30,7 +34,7 @@ def read_parquet(path: Path, wanted: Sequence[str]) -> Iterator[Row]:
         schema = table.collect_schema()
         for name in wanted:
             _refuse_float(name, schema.get(name) in (polars.Float32, polars.Float64), str(path))
-        yield from read_checked(_slices(table), str(path))
+        yield from rows_from_objects(_slices(table), str(path))
     except polars.exceptions.PolarsError as error:
         raise DataError(
             both(f"not a readable Parquet file: {error}", f"Parquet ファイルとして読めない：{error}"),
@@ -49,29 +53,32 @@ def _slices(table: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
         start += _BATCH
 
 
-def read_hub(name: str, wanted: Sequence[str]) -> Iterator[Row]:
-    """Rows of "owner/name", "owner/name/subset" or either with ":split" (train unless said) on the Hugging Face Hub.
+def read_hub(name: str, wanted: Sequence[str]) -> Iterator[TableRow]:
+    """Rows of a data set on the Hugging Face Hub.
 
     The `datasets` package guesses types: in a CSV `007` becomes 7 and `NA` nothing. So a CSV is opened a second time
-    with every column declared a text; a column of another kind of file that is a float is refused.
+    with every column declared as text; a column of floats in another kind of file is refused.
+
+    name    "owner/name", "owner/name/subset" or either with ":split" (default train)
+    wanted  columns that will be used
+    Raises DataError for a data set that cannot be loaded, and for a column of floats.
     """
     library = need("datasets", extra="datasets")
-    repository, _, part = name.partition(":")
+    repository, _, split = name.partition(":")
+    split = split or "train"
     try:
-        rows = _as_text(library, repository, part or "train")
+        rows = _as_text(library, repository, split)
         for column in wanted:
             kind = str(getattr((rows.features or {}).get(column), "dtype", ""))
             _refuse_float(column, kind.startswith(("float", "double")), f"hub:{name}")
         values = ((number, _plain(row)) for number, row in enumerate(rows, 1))
-        yield from read_checked(values, f"hub:{name}")
+        yield from rows_from_objects(values, f"hub:{name}")
     except (OSError, ValueError, LookupError) as error:  # what the package raises: not found, offline, no such split
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         raise DataError(
             both(
-                f"the data set '{repository}' (part '{part or 'train'}') could not be had from the Hugging Face Hub: "
-                f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
-                f"データセット '{repository}'（'{part or 'train'}' の部分）を Hugging Face Hub か"
-                "ら取得できない："
-                f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+                f"the data set '{repository}' (split '{split}') cannot be loaded from the Hugging Face Hub: {reason}",
+                f"データセット '{repository}'（分割 '{split}'）を Hugging Face Hub から読み込めない：{reason}",
             ),
             where=f"hub:{name}",
             do=both(
@@ -81,18 +88,18 @@ def read_hub(name: str, wanted: Sequence[str]) -> Iterator[Row]:
         ) from error
 
 
-def _as_text(library: Any, repository: str, part: str) -> Any:
+def _as_text(library: Any, repository: str, split: str) -> Any:
     named = repository.split("/")
     # A third part names one of several tables in one repository; a folder goes the same way, and is no such name.
     place = (repository,) if Path(repository).is_dir() else ("/".join(named[:2]), *named[2:])
-    rows = library.load_dataset(*place, split=part, streaming=True)
+    rows = library.load_dataset(*place, split=split, streaming=True)
     builder = library.load_dataset_builder(*place)
     if type(builder.config).__name__ != "CsvConfig":
         return rows
     names = rows.column_names or list(next(iter(rows), {}))
     texts = library.Features({column: library.Value("string") for column in names})
     return library.load_dataset(
-        *place, split=part, streaming=True, features=texts, keep_default_na=False, na_filter=False
+        *place, split=split, streaming=True, features=texts, keep_default_na=False, na_filter=False
     )
 
 

@@ -1,1 +1,1 @@
-"""The teacher over HTTP: client, retries, rate limits, and the ledger of what was paid."""
+"""Teachers: the HTTP client with retries and rate limits, the ledger of paid requests, and the offline teachers."""

@@ -1,7 +1,7 @@
-"""A large model behind an OpenAI-compatible API, asked through the openai package with its aiohttp transport.
+"""Client of an OpenAI-compatible API, through the openai package with its aiohttp transport.
 
-The package's own retries are off: every attempt must stand in the ledger before it is sent. Its answer models are not
-used either: they accept an error inside HTTP 200, and reading the bytes ourselves halves the work for each request.
+The package's own retries are off: every attempt must be in the ledger before it is sent. Its response models are not
+used either: they accept an error inside HTTP 200, and reading the bytes directly halves the work per request.
 """
 
 from __future__ import annotations
@@ -14,15 +14,20 @@ from functools import cache
 from typing import Any
 
 from terakoya.errors import need
-from terakoya.generation.teacher.protocol import Ask, Lost, Reply
+from terakoya.generation.teacher.protocol import NoResponse, RawResponse, TeacherRequest
 from terakoya.generation.teacher.responses import MOST_BYTES
 
 
 class ApiTeacher:
-    """One attempt at a time for each call of `send`; any number of calls at once.
+    """A teacher behind an API. Each call of `send` is one attempt; calls may be concurrent.
 
-    `deadline` is wall-clock seconds for the whole call, however slowly the bytes drip. `redact` takes secrets out of
-    whatever is kept.
+    model        model name
+    base_url     address of the API
+    key          API key; "" where none is needed
+    deadline     wall-clock seconds for a whole call, however slowly the bytes arrive
+    connections  size of the connection pool
+    redact       removes secrets from whatever is stored
+    Raises ConfigError where the extra `teacher` is not installed.
     """
 
     paid = True
@@ -50,20 +55,21 @@ class ApiTeacher:
             api_key=key or "none", base_url=base_url, max_retries=0, timeout=deadline, http_client=self._http
         )
 
-    async def send(self, ask: Ask) -> Reply:
+    async def send(self, request: TeacherRequest) -> RawResponse:
+        """Send `request` once. Raises NoResponse."""
         body = {
-            "model": ask.model,
-            "messages": [{"role": turn.role, "content": turn.content} for turn in ask.turns],
-            "max_tokens": ask.max_tokens,
-            "temperature": ask.temperature,
+            "model": request.model,
+            "messages": [{"role": turn.role, "content": turn.content} for turn in request.turns],
+            "max_tokens": request.max_tokens,
+            "temperature": request.temperature,
         }
         start = time.monotonic()
         try:
             async with asyncio.timeout(self._deadline):
                 response = await self._post(body)
         except TimeoutError:
-            raise Lost(f"no whole answer within {self._deadline:g} s", sent=True) from None
-        return Reply(
+            raise NoResponse(f"no complete response within {self._deadline:g} s", sent=True) from None
+        return RawResponse(
             response.status_code,
             self._redact(_text(response.content)),
             round(time.monotonic() - start, 4),
@@ -72,6 +78,7 @@ class ApiTeacher:
         )
 
     async def close(self) -> None:
+        """Close all connections."""
         await self._client.close()
 
     async def _post(self, body: dict[str, Any]) -> Any:
@@ -88,21 +95,21 @@ class ApiTeacher:
         except connection as error:
             raise self._lost(error) from None
         except (_TooLarge, zlib.error) as error:
-            raise Lost(str(error), sent=True) from None
+            raise NoResponse(str(error), sent=True) from None
 
-    def _lost(self, error: BaseException) -> Lost:
-        """Only a connection that never stood is free of charge for certain."""
+    def _lost(self, error: BaseException) -> NoResponse:
+        """Only a connection that was never established is certainly free of charge."""
         causes, cause = [], error.__cause__
         while cause is not None:
             causes.append(type(cause).__name__)
             cause = cause.__cause__
         never = any(name.startswith("ClientConnector") for name in causes)
         what = self._redact(str(error.__cause__ or error))[:200]
-        return Lost(f"{'no connection' if never else 'the connection broke'}: {what}", sent=not never)
+        return NoResponse(f"{'no connection' if never else 'the connection broke'}: {what}", sent=not never)
 
 
 class _TooLarge(Exception):
-    """A body beyond what any answer of ours can need."""
+    """A body larger than any response needs."""
 
 
 def _bounded(httpx: Any, limits: Any) -> Any:
@@ -117,14 +124,14 @@ def _bounded(httpx: Any, limits: Any) -> Any:
                 async for chunk in response.stream:
                     raw += chunk
                     if len(raw) > MOST_BYTES:
-                        raise _TooLarge(f"the answer is larger than {MOST_BYTES:,} bytes")
+                        raise _TooLarge(f"the response is larger than {MOST_BYTES:,} bytes")
             finally:
                 await response.stream.aclose()
-            packed = response.headers.get("content-encoding", "identity").lower()
+            encoding = response.headers.get("content-encoding", "identity").lower()
             drop = {"content-encoding", "content-length", "transfer-encoding"}
             headers = [(name, value) for name, value in response.headers.multi_items() if name not in drop]
             return httpx.Response(
-                response.status_code, headers=headers, content=_unpacked(bytes(raw), packed), request=request
+                response.status_code, headers=headers, content=_decompress(bytes(raw), encoding), request=request
             )
 
     return Bounded(limits=limits, verify=_trusted(httpx))
@@ -136,16 +143,16 @@ def _trusted(httpx: Any) -> Any:
     return httpx.create_ssl_context()
 
 
-def _unpacked(raw: bytes, packed: str) -> bytes:
-    """We ask for plain bytes; a server that packs them all the same may not unpack into a bomb."""
-    if packed in {"", "identity"} or not raw:
+def _decompress(raw: bytes, encoding: str) -> bytes:
+    """Identity encoding is requested; a server that compresses all the same must not send a decompression bomb."""
+    if encoding in {"", "identity"} or not raw:
         return raw
-    if packed not in {"gzip", "deflate"}:
-        raise _TooLarge(f"the answer is packed as '{packed[:20]}', which was not asked for")
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
-    data = unpacker.decompress(raw, MOST_BYTES + 1)
+    if encoding not in {"gzip", "deflate"}:
+        raise _TooLarge(f"the response has the encoding '{encoding[:20]}', which was not requested")
+    decompressor = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    data = decompressor.decompress(raw, MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise _TooLarge(f"the answer unpacks to more than {MOST_BYTES:,} bytes")
+        raise _TooLarge(f"the response decompresses to more than {MOST_BYTES:,} bytes")
     return data
 
 

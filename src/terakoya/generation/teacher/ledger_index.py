@@ -1,4 +1,4 @@
-"""The ledger for looking things up: one row a request in SQLite, made from the journal, and made again when lost."""
+"""SQLite index of the ledger: one row per request, built from the journal and rebuilt when lost."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ CREATE VIEW costs AS SELECT step, outcome, cost_by, count(*) AS requests, sum(co
 
 
 def update_index(journal: Path, index: Path) -> None:
-    """Bring the index up to the journal's last whole line. Raises sqlite3.Error when the disk does not let it."""
+    """Update the SQLite file `index` to the last complete line of `journal`. Raises sqlite3.Error on a disk fault."""
     try:
         _update(journal, index)
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
-            raise  # a full or closed disk
-        index.unlink()  # torn or not ours: the journal is the truth
+            raise  # a full or read-only disk
+        index.unlink()  # torn or of another program: the journal is authoritative
         _update(journal, index)
 
 
 def usage(index: Path) -> Mapping[str, tuple[float, float]]:
-    """Mean tokens in and out of the answers to each step; {} without an index."""
+    """Step → (mean prompt tokens, mean response tokens) from the file `index`; {} where it does not exist."""
     if not index.is_file():
         return {}
     with closing(sqlite3.connect(index)) as base:
@@ -45,7 +45,7 @@ def usage(index: Path) -> Mapping[str, tuple[float, float]]:
 
 
 def costs(index: Path) -> list[tuple[str, str, str, int, float]]:
-    """Step, outcome, how the cost is known, requests, money."""
+    """(step, outcome, basis of the cost, requests, money) per group, from the file `index`."""
     with closing(sqlite3.connect(index)) as base:
         return base.execute("SELECT step, outcome, coalesce(cost_by, ''), requests, cost FROM costs").fetchall()
 

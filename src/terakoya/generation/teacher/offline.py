@@ -1,6 +1,6 @@
-"""Teachers that need no network and no money: a lexicon that knows which words call for which emoji, and plain rules.
+"""Free offline teachers: a lexicon that maps words to emoji, and pattern rules.
 
-They have the same face as the paid one and pass the same checks. The same request always gets the same answer.
+They implement the protocol of the paid teacher and pass the same checks. A request always gets the same response.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ import regex
 from terakoya.errors import ConfigError
 from terakoya.generation.recipe import Recipe, RecipeStep
 from terakoya.generation.sentences import hand_written, lexicon, phrases
-from terakoya.generation.teacher.protocol import Ask, Reply, reply_with
+from terakoya.generation.teacher.protocol import RawResponse, TeacherRequest, free_response
 from terakoya.i18n import both
 from terakoya.text import all_emoji, emoji_name
 
-_SECONDS = 1.0  # for one rule on one text; a pattern that runs longer names itself
+_SECONDS = 1.0  # for one rule on one text; a pattern that runs longer is reported by name
 _KANJI, _KATAKANA, _HIRAGANA = (regex.compile(rf"\p{{{name}}}") for name in ("Han", "Katakana", "Hiragana"))
 _HEADS = ("", "", "", "", "聞いて、", "ちょっとした話。", "今日のメモ。", "へえ〜！", "知ってた？", "ひとりごと。")
 _TAILS = ("！", "〜", "…", "。", "！！", "笑", "。うん。", "、って話。", "。すごくない？", "。メモメモ。")
 
 
 class RuleTeacher:
-    """Answers by the (pattern, answer) rows of a recipe's steps.
+    """Applies the (pattern, replacement) rules of a recipe's steps.
 
-    In a step that makes labels every pattern that is found adds its answer; in others each pattern is replaced.
+    In a step that produces labels every matching pattern adds its label; in others each match is replaced.
+
+    recipe  every step needs rules, else ConfigError is raised
     """
 
     name, paid = "rules", False
@@ -37,30 +39,38 @@ class RuleTeacher:
         self._steps = {step.name: step for step in recipe.steps}
         missing = [step.name for step in recipe.steps if not step.rules]
         if missing:
+            step = missing[0]
             raise ConfigError(
                 both(
-                    f"the teacher 'rules' has no rules for the step '{missing[0]}' of the recipe '{recipe.name}'",
-                    f"教師モデル 'rules' に、レシピ '{recipe.name}' のステップ '{missing[0]}' の規則がない",
+                    f"the teacher 'rules' has no rules for the step '{step}' of the recipe '{recipe.name}'",
+                    f"教師モデル 'rules' に、レシピ '{recipe.name}' のステップ '{step}' の規則がない",
                 ),
                 do=both(
-                    'Give the step a file: rules = "rewrite.tsv", with pattern and answer parted by a tab.',
-                    'ステップにファイルを与えること：rules = "rewrite.tsv"（型と答えをタブで区切る）。',
+                    'Give the step a file: rules = "rewrite.tsv", with pattern and replacement separated by a tab.',
+                    'ステップにファイルを与えること：rules = "rewrite.tsv"（パターンと置換文字列をタブで区切る）。',
                 ),
             )
 
-    async def send(self, ask: Ask) -> Reply:
-        step = self._steps[ask.step]
-        return reply_with(_found(step, ask.text) if "labels" in step.checks else _replaced(step, ask.text))
+    async def send(self, request: TeacherRequest) -> RawResponse:
+        """The rules of the step, applied to the text of `request`."""
+        step = self._steps[request.step]
+        return free_response(
+            _matched_labels(step, request.text) if "labels" in step.checks else _replaced(step, request.text)
+        )
 
     async def close(self) -> None:
-        pass
+        """Nothing to release."""
 
 
 class LexiconTeacher:
-    """Rewrites a sentence as a short post and puts emoji to it: the longest cue words that it finds, then its habits.
+    """Rewrites a sentence as a short post and labels it with emoji: those of its longest cue words, then habits.
 
-    A habit is an emoji that it likes too well, as a large model likes ✨. Without habits, a text in which no cue word
-    stands gets no emoji at all, and is set aside.
+    A habit is an overused emoji, as ✨ is with large models. Without habits a text without cue words gets no emoji and
+    is rejected.
+
+    recipe   steps, habits, counts and vocabulary
+    banned   emoji never used
+    allowed  the closed label set; empty: any, or the recipe's vocabulary
     """
 
     name, paid = "lexicon", False
@@ -68,53 +78,52 @@ class LexiconTeacher:
     def __init__(self, recipe: Recipe, banned: Sequence[str] = (), allowed: frozenset[str] = frozenset()) -> None:
         self._recipe, self._banned, self._allowed = recipe, frozenset(banned), allowed
         if recipe.vocabulary and not allowed:
-            self._allowed = frozenset(best_known(recipe.vocabulary)) | frozenset(recipe.habits)
+            self._allowed = frozenset(most_cued_emoji(recipe.vocabulary)) | frozenset(recipe.habits)
 
-    async def send(self, ask: Ask) -> Reply:
-        random = Random(f"{ask.seed} {ask.source} {ask.step} {ask.again}")
-        is_last = ask.step == self._recipe.steps[-1].name
-        return reply_with(self._emoji(ask.text, random) if is_last else as_post(ask.text, random))
+    async def send(self, request: TeacherRequest) -> RawResponse:
+        """A response drawn with an rng that depends on `request` only."""
+        rng = Random(f"{request.seed} {request.source} {request.step} {request.retry}")
+        is_last = request.step == self._recipe.steps[-1].name
+        return free_response(self._emoji(request.text, rng) if is_last else as_post(request.text, rng))
 
     async def close(self) -> None:
-        pass
+        """Nothing to release."""
 
-    def _emoji(self, text: str, random: Random) -> str:
+    def _emoji(self, text: str, rng: Random) -> str:
         # In a real post an emoji beyond five is rare; how many there are is drawn as in the log.
-        count = random.choices(range(1, len(self._recipe.counts) + 1), self._recipe.counts)[0]
-        habits = {label: share for label, share in self._recipe.habits.items() if self._takes(label)}
-        chosen = [label for label in list(habits)[:1] if random.random() < habits[label]]
-        called = [label for label in called_for(text) if self._takes(label) and label not in chosen]
+        count = rng.choices(range(1, len(self._recipe.counts) + 1), self._recipe.counts)[0]
+        habits = {label: share for label, share in self._recipe.habits.items() if self._is_allowed(label)}
+        chosen = [label for label in list(habits)[:1] if rng.random() < habits[label]]
+        called = [label for label in cued_emoji(text) if self._is_allowed(label) and label not in chosen]
         while len(chosen) < count and (called or len(habits) > 1):
             liked = [label for label in list(habits)[1:] if label not in chosen]
-            if liked and random.random() < (
-                sum(habits[label] for label in liked) if called else 1 / len(chosen or "1")
-            ):
-                chosen.append(random.choices(liked, [habits[label] for label in liked])[0])
+            if liked and rng.random() < (sum(habits[label] for label in liked) if called else 1 / len(chosen or "1")):
+                chosen.append(rng.choices(liked, [habits[label] for label in liked])[0])
             elif called:
                 chosen.append(called.pop(0))
             else:
                 break
         return " ".join(dict.fromkeys(chosen))
 
-    def _takes(self, label: str) -> bool:
+    def _is_allowed(self, label: str) -> bool:
         return label not in self._banned and (not self._allowed or label in self._allowed)
 
 
-def as_post(text: str, random: Random) -> str:
-    """A plain sentence in the tone of a short post."""
+def as_post(text: str, rng: Random) -> str:
+    """The sentence `text` in the tone of a short post, drawn with `rng`."""
     body = text.rstrip()
     ends_plainly = body.endswith("。")
-    tail = random.choice(_TAILS) if ends_plainly else ""
-    return f"{random.choice(_HEADS)}{body[:-1] if ends_plainly else body}{tail}"
+    tail = rng.choice(_TAILS) if ends_plainly else ""
+    return f"{rng.choice(_HEADS)}{body[:-1] if ends_plainly else body}{tail}"
 
 
-def called_for(text: str) -> list[str]:
-    """The emoji whose cue words stand in the text, longest words first, no word inside another one."""
+def cued_emoji(text: str) -> list[str]:
+    """The emoji whose cue words occur in `text`, longest words first, no word inside another one."""
     taken = [False] * len(text)
     found: list[tuple[int, int, tuple[str, ...]]] = []
     for start in range(len(text)):
         for word, emoji in _cues().get(text[start], ()):
-            if text.startswith(word, start) and _stands_free(text, start, start + len(word)):
+            if text.startswith(word, start) and _is_separate_word(text, start, start + len(word)):
                 found.append((-len(word), start, emoji))
     called: list[str] = []
     for minus, start, emoji in sorted(found):
@@ -125,16 +134,16 @@ def called_for(text: str) -> list[str]:
 
 
 @cache
-def best_known(count: int) -> tuple[str, ...]:
-    """The emoji that our own sentences and phrases call for most often."""
-    calls = Counter(label for sentence in hand_written() for label in called_for(sentence.text))
+def most_cued_emoji(count: int) -> tuple[str, ...]:
+    """The `count` emoji that the shipped sentences and phrases cue most often."""
+    calls = Counter(label for sentence in hand_written() for label in cued_emoji(sentence.text))
     calls.update(label for form, labels in phrases().cues() for label in labels[:1])
     return tuple(label for label, _ in calls.most_common(count))
 
 
 @cache
 def _cues() -> Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]:
-    """First character → (word, emoji): our lexicon, the emoji of our phrases, and the Japanese names of all emoji."""
+    """First character → (word, emoji): the lexicon, the emoji of the phrases, and the Japanese names of all emoji."""
     words: dict[str, list[str]] = defaultdict(list)
     for form, labels in phrases().cues():
         words[form] += labels
@@ -154,7 +163,7 @@ def _cues() -> Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]:
     return {first: tuple(sorted(items, key=lambda item: -len(item[0]))) for first, items in tree.items()}
 
 
-def _stands_free(text: str, start: int, end: int) -> bool:
+def _is_separate_word(text: str, start: int, end: int) -> bool:
     """Whether a short word is a word here and not a piece of another: 月 not in 先月, たこ not in したこと."""
     word = text[start:end]
     if len(word) > 3:
@@ -168,17 +177,17 @@ def _stands_free(text: str, start: int, end: int) -> bool:
     return True
 
 
-def _found(step: RecipeStep, text: str) -> str:
-    hits = [(match.start(), answer) for pattern, answer in step.rules if (match := _search(pattern, text))]
-    return " ".join(dict.fromkeys(answer for _, answer in sorted(hits)[: step.most]))
+def _matched_labels(step: RecipeStep, text: str) -> str:
+    hits = [(match.start(), label) for pattern, label in step.rules if (match := _search(pattern, text))]
+    return " ".join(dict.fromkeys(label for _, label in sorted(hits)[: step.most]))
 
 
 def _replaced(step: RecipeStep, text: str) -> str:
-    for pattern, answer in step.rules:
+    for pattern, replacement in step.rules:
         try:
-            text = regex.sub(pattern, answer, text, timeout=_SECONDS)
+            text = regex.sub(pattern, replacement, text, timeout=_SECONDS)
         except (regex.error, TimeoutError) as error:
-            raise _bad(pattern, error) from error
+            raise _unusable(pattern, error) from error
     return text
 
 
@@ -186,11 +195,11 @@ def _search(pattern: str, text: str):  # type: ignore[no-untyped-def]
     try:
         return regex.search(pattern, text, timeout=_SECONDS)
     except (regex.error, TimeoutError) as error:
-        raise _bad(pattern, error) from error
+        raise _unusable(pattern, error) from error
 
 
-def _bad(pattern: str, error: Exception) -> ConfigError:
+def _unusable(pattern: str, error: Exception) -> ConfigError:
     return ConfigError(
         both(f"the rule '{pattern}' cannot be used: {error}", f"規則 '{pattern}' は使えない：{error}"),
-        do=both("Mend the pattern in the recipe's rules.", "レシピの規則の表現を直すこと。"),
+        do=both("Correct the pattern in the recipe's rules.", "レシピの規則のパターンを直すこと。"),
     )

@@ -1,7 +1,7 @@
-"""A teacher answers requests. Behind one face: a large model behind an API, rules, or a lexicon.
+"""The protocol that all teachers implement: a large model behind an API, rules, or a lexicon.
 
-`Ask` goes in, an unread `Reply` comes out; `teacher_checks.read_reply` says what it is worth. `Lost` is raised where no
-whole reply came back.
+A teacher takes a `TeacherRequest` and returns a `RawResponse`, which `responses.parse_response` interprets; it raises
+`NoResponse` where no complete response arrived.
 """
 
 from __future__ import annotations
@@ -17,35 +17,53 @@ NANO = 1_000_000_000  # money is counted in whole billionths, so that a cap is m
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One request. `text` is the material of the prompt (what offline teachers look at), `turns` the prompt itself."""
+class TeacherRequest:
+    """One request to a teacher.
+
+    step         name of the recipe step
+    source       fingerprint of the source sentence
+    text         the text that the prompt is about; all that offline teachers use
+    turns        the prompt as messages
+    model        model name
+    max_tokens   largest number of tokens of the response
+    temperature  sampling temperature
+    seed         seed of the generation
+    retry        0: first attempt; 1: repeated with the reason for rejecting the first response
+    """
 
     step: str
-    source: str  # fingerprint of the source sentence
+    source: str
     text: str
     turns: tuple[Turn, ...]
     model: str
     max_tokens: int
     temperature: float
     seed: int
-    again: int = 0  # 0: the first time; 1: once more, with the reason
+    retry: int = 0
 
     @cached_property
     def key(self) -> str:
-        """What this request is. Equal keys are the same request, and that is bought once."""
-        sampling = json.dumps([self.max_tokens, self.temperature, self.seed, self.again])
+        """Fingerprint of the request. Requests with equal keys are the same, and it is paid for once."""
+        sampling = json.dumps([self.max_tokens, self.temperature, self.seed, self.retry])
         prompt = (part for turn in self.turns for part in (turn.role, turn.content))
         return fingerprint("ask/1", self.model, sampling, self.step, self.source, *prompt)
 
     @property
-    def most_tokens_in(self) -> int:
-        """Never fewer than any tokenizer makes of it: a token has at least one byte; 16 a turn for the template."""
+    def max_tokens_in(self) -> int:
+        """Upper bound of the prompt's tokens for any tokenizer: one per byte, and 16 per message for the template."""
         return 64 + sum(len(turn.content.encode("utf-8", "surrogatepass")) + 16 for turn in self.turns)
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """What came back, unread."""
+class RawResponse:
+    """A complete response, not yet interpreted.
+
+    status        HTTP status
+    body          text of the body
+    seconds       time from request to response
+    content_type  header Content-Type
+    retry_after   header Retry-After, in seconds or as a date; "" where absent
+    """
 
     status: int
     body: str
@@ -54,8 +72,12 @@ class Reply:
     retry_after: str = ""
 
 
-class Lost(Exception):
-    """No whole reply came back. `sent` says whether the request may have reached the provider (and may be charged)."""
+class NoResponse(Exception):
+    """No complete response arrived.
+
+    fault  what happened
+    sent   whether the request may have reached the provider, which may then charge for it
+    """
 
     def __init__(self, fault: str, *, sent: bool) -> None:
         super().__init__(fault)
@@ -63,22 +85,28 @@ class Lost(Exception):
 
 
 class Teacher(Protocol):
-    """`paid` ones go through the ledger; the others answer from their own head, the same every time."""
+    """Labels data. Requests to a `paid` teacher go through the ledger; the others are free and deterministic."""
 
     @property
-    def name(self) -> str: ...
-
-    @property
-    def paid(self) -> bool: ...
-
-    async def send(self, ask: Ask) -> Reply:
-        """One attempt. Raises Lost."""
+    def name(self) -> str:
+        """Its name in the origin of rows."""
         ...
 
-    async def close(self) -> None: ...
+    @property
+    def paid(self) -> bool:
+        """Whether requests cost money."""
+        ...
+
+    async def send(self, request: TeacherRequest) -> RawResponse:
+        """Send `request` once. Raises NoResponse."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
 
 
-def reply_with(text: str) -> Reply:
-    """A whole, free reply, as an offline teacher gives it."""
+def free_response(text: str) -> RawResponse:
+    """A successful response with content `text` and cost 0, as an offline teacher returns it."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-    return Reply(200, json.dumps({"choices": [choice], "usage": {"cost": 0}}, ensure_ascii=False))
+    return RawResponse(200, json.dumps({"choices": [choice], "usage": {"cost": 0}}, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""How fast we may ask: requests and tokens a minute, pauses that the provider wants, and when to stop asking."""
+"""Rate limiting (requests and tokens per minute, pauses that a provider demands) and a circuit breaker."""
 
 from __future__ import annotations
 
@@ -10,33 +10,37 @@ from random import Random
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long failures are borne. All times in seconds.
+class RetryPolicy:
+    """Exponential backoff with full jitter, and limits of the circuit breaker. Times in seconds.
 
-    base, longest  first and longest wait between two attempts of one request (doubling, with jitter)
-    failures       so many in a row, over all requests, open the breaker
-    probes         so many single tries while it is open, each after a longer wait, before giving up
-    drain          how long answers under way are waited for after Ctrl-C
+    base_wait      first wait between two attempts of one request; it doubles with each attempt
+    max_wait       longest wait
+    failure_limit  consecutive failures over all requests that open the circuit breaker
+    probe_limit    single probes while it is open, each after a longer wait, before the generation stops
+    drain          how long pending responses are awaited after Ctrl-C
     """
 
-    base: float = 0.5
-    longest: float = 30.0
-    failures: int = 20
-    probes: int = 4
+    base_wait: float = 0.5
+    max_wait: float = 30.0
+    failure_limit: int = 20
+    probe_limit: int = 4
     drain: float = 10.0
 
-    def wait(self, attempt: int, random: Random) -> float:
-        """Full jitter: anywhere between nothing and the doubled wait, so that many do not return at once."""
-        return random.uniform(0.1, 1.0) * min(self.longest, self.base * 2.0 ** (attempt - 1))
+    def wait(self, attempt: int, rng: Random) -> float:
+        """Seconds before the next try after attempt number `attempt` (from 1), drawn with `rng`: full jitter, so that
+        many requests do not return at once."""
+        return rng.uniform(0.1, 1.0) * min(self.max_wait, self.base_wait * 2.0 ** (attempt - 1))
 
 
-PATIENCE = Patience()
+RETRY_POLICY = RetryPolicy()
 
 
-class Pace:
-    """Spaces requests evenly, so that no minute holds more than allowed, and honours pauses for everybody.
+class RateLimiter:
+    """Spaces requests evenly, so that no minute exceeds a limit, and applies a pause to all of them.
 
-    A token estimate is taken beforehand and what was not used is given back.
+    requests_per_minute, tokens_per_minute  limits; 0: none. Tokens are estimated, and the unused part is refunded
+    tick   clock in seconds
+    sleep  awaitable sleep
     """
 
     def __init__(
@@ -52,8 +56,8 @@ class Pace:
         self._tick, self._sleep = tick, sleep
         self._next_request = self._next_token = self._resume = 0.0
 
-    async def turn(self, tokens: int) -> None:
-        """Return when one more request of about so many tokens may go."""
+    async def acquire(self, tokens: int) -> None:
+        """Wait until a request of about `tokens` tokens may be sent."""
         now = self._tick()
         slot = max(now, self._next_request, self._next_token)
         self._next_request = max(self._next_request, now) + self._gap
@@ -61,44 +65,50 @@ class Pace:
         while (wait := max(slot, self._resume) - self._tick()) > 0:
             await self._sleep(wait)
 
-    def give_back(self, tokens: int) -> None:
+    def refund(self, tokens: int) -> None:
+        """Return `tokens` estimated tokens that were not used."""
         self._next_token -= max(tokens, 0) * self._gap_of_token
 
     def pause(self, seconds: float) -> None:
-        """Nobody asks for so long: the provider said so."""
+        """Send nothing for `seconds`, as the provider demanded."""
         self._resume = max(self._resume, self._tick() + seconds)
 
 
-class Breaker:
-    """Opens after many failures in a row: one probe at a time, each after a longer wait; then it gives up.
+class CircuitBreaker:
+    """Circuit breaker: opens after many consecutive failures, then admits one probe at a time until its limit.
 
-    Failures of requests that were already under way when it opened say nothing new and are not counted.
+    Failures of requests that were pending when it opened are not counted.
+
+    policy  limits and waits
+    sleep   awaitable sleep
     """
 
     def __init__(
-        self, patience: Patience = PATIENCE, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
+        self, policy: RetryPolicy = RETRY_POLICY, sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
     ) -> None:
-        self._patience, self._sleep = patience, sleep
+        self._policy, self._sleep = policy, sleep
         self._in_a_row = self._probes = 0
         self._probe = asyncio.Lock()
         self.last = ""
 
     @property
     def open(self) -> bool:
-        return self._in_a_row >= self._patience.failures
+        """Whether only probes are admitted."""
+        return self._in_a_row >= self._policy.failure_limit
 
     @property
-    def spent(self) -> bool:
-        """Nothing left to try."""
-        return self._probes >= self._patience.probes
+    def exhausted(self) -> bool:
+        """Whether all probes have failed."""
+        return self._probes >= self._policy.probe_limit
 
-    async def admit(self) -> bool:
-        """Whether one may ask. Waits while the breaker is open; True for one prober at a time (who must `leave`)."""
-        while self.open and not self.spent:
+    async def acquire(self) -> bool:
+        """Wait while the breaker is open. Returns True for the one probe admitted at a time (which must call
+        `record_outcome`), False for an ordinary request."""
+        while self.open and not self.exhausted:
             await self._probe.acquire()
             try:
-                if self.open and not self.spent:
-                    await self._sleep(min(self._patience.longest, self._patience.base * 4.0**self._probes))
+                if self.open and not self.exhausted:
+                    await self._sleep(min(self._policy.max_wait, self._policy.base_wait * 4.0**self._probes))
                     return True
             except BaseException:
                 self._probe.release()
@@ -106,8 +116,12 @@ class Breaker:
             self._probe.release()
         return False
 
-    def leave(self, probing: bool, *, failed: str = "") -> None:
-        """Tell the outcome of an attempt: `failed` says why, "" that an answer came."""
+    def record_outcome(self, probing: bool, *, failed: str = "") -> None:
+        """Record the outcome of an attempt.
+
+        probing  what `acquire` returned
+        failed   why it failed; "" for success
+        """
         if failed:
             self.last = failed
             if probing:

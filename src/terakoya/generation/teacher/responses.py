@@ -1,7 +1,7 @@
-"""What a reply is worth. HTTP 200 says little: an error, a web page, half an answer or a thought may be inside.
+"""Parsing a teacher's raw response. HTTP 200 says little: the body may be an error, a web page or a truncated text.
 
-A `Fault` is no answer (ask again, leave the row, or stop). An `Answer` is one, maybe with a `defect` that bars it from
-being data: it was paid for, so it is kept and told, never trimmed into shape.
+A `ResponseFault` leads to a retry, a rejected row or the end of the generation. A `TeacherResponse` may have a `defect`
+that excludes it from the data: it was paid for, so it is stored and reported, never repaired.
 """
 
 from __future__ import annotations
@@ -15,26 +15,34 @@ from email.utils import parsedate_to_datetime
 from time import time
 from typing import Any, Literal
 
-from terakoya.generation.teacher.protocol import NANO, Reply
+from terakoya.generation.teacher.protocol import NANO, RawResponse
 from terakoya.i18n import both, japanese
 
 LONGEST_WAIT = 120.0  # seconds; a Retry-After beyond it is clamped
 MOST_BYTES = 1 << 20  # of one body
 Kind = Literal["busy", "down", "garbled", "refused", "hopeless"]
 
-_THOUGHT = re.compile(r"</?(think|thinking|thought|reasoning)\b[^>]*>|<\|channel\|>|^\s*\[/?THINK\]", re.IGNORECASE)
+_REASONING = re.compile(r"</?(think|thinking|thought|reasoning)\b[^>]*>|<\|channel\|>|^\s*\[/?THINK\]", re.IGNORECASE)
 _MODERATION = re.compile(r"moderat|content.?policy|content.?filter|flagged|safety", re.IGNORECASE)
 _HOPELESS = {
-    401: both("the key was refused", "鍵が拒まれた"),
+    401: both("the key was rejected", "API キーが拒否された"),
     402: both("there is no credit left", "残高がない"),
-    403: both("the key may not be used for this", "この鍵はこの用途に使えない"),
-    404: both("the provider does not know this model or address", "提供元はこのモデルまたは所在を知らない"),
+    403: both("the key does not permit this use", "この API キーはこの用途に使えない"),
+    404: both("the provider does not know this model or address", "提供元にこのモデルまたは URL がない"),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer. `cost` in billionths of the currency as the provider reports it, None where it does not."""
+class TeacherResponse:
+    """A complete response.
+
+    text        the content, stripped
+    defect      what excludes it from the data; "" where nothing does
+    tokens_in   prompt tokens, `tokens_out` response tokens, as reported; None: not reported
+    tokens_out  see `tokens_in`
+    cost        in billionths of the currency as reported; None: not reported
+    model       the model that the provider names
+    """
 
     text: str
     defect: str = ""
@@ -45,8 +53,14 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Why there is no answer. `wait` is what the provider asked for, in seconds; `free` that it charges nothing."""
+class ResponseFault:
+    """Why a response is unusable.
+
+    kind  "busy" (rate limited), "down" (transient), "garbled", "refused" (this request), "hopeless" (every request)
+    what  in words
+    wait  seconds that the provider demands, None where it does not
+    free  whether nothing is charged
+    """
 
     kind: Kind
     what: str
@@ -54,31 +68,35 @@ class Fault:
     free: bool = False
 
 
-def read_reply(reply: Reply) -> Answer | Fault:
-    """An answer, or why there is none."""
+def parse_response(reply: RawResponse) -> TeacherResponse | ResponseFault:
+    """The content of the raw response `reply`, or why it is unusable."""
     body = _json(reply.body)
     if reply.status != 200:
-        return _by_status(reply.status, _message(body, reply.body), wait_of(reply.retry_after))
+        return _by_status(reply.status, _message(body, reply.body), parse_retry_after(reply.retry_after))
     if body is None:
         page = "html" in reply.content_type or reply.body.lstrip()[:1] == "<"
-        return Fault(
+        return ResponseFault(
             "garbled",
-            both("a web page came instead of an answer", "回答の代わりにウェブページが来た")
+            both("the response is a web page", "応答がウェブページである")
             if page
-            else both("the answer is no whole JSON", "回答が完全な JSON ではない"),
+            else both("the response is not complete JSON", "応答が完全な JSON ではない"),
         )
     if body.get("error"):
         return _inside(body["error"], reply)
     choices = body.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        return Fault("garbled", both("the answer holds no choice", "回答に候補がない"))
+        return ResponseFault("garbled", both("the response contains no choice", "応答に候補（choices）がない"))
     if choices[0].get("error"):
         return _inside(choices[0]["error"], reply)
-    return _answer(body, choices[0])
+    return _content(body, choices[0])
 
 
-def wait_of(header: str, now: float | None = None) -> float | None:
-    """Retry-After in seconds: a number or an HTTP date, held to 0…120; None where it says nothing we can use."""
+def parse_retry_after(header: str, now: float | None = None) -> float | None:
+    """Seconds to wait by the header Retry-After, clamped to 0…120; None where it is absent or unusable.
+
+    header  a number of seconds or an HTTP date
+    now     seconds since the epoch; default: the clock
+    """
     header = header.strip()
     if not header:
         return None
@@ -92,14 +110,14 @@ def wait_of(header: str, now: float | None = None) -> float | None:
     return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
 
 
-def _answer(body: Mapping[str, Any], choice: Mapping[str, Any]) -> Answer:
+def _content(body: Mapping[str, Any], choice: Mapping[str, Any]) -> TeacherResponse:
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
     content = message.get("content")
     text = content if isinstance(content, str) else ""
     usage = body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
-    return Answer(
+    return TeacherResponse(
         text.strip(),
         _defect(choice, message, content),
         _count(usage.get("prompt_tokens")),
@@ -110,7 +128,10 @@ def _answer(body: Mapping[str, Any], choice: Mapping[str, Any]) -> Answer:
 
 
 def _defect(choice: Mapping[str, Any], message: Mapping[str, Any], content: Any) -> str:
-    """What bars this answer from being data; "" when nothing does."""
+    """What excludes this response from the data; "" if nothing does.
+
+    The wording is part of the retry prompt: changing it would change requests that are paid.
+    """
     finish = choice.get("finish_reason")
     if finish == "length":
         return "cut by the length limit"
@@ -124,39 +145,42 @@ def _defect(choice: Mapping[str, Any], message: Mapping[str, Any], content: Any)
         return "empty answer"
     if finish != "stop":
         return "not finished"
-    if _THOUGHT.search(content):
+    if _REASONING.search(content):
         return "thinking left inside"
     if any("\ud800" <= char <= "\udfff" or char == "\0" for char in content):
         return "broken characters"
     return ""
 
 
-def _inside(error: Any, reply: Reply) -> Fault:
-    """An error inside HTTP 200. Its code counts like a status; without one it is worth one more try."""
+def _inside(error: Any, reply: RawResponse) -> ResponseFault:
+    """An error inside HTTP 200. Its code is treated as a status; without a code the request is retried."""
     code = error.get("code") if isinstance(error, dict) else None
     message = _message({"error": error}, "")
     number = int(code) if isinstance(code, int | str) and str(code).isdigit() else 0
     if 400 <= number < 600:
-        return _by_status(number, message, wait_of(reply.retry_after))
-    return Fault("garbled", both(f"error inside the answer: {message}", f"回答の中にエラーがある：{message}"))
+        return _by_status(number, message, parse_retry_after(reply.retry_after))
+    return ResponseFault("garbled", both(f"error inside the response: {message}", f"応答の中にエラーがある：{message}"))
 
 
-def _by_status(status: int, message: str, wait: float | None) -> Fault:
-    said = f" ({message})" if message else ""
+def _by_status(status: int, message: str, wait: float | None) -> ResponseFault:
+    detail = f" ({message})" if message else ""
     if status == 429:
-        return Fault("busy", both(f"too many requests{said}", f"要求が多すぎる{said}"), wait, free=True)
+        return ResponseFault("busy", both(f"too many requests{detail}", f"要求が多すぎる{detail}"), wait, free=True)
     if status == 403 and _MODERATION.search(message):
-        return Fault("refused", both(f"refused by moderation{said}", f"審査で拒まれた{said}"), free=True)
+        return ResponseFault(
+            "refused", both(f"refused by moderation{detail}", f"モデレーションで拒否された{detail}"), free=True
+        )
     if status in _HOPELESS:
-        return Fault(
+        reason = _HOPELESS[status]
+        return ResponseFault(
             "hopeless",
-            both(f"{_HOPELESS[status]}: HTTP {status}{said}", f"{japanese(_HOPELESS[status])}：HTTP {status}{said}"),
+            both(f"{reason}: HTTP {status}{detail}", f"{japanese(reason)}：HTTP {status}{detail}"),
             free=True,
         )
     if status in {408, 409, 425} or status >= 500:
         # A gateway may say 502 after the model behind it has worked and charged: counted as spent.
-        return Fault("down", f"HTTP {status}{said}", wait)
-    return Fault("refused", f"HTTP {status}{said}", free=400 <= status < 500)
+        return ResponseFault("down", f"HTTP {status}{detail}", wait)
+    return ResponseFault("refused", f"HTTP {status}{detail}", free=400 <= status < 500)
 
 
 def _json(text: str) -> dict[str, Any] | None:
@@ -182,7 +206,7 @@ def _count(value: Any) -> int | None:
 
 
 def _money(value: Any) -> int | None:
-    """Billionths, rounded up; NaN, negative and other nonsense is as good as nothing."""
+    """Billionths, rounded up; None for NaN, negative and other invalid values."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         return None
     return math.ceil(value * NANO - 1e-6)

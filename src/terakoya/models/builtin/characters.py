@@ -1,7 +1,7 @@
 """Characters ↔ ids for the built-in models: every character of the training data is one token.
 
-Ids are ordered so that a model scores only what may be answered: 0 ends an answer, then come the characters
-that occur in answers, then those that occur in sources only, then <start>, <unknown> and <pad>.
+Ids are ordered so that a model has logits only for what it may generate: 0 is the end token, then come the characters
+that occur in targets, then those that occur in sources only, then <start>, <unknown> and <pad>.
 """
 
 from __future__ import annotations
@@ -16,47 +16,63 @@ from terakoya.errors import CorruptError
 from terakoya.i18n import both
 
 END = 0
-# A noncharacter of Unicode: it stands in no text, so filling can never be mistaken for data.
-_FILL = "\U0010ffff"
+# A noncharacter of Unicode: it stands in no text, so padding can never be mistaken for data.
+_PAD_CHAR = "\U0010ffff"
 
 
-class Characters:
-    """The characters a model knows. `answered` may stand in answers; `asked` occur in sources only."""
+class CharacterVocabulary:
+    """The characters that a model knows.
 
-    def __init__(self, answered: Iterable[str], asked: Iterable[str] = ()) -> None:
-        self.answered = tuple(sorted(set(answered) - {_FILL}))
-        self.asked = tuple(sorted(set(asked) - set(self.answered) - {_FILL}))
-        self.outputs = 1 + len(self.answered)  # ids 0 … outputs-1 can be answered
-        self.start = self.outputs + len(self.asked)
+    target_chars  characters that may stand in targets (and in sources)
+    source_chars  characters that occur in sources; those in `target_chars` too are ignored
+    """
+
+    def __init__(self, target_chars: Iterable[str], source_chars: Iterable[str] = ()) -> None:
+        self.target_chars = tuple(sorted(set(target_chars) - {_PAD_CHAR}))
+        self.source_chars = tuple(sorted(set(source_chars) - set(self.target_chars) - {_PAD_CHAR}))
+        self.outputs = 1 + len(self.target_chars)  # ids 0 … outputs-1 can be generated
+        self.start = self.outputs + len(self.source_chars)
         self.unknown = self.start + 1
         self.pad = self.start + 2
         self.size = self.start + 3
 
     @cached_property
     def _table(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        known = [(ord(char), number) for number, char in enumerate((*self.answered, *self.asked), start=1)]
-        codes, ids = zip(*sorted([*known, (ord(_FILL), self.pad)]), strict=True)
+        """Code points in ascending order, and their ids."""
+        known = [(ord(char), index) for index, char in enumerate((*self.target_chars, *self.source_chars), start=1)]
+        codes, ids = zip(*sorted([*known, (ord(_PAD_CHAR), self.pad)]), strict=True)
         return np.array(codes, dtype=np.uint32), np.array(ids, dtype=np.int64)
 
     def ids(self, texts: Sequence[str], width: int, *, left: bool) -> np.ndarray[Any, Any]:
-        """(rows, width) ids, filled with `pad` on the left or on the right. No text may be longer than `width`."""
-        filled = "".join(text.rjust(width, _FILL) if left else text.ljust(width, _FILL) for text in texts)
-        # One encoding and one search for the whole batch: a dictionary asked for every character costs ten times more.
-        wanted = np.frombuffer(filled.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+        """Token ids (rows, width) of padded texts; an unknown character gets the id of <unknown>.
+
+        texts  one per row, none longer than `width`
+        width  characters of the longest row, or more
+        left   whether padding stands on the left
+        """
+        padded = "".join(text.rjust(width, _PAD_CHAR) if left else text.ljust(width, _PAD_CHAR) for text in texts)
+        # One encoding and one search for the whole batch: a dictionary look-up per character costs ten times more.
+        characters = np.frombuffer(padded.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
         codes, ids = self._table
-        place = np.minimum(np.searchsorted(codes, wanted), len(codes) - 1)
-        found: np.ndarray[Any, Any] = np.where(codes[place] == wanted, ids[place], self.unknown)
+        indices = np.minimum(np.searchsorted(codes, characters), len(codes) - 1)
+        found: np.ndarray[Any, Any] = np.where(codes[indices] == characters, ids[indices], self.unknown)
         return found.reshape(len(texts), width)
 
-    def pieces(self) -> tuple[str, ...]:
-        """The text of every id that can be answered; the end adds nothing."""
-        return ("", *self.answered)
+    def token_texts(self) -> tuple[str, ...]:
+        """The text of every id that can be generated; the end token adds nothing."""
+        return ("", *self.target_chars)
 
     def to_json(self) -> dict[str, str]:
-        return {"answered": "".join(self.answered), "asked": "".join(self.asked)}
+        """The content of vocabulary.json."""
+        return {"answered": "".join(self.target_chars), "asked": "".join(self.source_chars)}
 
     @classmethod
-    def from_json(cls, data: Any, where: str) -> Characters:
+    def from_json(cls, data: Any, where: str) -> CharacterVocabulary:
+        """The vocabulary that `to_json` described. Raises CorruptError where there is none.
+
+        data   the content of vocabulary.json
+        where  its path, for the error
+        """
         if not isinstance(data, dict) or not all(isinstance(data.get(key), str) for key in ("answered", "asked")):
             raise CorruptError(
                 both("this is no vocabulary of a built-in model", "組み込みモデルの語彙ではない"), where=where

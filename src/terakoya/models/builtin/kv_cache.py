@@ -1,4 +1,4 @@
-"""Answers of a built-in model while they are written: keys and values are kept, so each token costs one row."""
+"""Decoding state of a built-in model: keys and values are cached, so each step computes one position per row."""
 
 from __future__ import annotations
 
@@ -6,68 +6,80 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from terakoya.models.builtin.network import Net, call, causal_mask, stack
+from terakoya.models.builtin.network import CharacterTransformer, as_layers, call_module, causal_mask
 
-_ROOM = 16  # places by which the cache grows
+_GROWTH = 16  # positions by which the cache grows
 
 
-class TinyState:
-    """The State of models/model.py. B rows, all at the same answer place; finished rows leave by `select`."""
+class BuiltinDecodingState:
+    """The `DecodingState` of models/protocol.py. B rows, all at the same target position; D width of a head.
 
-    def __init__(self, net: Net, source: Tensor, mask: Tensor | None, start: int) -> None:
-        self.net, self.mask = net, mask
-        self.place = 0  # of the next answer token
-        self.filled = 0  # columns of the cache in use
-        shape = net.shape
-        self.sources: list[tuple[Tensor, Tensor]] = []
-        # (layer, key or value, row, head, place, D)
+    network  the model, in evaluation mode
+    source   (B, S) token ids, padded on the left
+    mask     (B, 1, 1, S), true where a character stands; None where no row is padded
+    start    id of the start token
+    """
+
+    def __init__(self, network: CharacterTransformer, source: Tensor, mask: Tensor | None, start: int) -> None:
+        self.network, self.mask = network, mask
+        self.position = 0  # of the next target token
+        self.length = 0  # positions of the cache in use
+        shape = network.shape
+        self.source_keys_values: list[tuple[Tensor, Tensor]] = []  # by layer, of an encoder-decoder
+        # (layer, key or value, row, head, position, D)
         self.cache = torch.empty(
-            len(net.layers), 2, len(source), shape.heads, _ROOM, shape.width // shape.heads, device=source.device
+            len(network.layers), 2, len(source), shape.heads, _GROWTH, shape.width // shape.heads, device=source.device
         )
         if shape.encoder:
-            self.sources = net.sources(net.encoder(source, mask))
+            self.source_keys_values = network.source_keys_values(network.encoder(source, mask))
         else:
-            self._read(source)
-        self.logits = self._write(torch.full((len(source),), start, device=source.device))
+            self._prefill(source)
+        self.logits = self._step(torch.full((len(source),), start, device=source.device))
 
     def advance(self, tokens: Tensor) -> None:
-        self.logits = self._write(tokens)
+        """Append one token id to every row, `tokens` (B,), and compute the next logits."""
+        self.logits = self._step(tokens)
 
     def select(self, rows: Tensor) -> None:
-        self.cache = self.cache[:, :, :, :, : self.filled].index_select(2, rows)
-        self.sources = [(keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self.sources]
+        """Keep or repeat the rows at the indices `rows`."""
+        self.cache = self.cache[:, :, :, :, : self.length].index_select(2, rows)
+        self.source_keys_values = [
+            (keys.index_select(0, rows), values.index_select(0, rows)) for keys, values in self.source_keys_values
+        ]
         self.mask = None if self.mask is None else self.mask.index_select(0, rows)
         self.logits = self.logits.index_select(0, rows)
 
-    def _read(self, source: Tensor) -> None:
-        """A decoder-only model reads the source once; its keys and values are the beginning of the cache."""
-        x = self.net.encoder.enter(source, self.mask)
+    def _prefill(self, source: Tensor) -> None:
+        """A decoder-only model reads the source once; its keys and values are the prefix of the cache."""
+        x = self.network.encoder.embed_source(source, self.mask)
         full = causal_mask(self.mask, x.shape[1])
-        for number, layer in enumerate(stack(self.net.layers)):
+        for index, layer in enumerate(as_layers(self.network.layers)):
             q, k, v = layer.attention.project(x)
-            self._keep(number, k, v)
+            self._store(index, k, v)
             x = layer.after_attention(x + layer.attention.mix(q, k, v, full, full is None), None)
-        self.filled = source.shape[1]
+        self.length = source.shape[1]
 
-    def _write(self, tokens: Tensor) -> Tensor:
-        x = self.net.answer_vectors(tokens[:, None], self.place)
-        mask = None if self.mask is None else F.pad(self.mask, (0, self.filled + 1 - self.mask.shape[-1]), value=True)
-        for number, layer in enumerate(stack(self.net.layers)):
+    def _step(self, tokens: Tensor) -> Tensor:
+        """Logits (B, V) after one more token of every row."""
+        x = self.network.embed_target(tokens[:, None], self.position)
+        mask = None if self.mask is None else F.pad(self.mask, (0, self.length + 1 - self.mask.shape[-1]), value=True)
+        for index, layer in enumerate(as_layers(self.network.layers)):
             q, k, v = layer.attention.project(x)
-            keys, values = self._keep(number, k, v)
-            if self.sources:
+            keys, values = self._store(index, k, v)
+            if self.source_keys_values:
                 x = x + layer.attention.mix(q, keys, values)
-                x = layer.after_attention(x, (*self.sources[number], self.mask))
+                x = layer.after_attention(x, (*self.source_keys_values[index], self.mask))
             else:
                 x = layer.after_attention(x + layer.attention.mix(q, keys, values, mask), None)
-        self.place += 1
-        self.filled += 1
-        return self.net.logits(call(self.net.norm, x[:, 0]))
+        self.position += 1
+        self.length += 1
+        return self.network.logits(call_module(self.network.norm, x[:, 0]))
 
-    def _keep(self, number: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        end = self.filled + k.shape[2]
+    def _store(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Append keys and values of a layer to the cache; returns all of that layer so far."""
+        end = self.length + k.shape[2]
         if end > self.cache.shape[4]:
-            self.cache = F.pad(self.cache, (0, 0, 0, end - self.cache.shape[4] + _ROOM))
-        self.cache[number, 0, :, :, self.filled : end] = k
-        self.cache[number, 1, :, :, self.filled : end] = v
-        return self.cache[number, 0, :, :, :end], self.cache[number, 1, :, :, :end]
+            self.cache = F.pad(self.cache, (0, 0, 0, end - self.cache.shape[4] + _GROWTH))
+        self.cache[layer, 0, :, :, self.length : end] = k
+        self.cache[layer, 1, :, :, self.length : end] = v
+        return self.cache[layer, 0, :, :, :end], self.cache[layer, 1, :, :, :end]

@@ -1,4 +1,4 @@
-"""What the built-in models share: reading a source, and folders of numbers and text from which nothing can run."""
+"""What the built-in models share: the text of a query, and folders of plain data from which nothing can run."""
 
 from __future__ import annotations
 
@@ -12,19 +12,26 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from terakoya.errors import CorruptError
+from terakoya.errors import CorruptError, IncompatibleError
 from terakoya.i18n import both
 from terakoya.models.protocol import Query
 
-
-def source_text(ask: Query) -> str:
-    """What a built-in model reads: the turns of a conversation on lines of their own, the source last."""
-    return "\n".join([*(turn.content for turn in ask.turns), ask.source]) if ask.turns else ask.source
+FORMAT = 1
 
 
-def fill(module: nn.Module, file: Path) -> None:
-    """Every weight from the file; raises CorruptError where names or shapes differ."""
-    wanted = dict(module.named_parameters())
+def source_text(query: Query) -> str:
+    """What a built-in model reads of `query`: the turns of the conversation on lines of their own, the source last."""
+    return "\n".join([*(turn.content for turn in query.turns), query.source]) if query.turns else query.source
+
+
+def load_weights(module: nn.Module, file: Path) -> None:
+    """Copy every weight of a safetensors file into `module`.
+
+    module  a network with the same names and shapes
+    file    the safetensors file
+    Raises CorruptError where the file cannot be read, or names or shapes differ.
+    """
+    parameters = dict(module.named_parameters())
     try:
         weights = load_file(file)
     except FileNotFoundError as error:
@@ -33,20 +40,46 @@ def fill(module: nn.Module, file: Path) -> None:
         raise CorruptError(
             both(f"the weights cannot be read ({error})", f"重みを読めない（{error}）"), where=str(file)
         ) from error
-    if {name: weight.shape for name, weight in weights.items()} != {name: w.shape for name, w in wanted.items()}:
+    expected = {name: parameter.shape for name, parameter in parameters.items()}
+    if {name: weight.shape for name, weight in weights.items()} != expected:
         raise CorruptError(
             both("these weights belong to another model", "この重みは別のモデルのものである"), where=str(file)
         )
     with torch.no_grad():
-        for name, weight in wanted.items():
-            weight.copy_(weights[name])
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """The content of config.json in the `folder` of a built-in model.
+
+    Raises CorruptError where it describes no built-in model, IncompatibleError for another format.
+    """
+    about = read_json(folder / "config.json")
+    if not isinstance(about, dict) or about.get("kind") != "terakoya":
+        raise CorruptError(
+            both("this is no built-in model", "組み込みモデルではない"), where=str(folder / "config.json")
+        )
+    found = about.get("format")
+    if found != FORMAT:
+        raise IncompatibleError(
+            both(
+                f"this model has format {found} and this version reads {FORMAT}",
+                f"このモデルの形式は {found} で、この版が読めるのは {FORMAT} である",
+            ),
+            where=str(folder),
+            do=both("Open it with the version of terakoya that made it.", "作ったときの版の terakoya で開くこと。"),
+        )
+    return about
 
 
 def write_json(file: Path, value: Mapping[str, Any]) -> None:
+    """Write `value` to `file`, in ASCII."""
     file.write_text(json.dumps(value, ensure_ascii=True, indent=1) + "\n", encoding="utf-8")
 
 
 def read_json(file: Path) -> Any:
+    """The content of `file`. Raises CorruptError where it is missing or no JSON."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

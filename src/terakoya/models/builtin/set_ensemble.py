@@ -1,12 +1,12 @@
-"""How the features of a text become scores of labels: a few small members that learn apart and answer together.
+"""From the features of a text to label logits: an ensemble of small additive models, trained independently.
 
-Every feature has shares over all labels (what it speaks for, if it speaks) and a worth (whether it speaks). The odds
-that it gives a label are added up over the features of a text, with the label's own odds and those of its names: a
-smooth maximum (log-sum-exp), so that a hundred words that mean nothing do not drown the one that does. One member
-keeps the shares of every feature in a table of its own, which learns from a handful of sightings; two members make
-them from short vectors of features and labels, which keeps what chance brought together apart. Their errors differ,
-so the mean of their probabilities is better than each. Shapes: B rows, U features of a batch, V features, L labels,
-S sizes, M members.
+Every feature has a distribution over labels (what it indicates, if anything) and a weight (whether it indicates
+anything). The odds that the features of a text give a label are added up, with the label's prior odds and those of its
+names: a smooth maximum (log-sum-exp), so that a hundred uninformative words do not dilute an informative one. One
+member keeps the distribution of every feature in a table of its own, which learns from few occurrences; the others
+factorise it into short vectors of features and labels, which separates features that occurred together by coincidence.
+Their errors differ, so the mean of their probabilities is better than each. Shapes: B rows, U distinct features of a
+batch, V features, L labels, S sizes, M members, N occurrences of label names.
 """
 
 from __future__ import annotations
@@ -16,84 +16,128 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from terakoya.models.builtin.set_features import NAME_KINDS
-from terakoya.models.set_head import Sizes
+from terakoya.models.set_head import SizeHead
 
-MEMBERS = (0, 64, 64, 64)  # width of the vectors; 0 keeps a table
-_DROPPED = 0.2  # share of a row's features that a member with vectors does not see while training
-_WORTH = -1.0  # log odds, shared among all labels, that a feature gives before anything is learnt
-_LOYAL = 0.01  # what leaving it costs: squared, a row of training; most words mean nothing, and chance says otherwise
-_SPREAD = 0.3
-_SURE = 1e-7
+MEMBERS = (0, 64, 64, 64)  # width of the vectors; 0 for the table
+_FEATURE_DROPOUT = 0.2  # share of a row's features that a factorised member does not see while training
+_INITIAL_WEIGHT = -1.0  # log odds, shared among all labels, that a feature gives before training
+_WEIGHT_DECAY = 0.01  # towards the initial weight, per row of training: most words are uninformative
+_INITIAL_DEVIATION = 0.3  # of the factors
+_TINY = 1e-7
 
 
-def weights_of_feature(labels: int) -> int:
-    """Weights that one more feature costs."""
+def weights_per_feature(labels: int) -> int:
+    """Weights of all members that one more feature needs, with so many `labels`."""
     return sum((width or labels) + 1 for width in MEMBERS)
 
 
-class Member(nn.Module):
-    """bag (B, U), features (U,), names as places (3, N) of row, label, kind and weights (N,) → (B, L), (B, S)."""
+class EnsembleMember(nn.Module):
+    """One additive model.
+
+    features  V
+    labels    L
+    largest   S
+    width     of the vectors of features and labels; 0 for a table of features × labels
+    """
 
     def __init__(self, features: int, labels: int, largest: int, width: int) -> None:
         super().__init__()
         self.table = nn.Parameter(torch.zeros(features, width or labels))
         self.labels = nn.Parameter(torch.zeros(labels, width)) if width else None
-        self.worth = nn.Parameter(torch.zeros(features, 1))
+        self.worth = nn.Parameter(torch.zeros(features, 1))  # the weight of each feature; saved under this name
         self.prior = nn.Parameter(torch.zeros(labels))
         self.names = nn.Parameter(torch.zeros(NAME_KINDS))
-        self.sizes = Sizes(labels, largest)
+        self.sizes = SizeHead(labels, largest)
 
-    def begin(self, chance: torch.Generator, prior: Tensor, sizes: Tensor) -> None:
+    def initialise(self, rng: torch.Generator, prior: Tensor, sizes: Tensor) -> None:
+        """Initial weights.
+
+        rng    draws the factors
+        prior  (L,) log odds of each label
+        sizes  (S,) occurrences of each set size
+        """
         with torch.no_grad():
-            self.worth.fill_(_WORTH)
+            self.worth.fill_(_INITIAL_WEIGHT)
             self.prior.copy_(prior)
             self.sizes.bias.copy_(torch.log(sizes / sizes.sum()))
             if self.labels is not None:
-                self.table.normal_(0, _SPREAD, generator=chance)
-                self.labels.normal_(0, _SPREAD, generator=chance)
+                self.table.normal_(0, _INITIAL_DEVIATION, generator=rng)
+                self.labels.normal_(0, _INITIAL_DEVIATION, generator=rng)
 
-    def forward(self, bag: Tensor, features: Tensor, places: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, bag: Tensor, features: Tensor, name_indices: Tensor, name_weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Label logits (B, L) and size logits (B, S).
+
+        bag           (B, U), 1.0 where the row has the feature
+        features      (U,) indices of these features
+        name_indices  (3, N) row, label and kind of each label name that stands in a text
+        name_weights  (N,) weight of each
+        """
         rows = self.table.index_select(0, features)
         if self.labels is not None:
             rows = F.linear(rows, self.labels)
             if self.training:
-                bag = bag * (torch.rand_like(bag) >= _DROPPED)
-        speaks = torch.log_softmax(rows, dim=1) + self.worth.index_select(0, features)
-        odds = self.prior.exp() + bag @ speaks.exp()
-        row, label, kind = places
-        odds = odds.index_put((row, label), weights * self.names.exp()[kind], accumulate=True)
+                bag = bag * (torch.rand_like(bag) >= _FEATURE_DROPOUT)
+        feature_logits = torch.log_softmax(rows, dim=1) + self.worth.index_select(0, features)
+        odds = self.prior.exp() + bag @ feature_logits.exp()
+        row, label, kind = name_indices
+        odds = odds.index_put((row, label), name_weights * self.names.exp()[kind], accumulate=True)
         logits = odds.log()
         return logits, self.sizes(logits)
 
 
-class Evidence(nn.Module):
-    """All members: while training one after the other (M·B rows), else the mean of their probabilities (B rows)."""
+class SetEnsemble(nn.Module):
+    """All members.
+
+    features  V
+    labels    L
+    largest   S
+    """
 
     def __init__(self, features: int, labels: int, largest: int) -> None:
         super().__init__()
         self.largest = largest
-        self.table_share = 1 / len(MEMBERS)  # of the mean over members, that the table gives
-        self.members = nn.ModuleList(Member(features, labels, largest, min(width, labels)) for width in MEMBERS)
+        self.table_share = 1 / len(MEMBERS)  # weight of the table in the mean over members
+        self.members = nn.ModuleList(EnsembleMember(features, labels, largest, min(width, labels)) for width in MEMBERS)
 
-    def begin(self, seed: int, prior: Tensor, sizes: Tensor) -> None:
-        """First weights, drawn from the seed alone; prior (L,) in log odds, sizes (S,) how often each occurs."""
-        chance = torch.Generator().manual_seed(seed)
+    def initialise(self, seed: int, prior: Tensor, sizes: Tensor) -> None:
+        """Initial weights, which depend on the seed alone.
+
+        seed   of the generator
+        prior  (L,) log odds of each label
+        sizes  (S,) occurrences of each set size
+        """
+        rng = torch.Generator().manual_seed(seed)
         for member in self.members:
-            assert isinstance(member, Member)
-            member.begin(chance, prior, sizes)
+            assert isinstance(member, EnsembleMember)
+            member.initialise(rng, prior, sizes)
 
-    def forward(self, bag: Tensor, features: Tensor, places: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        found = [member(bag, features, places, weights) for member in self.members]
-        logits, sizes = (torch.stack(parts) for parts in zip(*found, strict=True))
+    def forward(
+        self, bag: Tensor, features: Tensor, name_indices: Tensor, name_weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Label logits and size logits: while training those of each member, one member after the other, (M·B, L) and
+        (M·B, S); else those of the weighted mean of their probabilities, (B, L) and (B, S).
+
+        bag, features, name_indices, name_weights  as for `EnsembleMember.forward`
+        """
+        outputs = [member(bag, features, name_indices, name_weights) for member in self.members]
+        logits, sizes = (torch.stack(parts) for parts in zip(*outputs, strict=True))
         if self.training:
             return logits.flatten(0, 1), sizes.flatten(0, 1)
-        shares = logits.new_full((len(found), 1, 1), (1 - self.table_share) / (len(found) - 1))
+        shares = logits.new_full((len(outputs), 1, 1), (1 - self.table_share) / (len(outputs) - 1))
         shares[0] = self.table_share
-        chances = (torch.sigmoid(logits) * shares).sum(0).clamp(_SURE, 1 - _SURE)
-        return torch.logit(chances), torch.log((torch.softmax(sizes, dim=2) * shares).sum(0))
+        probabilities = (torch.sigmoid(logits) * shares).sum(0).clamp(_TINY, 1 - _TINY)
+        return torch.logit(probabilities), torch.log((torch.softmax(sizes, dim=2) * shares).sum(0))
 
     def penalty(self, rows: int) -> Tensor:
-        """What the features' worths cost for leaving their beginning: a Gaussian prior, by the rows that speak against
-        it."""
-        left = [(member.worth - _WORTH).square().sum() for member in self.members if isinstance(member, Member)]
-        return _LOYAL / rows * torch.stack(left).sum()
+        """() the regularisation loss of the feature weights: a Gaussian prior around their initial value.
+
+        rows  number of training rows, over which the loss is a mean
+        """
+        deviations = [
+            (member.worth - _INITIAL_WEIGHT).square().sum()
+            for member in self.members
+            if isinstance(member, EnsembleMember)
+        ]
+        return _WEIGHT_DECAY / rows * torch.stack(deviations).sum()

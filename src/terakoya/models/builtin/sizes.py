@@ -1,4 +1,4 @@
-"""The shape of a built-in model: from a named size and what the data needs, or from the folder of a taught one."""
+"""The shape of a built-in model: from a named size and what the data needs, or from the folder of a saved one."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ from typing import Any
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, CorruptError
 from terakoya.i18n import both
-from terakoya.models.builtin.characters import Characters
+from terakoya.models.builtin.characters import CharacterVocabulary
 from terakoya.models.builtin.network import Shape
 
-_LARGEST = 64_000_000  # weights; a config that asks for more is torn or hostile
+_MOST_WEIGHTS = 64_000_000  # a description that needs more is corrupt or malicious
+_LARGEST_DIMENSION = 1 << 20
 
 
 @dataclass(frozen=True)
 class Size:
-    """A named size: encoder and decoder layers, heads, and the inner width of the feed-forward part (× width).
+    """A named size. The feed-forward network of "small" is half as wide as usual: at equal CPU time that was as good
+    or better on numerals.
 
-    The feed-forward part of "small" is half as wide as usual: at equal CPU time that was as good or better on numerals.
+    width    of hidden vectors
+    encoder  number of encoder layers
+    decoder  number of decoder layers
+    heads    attention heads
+    feed     inner width of the feed-forward network, in multiples of the width
+    dropout  probability
     """
 
     width: int
@@ -42,19 +49,23 @@ SIZES: Mapping[str, Size] = MappingProxyType(
 
 
 def shape_for(
-    config: ModelConfig, size: Size, characters: Characters, source: int, target: int, dropout: float | None
+    config: ModelConfig, size: Size, characters: CharacterVocabulary, source: int, target: int, dropout: float | None
 ) -> Shape:
-    """The named size with what the config says otherwise. Raises ConfigError where heads do not divide the width.
+    """The shape of the named size, changed as the config says. Raises ConfigError where heads do not divide the width.
 
-    source, target  characters of the longest of each, with room
-    dropout         None: the config's own, or the size's
+    config      whose settings take precedence over the size
+    size        the named size
+    characters  the vocabulary
+    source      largest number of characters of a source, where the config names none
+    target      largest number of characters of a target, where the config names none
+    dropout     probability; None for that of the config, or of the size
     """
     width = config.width or size.width
     heads = config.attention_heads or (size.heads if width % size.heads == 0 else 1)
     if width % heads:
         raise ConfigError(
             both(
-                f"a width of {width} cannot be parted among {heads} heads",
+                f"a width of {width} cannot be divided among {heads} heads",
                 f"幅 {width} を{heads}個のヘッドに分けられない",
             ),
             where="model.attention_heads",
@@ -78,14 +89,18 @@ def shape_for(
     )
 
 
-def read_shape(about: Mapping[str, Any], characters: Characters, folder: Path) -> Shape:
-    """What a folder says of its shape. Raises CorruptError where that makes no sense or does not fit its vocabulary."""
+def read_shape(about: Mapping[str, Any], characters: CharacterVocabulary, folder: Path) -> Shape:
+    """The shape that a saved model describes. Raises CorruptError where it is impossible or contradicts the vocabulary.
+
+    about       content of config.json
+    characters  vocabulary of the model
+    folder      of the model, for the error
+    """
     try:
         shape = Shape(**about["shape"])
-        numbers = [shape.width, shape.decoder, shape.heads, shape.feed, shape.max_source, shape.max_target]
-        sound = (
-            all(type(number) is int and 0 < number < 1 << 20 for number in numbers) and shape.width % shape.heads == 0
-        )
+        dimensions = [shape.width, shape.decoder, shape.heads, shape.feed, shape.max_source, shape.max_target]
+        possible = all(type(one) is int and 0 < one < _LARGEST_DIMENSION for one in dimensions)
+        possible = possible and shape.width % shape.heads == 0
         weights = (shape.encoder + 2 * shape.decoder) * shape.width * (4 * shape.width + 2 * shape.feed)
         weights += (shape.max_source + shape.max_target + shape.vocabulary) * shape.width
     except (KeyError, TypeError) as error:
@@ -93,10 +108,9 @@ def read_shape(about: Mapping[str, Any], characters: Characters, folder: Path) -
             both(f"the shape of the model cannot be read ({error})", f"モデルの形を読めない（{error}）"),
             where=str(folder),
         ) from error
-    if not sound or not 0 <= shape.encoder < 1 << 20 or weights > _LARGEST:
+    if not possible or not 0 <= shape.encoder < _LARGEST_DIMENSION or weights > _MOST_WEIGHTS:
         raise CorruptError(
-            both("the shape of the model makes no sense", "モデルの形が意味をなさない"),
-            where=str(folder / "config.json"),
+            both("the shape of the model is impossible", "モデルの形がありえない"), where=str(folder / "config.json")
         )
     if (shape.vocabulary, shape.outputs) != (characters.size, characters.outputs):
         raise CorruptError(

@@ -1,9 +1,9 @@
-"""A checkpoint's tokenizer, for whoever looks at data before any weight is opened.
+"""A checkpoint's tokenizer for the audit, before any weight is opened.
 
-    reader = hub.reader(config.model, written, labels, instruction=task.instruction)
-    audit(task, split, reader)
+    tokenizer = build.reader(config.model, targets, labels, instruction=task.instruction)
+    audit(task, split, tokenizer)
 
-New tokens that the data would get count as known: what training adds is no loss.
+New tokens that the data would get count as known: training adds them, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -13,53 +13,69 @@ from pathlib import Path
 
 from terakoya.config import ModelConfig
 from terakoya.errors import DataError, need
-from terakoya.models.pretrained import vocabulary
+from terakoya.models.pretrained import new_tokens
 from terakoya.models.pretrained.checkpoint_files import find_checkpoint, read_json
-from terakoya.models.pretrained.loading import heard, open_tokenizer
-from terakoya.models.pretrained.prompt import prompt_for
-from terakoya.models.pretrained.tokenizer import Tokens
+from terakoya.models.pretrained.loading import capture_warnings, load_tokenizer
+from terakoya.models.pretrained.prompt import make_prompt
+from terakoya.models.pretrained.tokenizer import PromptTokenizer
 from terakoya.models.protocol import Query
 
-_PROBE = "一"  # what a prompt adds is counted around it
+_PROBE = "一"  # the tokens that a prompt adds are counted around it
 
 
-class Reader:
-    """What the audit asks of a tokenizer (data/audit/tokens.py): ids, their text, and what fits."""
+class AuditTokenizer:
+    """What the audit wants of a tokenizer (data/audit/tokens.py): ids, their text, and how many fit.
 
-    def __init__(self, tokens: Tokens, max_source: int, max_target: int) -> None:
-        self.tokens, self.max_source, self.max_target = tokens, max_source, max_target
-        self.unknown = tokens.unknown
+    tokenizer   of the checkpoint, with the new tokens
+    max_source  tokens of a source that fit, the prompt's own not counted (0: no limit)
+    max_target  tokens of a target that fit, its end not counted (0: no limit)
+    """
+
+    def __init__(self, tokenizer: PromptTokenizer, max_source: int, max_target: int) -> None:
+        self.tokenizer, self.max_source, self.max_target = tokenizer, max_source, max_target
+        self.unknown = tokenizer.unknown_id
 
     def encode(self, text: str) -> Sequence[int]:
-        """As an answer is encoded where that loses nothing, else as the tokenizer itself would."""
+        """Ids of `text` as a target where that loses nothing, else as the tokenizer itself encodes it."""
         try:
-            return self.tokens.answer(text)
+            return self.tokenizer.encode_target(text)
         except DataError:
-            found: list[int] = self.tokens.backend.encode(text, add_special_tokens=False).ids
-            return found
+            ids: list[int] = self.tokenizer.backend.encode(text, add_special_tokens=False).ids
+            return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self.tokens.text(ids)
+        """The text of these `ids`."""
+        return self.tokenizer.decode(ids)
 
 
-def reader(config: ModelConfig, written: Collection[str], labels: Sequence[str] = (), instruction: str = "") -> Reader:
-    """The tokenizer of `config.base` with the tokens that these written targets would be given. Opens no weights."""
+def reader(
+    config: ModelConfig, targets: Collection[str], labels: Sequence[str] = (), instruction: str = ""
+) -> AuditTokenizer:
+    """The tokenizer of `config.base` with the new tokens that this data would get. Opens no weights.
+
+    config       names the checkpoint and says whether tokens are added
+    targets      texts that the model shall write
+    labels       of a task whose targets are labels
+    instruction  text before every source, unless the config has its own
+    """
     transformers = need("transformers", extra="hub")
     checkpoint = find_checkpoint(config.base, config.revision)
-    with heard():
-        tokenizer = open_tokenizer(transformers, checkpoint)
+    with capture_warnings():
+        hf_tokenizer = load_tokenizer(transformers, checkpoint)
     causal = not checkpoint.config.get("is_encoder_decoder", False)
-    tokens = Tokens(tokenizer, ends=_ends(checkpoint.folder), anchored=causal)
+    tokenizer = PromptTokenizer(hf_tokenizer, end_ids=_end_ids(checkpoint.folder), after_prompt=causal)
     if config.new_tokens == "needed":
-        tokens.learn(vocabulary.needed(set(written), labels, tokens.carries, tokens.spelt_in_bytes))
-    prompt = prompt_for(tokens, causal=causal, kind=config.template, instruction=config.instruction or instruction)
-    around = len(prompt.question(Query(_PROBE))) - len(tokens.asked([(_PROBE, True)]))
+        tokenizer.add_tokens(
+            new_tokens.needed_tokens(set(targets), labels, tokenizer.can_encode, tokenizer.is_byte_encoded)
+        )
+    prompt = make_prompt(tokenizer, causal=causal, kind=config.template, instruction=config.instruction or instruction)
+    added = len(prompt.prompt_ids(Query(_PROBE))) - len(tokenizer.encode_prompt([(_PROBE, True)]))
     positions = int(checkpoint.config.get("max_position_embeddings") or 0)
     most = config.max_source or (positions - 1 if positions else 0)
-    return Reader(tokens, max(1, most - around) if most else 0, max(0, config.max_target - 1))
+    return AuditTokenizer(tokenizer, max(1, most - added) if most else 0, max(0, config.max_target - 1))
 
 
-def _ends(folder: Path) -> list[int]:
+def _end_ids(folder: Path) -> list[int]:
     """Ids that end a text, by the generation settings beside the weights."""
     if not (folder / "generation_config.json").is_file():
         return []

@@ -1,12 +1,13 @@
-"""Pretrained models, by hub name or folder: any causal or encoder-decoder checkpoint in safetensors.
+"""Pretrained models, by Hub name or folder: any causal or encoder-decoder checkpoint in safetensors.
 
-    model = build(config.model, pairs, labels, seed=7)      # opened, new tokens added, trimmed, LoRA put in
+    model = build(config.model, pairs, labels, seed=7)      # loaded, new tokens added, trimmed, LoRA injected
     model = load(folder)                                    # what `save` wrote, or any checkpoint made elsewhere
 
-Every quirk of the libraries ends in this file and its siblings: `hub_files` (what may be opened), `hub_load` (opening
-it), `hub_tokens` and `hub_prompt` (how it is spoken to), `hub_trimmed` and `hub_lora` (what of it is held and taught),
-`hub_causal`, `hub_seq2seq`, `hub_state` (training and asking), `hub_save` (what is left behind). `vocabulary` holds new
-tokens and trimming.
+Whatever is peculiar to transformers and peft ends in this folder, in reading order: `checkpoint_files` (what may be
+opened), `loading` (weights and tokenizer), `tokenizer`, `chat_template` and `prompt` (text ↔ token ids), `new_tokens`,
+`vocabulary` and `vocabulary_trimming` (embedding rows), `lora` (adapters), `fused` (layers with fewer kernels),
+`causal_batches` and `seq2seq_batches` (training), `kv_cache` (decoding), `model` and `set_model` (the model itself),
+`saving` (the folder that is left).
 """
 
 from __future__ import annotations
@@ -21,18 +22,23 @@ import torch
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, IncompatibleError, need
 from terakoya.i18n import both
-from terakoya.models.pretrained import lora, saving, vocabulary, vocabulary_trimming
+from terakoya.models.pretrained import lora, new_tokens, saving, vocabulary_trimming
 from terakoya.models.pretrained.audit_tokenizer import reader
-from terakoya.models.pretrained.checkpoint_files import Checkpoint, find_checkpoint, read_json, vetted
-from terakoya.models.pretrained.fused.patching import quicken_layers
-from terakoya.models.pretrained.fused.tree_attention import quicken_norms
-from terakoya.models.pretrained.loading import Opened, opened
-from terakoya.models.pretrained.metadata import About
-from terakoya.models.pretrained.model import HubModel, kind_of
-from terakoya.models.pretrained.prompt import Prompt, prompt_for
-from terakoya.models.pretrained.set_model import HubSetModel, build_set, is_set, load_set
-from terakoya.models.pretrained.tokenizer import Tokens
-from terakoya.models.pretrained.vocabulary import Words
+from terakoya.models.pretrained.checkpoint_files import (
+    PretrainedCheckpoint,
+    find_checkpoint,
+    read_json,
+    validate_checkpoint,
+)
+from terakoya.models.pretrained.fused.patching import patch_layers
+from terakoya.models.pretrained.fused.rms_norm import patch_norms
+from terakoya.models.pretrained.loading import LoadedCheckpoint, load_checkpoint
+from terakoya.models.pretrained.metadata import PretrainedMetadata
+from terakoya.models.pretrained.model import PretrainedModel, model_class
+from terakoya.models.pretrained.prompt import Prompt, make_prompt
+from terakoya.models.pretrained.set_model import PretrainedSetModel, build_set, is_set, load_set
+from terakoya.models.pretrained.tokenizer import PromptTokenizer
+from terakoya.models.pretrained.vocabulary import VocabularyTables
 from terakoya.models.protocol import Pair
 from terakoya.records import Finding
 
@@ -47,17 +53,25 @@ def build(
     seed: int,
     instruction: str = "",
     label_names: Mapping[str, Sequence[str]] | None = None,
-) -> HubModel | HubSetModel:
-    """A checkpoint made ready for these pairs: with a set head where there are labels, unless config.head says not.
+) -> PretrainedModel | PretrainedSetModel:
+    """A checkpoint prepared for training: tokens added, vocabulary trimmed, adapters injected, as the config says.
 
-    labels       of a task whose answers are labels: one that exists only as bytes gets a token of its own
-    label_names  words that a label's first values are made of, where better ones than its Unicode name are known
+    config       names the checkpoint; `head = "auto"` gives a set head where there are labels
+    pairs        the training data: its tokens are added and kept
+    labels       of a task whose targets are labels; under a sequence head one that exists only as bytes gets a token
+    seed         of new rows, adapters and the set head
+    instruction  text before every source, unless the config has its own
+    label_names  words from which a label is initialised, where better ones than its Unicode name are known
+    Raises ConfigError, CorruptError or IncompatibleError where the checkpoint cannot be used so.
     """
-    rows = list(pairs)
+    pairs, names = list(pairs), label_names or {}
+    has_set_head = config.head == "set" or (config.head == "auto" and bool(labels))
+    if has_set_head and not labels:
+        raise _no_labels()
     checkpoint = find_checkpoint(config.base, config.revision)
-    found = opened(checkpoint, config.dtype)
-    tokens = _tokens(found)
-    about = About(
+    loaded = load_checkpoint(checkpoint, config.dtype)
+    tokenizer = _tokenizer(loaded)
+    metadata = PretrainedMetadata(
         base=config.base,
         revision=checkpoint.revision,
         folder=str(checkpoint.folder),
@@ -65,148 +79,176 @@ def build(
         instruction=config.instruction or instruction,
         max_source=config.max_source,
         max_target=config.max_target,
-        findings=found.findings,
+        findings=loaded.findings,
         merge=config.merge,
-        forward=config.forward,
+        forward=_forward(config.forward),
     )
-    as_set = config.head == "set" or (config.head == "auto" and bool(labels))
-    if config.new_tokens == "needed" and not as_set:
-        about = replace(about, new_tokens=_learn(found, tokens, rows, labels, config, label_names or {}, seed))
-    prompt = _prompt(tokens, found, about.template, about.instruction, checkpoint.name)
+    if config.new_tokens == "needed" and not has_set_head:
+        metadata = replace(metadata, new_tokens=_add_tokens(loaded, tokenizer, pairs, labels, config, names, seed))
+    prompt = _prompt(tokenizer, loaded, metadata.template, metadata.instruction, checkpoint.name)
     if config.vocabulary == "trimmed":
-        # A set is written by no token: what its rows need is what they ask.
-        asked = [Pair(row.ask, "") for row in rows] if as_set else rows
-        about = replace(about, kept=vocabulary_trimming.kept(found, prompt, asked, about.new_tokens))
+        # A set head writes no tokens: only those of the prompts are needed.
+        texts = [Pair(pair.query, "") for pair in pairs] if has_set_head else pairs
+        kept = vocabulary_trimming.needed_ids(loaded, prompt, texts, metadata.new_tokens)
+        metadata = replace(metadata, kept_ids=kept)
     if config.adaptation == "lora":
-        about = replace(about, lora=lora.settings(config))
-    lost = [row for row in rows if any(map(tokens.loses, (turn for turn in _texts(row))))]
-    about = replace(about, findings=(*about.findings, *_unknown(lost, len(rows))))
-    model = _assembled(found, checkpoint, prompt, about, seed)
-    if about.lora is None:
-        _own(found.module)
-    if not as_set:
+        metadata = replace(metadata, lora=lora.peft_settings(config))
+    metadata = replace(metadata, findings=(*metadata.findings, *_unknown_token_findings(tokenizer, pairs)))
+    model = _assemble(loaded, checkpoint, prompt, metadata, seed)
+    if metadata.lora is None:
+        _copy_from_file(loaded.module)
+    if not has_set_head:
         return model
-    if not labels:
-        raise ConfigError(
-            both(
-                "a set head scores labels, and this task has none", "集合ヘッドはラベルに点を付けるが、この課題にはない"
-            ),
-            where="model.head",
-            do=both(
-                "Set task.codec = 'labels', or model.head = 'sequence'.",
-                "task.codec = 'labels' か model.head = 'sequence' とすること。",
-            ),
-        )
-    return build_set(model, rows, labels, seed, {} if config.label_init == "random" else label_names or {})
+    return build_set(model, pairs, labels, seed, {} if config.label_init == "random" else names)
 
 
-def load(folder: Path, *, instruction: str = "", template: str = "auto") -> HubModel | HubSetModel:
-    """The model in a folder that `save` wrote, as it was taught; or any checkpoint, asked as these options say."""
+def load(folder: Path, *, instruction: str = "", template: str = "auto") -> PretrainedModel | PretrainedSetModel:
+    """The model in a folder that `save` wrote, or any checkpoint made elsewhere.
+
+    folder       with config, weights and tokenizer, or with an adapter
+    instruction  text before every source, for a checkpoint made elsewhere
+    template     "auto", "chat" or "plain", for a checkpoint made elsewhere
+    Raises CorruptError or IncompatibleError where it cannot be opened.
+    """
     model = _load(folder, instruction, template)
     return load_set(model, folder) if is_set(folder) else model
 
 
-def _load(folder: Path, instruction: str, template: str) -> HubModel:
-    about_file = folder / saving.ABOUT
-    if not about_file.is_file():
-        checkpoint = Checkpoint(str(folder), folder, "", vetted(folder))
-        found = opened(checkpoint)
-        about = About(
-            str(folder), folder=str(folder), template=template, instruction=instruction, findings=found.findings
+def _load(folder: Path, instruction: str, template: str) -> PretrainedModel:
+    metadata_file = folder / saving.METADATA_FILE
+    if not metadata_file.is_file():
+        checkpoint = PretrainedCheckpoint(str(folder), folder, "", validate_checkpoint(folder))
+        loaded = load_checkpoint(checkpoint)
+        metadata = PretrainedMetadata(
+            str(folder), folder=str(folder), template=template, instruction=instruction, findings=loaded.findings
         )
-        prompt = _prompt(_tokens(found), found, template, instruction, checkpoint.name)
-        return _assembled(found, checkpoint, prompt, about, 0)
-    facts = read_json(about_file, str(folder))
-    if facts.pop("format", None) != saving.FORMAT:
+        prompt = _prompt(_tokenizer(loaded), loaded, template, instruction, checkpoint.name)
+        return _assemble(loaded, checkpoint, prompt, metadata, 0)
+    values = read_json(metadata_file, str(folder))
+    if values.pop("format", None) != saving.FORMAT:
         raise IncompatibleError(
             both("another version of terakoya wrote this model", "別の版の terakoya が書いたモデルである"),
             where=str(folder),
             do=both("Open it with the version of terakoya that made it.", "作ったときの版の terakoya で開くこと。"),
         )
-    adapter = facts.pop("adapter")
-    kept, new = facts.pop("kept"), facts.pop("new_tokens")
-    about = About(**facts, kept=None if kept is None else tuple(kept), new_tokens=tuple(new), folder=str(folder))
+    adapter = values.pop("adapter")
+    kept, added = values.pop("kept"), values.pop("new_tokens")
+    values["forward"] = _forward(values.get("forward", "fused"))
+    metadata = PretrainedMetadata(
+        **values, kept_ids=None if kept is None else tuple(kept), new_tokens=tuple(added), folder=str(folder)
+    )
     if adapter:
-        return _load_adapter(folder, about)
-    checkpoint = Checkpoint(about.base, folder, about.revision, vetted(folder))
-    found = opened(checkpoint)
-    prompt = _prompt(_tokens(found), found, about.template, about.instruction, str(folder))
-    return _assembled(found, checkpoint, prompt, replace(about, lora=None, findings=found.findings), 0)
+        return _load_adapter(folder, metadata)
+    checkpoint = PretrainedCheckpoint(metadata.base, folder, metadata.revision, validate_checkpoint(folder))
+    loaded = load_checkpoint(checkpoint)
+    prompt = _prompt(_tokenizer(loaded), loaded, metadata.template, metadata.instruction, str(folder))
+    return _assemble(loaded, checkpoint, prompt, replace(metadata, lora=None, findings=loaded.findings), 0)
 
 
-def _load_adapter(folder: Path, about: About) -> HubModel:
+def _load_adapter(folder: Path, metadata: PretrainedMetadata) -> PretrainedModel:
     """Base and adapter together; the tokenizer (with its new tokens) is the adapter's."""
-    base = find_checkpoint(about.base, about.revision)
-    found = opened(base)
+    base = find_checkpoint(metadata.base, metadata.revision)
+    loaded = load_checkpoint(base)
     transformers = need("transformers", extra="hub")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    found = replace(found, tokenizer=tokenizer)
-    _make_room(found.module, tokenizer)
-    prompt = _prompt(_tokens(found), found, about.template, about.instruction, str(folder))
-    model = _assembled(found, base, prompt, replace(about, folder=str(base.folder)), 0)
-    saving.read_adapter(model, folder)
+    hf_tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    loaded = replace(loaded, tokenizer=hf_tokenizer)
+    _resize_embeddings(loaded.module, hf_tokenizer)
+    prompt = _prompt(_tokenizer(loaded), loaded, metadata.template, metadata.instruction, str(folder))
+    model = _assemble(loaded, base, prompt, replace(metadata, folder=str(base.folder)), 0)
+    saving.load_adapter(model, folder)
     return model
 
 
-def _prompt(tokens: Tokens, found: Opened, kind: str, instruction: str, name: str) -> Prompt:
-    """The checkpoint's prompt; what is wrong with its template is said with its name."""
+def _forward(value: str) -> str:
+    """ "library" or "fused"; configs and saved folders of the first format have another name for the latter."""
+    return "library" if value == "library" else "fused"
+
+
+def _no_labels() -> ConfigError:
+    return ConfigError(
+        both(
+            "a set head scores labels, and this task has none", "集合ヘッドはラベルに得点を付けるが、この課題にはない"
+        ),
+        where="model.head",
+        do=both(
+            "Set task.codec = 'labels', or model.head = 'sequence'.",
+            "task.codec = 'labels' か model.head = 'sequence' とすること。",
+        ),
+    )
+
+
+def _prompt(tokenizer: PromptTokenizer, loaded: LoadedCheckpoint, kind: str, instruction: str, name: str) -> Prompt:
+    """The checkpoint's prompt; a fault of its template is reported with the checkpoint's name."""
     try:
-        return prompt_for(tokens, causal=found.causal, kind=kind, instruction=instruction)
+        return make_prompt(tokenizer, causal=loaded.causal, kind=kind, instruction=instruction)
     except IncompatibleError as error:
         error.where = error.where or name
         raise
 
 
-def _assembled(found: Opened, checkpoint: Checkpoint, prompt: Prompt, about: About, seed: int) -> HubModel:
-    """Trimmed where wanted, LoRA put in where wanted, behind the face of its family."""
-    if about.forward == "quick":
-        quicken_norms(found.module)
-    words = Words(found.module, about.kept)
-    if about.kept is not None:
-        vocabulary_trimming.read_rest(words, found.module, checkpoint.folder)
-    if about.lora is not None:
-        lora.put_in(found.module, about.lora, seed)
-        lora.free_new_rows(words, prompt.tokens, about)
-    if about.forward == "quick":
-        quicken_layers(found.module)
-    _ends(found.module, prompt, found.causal)
-    return kind_of(found.causal)(found.module, prompt, words, about)
+def _assemble(
+    loaded: LoadedCheckpoint,
+    checkpoint: PretrainedCheckpoint,
+    prompt: Prompt,
+    metadata: PretrainedMetadata,
+    seed: int,
+) -> PretrainedModel:
+    """Trim and adapt the loaded module as the metadata says, and wrap it in the class of its family."""
+    fused = metadata.forward != "library"
+    if fused:
+        patch_norms(loaded.module)
+    vocabulary = VocabularyTables(loaded.module, metadata.kept_ids)
+    if metadata.kept_ids is not None:
+        vocabulary_trimming.map_unkept_rows(vocabulary, loaded.module, checkpoint.folder)
+    if metadata.lora is not None:
+        lora.inject(loaded.module, metadata.lora, seed)
+        lora.train_new_rows(vocabulary, prompt.tokenizer, metadata)
+    if fused:
+        patch_layers(loaded.module)
+    _configure_generation(loaded.module, prompt, loaded.causal)
+    return model_class(loaded.causal)(loaded.module, prompt, vocabulary, metadata)
 
 
-def _own(module: torch.nn.Module) -> None:
-    """Weights to be trained leave the mapped file. The first step would copy them anyway, page by page, and whatever
+def _copy_from_file(module: torch.nn.Module) -> None:
+    """Copy weights to be trained out of the mapped file. The first step would do so anyway, page by page, and whatever
     else of the file was touched (a table of 262,144 rows) would stay in memory as long as one weight lies in it."""
     for weight in module.parameters():
         weight.data = weight.data.clone()
 
 
-def _tokens(found: Opened) -> Tokens:
-    settings: Any = found.module.generation_config
+def _tokenizer(loaded: LoadedCheckpoint) -> PromptTokenizer:
+    settings: Any = loaded.module.generation_config
+    return PromptTokenizer(loaded.tokenizer, end_ids=_end_ids(settings), after_prompt=loaded.causal)
+
+
+def _end_ids(settings: Any) -> list[int]:
+    """Ids that end a text by a generation config, which holds one, several or none."""
     ends = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
-    return Tokens(found.tokenizer, ends=[end for end in ends if end is not None], anchored=found.causal)
+    return [end for end in ends if end is not None]
 
 
-def _learn(
-    found: Opened,
-    tokens: Tokens,
-    rows: Sequence[Pair],
+def _add_tokens(
+    loaded: LoadedCheckpoint,
+    tokenizer: PromptTokenizer,
+    pairs: Sequence[Pair],
     labels: Sequence[str],
     config: ModelConfig,
     names: Mapping[str, Sequence[str]],
     seed: int,
 ) -> tuple[str, ...]:
-    """Add the tokens that the data needs and give their rows a first value."""
-    new = vocabulary.needed({row.written for row in rows}, labels, tokens.carries, tokens.spelt_in_bytes)
-    if not new:
+    """Add the tokens that the data needs and initialise their rows."""
+    targets = {pair.target for pair in pairs}
+    added = new_tokens.needed_tokens(targets, labels, tokenizer.can_encode, tokenizer.is_byte_encoded)
+    if not added:
         return ()
-    spellings = [tokens.spelling(vocabulary.meaning(token, names)) for token in new]
-    tokens.learn(new)
-    _make_room(found.module, found.tokenizer)
-    ids = [tokens.learnt[token] for token in new]
+    descriptions = [tokenizer.encode_description(new_tokens.token_description(token, names)) for token in added]
+    tokenizer.add_tokens(added)
+    _resize_embeddings(loaded.module, loaded.tokenizer)
+    ids = [tokenizer.added_tokens[token] for token in added]
     if ids != list(range(ids[0], ids[0] + len(ids))):
         raise IncompatibleError(
             both(
-                "the tokenizer did not give new tokens numbers in a row",
+                "the tokenizer did not give new tokens consecutive ids",
                 "トークナイザが新しいトークンに連続した番号を付けなかった",
             ),
             where=config.base,
@@ -215,49 +257,49 @@ def _learn(
                 "model.new_tokens = 'none' とするか、別のチェックポイントを使うこと。",
             ),
         )
-    vocabulary.begin(found.module, ids[0], spellings, config.new_token_init, seed)
-    return tuple(new)
+    new_tokens.initialise_rows(loaded.module, ids[0], descriptions, config.new_token_init, seed)
+    return tuple(added)
 
 
-def _make_room(module: Any, tokenizer: Any) -> None:
-    wanted = max(tokenizer.get_vocab().values()) + 1
+def _resize_embeddings(module: Any, hf_tokenizer: Any) -> None:
+    wanted = max(hf_tokenizer.get_vocab().values()) + 1
     if wanted > module.get_input_embeddings().weight.shape[0]:
         module.resize_token_embeddings(wanted, mean_resizing=False)
 
 
-def _ends(module: Any, prompt: Prompt, causal: bool) -> None:
-    """Plain `generate` stops where we stop, is greedy as we are, and begins as we begin."""
+def _configure_generation(module: Any, prompt: Prompt, causal: bool) -> None:
+    """Make plain `generate` greedy, with our start and end tokens."""
     settings = module.generation_config
-    ends = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
-    settings.eos_token_id = list(dict.fromkeys([prompt.end, *(end for end in ends if end is not None)]))
+    settings.eos_token_id = list(dict.fromkeys([prompt.end, *_end_ids(settings)]))
     settings.do_sample = False
     for name in ("temperature", "top_k", "top_p", "min_p", "typical_p"):
         setattr(settings, name, None)
-    if not causal and prompt.tokens.lead:
-        settings.forced_bos_token_id = prompt.tokens.lead[0]
+    if not causal and prompt.tokenizer.target_prefix:
+        settings.forced_bos_token_id = prompt.tokenizer.target_prefix[0]
 
 
-def _texts(row: Pair) -> list[str]:
-    return [row.ask.source, *(turn.content for turn in row.ask.turns)]
+def _texts(pair: Pair) -> list[str]:
+    return [pair.query.source, *(turn.content for turn in pair.query.turns)]
 
 
-def _unknown(lost: Sequence[Pair], count: int) -> list[Finding]:
-    if not lost:
+def _unknown_token_findings(tokenizer: PromptTokenizer, pairs: Sequence[Pair]) -> list[Finding]:
+    affected = [pair for pair in pairs if any(map(tokenizer.has_unknown, _texts(pair)))]
+    if not affected:
         return []
-    shown = ", ".join(row.key or row.ask.source[:20] for row in lost[:3])
+    count, total = len(affected), len(pairs)
     return [
         Finding(
             "unknown-tokens",
             "warn",
             both(
-                f"{len(lost)} of {count} sources hold characters that the tokenizer does not know",
-                f"入力{count}件のうち{len(lost)}件に、トークナイザの知らない文字がある",
+                f"{count} of {total} sources hold characters that the tokenizer does not know",
+                f"入力{total}件のうち{count}件に、トークナイザの知らない文字がある",
             ),
-            shown,
+            ", ".join(pair.key or pair.query.source[:20] for pair in affected[:3]),
             both(
                 "The model cannot see them: take a base whose tokenizer falls back on bytes, or respell the sources.",
                 "モデルには見えない：バイト単位でも扱えるトークナイザのモデルにするか、入力の書き方を変えること。",
             ),
-            values={"rows": float(len(lost)), "share": len(lost) / count},
+            values={"rows": float(count), "share": count / total},
         )
     ]

@@ -1,10 +1,11 @@
-"""Causal models: many rows as one sequence, the common beginning once, logits where there is a target.
+"""Batches of causal models: shared prefixes computed once, logits only where there is a target.
 
-A batch is laid out as a tree: what rows share from their beginning on stands there once (the prompt's opening in all
-of them, the first characters of a source in some), then each row's own tokens, with the positions they would have had
-alone and a mask that lets them see their own row. One forward pass, no padding, and loss and gradients are those of
-the rows one by one. Models that carry a state along the sequence (LFM2's convolutions)
-cannot be laid out so; their rows are padded on the right. Which of the two is exact is tried out, not looked up.
+A batch is a prefix tree laid out as one sequence: tokens that several rows share as a prefix (the opening of the prompt
+in all of them, the first characters of a source in some) stand there once, each token keeps the position it would have
+in its own row, and the attention mask lets it see its ancestors in the tree only. One forward pass without padding
+gives the loss and the gradients of the rows one by one. Models with a recurrent state or a convolution along the
+sequence (LFM2) cannot use this layout; their rows are right-padded. Whether the tree is exact for a model is measured
+on the model itself, not looked up by its architecture.
 """
 
 from __future__ import annotations
@@ -18,149 +19,179 @@ import torch
 from torch import Tensor
 
 from terakoya.models.pretrained.fused import tree_attention
-from terakoya.models.pretrained.vocabulary import only_at
-
-IGNORED = -100
+from terakoya.models.pretrained.vocabulary import head_at
 
 
 @dataclass(frozen=True)
-class Row:
-    """Working ids of one row; the loss is taken from `begin` on (0: on everything but the first token)."""
+class CausalRow:
+    """Prompt and target of one row as one sequence.
 
-    ids: tuple[int, ...]
-    begin: int
-
-
-def tree(rows: Sequence[Row], *, share: bool, lanes: bool = True) -> dict[str, Tensor]:
-    """One sequence (1, T) with positions, mask (1, 1, T, T), lanes (hub_fast), places of logits (N,), targets (N,).
-
-    Whatever rows have in common from their beginning on stands there once: the prompt's opening in all of them, the
-    first characters of a source in some. A token sees itself and those before it in its rows.
+    token_ids   in the ids of the (trimmed) vocabulary
+    loss_start  index of the first token that is a target; 0 takes the loss on all but the first token
     """
-    ids: list[int] = []
+
+    token_ids: tuple[int, ...]
+    loss_start: int
+
+
+def prefix_tree_batch(rows: Sequence[CausalRow], *, share: bool, branches: bool = True) -> dict[str, Tensor]:
+    """Rows as one sequence of T tokens in which each shared prefix is computed once.
+
+    rows      at least one, each of two tokens or more
+    share     whether rows share their prefixes at all; without it the tree is a forest of separate rows
+    branches  whether to add the index tensors of `tree_attention.branches`, which replace the mask on a CPU
+    Returns input_ids (1, T), position_ids (1, T), tree_mask (1, 1, T, T) with True where a token is visible,
+    logit_indices (N,) into the sequence and targets (N,).
+    """
+    token_ids: list[int] = []
     positions: list[int] = []
-    before: list[int] = []  # the place of the token before, -1 at the beginning
-    places: list[int] = []
+    parents: list[int] = []  # index of the token before, -1 at a root
+    logit_indices: list[int] = []
     targets: list[int] = []
-    own: list[int] = []  # places that each row brought
-    known: dict[tuple[int, int], int] = {}  # (place before, token) → its place
+    new_tokens: list[int] = []  # per row: tokens that were not in the tree before
+    index_of: dict[tuple[int, int], int] = {}  # (parent index, token id) → index
     for row in rows:
-        last, began = -1, len(ids)
-        for depth, token in enumerate(row.ids[:-1]):
-            place = known.get((last, token)) if share else None
-            if place is None:
-                place = len(ids)
-                ids.append(token)
+        parent, size_before = -1, len(token_ids)
+        for depth, token in enumerate(row.token_ids[:-1]):
+            index = index_of.get((parent, token)) if share else None
+            if index is None:
+                index = len(token_ids)
+                token_ids.append(token)
                 positions.append(depth)
-                before.append(last)
-                known[last, token] = place
-            if depth + 1 >= row.begin:
-                places.append(place)
-                targets.append(row.ids[depth + 1])
-            last = place
-        own.append(len(ids) - began)
-    beside = tree_attention.lanes(before, own) if lanes else {}
-    return beside | {
-        "ids": torch.tensor([ids]),
-        "positions": torch.tensor([positions]),
-        "mask": _sight(before)[None, None],
-        "places": torch.tensor(places),
+                parents.append(parent)
+                index_of[parent, token] = index
+            if depth + 1 >= row.loss_start:
+                logit_indices.append(index)
+                targets.append(row.token_ids[depth + 1])
+            parent = index
+        new_tokens.append(len(token_ids) - size_before)
+    branch_tensors = tree_attention.branches(parents, new_tokens) if branches else {}
+    return branch_tensors | {
+        "input_ids": torch.tensor([token_ids]),
+        "position_ids": torch.tensor([positions]),
+        "tree_mask": _ancestor_mask(parents)[None, None],
+        "logit_indices": torch.tensor(logit_indices),
         "targets": torch.tensor(targets),
     }
 
 
-def _sight(before: Sequence[int]) -> Tensor:
-    """(T, T): which tokens each token sees. A token sees what the one before it sees, and itself."""
-    size = len(before)
-    seen = np.zeros((size, size), dtype=bool)
-    for place, last in enumerate(before):
-        if last >= 0:
-            seen[place] = seen[last]
-        seen[place, place] = True
-    return torch.from_numpy(seen)
+def _ancestor_mask(parents: Sequence[int]) -> Tensor:
+    """(T, T): each token sees itself and its ancestors in the tree."""
+    size = len(parents)
+    mask = np.zeros((size, size), dtype=bool)
+    for index, parent in enumerate(parents):
+        if parent >= 0:
+            mask[index] = mask[parent]
+        mask[index, index] = True
+    return torch.from_numpy(mask)
 
 
-def padded(rows: Sequence[Row], pad: int) -> dict[str, Tensor]:
-    """Rows (B, S), filled on the right, with places of logits in the flattened batch (N,) and targets (N,)."""
-    width = max(len(row.ids) for row in rows) - 1
+def padded_batch(rows: Sequence[CausalRow], pad: int) -> dict[str, Tensor]:
+    """Right-padded rows, for models that cannot use the prefix tree.
+
+    rows  B rows, of at most S + 1 tokens
+    pad   id of the padding token
+    Returns input_ids and attention_mask (B, S), logit_indices (N,) into the flattened batch and targets (N,).
+    """
+    width = max(len(row.token_ids) for row in rows) - 1
     ids = torch.full((len(rows), width), pad)
     mask = torch.zeros(len(rows), width, dtype=torch.long)
-    places: list[int] = []
+    logit_indices: list[int] = []
     targets: list[int] = []
     for number, row in enumerate(rows):
-        size = len(row.ids) - 1
-        ids[number, :size] = torch.tensor(row.ids[:-1])
+        size = len(row.token_ids) - 1
+        ids[number, :size] = torch.tensor(row.token_ids[:-1])
         mask[number, :size] = 1
-        for place in range(max(1, row.begin), len(row.ids)):
-            places.append(number * width + place - 1)
-            targets.append(row.ids[place])
-    return {"ids": ids, "padding": mask, "places": torch.tensor(places), "targets": torch.tensor(targets)}
+        for index in range(max(1, row.loss_start), len(row.token_ids)):
+            logit_indices.append(number * width + index - 1)
+            targets.append(row.token_ids[index])
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "logit_indices": torch.tensor(logit_indices),
+        "targets": torch.tensor(targets),
+    }
 
 
-def logits(module: Any, head: Any, tensors: dict[str, Tensor]) -> Tensor:
-    """(N, V) logits at the places where there is a target, and only there."""
-    how = _laid(module, tensors) if "mask" in tensors else {"attention_mask": tensors["padding"]}
-    with only_at(head, tensors["places"]):
-        found: Tensor = module(input_ids=tensors["ids"], use_cache=False, **how).logits
-    return found[0]
+def target_logits(module: Any, head: Any, tensors: dict[str, Tensor]) -> Tensor:
+    """Logits (N, V) of the positions that predict a target; no other position reaches the output head.
+
+    module   a causal model of transformers
+    head     its output head
+    tensors  a batch of `prefix_tree_batch` or `padded_batch`, on the model's device
+    """
+    inputs = _tree_inputs(module, tensors) if "tree_mask" in tensors else {"attention_mask": tensors["attention_mask"]}
+    with head_at(head, tensors["logit_indices"]):
+        logits: Tensor = module(input_ids=tensors["input_ids"], use_cache=False, **inputs).logits
+    return logits[0]
 
 
-def _laid(module: Any, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What tells a module that its sequence is a tree."""
-    told: dict[str, Any] = {"position_ids": tensors["positions"], "attention_mask": tensors["mask"]}
-    if module.config._attn_implementation == tree_attention.NAME and tree_attention.LANES[0] in tensors:
-        told["lanes"] = {name: tensors[name] for name in tree_attention.LANES}
-    return told
+def _tree_inputs(module: Any, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Keyword arguments of the forward pass for a prefix tree."""
+    inputs: dict[str, Any] = {"position_ids": tensors["position_ids"], "attention_mask": tensors["tree_mask"]}
+    if module.config._attn_implementation == tree_attention.NAME and tree_attention.BRANCH_TENSORS[0] in tensors:
+        inputs["branches"] = {name: tensors[name] for name in tree_attention.BRANCH_TENSORS}
+    return inputs
 
 
-def quicken(module: Any, head: Any, ids: Sequence[int]) -> None:
-    """Lanes in place of the mask, for a model that takes trees, where they give the same (tried on these ids)."""
+def use_branch_attention(module: Any, head: Any, ids: Sequence[int]) -> None:
+    """Compute attention branch by branch instead of through the T × T mask, if the model gives the same logits so.
+
+    module  a causal model for which the prefix tree is exact; keeps its own attention where the check fails
+    head    its output head
+    ids     at least eight different token ids, from which the check makes its rows
+    """
     before = module.config._attn_implementation
-    tree_attention.use_lanes(module)
-    if not tree_is_exact(module, head, ids):
+    tree_attention.use_tree_attention(module)
+    if not prefix_tree_is_exact(module, head, ids):
         module.set_attn_implementation(before)
 
 
-def tree_is_exact(module: Any, head: Any, ids: Sequence[int]) -> bool:
-    """Whether rows laid out as a tree give what they give alone: tried on two short rows made of these ids.
+def prefix_tree_is_exact(module: Any, head: Any, ids: Sequence[int]) -> bool:
+    """Whether rows in a prefix tree get the logits that they get alone, measured on two short rows.
 
-    Two questions: are the logits those of the rows alone (positions and mask are heeded), and is the derivative of one
-    row by the other's tokens exactly zero (nothing leaks beside attention, however faintly)?
+    Two conditions: the logits equal those of the separate rows (the model respects positions and mask), and the
+    gradient of one row with respect to the tokens of the other is exactly zero (no state passes beside attention,
+    however small).
+
+    module  a causal model of transformers
+    head    its output head
+    ids     token ids to make the rows from; with fewer than eight different ones the outcome is False
     """
-    words = list(dict.fromkeys(ids))  # different ones, so that the rows part after the fourth
-    rows = [Row((*words[:4], *words[4:8]), 5), Row((*words[:4], *words[4:8][::-1]), 5)]
-    if len(words) < 8:
+    tokens = list(dict.fromkeys(ids))  # different ones, so that the rows diverge after the fourth
+    rows = [CausalRow((*tokens[:4], *tokens[4:8]), 5), CausalRow((*tokens[:4], *tokens[4:8][::-1]), 5)]
+    if len(tokens) < 8:
         return False
-    was = module.training
+    training = module.training
     module.eval()
     try:
         with torch.inference_mode(False), torch.enable_grad():
-            return _same_alone(module, head, rows) and _nothing_leaks(module, head, rows)
-    except (ValueError, RuntimeError, TypeError, IndexError):  # an architecture that takes no mask of ours
+            return _equals_separate_rows(module, head, rows) and _rows_are_independent(module, head, rows)
+    except (ValueError, RuntimeError, TypeError, IndexError):  # an architecture that accepts no custom mask
         return False
     finally:
-        module.train(was)
+        module.train(training)
 
 
-def _same_alone(module: Any, head: Any, rows: Sequence[Row]) -> bool:
+def _equals_separate_rows(module: Any, head: Any, rows: Sequence[CausalRow]) -> bool:
     device = head.weight.device
     with torch.no_grad():
-        together = logits(module, head, _on(device, tree(rows, share=True)))
-        alone = torch.cat([logits(module, head, _on(device, padded([row], 0))) for row in rows])
+        together = target_logits(module, head, _to_device(device, prefix_tree_batch(rows, share=True)))
+        alone = torch.cat([target_logits(module, head, _to_device(device, padded_batch([row], 0))) for row in rows])
     tolerance = 1e-3 if alone.dtype == torch.float32 else 5e-2
     return bool((together - alone).abs().max() <= tolerance * alone.abs().max())
 
 
-def _nothing_leaks(module: Any, head: Any, rows: Sequence[Row]) -> bool:
-    laid = _on(head.weight.device, tree(rows, share=True))
-    vectors = module.get_input_embeddings()(laid["ids"]).detach().requires_grad_()
-    with only_at(head, laid["places"][-1:]):
-        found = module(**_laid(module, laid), inputs_embeds=vectors, use_cache=False).logits
-    (slope,) = torch.autograd.grad(found.float().square().sum(), vectors)
-    shared = 4  # of both rows' seven; the first row's own three follow
-    others = slope[0, shared : shared + 3]
-    return not bool(others.any()) and bool(slope.any())
+def _rows_are_independent(module: Any, head: Any, rows: Sequence[CausalRow]) -> bool:
+    batch = _to_device(head.weight.device, prefix_tree_batch(rows, share=True))
+    embeddings = module.get_input_embeddings()(batch["input_ids"]).detach().requires_grad_()
+    with head_at(head, batch["logit_indices"][-1:]):
+        logits = module(**_tree_inputs(module, batch), inputs_embeds=embeddings, use_cache=False).logits
+    (gradient,) = torch.autograd.grad(logits.float().square().sum(), embeddings)
+    shared = 4  # of the seven tokens of each row; the three that only the first row has follow
+    other_row = gradient[0, shared : shared + 3]
+    return not bool(other_row.any()) and bool(gradient.any())
 
 
-def _on(device: torch.device, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _to_device(device: torch.device, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.to(device) for name, tensor in tensors.items()}

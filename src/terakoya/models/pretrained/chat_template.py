@@ -1,8 +1,9 @@
-"""Chat templates rendered once, by a child process with little time and little memory.
+"""Chat templates rendered once, in a child process with little time and little memory.
 
-A template is a program that came with a checkpoint. Here it never sees data: it is rendered with stand-ins, and
-content is put in their places afterwards. So it runs once per shape of conversation, not once per row, and a hostile
-one (endless loops, gigabytes of text) ends with its child. Dates are frozen, so that a text is the same on any day.
+A template is a program that came with a checkpoint. Here it never sees data: it is rendered with placeholders, and
+content is put in their place afterwards. So it runs once per shape of conversation, not once per row, and a hostile one
+(endless loops, gigabytes of text) ends with its child process. Dates are frozen, so that a prompt is the same on any
+day.
 """
 
 from __future__ import annotations
@@ -16,19 +17,23 @@ from functools import lru_cache
 from typing import Any
 
 from terakoya.errors import IncompatibleError
-from terakoya.i18n import both
+from terakoya.i18n import both, japanese
 
 _SECONDS, _BYTES = 3, 1 << 30
-_LONGEST = 1 << 20  # characters of a rendered skeleton
-_STAND_IN = "Terakoya7content{}x"
+_LONGEST = 1 << 20  # bytes of the child's output
+_PLACEHOLDER = "Terakoya7content{}x"
+_USE_PLAIN = both(
+    "Set model.template = 'plain', or take another checkpoint.",
+    "model.template = 'plain' とするか、別のチェックポイントを使うこと。",
+)
 
 _CHILD = r"""
 import json, sys
 try:
     import resource
-    seconds, most = map(int, sys.argv[1:])
+    seconds, memory = map(int, sys.argv[1:])
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
 except ImportError:
     pass
 import jinja2
@@ -52,83 +57,90 @@ class Frozen:
 def fail(message):
     raise jinja2.exceptions.TemplateError(message)
 
-asked = json.load(sys.stdin)
-home = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
-home.filters["tojson"] = lambda x, **k: json.dumps(x, ensure_ascii=k.get("ensure_ascii", False), indent=k.get("indent"),
-                                                   separators=k.get("separators"), sort_keys=k.get("sort_keys", False))
-home.globals["raise_exception"] = fail
-home.globals["strftime_now"] = Frozen().strftime
-template = home.from_string(asked["template"])
+request = json.load(sys.stdin)
+sandbox = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols])
+sandbox.filters["tojson"] = lambda x, **k: json.dumps(x, ensure_ascii=k.get("ensure_ascii", False),
+                                                indent=k.get("indent"), separators=k.get("separators"),
+                                                sort_keys=k.get("sort_keys", False))
+sandbox.globals["raise_exception"] = fail
+sandbox.globals["strftime_now"] = Frozen().strftime
+template = sandbox.from_string(request["template"])
 out = []
-for messages, begin in asked["asked"]:
+for messages, add_generation_prompt in request["conversations"]:
     try:
-        known = asked["tokens"]
-        text = template.render(messages=messages, tools=None, documents=None, add_generation_prompt=begin, **known)
+        names = request["tokens"]
+        text = template.render(messages=messages, tools=None, documents=None,
+                               add_generation_prompt=add_generation_prompt, **names)
         out.append({"text": text})
     except (jinja2.exceptions.TemplateError, TypeError, AttributeError, KeyError, IndexError, ValueError) as error:
         out.append({"error": str(error)[:500]})
 json.dump(out, sys.stdout)
 """
 
-Skeleton = tuple[str | int, ...]  # the template's own text, and the numbers of the messages between
+TemplateSegments = tuple[str | int, ...]  # the template's own text, and the indices of the messages between
 
 
-def skeleton(template: str, tokens: tuple[tuple[str, str], ...], roles: Sequence[str], *, begin: bool) -> Skeleton:
-    """What the template writes around messages of these roles; `begin` opens the answer.
+def template_segments(
+    template: str, special_tokens: tuple[tuple[str, str], ...], roles: Sequence[str], *, add_generation_prompt: bool
+) -> TemplateSegments:
+    """What a template writes around messages of these roles.
 
-    Raises IncompatibleError where the template refuses such a conversation or does not end.
+    template               its source
+    special_tokens         (name, text) of the special tokens that it may write
+    roles                  of the messages, in order
+    add_generation_prompt  whether the assistant's next message is opened
+    Raises IncompatibleError where the template refuses such a conversation, changes it, or does not end.
     """
-    found = _rendered(template, tokens, tuple(roles), begin)
-    if "error" in found:
+    rendered = _rendered(template, special_tokens, tuple(roles), add_generation_prompt)
+    if "error" in rendered:
+        wanted, reason = ", ".join(roles), rendered["error"]
         raise IncompatibleError(
             both(
-                f"the chat template cannot write a conversation of {', '.join(roles)}: {found['error']}",
-                f"会話のテンプレートが {', '.join(roles)} の会話を書けない：{found['error']}",
+                f"the chat template cannot write a conversation of {wanted}: {reason}",
+                f"チャットテンプレートが {wanted} の会話を書けない：{reason}",
             ),
-            do=both(
-                "Set model.template = 'plain', or take another checkpoint.",
-                "model.template = 'plain' とするか、別のチェックポイントを使うこと。",
-            ),
+            do=_USE_PLAIN,
         )
-    parts: list[str | int] = []
-    for place, piece in enumerate(re.split(_STAND_IN.format(r"(\d+)"), found["text"])):
-        parts.append(int(piece) if place % 2 else piece)
-    numbers = [part for part in parts if isinstance(part, int)]
-    if numbers != list(range(len(roles))):
+    segments: list[str | int] = []
+    for index, piece in enumerate(re.split(_PLACEHOLDER.format(r"(\d+)"), rendered["text"])):
+        segments.append(int(piece) if index % 2 else piece)
+    messages = [segment for segment in segments if isinstance(segment, int)]
+    if messages != list(range(len(roles))):
         raise IncompatibleError(
             both(
                 "the chat template leaves out, repeats or reorders messages",
-                "会話のテンプレートがメッセージを落とすか、繰り返すか、並べ替える",
+                "チャットテンプレートがメッセージを落とすか、繰り返すか、並べ替える",
             ),
-            do=both(
-                "Set model.template = 'plain', or take another checkpoint.",
-                "model.template = 'plain' とするか、別のチェックポイントを使うこと。",
-            ),
+            do=_USE_PLAIN,
         )
-    return tuple(part for part in parts if part != "")
+    return tuple(segment for segment in segments if segment != "")
 
 
-def trims(template: str, tokens: tuple[tuple[str, str], ...]) -> bool:
-    """Whether the template takes white space off the ends of messages."""
-    messages = [{"role": "user", "content": f"  {_STAND_IN.format(0)}  "}]
-    found = _run(template, tokens, [(messages, True)])[0]
-    return f"  {_STAND_IN.format(0)}" not in found.get("text", "")
+def trims_content(template: str, special_tokens: tuple[tuple[str, str], ...]) -> bool:
+    """Whether a template strips white space from the ends of messages.
+
+    template        its source
+    special_tokens  (name, text) of the special tokens that it may write
+    """
+    messages = [{"role": "user", "content": f"  {_PLACEHOLDER.format(0)}  "}]
+    rendered = _run(template, special_tokens, [(messages, True)])[0]
+    return f"  {_PLACEHOLDER.format(0)}" not in rendered.get("text", "")
 
 
 @lru_cache(maxsize=256)
 def _rendered(
-    template: str, tokens: tuple[tuple[str, str], ...], roles: tuple[str, ...], begin: bool
+    template: str, special_tokens: tuple[tuple[str, str], ...], roles: tuple[str, ...], add_generation_prompt: bool
 ) -> dict[str, str]:
-    messages = [{"role": role, "content": _STAND_IN.format(place)} for place, role in enumerate(roles)]
-    return _run(template, tokens, [(messages, begin)])[0]
+    messages = [{"role": role, "content": _PLACEHOLDER.format(index)} for index, role in enumerate(roles)]
+    return _run(template, special_tokens, [(messages, add_generation_prompt)])[0]
 
 
-def _run(template: str, tokens: tuple[tuple[str, str], ...], asked: list[Any]) -> list[dict[str, str]]:
-    order = json.dumps({"template": template, "tokens": dict(tokens), "asked": asked})
+def _run(template: str, special_tokens: tuple[tuple[str, str], ...], conversations: list[Any]) -> list[dict[str, str]]:
+    request = json.dumps({"template": template, "tokens": dict(special_tokens), "conversations": conversations})
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-c", _CHILD, str(_SECONDS), str(_BYTES)],
-            input=order.encode(),
+            input=request.encode(),
             capture_output=True,
             timeout=20 * _SECONDS,
             check=False,
@@ -136,15 +148,13 @@ def _run(template: str, tokens: tuple[tuple[str, str], ...], asked: list[Any]) -
     except subprocess.TimeoutExpired:
         done = None
     if done is None or done.returncode or len(done.stdout) > _LONGEST:
-        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] if done else ["it did not end"]
-        raise IncompatibleError(
-            both(
-                f"the chat template cannot be used: {(last or ['it took too much time or memory'])[0][:200]}",
-                f"会話のテンプレートが使えない：{(last or ['時間かメモリがかかりすぎた'])[0][:200]}",
-            ),
-            do=both(
-                "Set model.template = 'plain', or take another checkpoint.",
-                "model.template = 'plain' とするか、別のチェックポイントを使うこと。",
-            ),
-        )
+        raise _unusable(done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] if done else [])
     return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def _unusable(last_line: Sequence[str]) -> IncompatibleError:
+    reason = last_line[0][:200] if last_line else both("it took too much time or memory", "時間かメモリがかかりすぎた")
+    return IncompatibleError(
+        both(f"the chat template cannot be used: {reason}", f"チャットテンプレートが使えない：{japanese(reason)}"),
+        do=_USE_PLAIN,
+    )

@@ -1,4 +1,4 @@
-"""A checkpoint opened: weights and tokenizer, with what the libraries warned about kept as findings."""
+"""A checkpoint loaded: weights and tokenizer, with the libraries' warnings kept as findings."""
 
 from __future__ import annotations
 
@@ -13,17 +13,33 @@ from typing import Any
 import torch
 from torch import nn
 
-from terakoya.errors import ConfigError, CorruptError, IncompatibleError, need
+from terakoya.errors import ConfigError, need
 from terakoya.i18n import both, japanese
-from terakoya.models.pretrained.checkpoint_files import Checkpoint
+from terakoya.models.pretrained.checkpoint_errors import (
+    COPY_TOKENIZER,
+    NEWER_LIBRARY,
+    corrupt,
+    incompatible,
+    short_error,
+)
+from terakoya.models.pretrained.checkpoint_files import PretrainedCheckpoint
 from terakoya.records import Finding
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Opened:
-    """What a checkpoint holds. `causal` tells the two families apart, and nothing outside these files asks."""
+class LoadedCheckpoint:
+    """What a checkpoint holds.
+
+    module     the model of transformers
+    tokenizer  of transformers
+    causal     whether it is a causal model; else it is an encoder-decoder
+    findings   what the libraries warned about
+    """
 
     module: nn.Module
     tokenizer: Any
@@ -31,58 +47,64 @@ class Opened:
     findings: tuple[Finding, ...]
 
 
-def opened(checkpoint: Checkpoint, dtype: str = "auto") -> Opened:
-    """Weights (in float32 unless asked otherwise) and tokenizer of a vetted checkpoint; nothing of it can run."""
+def load_checkpoint(checkpoint: PretrainedCheckpoint, dtype: str = "auto") -> LoadedCheckpoint:
+    """Weights and tokenizer of a validated checkpoint; no code of it is run.
+
+    checkpoint  of `find_checkpoint`
+    dtype       "float32", "bfloat16" or "float16" of the weights; "auto" is float32
+    Raises ConfigError, CorruptError or IncompatibleError where it cannot be loaded so.
+    """
     transformers = need("transformers", extra="hub")
-    check_device_dtype(dtype)
+    check_dtype(dtype)
     transformers.utils.logging.disable_progress_bar()
-    with heard() as said:
-        config = _config(transformers, checkpoint)
-        tokenizer = open_tokenizer(transformers, checkpoint)
-        module, causal = _module(transformers, checkpoint, config, dtype)
-    _check_fit(tokenizer, module, checkpoint)
-    findings = [*_findings(said, checkpoint.name), *_code_findings(checkpoint)]
-    return Opened(module, tokenizer, causal, tuple(findings))
+    with capture_warnings() as messages:
+        config = _load_config(transformers, checkpoint)
+        tokenizer = load_tokenizer(transformers, checkpoint)
+        module, causal = _load_module(transformers, checkpoint, config, dtype)
+    _check_embeddings(tokenizer, module, checkpoint)
+    findings = [*_library_findings(messages, checkpoint.name), *_code_findings(checkpoint)]
+    return LoadedCheckpoint(module, tokenizer, causal, tuple(findings))
 
 
 @contextmanager
-def heard() -> Iterator[list[str]]:
-    """What transformers and tokenizers say in here, kept in place of being printed."""
-    said: list[str] = []
+def capture_warnings() -> Iterator[list[str]]:
+    """Inside, warnings of transformers and tokenizers go into the list that is yielded instead of being printed."""
+    messages: list[str] = []
     logger = logging.getLogger("transformers")
 
-    class Ear(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            said.append(record.getMessage())
+            messages.append(record.getMessage())
 
-    ear, handlers, level, up = Ear(logging.WARNING), logger.handlers, logger.level, logger.propagate
-    logger.handlers, logger.propagate = [ear], False
+    handlers, level, propagate = logger.handlers, logger.level, logger.propagate
+    logger.handlers, logger.propagate = [Collector(logging.WARNING)], False
     logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            yield said
-            said += [str(one.message) for one in caught if not issubclass(one.category, DeprecationWarning)]
+            yield messages
+            messages += [str(one.message) for one in caught if not issubclass(one.category, DeprecationWarning)]
     finally:
-        logger.handlers, logger.propagate = handlers, up
+        logger.handlers, logger.propagate = handlers, propagate
         logger.setLevel(level)
 
 
-def _config(transformers: Any, checkpoint: Checkpoint) -> Any:
-    kind = checkpoint.config["model_type"]
-    if kind not in transformers.CONFIG_MAPPING:
-        own = (
+def _load_config(transformers: Any, checkpoint: PretrainedCheckpoint) -> Any:
+    architecture = checkpoint.config["model_type"]
+    if architecture not in transformers.CONFIG_MAPPING:
+        own_code = (
             both(" It brings code of its own, which is never run.", "独自のコードが付いているが、決して実行しない。")
             if "auto_map" in checkpoint.config
             else ""
         )
-        raise IncompatibleError(
+        version = transformers.__version__
+        raise incompatible(
             both(
-                f"its architecture '{kind}' is not known to transformers {transformers.__version__}.{own}",
-                f"アーキテクチャ '{kind}' を transformers {transformers.__version__} は知らない。{japanese(own)}",
+                f"its architecture '{architecture}' is not known to transformers {version}.{own_code}",
+                f"アーキテクチャ '{architecture}' を transformers {version} は知らない。{japanese(own_code)}",
             ),
-            where=checkpoint.name,
-            do=both(
+            checkpoint.name,
+            both(
                 "Take another checkpoint, or a newer transformers.",
                 "別のチェックポイントか、新しい transformers を使うこと。",
             ),
@@ -91,49 +113,43 @@ def _config(transformers: Any, checkpoint: Checkpoint) -> Any:
         return transformers.AutoConfig.from_pretrained(
             checkpoint.folder, local_files_only=True, trust_remote_code=False
         )
-    except Exception as error:  # a config is foreign data: any field may break any line of the library
-        raise CorruptError(
-            both(f"its config makes no sense ({_short(error)})", f"設定が意味をなさない（{_short(error)}）"),
-            where=checkpoint.name,
-            do=both(
-                "Download it again, or take a newer transformers.",
-                "ダウンロードし直すか、新しい transformers を使うこと。",
-            ),
+    except Exception as error:  # a config is untrusted data: any field may break any line of the library
+        reason = short_error(error)
+        raise corrupt(
+            both(f"its config cannot be used ({reason})", f"設定を使えない（{reason}）"), checkpoint.name, NEWER_LIBRARY
         ) from error
 
 
-def open_tokenizer(transformers: Any, checkpoint: Checkpoint) -> Any:
-    """The tokenizer of a vetted checkpoint; none of its code runs."""
-    names = ("tokenizer.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "vocab.json", "vocab.txt")
-    if not any((checkpoint.folder / name).is_file() for name in names):
-        raise CorruptError(
-            both("it has no tokenizer", "トークナイザがない"),
-            where=checkpoint.name,
-            do=both(
-                "Copy the tokenizer files of its base model beside it.",
-                "元のモデルのトークナイザのファイルを隣にコピーすること。",
-            ),
-        )
+def load_tokenizer(transformers: Any, checkpoint: PretrainedCheckpoint) -> Any:
+    """The tokenizer of a validated checkpoint; no code of it is run.
+
+    transformers  the library
+    checkpoint    of `find_checkpoint`
+    Raises CorruptError where there is none, or it cannot be opened.
+    """
+    if not any((checkpoint.folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise corrupt(both("it has no tokenizer", "トークナイザがない"), checkpoint.name, COPY_TOKENIZER)
     try:
         return transformers.AutoTokenizer.from_pretrained(
             checkpoint.folder, local_files_only=True, trust_remote_code=False
         )
     except Exception as error:
-        raise CorruptError(
-            both(f"its tokenizer cannot be opened ({_short(error)})", f"トークナイザを開けない（{_short(error)}）"),
-            where=checkpoint.name,
-            do=both(
-                "Copy the tokenizer files of its base model beside it.",
-                "元のモデルのトークナイザのファイルを隣にコピーすること。",
-            ),
+        reason = short_error(error)
+        raise corrupt(
+            both(f"its tokenizer cannot be opened ({reason})", f"トークナイザを開けない（{reason}）"),
+            checkpoint.name,
+            COPY_TOKENIZER,
         ) from error
 
 
-def _module(transformers: Any, checkpoint: Checkpoint, config: Any, dtype: str) -> tuple[nn.Module, bool]:
+def _load_module(
+    transformers: Any, checkpoint: PretrainedCheckpoint, config: Any, dtype: str
+) -> tuple[nn.Module, bool]:
+    """The model, and whether it is causal."""
     seq2seq = bool(getattr(config, "is_encoder_decoder", False))
-    maker = transformers.AutoModelForSeq2SeqLM if seq2seq else transformers.AutoModelForCausalLM
+    auto_class = transformers.AutoModelForSeq2SeqLM if seq2seq else transformers.AutoModelForCausalLM
     try:
-        module, told = maker.from_pretrained(
+        module, report = auto_class.from_pretrained(
             checkpoint.folder,
             config=config,
             dtype=_DTYPES.get(dtype, torch.float32),
@@ -143,106 +159,85 @@ def _module(transformers: Any, checkpoint: Checkpoint, config: Any, dtype: str) 
             attn_implementation="sdpa",
             output_loading_info=True,
         )
-    except ValueError as error:
-        if "Unrecognized configuration class" in str(error):
-            raise IncompatibleError(
+    except Exception as error:
+        architecture, reason = checkpoint.config["model_type"], short_error(error)
+        if isinstance(error, ValueError) and "Unrecognized configuration class" in str(error):
+            raise incompatible(
                 both(
-                    f"an architecture '{checkpoint.config['model_type']}' writes no text",
-                    f"アーキテクチャ '{checkpoint.config['model_type']}' は文を書かない",
+                    f"an architecture '{architecture}' generates no text",
+                    f"アーキテクチャ '{architecture}' は文を生成しない",
                 ),
-                where=checkpoint.name,
-                do=both(
+                checkpoint.name,
+                both(
                     "Take a causal or an encoder-decoder language model.",
                     "causal か encoder-decoder の言語モデルを使うこと。",
                 ),
             ) from error
-        raise CorruptError(
-            both(f"its weights cannot be opened ({_short(error)})", f"重みを開けない（{_short(error)}）"),
-            where=checkpoint.name,
-            do=both(
-                "Download it again, or take a newer transformers.",
-                "ダウンロードし直すか、新しい transformers を使うこと。",
-            ),
+        raise corrupt(
+            both(f"its weights cannot be opened ({reason})", f"重みを開けない（{reason}）"),
+            checkpoint.name,
+            NEWER_LIBRARY,
         ) from error
-    except Exception as error:
-        raise CorruptError(
-            both(f"its weights cannot be opened ({_short(error)})", f"重みを開けない（{_short(error)}）"),
-            where=checkpoint.name,
-            do=both(
-                "Download it again, or take a newer transformers.",
-                "ダウンロードし直すか、新しい transformers を使うこと。",
-            ),
-        ) from error
-    missing = sorted(told["missing_keys"])
-    if missing:
-        raise CorruptError(
-            both(
-                f"{len(missing)} of its weights are missing ({missing[0]})",
-                f"重みのうち{len(missing)}個がない（{missing[0]}）",
-            ),
-            where=checkpoint.name,
-            do=both("Download it again.", "ダウンロードし直すこと。"),
-        )
+    _check_complete(sorted(report["missing_keys"]), checkpoint)
     _check_finite(module, checkpoint)
     return module, not seq2seq
 
 
-def _check_finite(module: nn.Module, checkpoint: Checkpoint) -> None:
-    """A training that ended in NaN leaves files that are sound, and a model that answers anything."""
+def _check_complete(missing: list[str], checkpoint: PretrainedCheckpoint) -> None:
+    """transformers initialises missing weights at random."""
+    if missing:
+        count, first = len(missing), missing[0]
+        raise corrupt(
+            both(f"{count} of its weights are missing ({first})", f"重みのうち{count}個がない（{first}）"),
+            checkpoint.name,
+        )
+
+
+def _check_finite(module: nn.Module, checkpoint: PretrainedCheckpoint) -> None:
+    """A training that ended in NaN leaves files that are sound, and a model that predicts anything."""
     for name, weight in module.named_parameters():
         if weight.numel() and not all(map(math.isfinite, map(float, torch.aminmax(weight.detach())))):
-            raise CorruptError(
+            raise corrupt(
                 both(f"not all its weights are finite ({name})", f"有限でない重みがある（{name}）"),
-                where=checkpoint.name,
-                do=both(
+                checkpoint.name,
+                both(
                     "Take it from its source, or a checkpoint from before its training went wrong.",
                     "元の配布元のものか、学習が壊れる前のチェックポイントを使うこと。",
                 ),
             )
 
 
-def _check_fit(tokenizer: Any, module: Any, checkpoint: Checkpoint) -> None:
+def _check_embeddings(tokenizer: Any, module: Any, checkpoint: PretrainedCheckpoint) -> None:
+    """Every id of the tokenizer has an embedding."""
     rows = module.get_input_embeddings().weight.shape[0]
-    highest = max(tokenizer.get_vocab().values(), default=-1)
-    if highest >= rows:
-        raise IncompatibleError(
+    tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
+    if tokens > rows:
+        raise incompatible(
             both(
-                f"its tokenizer knows {highest + 1} tokens and its embeddings {rows}",
-                f"トークナイザのトークンは{highest + 1}個、埋め込みは{rows}個である",
+                f"its tokenizer knows {tokens} tokens and its embeddings {rows}",
+                f"トークナイザのトークンは{tokens}個、埋め込みは{rows}個である",
             ),
-            where=checkpoint.name,
-            do=both(
+            checkpoint.name,
+            both(
                 "Tokenizer and weights belong to different models: copy the right tokenizer beside the weights.",
                 "トークナイザと重みが別のモデルのものである：正しいトークナイザを重みの隣にコピーすること。",
             ),
         )
 
 
-def _findings(said: list[str], name: str) -> Iterator[Finding]:
-    for text in dict.fromkeys(said):
-        line = " ".join(text.split())
+def _library_findings(messages: list[str], name: str) -> Iterator[Finding]:
+    """What the libraries warned about, each message once."""
+    for message in dict.fromkeys(messages):
+        line = " ".join(message.split())
+        shown = line[:400]
+        warning = both(f"{shown}", f"ライブラリの警告：{shown}")  # in the library's own words
         if "incorrect regex" in line:
-            yield Finding(
-                "tokenizer",
-                "warn",
-                both(
-                    "the tokenizer splits text by a pattern that is known to be wrong",
-                    "トークナイザの文の分け方に、誤りだと知られているものがある",
-                ),
-                name,
-                both(
-                    "Take the newest revision of the checkpoint; a model taught with this one keeps its tokenizer and "
-                    "answers alike, but differs from one taught with the mended pattern.",
-                    "チェックポイントの最新のリビジョンを使うこと。"
-                    "今のもので学習したモデルはそのトークナイザを持ち続け、答えも変わらないが、"
-                    "直した分け方で学習したものとは異なる。",
-                ),
-            )
+            yield _pattern_finding(name)
         elif any(word in line.lower() for word in ("tokeniz", "special token", "truncat")):
             yield Finding(
                 "tokenizer",
                 "warn",
-                _warned(line),
+                warning,
                 name,
                 both(
                     "Look at the tokens: terakoya doctor --show-tokens.",
@@ -253,21 +248,35 @@ def _findings(said: list[str], name: str) -> Iterator[Finding]:
             yield Finding(
                 "checkpoint",
                 "note",
-                _warned(line),
+                warning,
                 name,
                 both(
-                    "Look at the first loss: it should not be above an even guess.",
-                    "最初の損失を見ること：均等な当て推量より大きくないはずである。",
+                    "Look at the first loss: it should not be above that of a uniform prediction.",
+                    "最初の損失を見ること：一様な予測の損失より大きくないはずである。",
                 ),
             )
 
 
-def _warned(line: str) -> str:
-    """What a library says, in its own words."""
-    return both(line[:400], f"ライブラリの警告：{line[:400]}")
+def _pattern_finding(name: str) -> Finding:
+    return Finding(
+        "tokenizer",
+        "warn",
+        both(
+            "the tokenizer splits text by a pattern that is known to be wrong",
+            "トークナイザの文の分け方に、誤りだと知られているものがある",
+        ),
+        name,
+        both(
+            "Take the newest revision of the checkpoint. A model trained with this one keeps its tokenizer and its "
+            "predictions, but differs from one trained with the corrected pattern.",
+            "チェックポイントの最新のリビジョンを使うこと。"
+            "今のもので学習したモデルはそのトークナイザを持ち続け、予測も変わらないが、"
+            "修正後の分け方で学習したものとは異なる。",
+        ),
+    )
 
 
-def _code_findings(checkpoint: Checkpoint) -> Iterator[Finding]:
+def _code_findings(checkpoint: PretrainedCheckpoint) -> Iterator[Finding]:
     if "auto_map" in checkpoint.config:
         yield Finding(
             "checkpoint",
@@ -281,12 +290,12 @@ def _code_findings(checkpoint: Checkpoint) -> Iterator[Finding]:
         )
 
 
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+def check_dtype(dtype: str) -> None:
+    """Refuse a dtype that cannot be trained here.
 
-
-def check_device_dtype(dtype: str) -> None:
-    """Half precision does not train on a processor; say so rather than ignore the wish."""
+    dtype  of the weights
+    Raises ConfigError for "float16" without a GPU.
+    """
     if dtype == "float16" and not torch.cuda.is_available():
         raise ConfigError(
             both("float16 needs a GPU", "float16 には GPU が必要である"),

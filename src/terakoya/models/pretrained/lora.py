@@ -1,4 +1,4 @@
-"""LoRA (Hu et al., 2021, arXiv:2106.09685) as peft puts it in, with rows of new tokens taught beside it."""
+"""LoRA adapters (Hu et al., 2021, arXiv:2106.09685) through peft, with the embedding rows of new tokens trained too."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ import torch
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, need
 from terakoya.i18n import both
-from terakoya.models.pretrained.metadata import About
-from terakoya.models.pretrained.tokenizer import Tokens
-from terakoya.models.pretrained.vocabulary import Words
+from terakoya.models.pretrained.metadata import PretrainedMetadata
+from terakoya.models.pretrained.tokenizer import PromptTokenizer
+from terakoya.models.pretrained.vocabulary import VocabularyTables
 
 
-def settings(config: ModelConfig) -> dict[str, Any]:
-    """What peft is told, as a saved folder keeps it."""
+def peft_settings(config: ModelConfig) -> dict[str, Any]:
+    """Keyword arguments of peft.LoraConfig for this config, as a saved folder keeps them.
+
+    config  rank, alpha, dropout and target layers of the adapters
+    """
     return {
         "r": config.lora_rank,
         "lora_alpha": config.lora_alpha,
@@ -26,16 +29,22 @@ def settings(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def put_in(module: Any, told: Mapping[str, Any], seed: int) -> None:
-    """Adapters are trained and nothing else is. Raises ConfigError where no layer has a name that is asked for."""
+def inject(module: Any, settings: Mapping[str, Any], seed: int) -> None:
+    """Put adapters into a model; afterwards they are its only trainable weights.
+
+    module    a model of transformers
+    settings  of `peft_settings`
+    seed      of the adapters' initial values
+    Raises ConfigError where no layer has one of the target names.
+    """
     peft = need("peft", extra="hub")
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         try:
-            peft.inject_adapter_in_model(peft.LoraConfig(**told), module)
+            peft.inject_adapter_in_model(peft.LoraConfig(**settings), module)
         except ValueError as error:
             raise ConfigError(
-                both(str(error), f"層の名前が合わない：{error}"),
+                both(f"no layer has a name of model.lora_targets: {error}", f"層の名前が合わない：{error}"),
                 where="model.lora_targets",
                 do=both("Name linear layers of the model.", "モデルの線形層を指定すること。"),
             ) from error
@@ -43,8 +52,13 @@ def put_in(module: Any, told: Mapping[str, Any], seed: int) -> None:
         weight.requires_grad_("lora_" in name)
 
 
-def free_new_rows(words: Words, tokens: Tokens, about: About) -> None:
-    """New tokens are taught too: a frozen row would stay what it began as."""
-    if about.new_tokens:
-        ids = words.numbering.inward([tokens.learnt[token] for token in about.new_tokens])
-        words.free_rows(ids[0], len(ids))
+def train_new_rows(vocabulary: VocabularyTables, tokenizer: PromptTokenizer, metadata: PretrainedMetadata) -> None:
+    """Make the embedding rows of new tokens trainable: frozen, they would keep their initial values.
+
+    vocabulary  of the model
+    tokenizer   knows the ids of the new tokens
+    metadata    lists the new tokens; without any nothing happens
+    """
+    if metadata.new_tokens:
+        ids = vocabulary.id_map.to_trimmed([tokenizer.added_tokens[token] for token in metadata.new_tokens])
+        vocabulary.free_rows(ids[0], len(ids))

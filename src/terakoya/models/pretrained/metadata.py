@@ -1,4 +1,4 @@
-"""What a hub model is besides its weights: the facts that a saved folder carries."""
+"""What a pretrained model is besides its weights: the metadata that a saved folder carries."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ from terakoya.records import Finding
 
 
 @dataclass(frozen=True)
-class About:
-    """What a hub model is besides its weights; with the weights, all of a saved folder.
+class PretrainedMetadata:
+    """What a pretrained model is besides its weights; together they are all of a saved folder.
 
-    base, revision  where it came from; `folder` the files it was opened from
-    template        "chat" or "plain", as it was settled
-    kept            full ids of a trimmed vocabulary, in working order (None: full)
-    new_tokens      tokens that were added
-    forward         "quick" where parts of it may be ours, "library" where all is as transformers writes it
-    lora            peft's settings (None: full training); `merge` folds them into the weights on saving
+    base         Hub name or folder that it was made from
+    revision     commit of a Hub name, "" for a folder
+    folder       where the files lie that it was opened from
+    template     "chat" or "plain"; "auto" until the prompt is made
+    instruction  text before every source
+    kept_ids     full ids of a trimmed vocabulary, in the order of its rows (None: not trimmed)
+    new_tokens   tokens that were added to the tokenizer
+    lora         settings of peft (None: all weights are trained)
+    merge        whether saving folds the adapters into the weights
+    max_source   tokens of a prompt at most (0: what the model's positions allow)
+    max_target   tokens of a target at most, its end included (0: the same)
+    forward      "fused" where verified fused layers may be used, "library" where all is as in transformers
+    findings     what was noticed while the checkpoint was opened
     """
 
     base: str
@@ -25,11 +32,11 @@ class About:
     folder: str = ""
     template: str = "auto"
     instruction: str = ""
-    kept: tuple[int, ...] | None = None
+    kept_ids: tuple[int, ...] | None = None
     new_tokens: tuple[str, ...] = ()
     lora: dict[str, Any] | None = None
     merge: bool = True
     max_source: int = 0
     max_target: int = 0
-    forward: str = "quick"
+    forward: str = "fused"
     findings: tuple[Finding, ...] = field(default=(), compare=False)

@@ -1,8 +1,8 @@
-"""Pretrained models behind the house's one face: causal and encoder-decoder differ in three methods.
+"""Pretrained models behind protocol.Model: causal and encoder-decoder differ in three methods.
 
-model.collate(pairs) → model.outputs(batch)        training: loss on the answer, or on everything
-model.start(asks) → State                          use: the very same prompts
-model.save(folder)                                 opens with plain from_pretrained, or `hub.load`
+model.collate(pairs) → model.outputs(batch)        training: loss on the target, or on prompt and target
+model.start(queries) → DecodingState               prediction: the very same prompts
+model.save(folder)                                 opens with plain from_pretrained, or `build.load`
 """
 
 from __future__ import annotations
@@ -17,83 +17,102 @@ from torch import nn
 
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError, DataError
-from terakoya.i18n import both
+from terakoya.i18n import both, japanese
 from terakoya.models.pretrained import causal_batches, seq2seq_batches
-from terakoya.models.pretrained.causal_batches import Row
+from terakoya.models.pretrained.causal_batches import CausalRow
 from terakoya.models.pretrained.kv_cache import CausalState, Seq2SeqState
-from terakoya.models.pretrained.metadata import About
+from terakoya.models.pretrained.metadata import PretrainedMetadata
 from terakoya.models.pretrained.prompt import Prompt
 from terakoya.models.pretrained.saving import save
-from terakoya.models.pretrained.vocabulary import Words
-from terakoya.models.protocol import Batch, ModelInfo, Outputs, Pair, Query, SetScores, State
+from terakoya.models.pretrained.vocabulary import VocabularyTables
+from terakoya.models.protocol import Batch, DecodingState, ModelInfo, Outputs, Pair, Query, SetScores
 from terakoya.records import Finding
 
-_KINDS_JA = {"source": "入力", "target": "正解", "row": "行"}  # as Japanese sentences name them
-_REMEMBERED = 200_000  # rows whose ids are kept, so that sorting by length tokenizes nothing twice
+_SOURCE, _TARGET, _ROW = both("source", "入力"), both("target", "正解"), both("row", "行")
+_CACHED_ROWS = 200_000  # rows whose ids are kept, so that sorting by length tokenizes nothing twice
+
+TokenIds = tuple[int, ...]
 
 
-class HubModel:
-    """The Model of models/model.py, for everything that both families share."""
+class PretrainedModel:
+    """A pretrained checkpoint as a model with a sequence head (protocol.Model): what both families share.
+
+    module      of transformers, patched and adapted as wanted
+    prompt      makes token ids of queries and targets
+    vocabulary  the tables of `module`, trimmed or not
+    metadata    what a saved folder needs beside the weights
+    All ids inside are those of the trimmed vocabulary.
+    """
 
     head: Literal["sequence", "set"] = "sequence"
     labels: tuple[str, ...] = ()
     family = ""
 
-    def __init__(self, module: Any, prompt: Prompt, words: Words, about: About) -> None:
+    def __init__(self, module: Any, prompt: Prompt, vocabulary: VocabularyTables, metadata: PretrainedMetadata) -> None:
         self.module: nn.Module = module
         self.core: Any = module
-        self.prompt, self.words, self.about = prompt, words, about
-        self.tokens = prompt.tokens
-        self.end = words.numbering.inward([prompt.end])[0]
-        pad = self.tokens.tokenizer.pad_token_id
-        self.pad = words.numbering.inward([pad if pad is not None else prompt.end])[0]
-        self.loss_on: Literal["answer", "all"] = "answer"
+        self.prompt, self.vocabulary, self.metadata = prompt, vocabulary, metadata
+        self.tokenizer = prompt.tokenizer
+        self.end = vocabulary.id_map.to_trimmed([prompt.end])[0]
+        pad = self.tokenizer.hf_tokenizer.pad_token_id
+        self.pad = vocabulary.id_map.to_trimmed([pad if pad is not None else prompt.end])[0]
+        self.loss_on_prompt = False
         self.share_prefix = True
-        self.longest_answer = about.max_target or min(self._positions, 4096)
-        self._ids: dict[tuple[Query, str], tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        self.max_target_length = metadata.max_target or min(self._positions, 4096)
+        self._ids: dict[tuple[Query, str], tuple[TokenIds, TokenIds]] = {}
 
-    def settle(self, train: TrainConfig) -> None:
-        """Take what a training says of the model: where the loss is taken, shared prefixes, gradient checkpointing."""
+    def configure(self, train: TrainConfig) -> None:
+        """Take over what concerns the model of a training config: loss mask, shared prefixes, gradient checkpointing.
+
+        train  the training's settings
+        Raises ConfigError where the loss shall be taken on the prompt of an encoder-decoder.
+        """
         if train.loss_on == "all" and self.family == "encoder-decoder":
+            default = TrainConfig.model_fields["loss_on"].default
             raise ConfigError(
                 both(
-                    "an encoder-decoder writes no prompt that a loss could be taken on",
-                    "encoder-decoder は損失を取れるプロンプトを書かない",
+                    "an encoder-decoder generates no prompt on which a loss could be taken",
+                    "encoder-decoder はプロンプトを生成しないので、そこで損失を計算できない",
                 ),
                 where="train.loss_on",
-                do=both("Set train.loss_on = 'answer'.", "train.loss_on = 'answer' とすること。"),
+                do=both(f"Set train.loss_on = '{default}'.", f"train.loss_on = '{default}' とすること。"),
             )
-        self.loss_on = train.loss_on
+        self.loss_on_prompt = train.loss_on == "all"
         self.share_prefix = train.prefix_cache in ("auto", True)
+        self.configure_checkpointing(train)
+        self._ids.clear()
+
+    def configure_checkpointing(self, train: TrainConfig) -> None:
+        """Switch gradient checkpointing on where `train.checkpointing` says so."""
         if train.checkpointing:
             old = "gradient_checkpointing_enable"  # an older name, which transformers 6 is said to drop
             enable = getattr(self.core, "activation_checkpointing_enable", None) or getattr(self.core, old)
             enable({"use_reentrant": False})
-            if self.about.lora is not None:
+            if self.metadata.lora is not None:
                 self.core.enable_input_require_grads()
-        self._ids.clear()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What was noticed while the checkpoint was opened."""
-        return self.about.findings
+        return self.metadata.findings
 
     @property
-    def card(self) -> ModelInfo:
+    def info(self) -> ModelInfo:
+        """Name, family, number of weights, and what was made of the checkpoint."""
         weights = {id(w): w for w in self.module.parameters()}.values()
         return ModelInfo(
-            name=self.about.base,
+            name=self.metadata.base,
             family=self.family,
             weights=sum(weight.numel() for weight in weights),
             trainable=sum(weight.numel() for weight in weights if weight.requires_grad),
-            vocabulary=self.words.numbering.size,
+            vocabulary=self.vocabulary.id_map.size,
             extra={
-                "revision": self.about.revision,
+                "revision": self.metadata.revision,
                 "architecture": self.core.config.model_type,
                 "template": "chat" if self.prompt.template else "plain",
-                "vocabulary": "full" if self.about.kept is None else "trimmed",
-                "new_tokens": len(self.about.new_tokens),
-                "adaptation": "full" if self.about.lora is None else "lora",
+                "vocabulary": "full" if self.metadata.kept_ids is None else "trimmed",
+                "new_tokens": len(self.metadata.new_tokens),
+                "adaptation": "full" if self.metadata.lora is None else "lora",
                 "dtype": str(next(iter(weights)).dtype).removeprefix("torch."),
                 "layout": self.layout,
             },
@@ -101,93 +120,111 @@ class HubModel:
 
     @property
     def layout(self) -> str:
+        """How batches are laid out: "tree" (shared prefixes) or "padded"."""
         return "padded"
 
     @property
     def device(self) -> torch.device:
+        """Where the weights lie."""
         return next(self.module.parameters()).device
 
     def length(self, pair: Pair) -> int:
-        question, answer = self._row(pair)
-        return len(question) + len(answer)
+        """Number of tokens of `pair`, prompt and target."""
+        prompt, target = self._pair_ids(pair)
+        return len(prompt) + len(target)
 
-    def fits(self, ask: Query) -> bool:
-        """Within the model's positions, or `model.max_source` tokens, with room for one token of an answer."""
-        return 0 < len(self.question(ask)) <= self._most_source
+    def fits(self, query: Query) -> bool:
+        """Whether the prompt of `query` fits: within the model's positions less one for a target's token, or within
+        `model.max_source` tokens."""
+        return 0 < len(self.prompt_ids(query)) <= self._max_source_length
 
-    def question(self, ask: Query) -> list[int]:
-        """Working ids of everything before the answer: training and use both come here."""
-        return self.words.numbering.inward(self.prompt.question(ask))
+    def prompt_ids(self, query: Query) -> list[int]:
+        """Ids of everything before the target of `query`, in training and in prediction alike."""
+        return self.vocabulary.id_map.to_trimmed(self.prompt.prompt_ids(query))
 
-    def answer(self, written: str) -> list[int]:
-        """Working ids of an answer with its end. Raises DataError where a token of it is not in the vocabulary."""
-        ids = self.words.numbering.inward(self.prompt.answer(written))
-        lost = [i for i in ids if i >= self.words.numbering.size]
+    def target_ids(self, target: str) -> list[int]:
+        """Ids of a `target` with its end. Raises DataError where a token of it is not in the trimmed vocabulary."""
+        ids = self.vocabulary.id_map.to_trimmed(self.prompt.target_ids(target))
+        lost = [i for i in ids if i >= self.vocabulary.id_map.size]
         if lost:
-            text = self.tokens.text(self.words.numbering.outward(lost[:1]))
+            text = self.tokenizer.decode(self.vocabulary.id_map.to_full(lost[:1]))
             raise DataError(
                 both(
                     f"its target holds {text!r}, which is not in the trimmed vocabulary",
                     f"正解に、切り詰めた語彙にない {text!r} がある",
                 ),
                 do=both(
-                    "Make the model from all the rows it shall learn, or set model.vocabulary = 'full'.",
-                    "学習させるすべての行からモデルを作るか、model.vocabulary = 'full' とすること。",
+                    "Make the model from all rows of the training data, or set model.vocabulary = 'full'.",
+                    "すべての学習データからモデルを作るか、model.vocabulary = 'full' とすること。",
                 ),
             )
         return ids
 
-    def shown(self, pair: Pair) -> list[tuple[str, bool]]:
-        """The tokens of a row as the model sees them, and whether each is learnt."""
-        question, answer = self._row(pair)
-        learnt = [self.loss_on == "all"] * len(question) + [True] * len(answer)
-        ids = self.words.numbering.outward([*question, *answer])
-        names = (self.tokens.tokenizer.convert_ids_to_tokens(i) if i in self.tokens.controls else "" for i in ids)
+    def show_tokens(self, pair: Pair) -> list[tuple[str, bool]]:
+        """The tokens of `pair` as the model receives them, each with whether the loss includes it."""
+        prompt, target = self._pair_ids(pair)
+        in_loss = [self.loss_on_prompt] * len(prompt) + [True] * len(target)
+        ids = self.vocabulary.id_map.to_full([*prompt, *target])
         return [
-            (name or self.tokens.text([i]) or f"<{i}>", taught)
-            for name, i, taught in zip(names, ids, learnt, strict=True)
+            (self._control_name(i) or self.tokenizer.decode([i]) or f"<{i}>", included)
+            for i, included in zip(ids, in_loss, strict=True)
         ]
 
-    def set_scores(self, asks: Sequence[Query]) -> SetScores:
+    def _control_name(self, full_id: int) -> str:
+        is_control = full_id in self.tokenizer.control_tokens
+        return self.tokenizer.hf_tokenizer.convert_ids_to_tokens(full_id) if is_control else ""
+
+    def set_scores(self, queries: Sequence[Query]) -> SetScores:
+        """Raises ConfigError: a sequence head has no set scores for `queries`."""
         raise ConfigError(
-            both("this model writes answers and scores no sets", "このモデルは答えを書くもので、集合を採点しない"),
-            do=both("Set model.head = 'sequence'.", "model.head = 'sequence' とすること。"),
+            both(
+                "this model generates text and has no scores of label sets",
+                "このモデルは文字列を生成するもので、ラベル集合の得点はない",
+            ),
+            do=both("Set model.head = 'set'; train again.", "model.head = 'set' として学習し直すこと。"),
         )
 
     def text(self, tokens: Sequence[int]) -> str:
-        return self.tokens.text(self.words.numbering.outward(tokens))
+        """Decode token ids `tokens`, without the end token, to text."""
+        return self.tokenizer.decode(self.vocabulary.id_map.to_full(tokens))
 
-    def pieces(self) -> Sequence[str]:
-        return self._pieces
+    def token_texts(self) -> Sequence[str]:
+        """(V,) the text that each token id adds to a target; "" for control tokens and parts of characters."""
+        return self._token_texts
 
     @cached_property
-    def _pieces(self) -> tuple[str, ...]:
-        numbering = self.words.numbering
-        return tuple(map(self.tokens.piece, numbering.outward(range(numbering.size))))
+    def _token_texts(self) -> tuple[str, ...]:
+        id_map = self.vocabulary.id_map
+        return tuple(map(self.tokenizer.token_text, id_map.to_full(range(id_map.size))))
 
     def parameters_to_train(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names and weights that the optimiser updates."""
         return ((name, weight) for name, weight in self.module.named_parameters() if weight.requires_grad)
 
     def save(self, folder: Path) -> None:
+        """Write the model to `folder`; see saving.save."""
         save(self, folder)
 
     def collate(self, pairs: Sequence[Pair]) -> Batch:
-        rows = [self._checked(pair) for pair in pairs]
+        """A batch of `pairs`. Raises DataError, naming the row, where one is empty, too long or without ids."""
+        rows = [self._checked_ids(pair) for pair in pairs]
         tensors = self._tensors(rows)
-        tokens = sum(len(question) + len(answer) for question, answer in rows)
-        keys = tuple(pair.key or pair.ask.source for pair in pairs)
+        tokens = sum(len(prompt) + len(target) for prompt, target in rows)
+        keys = tuple(pair.key or pair.query.source for pair in pairs)
         return Batch(tensors, len(tensors["targets"]), tokens, keys)
 
     def outputs(self, batch: Batch) -> Outputs:
+        """One forward pass over `batch`: logits where there is a target, and only there."""
         tensors = dict(batch.tensors)
-        return Outputs(self._logits(self.module, self.words.tables.head, tensors), tensors["targets"])
+        return Outputs(self._logits(self.module, self.vocabulary.tables.head, tensors), tensors["targets"])
 
     _logits: Callable[..., torch.Tensor]
 
-    def _tensors(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> dict[str, torch.Tensor]:
+    def _tensors(self, rows: Sequence[tuple[TokenIds, TokenIds]]) -> dict[str, torch.Tensor]:
         raise NotImplementedError
 
-    def start(self, asks: Sequence[Query]) -> State:
+    def start(self, queries: Sequence[Query]) -> DecodingState:
+        """Begin to generate a sequence for each of `queries`."""
         raise NotImplementedError
 
     @property
@@ -195,48 +232,40 @@ class HubModel:
         return int(getattr(self.core.config, "max_position_embeddings", 0) or 1 << 20)
 
     @property
-    def _most_source(self) -> int:
-        return self.about.max_source or self._positions - 1
+    def _max_source_length(self) -> int:
+        return self.metadata.max_source or self._positions - 1
 
-    def _row(self, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Working ids of question and answer; an empty answer is its end alone."""
-        known = self._ids.get((pair.ask, pair.written))
+    def _pair_ids(self, pair: Pair) -> tuple[TokenIds, TokenIds]:
+        """Ids of prompt and target; an empty target is its end alone."""
+        known = self._ids.get((pair.query, pair.target))
         if known is None:
-            answer = self.answer(pair.written) if pair.written else [self.end]
-            known = tuple(self.question(pair.ask)), tuple(answer)
-            if len(self._ids) >= _REMEMBERED:
+            target = self.target_ids(pair.target) if pair.target else [self.end]
+            known = tuple(self.prompt_ids(pair.query)), tuple(target)
+            if len(self._ids) >= _CACHED_ROWS:
                 self._ids.clear()
-            self._ids[pair.ask, pair.written] = known
+            self._ids[pair.query, pair.target] = known
         return known
 
-    def _checked(self, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        where = pair.key or pair.ask.source[:40]
-        if not pair.written:
-            raise DataError(
-                both("an empty target cannot be taught", "空の正解は学習できない"),
-                where=where,
-                do=both("Remove the row or fill it in.", "行を取り除くか、埋めること。"),
-            )
+    def _checked_ids(self, pair: Pair) -> tuple[TokenIds, TokenIds]:
+        where = pair.key or pair.query.source[:40]
+        if not pair.target:
+            raise _empty(_TARGET, where)
         try:
-            question, answer = self._row(pair)
+            prompt, target = self._pair_ids(pair)
         except DataError as error:
             raise DataError(error.what, where=where, do=error.do) from error
-        if not question:
-            raise DataError(
-                both("an empty source cannot be taught", "空の入力は学習できない"),
-                where=where,
-                do=both("Remove the row or fill it in.", "行を取り除くか、埋めること。"),
-            )
-        for kind, size, most in (
-            ("source", len(question), self._most_source),
-            ("target", len(answer), self.longest_answer),
-            ("row", self._whole(question, answer), self._positions),
+        if not prompt:
+            raise _empty(_SOURCE, where)
+        for part, size, most in (
+            (_SOURCE, len(prompt), self._max_source_length),
+            (_TARGET, len(target), self.max_target_length),
+            (_ROW, self._positions_used(prompt, target), self._positions),
         ):
             if size > most:
                 raise DataError(
                     both(
-                        f"its {kind} has {size} tokens and the model takes {most}",
-                        f"{_KINDS_JA[kind]}が{size}トークンで、モデルが受け取れるのは{most}までである",
+                        f"its {part} has {size} tokens and the model takes {most}",
+                        f"{japanese(part)}が{size}トークンで、モデルが受け取れるのは{most}までである",
                     ),
                     where=where,
                     do=both(
@@ -245,66 +274,86 @@ class HubModel:
                         "黙って切ることはない。",
                     ),
                 )
-        return question, answer
+        return prompt, target
 
-    def _whole(self, question: Sequence[int], answer: Sequence[int]) -> int:
-        return len(question) + len(answer)
+    def _positions_used(self, prompt: Sequence[int], target: Sequence[int]) -> int:
+        return len(prompt) + len(target)
 
 
-class HubCausal(HubModel):
+def _empty(part: str, where: str) -> DataError:
+    return DataError(
+        both(f"an empty {part} cannot be trained on", f"空の{japanese(part)}は学習に使えない"),
+        where=where,
+        do=both("Remove the row or complete it.", "行を取り除くか、埋めること。"),
+    )
+
+
+class PretrainedCausal(PretrainedModel):
+    """A causal (decoder-only) model; the parameters `module`, `prompt`, `vocabulary` and `metadata` are those of
+    PretrainedModel."""
+
     family = "decoder"
-    _logits = staticmethod(causal_batches.logits)
+    _logits = staticmethod(causal_batches.target_logits)
 
-    def __init__(self, module: Any, prompt: Prompt, words: Words, about: About) -> None:
-        super().__init__(module, prompt, words, about)
-        probe = self.question(Query("一二三"))
-        self.exact_tree = causal_batches.tree_is_exact(module, words.tables.head, probe)
-        if self.exact_tree and about.forward == "quick":
-            causal_batches.quicken(module, words.tables.head, probe)
+    def __init__(self, module: Any, prompt: Prompt, vocabulary: VocabularyTables, metadata: PretrainedMetadata) -> None:
+        super().__init__(module, prompt, vocabulary, metadata)
+        probe = self.prompt_ids(Query("一二三"))
+        self.uses_prefix_tree = causal_batches.prefix_tree_is_exact(module, vocabulary.tables.head, probe)
+        if self.uses_prefix_tree and metadata.forward != "library":
+            causal_batches.use_branch_attention(module, vocabulary.tables.head, probe)
 
     @property
     def layout(self) -> str:
-        return "tree" if self.exact_tree else "padded"
+        """How batches are laid out: "tree" where shared prefixes are computed once, else "padded"."""
+        return "tree" if self.uses_prefix_tree else "padded"
 
-    def start(self, asks: Sequence[Query]) -> State:
+    def start(self, queries: Sequence[Query]) -> DecodingState:
+        """Begin to generate a sequence for each of `queries`."""
         return CausalState(
-            self.core, [self.question(ask) for ask in asks], self.pad, self.device,
-            share=self.exact_tree, window=self._window,
+            self.core, [self.prompt_ids(query) for query in queries], self.pad, self.device,
+            share=self.uses_prefix_tree, window=self._window,
         )  # fmt: skip
 
     @property
     def _window(self) -> int:
-        """How many tokens back a layer looks, at least one of them; 0 where all look back to the beginning."""
+        """Size of the sliding attention window that at least one layer has; 0 where none has."""
         return int(getattr(self.core.config, "sliding_window", None) or 0)
 
-    def _tensors(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> dict[str, torch.Tensor]:
-        begin = 0 if self.loss_on == "all" else None
-        laid = [Row((*q, *a), len(q) if begin is None else begin) for q, a in rows]
-        if self.exact_tree and (not self._window or max(len(row.ids) for row in laid) <= self._window):
-            return causal_batches.tree(laid, share=self.share_prefix, lanes=self.device.type == "cpu")
-        return causal_batches.padded(laid, self.pad)
+    def _tensors(self, rows: Sequence[tuple[TokenIds, TokenIds]]) -> dict[str, torch.Tensor]:
+        sequences = [CausalRow((*p, *t), 0 if self.loss_on_prompt else len(p)) for p, t in rows]
+        in_window = not self._window or max(len(row.token_ids) for row in sequences) <= self._window
+        if self.uses_prefix_tree and in_window:
+            on_cpu = self.device.type == "cpu"
+            return causal_batches.prefix_tree_batch(sequences, share=self.share_prefix, branches=on_cpu)
+        return causal_batches.padded_batch(sequences, self.pad)
 
 
-class HubSeq2Seq(HubModel):
+class PretrainedSeq2Seq(PretrainedModel):
+    """An encoder-decoder model."""
+
     family = "encoder-decoder"
-    _logits = staticmethod(seq2seq_batches.logits)
+    _logits = staticmethod(seq2seq_batches.target_logits)
 
     @cached_property
-    def begin(self) -> list[int]:
-        """What the decoder is given before every answer."""
+    def decoder_start(self) -> list[int]:
+        """Ids that precede every target in the decoder."""
         first = self.core.config.decoder_start_token_id
-        pad = self.tokens.tokenizer.pad_token_id
-        return self.words.numbering.inward([first if first is not None else pad, *self.tokens.lead])
+        pad = self.tokenizer.hf_tokenizer.pad_token_id
+        return self.vocabulary.id_map.to_trimmed([first if first is not None else pad, *self.tokenizer.target_prefix])
 
-    def start(self, asks: Sequence[Query]) -> State:
-        return Seq2SeqState(self.core, [self.question(ask) for ask in asks], self.begin, self.pad, self.device)
+    def start(self, queries: Sequence[Query]) -> DecodingState:
+        """Begin to generate a sequence for each of `queries`."""
+        prompts = [self.prompt_ids(query) for query in queries]
+        return Seq2SeqState(self.core, prompts, self.decoder_start, self.pad, self.device)
 
-    def _tensors(self, rows: Sequence[tuple[tuple[int, ...], tuple[int, ...]]]) -> dict[str, torch.Tensor]:
-        return seq2seq_batches.padded([q for q, _ in rows], [a for _, a in rows], self.begin, self.pad)
+    def _tensors(self, rows: Sequence[tuple[TokenIds, TokenIds]]) -> dict[str, torch.Tensor]:
+        sources, targets = [source for source, _ in rows], [target for _, target in rows]
+        return seq2seq_batches.padded_batch(sources, targets, self.decoder_start, self.pad)
 
-    def _whole(self, question: Sequence[int], answer: Sequence[int]) -> int:
-        return max(len(question), len(answer))
+    def _positions_used(self, prompt: Sequence[int], target: Sequence[int]) -> int:
+        return max(len(prompt), len(target))
 
 
-def kind_of(causal: bool) -> type[HubModel]:
-    return HubCausal if causal else HubSeq2Seq
+def model_class(causal: bool) -> type[PretrainedModel]:
+    """The class for a model that is `causal`, or for an encoder-decoder."""
+    return PretrainedCausal if causal else PretrainedSeq2Seq

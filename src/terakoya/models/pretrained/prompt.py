@@ -1,8 +1,8 @@
-"""How a pretrained model is spoken to. One function writes the text for training and the text at use.
+"""The prompt of a pretrained model. One function makes it for training and for prediction.
 
-Chat: the checkpoint's own template around the turns; the answer ends with the token that the template writes after
-an assistant's message. Plain: instruction, source, a line break, answer, end-of-text. An encoder-decoder reads
-instruction and source, and begins its answer by itself.
+Chat: the checkpoint's own template around the turns; the target ends with the token that the template writes after an
+assistant's message. Plain: instruction, source, a line break, target, end-of-text. An encoder-decoder reads instruction
+and source, and its decoder begins the target by itself.
 """
 
 from __future__ import annotations
@@ -13,176 +13,198 @@ from typing import Any
 
 from terakoya.errors import IncompatibleError
 from terakoya.i18n import both
-from terakoya.models.pretrained.chat_template import Skeleton, skeleton, trims
-from terakoya.models.pretrained.tokenizer import Part, Tokens
+from terakoya.models.pretrained.chat_template import TemplateSegments, template_segments, trims_content
+from terakoya.models.pretrained.tokenizer import PromptTokenizer, Segment
 from terakoya.models.protocol import Query
 from terakoya.records import Turn
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The way of asking one checkpoint.
+    """How queries and targets become token ids for one checkpoint.
 
-    template   the chat template's source, "" for plain
-    names      special tokens that the template may write, by the template's names for them
-    instruction  put before every source
-    before     ids that open a plain prompt (a tokenizer's own beginning-of-text; at most one)
-    after      ids that close a plain prompt (of an encoder's input)
-    end        id that ends an answer
-    between    text between a plain source and its answer
+    tokenizer       encodes text
+    template        source of the chat template, "" for a plain prompt
+    special_tokens  (name, text) of the special tokens that a template may write
+    instruction     text before every source
+    prefix_ids      before a plain prompt (the tokenizer's own begin-of-text token; at most one)
+    suffix_ids      after a plain prompt (of an encoder's input)
+    end             id that ends a target
+    separator       text between a plain source and its target
+    strips_content  whether the template strips white space from the ends of messages
+    system_role     whether the template takes a system message
     """
 
-    tokens: Tokens
+    tokenizer: PromptTokenizer
     template: str
-    names: tuple[tuple[str, str], ...]
+    special_tokens: tuple[tuple[str, str], ...]
     instruction: str
-    before: tuple[int, ...]
-    after: tuple[int, ...]
+    prefix_ids: tuple[int, ...]
+    suffix_ids: tuple[int, ...]
     end: int
-    between: str
-    trimmed: bool = False
-    system: bool = False
+    separator: str
+    strips_content: bool = False
+    system_role: bool = False
 
-    def question(self, ask: Query) -> list[int]:
-        """Ids of everything before the answer: the same in training and at use."""
+    def prompt_ids(self, query: Query) -> list[int]:
+        """Ids of everything before the target of this `query`, the same in training and in prediction."""
         if not self.template:
-            parts = self._plain(ask)
-            return [*self.before, *self.tokens.asked(parts), *self.after]
-        return self.tokens.asked(self.parts(ask))
+            return [*self.prefix_ids, *self.tokenizer.encode_prompt(self._plain(query)), *self.suffix_ids]
+        return self.tokenizer.encode_prompt(self.segments(query))
 
-    def answer(self, written: str) -> list[int]:
-        """Ids of the answer, with its end."""
-        return [*self.tokens.answer(written), self.end]
+    def target_ids(self, target: str) -> list[int]:
+        """Ids of the `target` and its end token. Raises DataError where the tokenizer would lose part of it."""
+        return [*self.tokenizer.encode_target(target), self.end]
 
-    def parts(self, ask: Query) -> list[Part]:
-        """The prompt as text, the template's parts and the content apart."""
-        turns = self._turns(ask)
+    def segments(self, query: Query) -> list[Segment]:
+        """The chat prompt of this `query` as text, each segment with whether it is content."""
+        turns = self._turns(query)
         return [
-            (part, False) if isinstance(part, str) else (self._content(turns[part]), True)
-            for part in self._skeleton(tuple(turn.role for turn in turns))
+            (segment, False) if isinstance(segment, str) else (self._content(turns[segment]), True)
+            for segment in self._template_segments(tuple(turn.role for turn in turns))
         ]
 
-    def _skeleton(self, roles: tuple[str, ...]) -> Skeleton:
-        return skeleton(self.template, self.names, roles, begin=True)
+    def _template_segments(self, roles: tuple[str, ...]) -> TemplateSegments:
+        return template_segments(self.template, self.special_tokens, roles, add_generation_prompt=True)
 
     def _content(self, turn: Turn) -> str:
-        return turn.content.strip() if self.trimmed else turn.content
+        return turn.content.strip() if self.strips_content else turn.content
 
-    def _turns(self, ask: Query) -> list[Turn]:
-        turns = list(conversation(ask))
-        if self.instruction and self.system and turns[0].role != "system":
+    def _turns(self, query: Query) -> list[Turn]:
+        turns = list(conversation(query))
+        if self.instruction and self.system_role and turns[0].role != "system":
             return [Turn("system", self.instruction), *turns]
-        if self.instruction and not self.system:
-            place = next(number for number, turn in enumerate(turns) if turn.role == "user")
-            turns[place] = Turn("user", f"{self.instruction}\n{turns[place].content}")
+        if self.instruction and not self.system_role:
+            first = next(number for number, turn in enumerate(turns) if turn.role == "user")
+            turns[first] = Turn("user", f"{self.instruction}\n{turns[first].content}")
         return turns
 
-    def _plain(self, ask: Query) -> list[Part]:
+    def _plain(self, query: Query) -> list[Segment]:
         lines = [self.instruction] if self.instruction else []
-        text = self._joint.join([*lines, *(turn.content for turn in conversation(ask))])
-        return [(text, True), (self.between, False)] if self.between else [(text, True)]
-
-    @property
-    def _joint(self) -> str:
-        return self.between or " "
+        joint = self.separator or " "
+        text = joint.join([*lines, *(turn.content for turn in conversation(query))])
+        return [(text, True), (self.separator, False)] if self.separator else [(text, True)]
 
 
-def conversation(ask: Query) -> tuple[Turn, ...]:
-    """The turns of a conversation, the source last."""
-    if ask.turns and ask.turns[-1] == Turn("user", ask.source):
-        return ask.turns
-    return (*ask.turns, Turn("user", ask.source))
+def conversation(query: Query) -> tuple[Turn, ...]:
+    """The turns of a `query`, its source last."""
+    if query.turns and query.turns[-1] == Turn("user", query.source):
+        return query.turns
+    return (*query.turns, Turn("user", query.source))
 
 
-def prompt_for(tokens: Tokens, *, causal: bool, kind: str, instruction: str) -> Prompt:
-    """The way of asking this checkpoint; `kind` is "auto" (chat where there is a template), "chat" or "plain"."""
-    tokenizer = tokens.tokenizer
-    template = _template(tokenizer) if causal and kind != "plain" else ""
+def make_prompt(tokenizer: PromptTokenizer, *, causal: bool, kind: str, instruction: str) -> Prompt:
+    """The prompt of a checkpoint.
+
+    tokenizer    of the checkpoint
+    causal       whether the model is causal; an encoder-decoder has no chat prompt
+    kind         "auto" (chat where the checkpoint has a template), "chat" or "plain"
+    instruction  text before every source, "" for none
+    Raises IncompatibleError where a template is wanted and missing or unusable, or no token can end a target.
+    """
+    hf_tokenizer = tokenizer.hf_tokenizer
+    template = _default_template(hf_tokenizer) if causal and kind != "plain" else ""
     if kind == "chat" and not template:
         raise IncompatibleError(
-            both("this checkpoint has no chat template", "このチェックポイントに会話のテンプレートがない"),
+            both("this checkpoint has no chat template", "このチェックポイントにチャットテンプレートがない"),
             where="model.template",
             do=both("Set model.template = 'plain'.", "model.template = 'plain' とすること。"),
         )
-    before, after = _surroundings(tokens)
     if not template:
-        end = tokenizer.eos_token_id
-        if end is None:
-            raise IncompatibleError(
-                both(
-                    "this checkpoint's tokenizer has no end-of-text token, so no answer could end",
-                    "このチェックポイントのトークナイザに文の終わりのトークンがなく、答えを終えられない",
-                ),
-                do=both(
-                    "Take a checkpoint whose tokenizer names an eos_token.",
-                    "トークナイザに eos_token のあるチェックポイントを使うこと。",
-                ),
-            )
-        between = _between(tokens) if causal else ""
-        return Prompt(tokens, "", (), instruction, before, () if causal else after, end, between)
-    names = _names(tokenizer)
+        return _plain_prompt(tokenizer, causal, instruction)
+    names = _special_tokens(hf_tokenizer)
     return Prompt(
-        tokens,
+        tokenizer,
         template,
-        names,
-        instruction,
-        (),
-        (),
-        _stop(tokens, template, names),
-        "",
-        trimmed=trims(template, names),
-        system=bool(instruction) and _takes(template, names, ("system", "user")),
+        special_tokens=names,
+        instruction=instruction,
+        prefix_ids=(),
+        suffix_ids=(),
+        end=_end_of_message(tokenizer, template, names),
+        separator="",
+        strips_content=trims_content(template, names),
+        system_role=bool(instruction) and _accepts(template, names, ("system", "user")),
     )
 
 
-def _template(tokenizer: Any) -> str:
-    found = tokenizer.chat_template
+def _plain_prompt(tokenizer: PromptTokenizer, causal: bool, instruction: str) -> Prompt:
+    prefix, suffix = _surrounding_ids(tokenizer)
+    end = tokenizer.hf_tokenizer.eos_token_id
+    if end is None:
+        raise IncompatibleError(
+            both(
+                "this checkpoint's tokenizer has no end-of-text token, so no target could end",
+                "このチェックポイントのトークナイザに終端トークンがなく、出力を終えられない",
+            ),
+            do=both(
+                "Take a checkpoint whose tokenizer names an eos_token.",
+                "トークナイザに eos_token のあるチェックポイントを使うこと。",
+            ),
+        )
+    return Prompt(
+        tokenizer,
+        template="",
+        special_tokens=(),
+        instruction=instruction,
+        prefix_ids=prefix,
+        suffix_ids=() if causal else suffix,
+        end=end,
+        separator=_separator(tokenizer) if causal else "",
+    )
+
+
+def _default_template(hf_tokenizer: Any) -> str:
+    found = hf_tokenizer.chat_template
     if isinstance(found, dict):
         found = found.get("default", "")
     return found or ""
 
 
-def _names(tokenizer: Any) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, text) for name, text in tokenizer.special_tokens_map.items() if isinstance(text, str)))
+def _special_tokens(hf_tokenizer: Any) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        sorted((name, text) for name, text in hf_tokenizer.special_tokens_map.items() if isinstance(text, str))
+    )
 
 
-def _surroundings(tokens: Tokens) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _surrounding_ids(tokenizer: PromptTokenizer) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """What the tokenizer itself puts before and after a text."""
-    bare = tokens.backend.encode("x", add_special_tokens=False).ids
-    dressed = tokens.tokenizer("x")["input_ids"]
-    for place in range(len(dressed) - len(bare) + 1):
-        if dressed[place : place + len(bare)] == bare:
-            return tuple(dressed[:place]), tuple(dressed[place + len(bare) :])
+    bare = tokenizer.backend.encode("x", add_special_tokens=False).ids
+    whole = tokenizer.hf_tokenizer("x")["input_ids"]
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return tuple(whole[:start]), tuple(whole[start + len(bare) :])
     return (), ()
 
 
-def _between(tokens: Tokens) -> str:
-    return " " if tokens.loses("\n") or not tokens.backend.encode("\n", add_special_tokens=False).ids else "\n"
+def _separator(tokenizer: PromptTokenizer) -> str:
+    """A line break, or a space where the tokenizer has none."""
+    no_line_break = tokenizer.has_unknown("\n") or not tokenizer.backend.encode("\n", add_special_tokens=False).ids
+    return " " if no_line_break else "\n"
 
 
-def _stop(tokens: Tokens, template: str, names: tuple[tuple[str, str], ...]) -> int:
+def _end_of_message(tokenizer: PromptTokenizer, template: str, names: tuple[tuple[str, str], ...]) -> int:
     """The first control token that the template writes after an assistant's message, else end-of-text."""
-    parts = skeleton(template, names, ("user", "assistant"), begin=False)
-    tail = parts[parts.index(1) + 1 :]
-    ids = tokens.asked([(part, False) for part in tail if isinstance(part, str)]) if tail else []
-    found = next((number for number in ids if number in tokens.controls), tokens.tokenizer.eos_token_id)
-    if found is None:
+    segments = template_segments(template, names, ("user", "assistant"), add_generation_prompt=False)
+    tail = segments[segments.index(1) + 1 :]
+    ids = tokenizer.encode_prompt([(segment, False) for segment in tail if isinstance(segment, str)]) if tail else []
+    end = next((i for i in ids if i in tokenizer.control_tokens), tokenizer.hf_tokenizer.eos_token_id)
+    if end is None:
         raise IncompatibleError(
             both(
-                "neither the chat template nor the tokenizer says how an answer ends",
-                "会話のテンプレートにもトークナイザにも、答えの終わり方が示されていない",
+                "neither the chat template nor the tokenizer names a token that ends a message",
+                "チャットテンプレートにもトークナイザにも、メッセージの終端トークンがない",
             ),
             do=both(
                 "Set model.template = 'plain', or take another checkpoint.",
                 "model.template = 'plain' とするか、別のチェックポイントを使うこと。",
             ),
         )
-    return int(found)
+    return int(end)
 
 
-def _takes(template: str, names: tuple[tuple[str, str], ...], roles: Sequence[str]) -> bool:
+def _accepts(template: str, names: tuple[tuple[str, str], ...], roles: Sequence[str]) -> bool:
     try:
-        skeleton(template, names, roles, begin=True)
+        template_segments(template, names, roles, add_generation_prompt=True)
     except IncompatibleError:
         return False
     return True

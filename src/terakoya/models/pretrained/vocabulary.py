@@ -1,21 +1,18 @@
-"""The words of a pretrained model: new ones with a meaning from the start, and only those that are needed.
+"""Embeddings and output head of a pretrained model: whole, trimmed, or with new rows beside frozen ones.
 
-**New tokens.** Only what the data needs and the tokenizer cannot carry. A new row starts as the mean of the rows of
-its name ("sparkles" for ✨, in Japanese where the name is known), at the usual length of a row, so that the first
-loss is not above an even guess. Under LoRA the rows are trained by themselves (`fresh`), the others stay frozen.
+**Trimming.** A model with 262,144 tokens spends most of its time and memory on tokens that the data never uses.
+Trimmed, it holds the rows of those that data, template and special tokens need. What changes: the softmax runs over
+the kept tokens, so a loss is lower than over all of them, and a prediction is chosen among the kept ones; hidden states
+do not change. A source may hold any token all the same: rows that were not kept are read, frozen, from the checkpoint.
+`VocabularyTables.full` puts the full table together again, with rows that were not kept bit for bit as they were.
 
-**Trimming.** A model with 262,144 tokens spends most of its time and memory on words that the data never uses.
-Trimmed, it holds the rows of the tokens that data, template and specials need. What changes: the softmax runs over
-the kept tokens, so a loss is lower than over all of them, and an answer is chosen among the kept ones; hidden states
-do not change. A source may hold any token all the same: rows that were not kept are read, frozen, from the
-checkpoint. `restored` puts the full table together again; rows that were not kept come back bit for bit.
+**New rows under LoRA.** The rows of new tokens are parameters of their own (`fresh`), the others stay frozen.
 """
 
 from __future__ import annotations
 
 import copy
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -26,34 +23,44 @@ from torch import Tensor, nn
 
 from terakoya.errors import IncompatibleError
 from terakoya.i18n import both
-from terakoya.text import graphemes
-
-_SAMPLE = 4096  # rows whose lengths tell the usual one
 
 
-class Numbering:
-    """Full ids ↔ the ids that the model works with. Kept tokens come first; token i of the others is `size + i`."""
+class TokenIdMap:
+    """Ids of the full vocabulary ↔ ids of the trimmed one, with which the model works.
+
+    rows  size of the full table
+    kept  full ids of the kept tokens, in trimmed order (None: all, and both ids are the same)
+
+    Token i that is not kept is `size + i` in trimmed ids, so that a source can still name it.
+    """
 
     def __init__(self, rows: int, kept: Sequence[int] | None = None) -> None:
         self.rows = rows
-        self.kept = None if kept is None else tuple(kept)
+        self.kept_ids = None if kept is None else tuple(kept)
         self.size = rows if kept is None else len(kept)
-        self._inward = {} if kept is None else {full: place for place, full in enumerate(kept)}
+        self._trimmed = {} if kept is None else {full: index for index, full in enumerate(kept)}
 
-    def inward(self, ids: Iterable[int]) -> list[int]:
-        if self.kept is None:
+    def to_trimmed(self, ids: Iterable[int]) -> list[int]:
+        """Trimmed ids of these full `ids`."""
+        if self.kept_ids is None:
             return list(ids)
-        return [self._inward.get(number, self.size + number) for number in ids]
+        return [self._trimmed.get(full, self.size + full) for full in ids]
 
-    def outward(self, ids: Iterable[int]) -> list[int]:
-        if self.kept is None:
+    def to_full(self, ids: Iterable[int]) -> list[int]:
+        """Full ids of these trimmed `ids`."""
+        if self.kept_ids is None:
             return list(ids)
-        return [self.kept[number] if number < self.size else number - self.size for number in ids]
+        return [self.kept_ids[trimmed] if trimmed < self.size else trimmed - self.size for trimmed in ids]
 
 
 @dataclass(frozen=True)
-class Tables:
-    """Where a model keeps its words: the embeddings (all sharing one weight) and the head, which may share it too."""
+class EmbeddingTables:
+    """The modules that hold a row per token.
+
+    inputs  embeddings, all sharing one weight (V, D)
+    head    output projection
+    tied    whether the head shares that weight
+    """
 
     inputs: tuple[nn.Embedding, ...]
     head: nn.Linear
@@ -61,95 +68,42 @@ class Tables:
 
     @property
     def rows(self) -> int:
+        """Number of embedding rows."""
         return int(self.inputs[0].weight.shape[0])
 
 
-def tables(module: Any) -> Tables:
+def embedding_tables(module: Any) -> EmbeddingTables:
+    """Embeddings and head of `module`, a model of transformers."""
     weight = module.get_input_embeddings().weight
     inputs = tuple(m for m in module.modules() if isinstance(m, nn.Embedding) and m.weight is weight)
     head = module.get_output_embeddings()
-    return Tables(inputs, head, head.weight is weight)
+    return EmbeddingTables(inputs, head, head.weight is weight)
 
 
-def needed(
-    written: Iterable[str],
-    labels: Iterable[str],
-    carries: Callable[[str], bool],
-    spelt_in_bytes: Callable[[str], bool],
-) -> list[str]:
-    """Tokens to be added: labels that exist only as bytes or not at all, characters of targets that would be lost."""
-    wanted = {label for label in labels if not carries(label) or spelt_in_bytes(label)}
-    characters = {char for text in written for char in graphemes(text)} - {" "}
-    wanted |= {char for char in characters if char not in wanted and not carries(char)}
-    return sorted(wanted)
+class VocabularyTables:
+    """The embeddings and the head of a model, trimmed and with new rows where wanted. Changes the model in place.
 
-
-def meaning(token: str, names: Mapping[str, Sequence[str]]) -> str:
-    """What a token means in words: given names, the Japanese name of an emoji, a plainer form, its Unicode name."""
-    if names.get(token):
-        return " ".join(names[token])
-    import emoji
-
-    emoji.config.load_language("ja")
-    known = emoji.EMOJI_DATA.get(token) or emoji.EMOJI_DATA.get(token + "\ufe0f") or {}
-    if known.get("ja"):
-        return str(known["ja"]).strip(":").replace("_", " ")
-    plainer = unicodedata.normalize("NFKC", token)
-    if plainer not in ("", token):
-        return plainer
-    return " ".join(unicodedata.name(char, "") for char in token).lower().strip()
-
-
-def first_rows(table: Tensor, spellings: Sequence[Sequence[int]], how: str, seed: int) -> Tensor:
-    """(n, D) first values of new rows, all of the usual length: "meaning", "mean" or "random".
-
-    A little noise (2% of the length) parts tokens of the same name.
-    """
-    sample = table[:: max(1, len(table) // _SAMPLE)].float()
-    length = sample.norm(dim=1).median()
-    chance = torch.Generator().manual_seed(seed)
-    noise = torch.randn(len(spellings), table.shape[1], generator=chance)
-    noise = noise / noise.norm(dim=1, keepdim=True)
-    if how == "random":
-        chosen: Tensor = noise * length
-        return chosen.to(table.dtype)
-    middle = sample.mean(0)
-    rows = [table[list(ids)].float().mean(0) if how == "meaning" and ids else middle for ids in spellings]
-    start = torch.stack(rows)
-    start = start / start.norm(dim=1, keepdim=True).clamp_min(1e-12)
-    near: Tensor = (start + 0.02 * noise) * length
-    return near.to(table.dtype)
-
-
-@torch.no_grad()
-def begin(module: Any, first: int, spellings: Sequence[Sequence[int]], how: str, seed: int) -> None:
-    """Fill the rows from `first` on, one for each spelling, in embeddings and head."""
-    found = tables(module)
-    weights = [found.inputs[0].weight] if found.tied else [found.inputs[0].weight, found.head.weight]
-    for weight in weights:
-        weight[first : first + len(spellings)] = first_rows(weight[:first], spellings, how, seed)
-
-
-class Words:
-    """A model's tables under our hands: trimmed, with fresh rows, or untouched.
-
-    kept   full ids whose rows are held (None: all)
-    fresh  first id and number (in working ids) of rows that are trained while the others are frozen
+    module  a model of transformers
+    kept    full ids whose rows stay in the model (None: all)
+    Raises IncompatibleError where the head cannot be trimmed.
     """
 
     def __init__(self, module: Any, kept: Sequence[int] | None = None) -> None:
-        self.tables = tables(module)
+        self.tables = embedding_tables(module)
         self.module = module
-        self.numbering = Numbering(self.tables.rows, kept)
-        self.fresh: tuple[int, int] | None = None
-        # The whole tables, as they were opened: their pages are read from the checkpoint's file when they are needed.
-        self.rest: tuple[Tensor, Tensor] | None = None
+        self.id_map = TokenIdMap(self.tables.rows, kept)
+        self.fresh: tuple[int, int] | None = None  # first trimmed id and number of the rows trained beside frozen ones
+        # Embeddings and head as they were opened: mapped from the checkpoint's file, and read where they are needed.
+        self.full_tables: tuple[Tensor, Tensor] | None = None
         if kept is not None:
             self._trim(torch.tensor(kept))
 
-    def read_rest_from(self, embeddings: Tensor, head: Tensor) -> None:
-        """Take the rows that are not kept from these tables (of a file) and let go of the copy in memory."""
-        self.rest = (embeddings, head)
+    def read_full_tables_from(self, embeddings: Tensor, head: Tensor) -> None:
+        """Take the rows that are not kept from these tensors and release the copy in memory.
+
+        embeddings, head  (V, D) each, mapped from a file
+        """
+        self.full_tables = (embeddings, head)
         for table in self.tables.inputs:
             table.rest = embeddings
 
@@ -165,43 +119,44 @@ class Words:
                 do=both("Set model.vocabulary = 'full'.", "model.vocabulary = 'full' とすること。"),
             )
         old, head = self.tables.inputs[0].weight, self.tables.head
-        self.rest = (old.data, old.data if self.tables.tied else head.weight.data)
+        self.full_tables = (old.data, old.data if self.tables.tied else head.weight.data)
         small = nn.Parameter(old.data[kept].clone(), requires_grad=old.requires_grad)
+        index_of = {full: index for index, full in enumerate(kept.tolist())}
         for table in self.tables.inputs:
-            _turn(table, _Rows)
-            table.rest = self.rest[0]
+            _mix_in(table, _EmbeddingRows)
+            table.rest = self.full_tables[0]
             table.weight, table.num_embeddings = small, len(kept)
-            pad = table.padding_idx
-            table.padding_idx = None if pad is None or pad not in self._places(kept) else self._places(kept)[pad]
+            table.padding_idx = None if table.padding_idx is None else index_of.get(table.padding_idx)
         head.weight = small if self.tables.tied else nn.Parameter(head.weight.data[kept].clone())
         head.out_features = len(kept)
 
-    def _places(self, kept: Tensor) -> dict[int, int]:
-        return {full: place for place, full in enumerate(kept.tolist())}
-
     def free_rows(self, first: int, count: int) -> None:
-        """Under LoRA: rows first … first + count - 1 are trained, the other rows stay as they are."""
+        """Under LoRA: train some rows as parameters of their own, while the others stay frozen.
+
+        first  trimmed id of the first row
+        count  number of rows
+        """
         self.fresh = (first, count)
         table, head = self.tables.inputs[0], self.tables.head
         own = nn.Parameter(table.weight.data[first : first + count].clone())
         for one in self.tables.inputs:
-            _turn(one, _Rows)
+            _mix_in(one, _EmbeddingRows)
             one.fresh, one.first = own, first  # type: ignore[assignment]
-        _turn(head, Head)
+        _mix_in(head, NewRowsHead)
         head.first = first  # type: ignore[assignment]
         head.fresh = own if self.tables.tied else nn.Parameter(head.weight.data[first : first + count].clone())
 
     def fresh_rows(self) -> dict[str, nn.Parameter]:
-        """The rows that `free_rows` set free, by the table they belong to."""
+        """The rows that `free_rows` made trainable, by the table they belong to ("embeddings", "head")."""
         parts: dict[str, Any] = {"embeddings": self.tables.inputs[0]}
         parts |= {} if self.tables.tied else {"head": self.tables.head}
         return {name: part.fresh for name, part in parts.items()}
 
     def full(self) -> tuple[Tensor, Tensor]:
-        """The full tables (embeddings, head), taught rows in their places; one tensor twice where they are tied."""
+        """The full tables (embeddings, head) with trained rows at their ids; one tensor twice where they are tied."""
         table, head = self.tables.inputs[0], self.tables.head
-        first = self._full(table, 0)
-        return first, first if self.tables.tied else self._full(head, 1)
+        embeddings = self._full(table, 0)
+        return embeddings, embeddings if self.tables.tied else self._full(head, 1)
 
     @torch.no_grad()
     def _full(self, part: Any, which: int) -> Tensor:
@@ -209,35 +164,36 @@ class Words:
         if self.fresh:
             start, count = self.fresh
             weight = torch.cat((weight[:start], part.fresh.detach().cpu(), weight[start + count :]))
-        if self.rest is None:
+        if self.full_tables is None:
             return weight
-        assert self.numbering.kept is not None
-        rest = self.rest[which]
-        whole: Tensor = weight.new_empty(self.numbering.rows, weight.shape[1])
-        whole[: len(rest)] = rest  # a file holds no rows for new tokens; those are always kept
-        whole[torch.tensor(self.numbering.kept)] = weight
+        assert self.id_map.kept_ids is not None
+        opened = self.full_tables[which]
+        whole: Tensor = weight.new_empty(self.id_map.rows, weight.shape[1])
+        whole[: len(opened)] = opened  # a file holds no rows for new tokens; those are always kept
+        whole[torch.tensor(self.id_map.kept_ids)] = weight
         return whole
 
 
 @contextmanager
-def only_at(head: nn.Module, places: Tensor) -> Iterator[None]:
-    """Inside, the head sees hidden states at these places of the flattened (rows × positions) and gives (1, N, V).
+def head_at(head: nn.Module, indices: Tensor) -> Iterator[None]:
+    """Inside, the head computes logits (1, N, V) of some positions only.
 
-    Every architecture's own forward goes on as ever (soft caps, scales), only on fewer positions.
+    head     output head of a model, whose own forward (soft caps, scales) goes on as usual
+    indices  (N,), into the flattened (rows × positions)
     """
 
-    def pick(_: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (given[0].flatten(0, -2).index_select(0, places)[None], *given[1:])
+    def select(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (inputs[0].flatten(0, -2).index_select(0, indices)[None], *inputs[1:])
 
-    hook = head.register_forward_pre_hook(pick)
+    hook = head.register_forward_pre_hook(select)
     try:
         yield
     finally:
         hook.remove()
 
 
-class _Rows:
-    """Mixed into an embedding: looks up frozen rows of the checkpoint and freshly trained rows beside its own."""
+class _EmbeddingRows:
+    """Mixed into an embedding: looks up frozen rows of the checkpoint and separately trained rows beside its own."""
 
     rest: Tensor | None = None
     first = 0
@@ -247,43 +203,44 @@ class _Rows:
         size, trained = own.weight.shape[0], own._parameters.get("fresh")
         if trained is None and (own.rest is None or not bool((ids >= size).any())):
             return super().forward(ids)  # type: ignore[misc,no-any-return]
-        found, places = torch.unique(ids, return_inverse=True)
-        rows = own.weight[found.clamp(max=size - 1)]
+        unique, inverse = torch.unique(ids, return_inverse=True)
+        rows = own.weight[unique.clamp(max=size - 1)]
         if own.rest is not None:
-            others = (found - size).clamp(min=0).to(own.rest.device)
-            rows = torch.where((found >= size)[:, None], own.rest[others].to(rows), rows)
+            others = (unique - size).clamp(min=0).to(own.rest.device)
+            rows = torch.where((unique >= size)[:, None], own.rest[others].to(rows), rows)
         if trained is not None:
-            at = (found - own.first).clamp(0, len(trained) - 1)
-            fresh = (found >= own.first) & (found < own.first + len(trained))
-            rows = torch.where(fresh[:, None], trained[at], rows)
+            offset = (unique - own.first).clamp(0, len(trained) - 1)
+            is_new = (unique >= own.first) & (unique < own.first + len(trained))
+            rows = torch.where(is_new[:, None], trained[offset], rows)
         # The embedding's own class does the rest (Gemma scales its rows), with these rows for a table.
-        return torch.func.functional_call(own.twin[0], {"weight": rows}, (places,))  # type: ignore[no-any-return]
+        return torch.func.functional_call(own.original[0], {"weight": rows}, (inverse,))  # type: ignore[no-any-return]
 
 
-class Head:
-    """Mixed into a head: the columns of freshly trained rows in place of the frozen ones."""
+class NewRowsHead:
+    """Mixed into an output head: the logits of separately trained rows in place of the frozen ones."""
 
     first = 0
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """Logits (…, V) of `hidden` (…, D)."""
         own: Any = self
-        logits = own.product(hidden)
-        fresh = F.linear(hidden, own.fresh)
-        return torch.cat((logits[..., : own.first], fresh, logits[..., own.first + len(own.fresh) :]), dim=-1)
+        logits = own.frozen_logits(hidden)
+        new = F.linear(hidden, own.fresh)
+        return torch.cat((logits[..., : own.first], new, logits[..., own.first + len(own.fresh) :]), dim=-1)
 
-    def product(self, hidden: Tensor) -> Tensor:
-        """With the frozen columns alone: all the work, so that `packed` may have it done another way."""
+    def frozen_logits(self, hidden: Tensor) -> Tensor:
+        """Logits (…, V) of `hidden` (…, D) by the frozen weight alone: nearly all the work; `prepacked` replaces it."""
         return super().forward(hidden)  # type: ignore[misc,no-any-return]
 
 
-def _turn(module: nn.Module, mixin: type) -> None:
-    """Give a module the mixin's ways. Names of weights stay, and it remains an instance of its class."""
+def _mix_in(module: nn.Module, mixin: type) -> None:
+    """Give a module the mixin's forward. Names of weights stay, and it remains an instance of its class."""
     if isinstance(module, mixin):
         return
-    twin = copy.copy(module)
-    # Rows are handed to the twin at each call; holding the table itself would keep all of a checkpoint in memory.
-    held, none = module._parameters, nn.Parameter(torch.empty(0), requires_grad=False)
-    twin.__dict__["_parameters"] = {name: None if weight is None else none for name, weight in held.items()}
-    twin.__dict__["padding_idx"] = None
-    module.__dict__["twin"] = [twin]  # in a list, so that it is no part of the model
+    original = copy.copy(module)
+    # Rows are passed to the original at each call; holding the table itself would keep all of a checkpoint in memory.
+    held, empty = module._parameters, nn.Parameter(torch.empty(0), requires_grad=False)
+    original.__dict__["_parameters"] = {name: None if weight is None else empty for name, weight in held.items()}
+    original.__dict__["padding_idx"] = None
+    module.__dict__["original"] = [original]  # in a list, so that it is not registered as a part of the model
     module.__class__ = type(f"{mixin.__name__}{type(module).__name__}", (mixin, type(module)), {})

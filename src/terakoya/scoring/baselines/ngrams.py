@@ -1,4 +1,4 @@
-"""What simple baselines see of a text: its character n-grams, or its words where words are parted by spaces."""
+"""Features of a text for simple baselines: character n-grams, or words where words are separated by spaces."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from terakoya.text import source_form
+from terakoya.text import normalise_source
 
 if TYPE_CHECKING:
     Matrix = Any  # scipy.sparse.csr_matrix
@@ -15,42 +15,60 @@ Features = Callable[[str], list[str]]
 
 
 def ngrams(*sizes: int) -> Features:
-    """All character n-grams of these sizes of the source's normal form, spaces left out."""
+    """A function that lists the character n-grams of a source's normal form, spaces left out.
+
+    sizes  every n that is counted
+    """
 
     def features(text: str) -> list[str]:
-        text = source_form(text).replace(" ", "")
+        text = normalise_source(text).replace(" ", "")
         return [text[i : i + n] for n in sizes for i in range(len(text) - n + 1)]
 
     return features
 
 
 def words(text: str) -> list[str]:
-    """The words of the source's normal form."""
-    return source_form(text).split()
+    """The words of a source's normal form.
+
+    text  a source
+    """
+    return normalise_source(text).split()
 
 
-def parted_by_spaces(sources: Sequence[str]) -> bool:
-    """Whether most of these texts part their words: at least one space in every 12 characters."""
+def separates_words(sources: Sequence[str]) -> bool:
+    """Whether most sources separate their words: at least one space in every 12 characters.
+
+    sources  the texts
+    """
     return 2 * sum(len(source) <= 12 * (1 + source.strip().count(" ")) for source in sources) > len(sources)
 
 
 def vocabulary(texts: Sequence[list[str]], *, least: int = 1, most: int = 200_000) -> dict[str, int]:
-    """Feature → column, for features in at least `least` texts; the `most` frequent ones when there are more."""
+    """Feature → column, the most frequent first.
+
+    texts  the features of every text
+    least  a feature must occur in so many texts (1)
+    most   so many of the most frequent features are kept (200,000)
+    """
     counts = Counter(feature for text in texts for feature in set(text))
     kept = sorted((f for f, c in counts.items() if c >= least), key=lambda f: (-counts[f], f))[:most]
     return {feature: column for column, feature in enumerate(kept)}
 
 
-def table(texts: Sequence[list[str]], columns: dict[str, int]) -> Matrix:
-    """How often each feature stands in each text: a sparse matrix (texts, features)."""
+def count_matrix(texts: Sequence[list[str]], columns: dict[str, int]) -> Matrix:
+    """How often each feature occurs in each text: a sparse matrix (texts, features).
+
+    texts    the features of every text
+    columns  feature → column; features without one are left out
+    """
     import numpy as np
     from scipy.sparse import csr_matrix
 
-    ends, places, counts = [0], list[int](), list[int]()
+    ends, indices, counts = [0], list[int](), list[int]()
     for text in texts:
         seen = Counter(columns[feature] for feature in text if feature in columns)
-        places += seen.keys()
+        indices += seen.keys()
         counts += seen.values()
-        ends.append(len(places))
+        ends.append(len(indices))
     shape = (len(texts), max(1, len(columns)))
-    return csr_matrix((np.asarray(counts, dtype=np.float64), places, ends), shape=shape)
+    return csr_matrix((np.asarray(counts, dtype=np.float64), indices, ends), shape=shape)

@@ -1,4 +1,4 @@
-"""Whether "80% sure" is right four times in five, and what is gained by keeping silent when unsure."""
+"""Calibration: whether predictions with a probability of 0.8 are right four times in five."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from terakoya.scoring.statistics.intervals import wilson
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """One row of the reliability table: n answers, their mean confidence, and how many were right (95% Wilson)."""
+    """One bin of the reliability diagram.
+
+    n           predictions in it
+    confidence  their mean probability
+    right       share of them that are right, with its 95% Wilson interval `low` to `high`
+    """
 
     n: int
     confidence: float
@@ -24,10 +29,12 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """error  expected calibration error: mean distance between confidence and share right, weighed by bin size
-    brier     mean squared distance between confidence and outcome (Brier 1950)
-    table     equal-mass bins, from least to most confident
-    n         answers with a known probability; only they are counted
+    """How far probabilities can be trusted.
+
+    n      predictions with a known probability; only they are counted
+    error  expected calibration error: mean distance between confidence and share right, weighted by bin size
+    brier  mean squared distance between probability and correctness (Brier 1950)
+    table  equal-mass bins, from least to most confident
     """
 
     n: int
@@ -36,33 +43,21 @@ class Calibration:
     table: tuple[Bin, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """Answers at least `threshold` confident: their share of all (`coverage`) and how many are right (95% Wilson)."""
-
-    threshold: float
-    coverage: float
-    precision: float
-    low: float
-    high: float
-    n: int
+_Pair = tuple[float, bool]
 
 
-Pair = tuple[float, bool]
-
-
-def _known(probabilities: Sequence[float | None], right: Sequence[bool]) -> list[Pair]:
-    """Answers with a probability, from least to most confident."""
+def _known(probabilities: Sequence[float | None], right: Sequence[bool]) -> list[_Pair]:
+    """(probability, right) of predictions with a probability, from least to most confident."""
     pairs = [(p, bool(r)) for p, r in zip(probabilities, right, strict=True) if p is not None]
-    if bad := [p for p, _ in pairs if not 0 <= p <= 1]:
+    if bad := next((p for p, _ in pairs if not 0 <= p <= 1), None):
         raise DataError(
-            both(f"{bad[0]} is no probability", f"{bad[0]} は確率ではない"),
+            both(f"{bad} is no probability", f"{bad} は確率ではない"),
             do=both("Probabilities lie between 0 and 1.", "確率は 0 以上 1 以下である。"),
         )
     return sorted(pairs)
 
 
-def _bin(pairs: Sequence[Pair]) -> Bin:
+def _bin(pairs: Sequence[_Pair]) -> Bin:
     n = len(pairs)
     hits = sum(r for _, r in pairs)
     low, high = wilson(hits, n)
@@ -70,10 +65,13 @@ def _bin(pairs: Sequence[Pair]) -> Bin:
 
 
 def calibration(probabilities: Sequence[float | None], right: Sequence[bool], bins: int = 10) -> Calibration | None:
-    """How far confidences can be trusted; None when no answer carries a probability.
+    """Reliability of predicted probabilities; None when no prediction has one.
 
-    Bins hold equally many answers (Nguyen and O'Connor 2015): bins of equal width are nearly all empty for a model
-    that is sure of most things. Fewer bins are made when each would hold fewer than five answers.
+    probabilities  of every prediction, None where unknown
+    right          whether each prediction is right
+    bins           at most so many (10); fewer when each would hold fewer than five predictions
+    Bins have equal mass (Nguyen and O'Connor 2015): bins of equal width are nearly all empty for a model that is sure
+    of most things. Raises DataError for a probability outside [0, 1].
     """
     pairs = _known(probabilities, right)
     if not pairs:
@@ -85,8 +83,8 @@ def calibration(probabilities: Sequence[float | None], right: Sequence[bool], bi
     return Calibration(n, error, brier, table)
 
 
-def _cuts(pairs: Sequence[Pair], bins: int) -> list[int]:
-    """Where bins begin and end. Equal confidences stay in one bin: cut apart, they would be sorted by outcome."""
+def _cuts(pairs: Sequence[_Pair], bins: int) -> list[int]:
+    """Where bins start and end. Equal probabilities stay in one bin: cut apart, they would be sorted by correctness."""
     n, cuts = len(pairs), [0]
     for i in range(1, bins + 1):
         cut = max(n * i // bins, cuts[-1])
@@ -95,25 +93,3 @@ def _cuts(pairs: Sequence[Pair], bins: int) -> list[int]:
         if cut > cuts[-1]:
             cuts.append(cut)
     return cuts
-
-
-def coverage_curve(
-    probabilities: Sequence[float | None],
-    right: Sequence[bool],
-    thresholds: Sequence[float] = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99),
-) -> tuple[Coverage, ...]:
-    """What `--abstain-below P` would give: for each P, the share of answers given and the share of those right.
-
-    An answer without a probability is given only at threshold 0. With none given, precision is 1 by convention and
-    its interval is [0, 1].
-    """
-    pairs = [(-1.0 if p is None else p, r) for p, r in zip(probabilities, right, strict=True)]
-    _known(probabilities, right)
-    return tuple(_coverage(pairs, threshold) for threshold in thresholds)
-
-
-def _coverage(pairs: Sequence[Pair], threshold: float) -> Coverage:
-    given = [r for p, r in pairs if p >= threshold or threshold <= 0]
-    n, hits = len(given), sum(given)
-    low, high = wilson(hits, n) if n else (0.0, 1.0)
-    return Coverage(threshold, n / len(pairs) if pairs else 0.0, hits / n if n else 1.0, low, high, n)

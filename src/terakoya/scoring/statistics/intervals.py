@@ -1,8 +1,8 @@
-"""Figures with their doubt: how far a share or a mean of n items can be trusted. All intervals are 95%.
+"""95% confidence intervals of the share or mean of n item scores.
 
-Shares of right answers get Wilson's interval (1927). Means of graded metrics get the bias-corrected and accelerated
+Shares of right predictions get Wilson's interval (1927). Means of graded metrics get the bias-corrected and accelerated
 bootstrap (BCa, Efron 1987) from 40 items on, Student's t below. Where nearly all items score the same, no resampling
-can know of the cases that were not met: the interval is then widened by the share of them that n items may hide
+can know of the cases that did not occur: the interval is then widened by the share of them that n items may hide
 (Clopper and Pearson 1934, "rule of three").
 """
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Z = 1.959963984540054  # of the normal distribution, two-sided 95%
 ALPHA = 0.05
 BOOTSTRAP_FROM = 40  # items; below, BCa intervals are too short
-RARE = 5  # fewer items than this differ from the rest: see `_rare`
-_CELLS = 4_000_000  # numbers held at once while resampling
+RARE = 5  # fewer items than this differ from the rest: see `_widened_for_rare`
+MAX_CELLS = 4_000_000  # numbers held at once while resampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,15 @@ class Interval:
 
 
 def wilson(right: float, n: int) -> tuple[float, float]:
-    """95% interval of a share of `right` among n. Raises DataError without items."""
+    """95% score interval of a share (Wilson 1927).
+
+    right  items that count
+    n      items in all
+    Returns (low, high). Raises DataError without items.
+    """
     if n <= 0:
         raise DataError(
-            both("a share of no items has no interval", "問題が一つもない割合に区間はない"),
+            both("a share of no items has no interval", "問題が一つもないと割合の区間は求められない"),
             do=both("Give the exam at least one item.", "試験に一問以上入れること。"),
         )
     share, z2 = right / n, Z * Z
@@ -56,30 +61,40 @@ def wilson(right: float, n: int) -> tuple[float, float]:
     return low, high
 
 
-def hidden(seen: int, n: int) -> float:
-    """The largest share (97.5% sure) of a kind of item of which n items showed `seen`."""
+def max_unseen_share(seen: int, n: int) -> float:
+    """Upper 97.5% bound of a share (Clopper and Pearson 1934).
+
+    seen  items of this kind among the n
+    n     items in all
+    """
     from scipy.special import betaincinv
 
     return 1.0 if seen >= n else float(betaincinv(seen + 1, n - seen, 1 - ALPHA / 2))
 
 
-def array(values: Sequence[float] | Floats, what: str = "scores") -> Floats:
-    """One row of finite numbers. Raises DataError when it is empty or holds NaN or infinity."""
+def score_array(values: Sequence[float] | Floats, what: str = "scores") -> Floats:
+    """Item scores as one array of finite numbers.
+
+    values  the scores
+    what    what the message calls them
+    Returns (n,). Raises DataError when it is empty or holds NaN or infinity.
+    """
     import numpy as np
 
     row = np.asarray(values, dtype=np.float64)
     if row.ndim != 1 or not row.size:
         raise DataError(
-            both(f"there are no {what} to judge", f"判定する {what} がない"),
+            both(f"there are no {what}", f"{what} が一つもない"),
             do=both("Give the exam at least one item.", "試験に一問以上入れること。"),
         )
     if bad := np.flatnonzero(~np.isfinite(row)).tolist():
+        item, value = bad[0] + 1, row[bad[0]]
         raise DataError(
             both(
-                f"{what}: item {bad[0] + 1} is {row[bad[0]]}, which is no score",
-                f"{what}：問題 {bad[0] + 1} の値 {row[bad[0]]} はスコアではない",
+                f"{what}: item {item} is {value}, which is not finite",
+                f"{what}：{item}番目の値 {value} は有限の数ではない",
             ),
-            do=both("Mend the metric: a score is a finite number.", "指標を直すこと：スコアは有限の数である。"),
+            do=both("Correct the metric: a score is a finite number.", "指標を直すこと：スコアは有限の数である。"),
         )
     return row
 
@@ -91,37 +106,45 @@ def mean_interval(
     seed: int = 0,
     resamples: int = 2000,
 ) -> Interval:
-    """The mean of these scores and where it may truly lie. `bounds` are the least and greatest possible score."""
+    """The mean of item scores with its 95% interval.
+
+    values     one score an item
+    bounds     least and greatest possible score (0, 1)
+    seed       of the bootstrap
+    resamples  of the bootstrap (2,000)
+    Raises DataError without items, for a score that is not finite, and for one outside the bounds.
+    """
     import numpy as np
 
-    row = array(values)
+    row = score_array(values)
     n, mean = row.size, float(row.mean())
     if row.min() < bounds[0] - 1e-9 or row.max() > bounds[1] + 1e-9:
+        least, most = bounds
         raise DataError(
-            both(
-                f"a score lies outside {bounds[0]:g} to {bounds[1]:g}",
-                f"スコアが {bounds[0]:g}〜{bounds[1]:g} の外にある",
-            ),
-            do=both("Mend the metric, or hand in its bounds.", "指標を直すか、その範囲を渡すこと。"),
+            both(f"a score lies outside {least:g} to {most:g}", f"スコアが {least:g}〜{most:g} の外にある"),
+            do=both("Correct the metric, or pass its bounds.", "指標を直すか、その範囲を渡すこと。"),
         )
     if bounds == (0.0, 1.0) and np.isin(row, (0.0, 1.0)).all():
         low, high = wilson(float(row.sum()), n)
         return Interval(mean, low, high, n, "wilson")
-    low, high, method = _smooth(row, seed, resamples)
-    low, high = _rare(row, low, high, bounds)
+    low, high, method = _bootstrap_or_t(row, seed, resamples)
+    low, high = _widened_for_rare(row, low, high, bounds)
     return Interval(mean, max(low, bounds[0]), min(high, bounds[1]), n, method)
 
 
-def _smooth(row: Floats, seed: int, resamples: int) -> tuple[float, float, str]:
+def _bootstrap_or_t(row: Floats, seed: int, resamples: int) -> tuple[float, float, str]:
     if row.min() == row.max():
         return float(row[0]), float(row[0]), "hidden"
     if row.size >= BOOTSTRAP_FROM:
         return *bca(row, seed=seed, resamples=resamples), "bca"
-    return *student(row), "t"
+    return *t_interval(row), "t"
 
 
-def student(row: Floats) -> tuple[float, float]:
-    """95% interval of a mean by Student's t; needs two items."""
+def t_interval(row: Floats) -> tuple[float, float]:
+    """95% interval of a mean by Student's t.
+
+    row  (n,), at least two scores
+    """
     from scipy.special import stdtrit
 
     n = row.size
@@ -129,7 +152,7 @@ def student(row: Floats) -> tuple[float, float]:
     return float(row.mean()) - half, float(row.mean()) + half
 
 
-def _rare(row: Floats, low: float, high: float, bounds: tuple[float, float]) -> tuple[float, float]:
+def _widened_for_rare(row: Floats, low: float, high: float, bounds: tuple[float, float]) -> tuple[float, float]:
     """Widen where fewer than RARE items differ from all the others."""
     import numpy as np
 
@@ -137,22 +160,28 @@ def _rare(row: Floats, low: float, high: float, bounds: tuple[float, float]) -> 
     others = int(row.size - counts.max())
     if others >= RARE:
         return low, high
-    usual, share = float(seen[counts.argmax()]), hidden(others, row.size)
+    usual, share = float(seen[counts.argmax()]), max_unseen_share(others, row.size)
     return min(low, usual + share * (bounds[0] - usual)), max(high, usual + share * (bounds[1] - usual))
 
 
 def bca(values: Sequence[float] | Floats, *, seed: int = 0, resamples: int = 2000) -> tuple[float, float]:
-    """95% interval of a mean by the bias-corrected and accelerated bootstrap (Efron 1987, with mid-rank bias)."""
+    """95% interval of a mean by the bias-corrected and accelerated bootstrap (Efron 1987, with mid-rank bias).
+
+    values     one score an item
+    seed       of the resampling
+    resamples  how many (2,000)
+    Returns (low, high).
+    """
     import numpy as np
     from scipy.special import ndtr, ndtri
 
-    row = array(values)
+    row = score_array(values)
     mean = float(row.mean())
     off = row - mean
     square = float((off**2).sum())
     if square == 0:
         return mean, mean
-    means = resampled_means(row, np.random.default_rng(seed), resamples)
+    means = bootstrap_means(row, np.random.default_rng(seed), resamples)
     below = float((means < mean - 1e-12).mean() + 0.5 * (np.abs(means - mean) <= 1e-12).mean())
     bias = float(ndtri(min(max(below, 0.5 / resamples), 1 - 0.5 / resamples)))
     speed = float((off**3).sum()) / (6 * square**1.5)
@@ -162,8 +191,14 @@ def bca(values: Sequence[float] | Floats, *, seed: int = 0, resamples: int = 200
     return float(low), float(high)
 
 
-def resampled_means(row: Floats, rng: np.random.Generator, resamples: int) -> Floats:
-    """Means of bootstrap samples. Few different values are drawn as counts, which is exact and far quicker."""
+def bootstrap_means(row: Floats, rng: np.random.Generator, resamples: int) -> Floats:
+    """Means of bootstrap samples; few distinct values are drawn as counts, which is exact and far faster.
+
+    row        (n,), item scores
+    rng        random generator
+    resamples  how many
+    Returns (resamples,).
+    """
     import numpy as np
 
     kinds, counts = np.unique(row, return_counts=True)
@@ -171,21 +206,30 @@ def resampled_means(row: Floats, rng: np.random.Generator, resamples: int) -> Fl
     if kinds.size <= n // 4:
         drawn: Any = rng.multinomial(n, counts / n, size=resamples)
         return np.asarray(drawn @ kinds / n, dtype=np.float64)
-    step = max(1, _CELLS // n)
+    step = max(1, MAX_CELLS // n)
     parts = [row[rng.integers(0, n, (min(step, resamples - i), n))].mean(axis=1) for i in range(0, resamples, step)]
     return np.concatenate(parts)
 
 
-def score(
+def make_score(
     who: str,
     metric: str,
     values: Sequence[float] | Floats,
     signature: Signature,
     *,
-    part: str = "",
+    subset: str = "",
     seed: int = 0,
     resamples: int = 2000,
 ) -> Score:
-    """A Score from the scores of the single items."""
-    figure = mean_interval(values, seed=seed, resamples=resamples)
-    return Score(who, metric, figure.value, figure.low, figure.high, figure.n, signature, part)
+    """A Score from item scores.
+
+    who        the system: "model", or a baseline's name
+    metric     its name
+    values     one score an item
+    signature  how the scores were made
+    subset     of the exam, "" the main one
+    seed       of the bootstrap
+    resamples  of the bootstrap (2,000)
+    """
+    mean = mean_interval(values, seed=seed, resamples=resamples)
+    return Score(who, metric, mean.value, mean.low, mean.high, mean.n, signature, subset)

@@ -1,8 +1,8 @@
-"""Two ways of answering the same items: is one better, by how much, and might it be chance?
+"""Paired tests of two systems on the same items: which is better, by how much, and is it more than noise?
 
-The p-value decides and the interval is made to agree with it: it holds 0 whenever p > .05. Right and wrong answers
-are tested by the exact McNemar test, graded ones by sign-flip permutation: all flips where that is possible, else
-drawn ones with the +1 that keeps the p-value valid (Phipson and Smyth 2010).
+The p-value decides and the interval is made to agree with it: it contains 0 whenever p > .05. Binary scores are tested
+by the exact McNemar test, graded ones by sign-flip permutation: all flips where that is possible, else random ones with
+the +1 that keeps the p-value valid (Phipson and Smyth 2010).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from terakoya.errors import DataError
 from terakoya.i18n import both
-from terakoya.scoring.statistics.intervals import _CELLS, ALPHA, Z, array, mean_interval
+from terakoya.scoring.statistics.intervals import ALPHA, MAX_CELLS, Z, mean_interval, score_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,12 +28,13 @@ DRAWS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """The mean difference over n items, first side minus second, with its 95% interval and p-value.
+    """The mean difference over n items, first system minus second, with its 95% interval and p-value.
 
-    wins, losses  items on which the first side scored higher, lower
-    spread        standard deviation of the differences between items
-    error, freedom  standard error and degrees of freedom that the power is reckoned with
-    seed_error    part of the standard error that comes from the seeds (0 with one seed a side)
+    test                "mcnemar", "permutation", or "two-level" (items and seeds)
+    wins, losses        items on which the first system scored higher, lower
+    standard_deviation  of the differences between items
+    standard_error, degrees_of_freedom  that power is computed with
+    seed_error          part of the standard error that comes from the seeds (0 with one seed a system)
     """
 
     value: float
@@ -44,18 +45,23 @@ class Effect:
     test: str
     wins: int
     losses: int
-    spread: float
-    error: float
-    freedom: float
+    standard_deviation: float
+    standard_error: float
+    degrees_of_freedom: float
     seed_error: float = 0.0
 
     @property
     def binary(self) -> bool:
+        """Whether all scores are 0 or 1."""
         return self.test == "mcnemar"
 
 
 def mcnemar(wins: int, losses: int) -> float:
-    """Two-sided exact p (McNemar 1947, by the binomial): only the items on which the two differ speak."""
+    """Two-sided exact p of paired binary scores (McNemar 1947, by the binomial): only discordant items count.
+
+    wins    items that only the first system has right
+    losses  items that only the second system has right
+    """
     from scipy.special import bdtr
 
     both = wins + losses
@@ -63,9 +69,12 @@ def mcnemar(wins: int, losses: int) -> float:
 
 
 def permutation_p(differences: Floats, *, seed: int = 0, draws: int = DRAWS) -> Floats:
-    """Two-sided p of every row of differences (rows, items): how many sign flips give a sum at least as far from 0.
+    """Two-sided p of the sign-flip permutation test: the share of flips whose sum is at least as far from 0.
 
-    All flips are tried up to EXACT_UP_TO items (zeros left out), else `draws` of them, the same for all rows.
+    differences  (items,) or (rows, items); each row is tested by itself
+    seed         of random flips
+    draws        how many random flips (10,000); all flips are tried up to EXACT_UP_TO items (zeros left out)
+    Returns (rows,).
     """
     import numpy as np
 
@@ -81,7 +90,7 @@ def permutation_p(differences: Floats, *, seed: int = 0, draws: int = DRAWS) -> 
         sums = np.abs((1.0 - 2.0 * flips) @ rows.T)
         return np.asarray((sums >= seen).mean(axis=0), dtype=np.float64)
     rng = np.random.default_rng(seed)
-    step = max(1, _CELLS // max(items, rows.shape[0]))
+    step = max(1, MAX_CELLS // max(items, rows.shape[0]))
     for start in range(0, draws, step):
         flips = rng.integers(0, 2, (min(step, draws - start), items), dtype=np.int8)
         hits += (np.abs((1.0 - 2.0 * flips) @ rows.T) >= seen).sum(axis=0)
@@ -89,7 +98,13 @@ def permutation_p(differences: Floats, *, seed: int = 0, draws: int = DRAWS) -> 
 
 
 def tango(wins: int, losses: int, n: int) -> tuple[float, float]:
-    """95% score interval of the difference of two paired shares (Tango 1998); right down to n = 1 and no difference."""
+    """95% score interval of the difference of two paired shares (Tango 1998), valid down to n = 1 and no difference.
+
+    wins    items that only the first system has right
+    losses  items that only the second system has right
+    n       items in all
+    Returns (low, high).
+    """
     from scipy.optimize import brentq
 
     def z(delta: float) -> float:
@@ -119,17 +134,23 @@ def paired(
     resamples: int = 2000,
     draws: int = DRAWS,
 ) -> Effect:
-    """One answer an item and side; `resamples` are for the interval, `draws` for the test.
+    """The effect of one system against another, each with one score an item.
 
-    Raises DataError when the sides have different numbers of items.
+    first      (items,), scores of the first system
+    second     (items,), of the second, in the same order
+    seed       of bootstrap and permutation
+    resamples  of the interval's bootstrap (2,000)
+    draws      of the permutation test (10,000)
+    Raises DataError when the numbers of items differ.
     """
     import numpy as np
 
-    a, b = array(first), array(second)
+    a, b = score_array(first), score_array(second)
     if a.size != b.size:
+        one, other = a.size, b.size
         raise DataError(
-            both(f"{a.size} and {b.size} items cannot be paired", f"{a.size}問と{b.size}問は対にできない"),
-            do=both("Compare answers to the same items.", "同じ問題への回答を比べること。"),
+            both(f"{one} and {other} items cannot be paired", f"{one}問と{other}問は対にできない"),
+            do=both("Compare scores of the same items.", "同じ問題のスコアを比べること。"),
         )
     d = a - b
     n, wins, losses = d.size, int((d > 1e-12).sum()), int((d < -1e-12).sum())
@@ -140,24 +161,29 @@ def paired(
         p, test = float(permutation_p(d, seed=seed, draws=draws)[0]), "permutation"
         interval = mean_interval(d, bounds=(-1.0, 1.0), seed=seed, resamples=resamples)
         low, high = interval.low, interval.high
-    low, high = _agree(low, high, p)
-    spread = float(d.std(ddof=1)) if n > 1 else 0.0
+    low, high = _consistent(low, high, p)
+    deviation = float(d.std(ddof=1)) if n > 1 else 0.0
     return Effect(
-        float(d.mean()), low, high, p, n, test, wins, losses, spread, spread / math.sqrt(n), float(max(1, n - 1))
+        float(d.mean()), low, high, p, n, test, wins, losses, deviation, deviation / math.sqrt(n), float(max(1, n - 1))
     )
 
 
-def _agree(low: float, high: float, p: float) -> tuple[float, float]:
-    """The interval holds 0 whenever the test does not reject; house rule: the test decides."""
+def _consistent(low: float, high: float, p: float) -> tuple[float, float]:
+    """The interval contains 0 whenever the test does not reject: the test decides."""
     return (min(low, 0.0), max(high, 0.0)) if p > ALPHA else (low, high)
 
 
 def paired_seeds(first: Floats, second: Floats, *, seed: int = 0, resamples: int = 2000, draws: int = DRAWS) -> Effect:
-    """Several trained models a side: scores (seeds, items) each. The question is about the recipes, not these models.
+    """The effect of one training recipe against another, each trained with several seeds.
 
-    Two things must not be chance, which items were asked and which seeds were trained. The p-value is the larger one
-    of the permutation test over items and a t test whose variance adds both levels (degrees of freedom by
-    Satterthwaite 1946); the interval covers the t interval and the two-level bootstrap.
+    first      (seeds, items), scores of the first recipe's models
+    second     (seeds, items), of the second's; the number of seeds may differ
+    seed       of bootstrap and permutation
+    resamples  of the bootstrap (2,000)
+    draws      of the permutation test (10,000)
+    Both the items and the seeds are samples. The p-value is the larger one of the permutation test over items and a t
+    test whose variance adds both levels (degrees of freedom by Satterthwaite 1946); the interval covers the t interval
+    and the two-level bootstrap.
     """
     import numpy as np
     from scipy.special import stdtr, stdtrit
@@ -166,43 +192,60 @@ def paired_seeds(first: Floats, second: Floats, *, seed: int = 0, resamples: int
     if a.shape[0] == b.shape[0] == 1:
         return paired(a[0], b[0], seed=seed, resamples=resamples, draws=draws)
     items = paired(a.mean(axis=0), b.mean(axis=0), seed=seed, resamples=resamples, draws=draws)
-    parts = [(items.error**2, items.n - 1)] + [(_seed_variance(side), side.shape[0] - 1) for side in (a, b)]
+    parts = [(items.standard_error**2, items.n - 1)] + [(_seed_variance(arm), arm.shape[0] - 1) for arm in (a, b)]
     variance = sum(v for v, _ in parts)
     error = math.sqrt(variance)
-    freedom = variance**2 / sum(v * v / k for v, k in parts if v > 0 and k > 0) if variance > 0 else items.freedom
+    freedom = (
+        variance**2 / sum(v * v / k for v, k in parts if v > 0 and k > 0) if variance > 0 else items.degrees_of_freedom
+    )
     p = max(items.p, 2 * float(stdtr(freedom, -abs(items.value) / error)) if error > 0 else 0.0)
     half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
     drawn = two_level_bootstrap(a, b, seed=seed, resamples=resamples)
     low = max(-1.0, min(items.low, items.value - half, drawn[0]))
     high = min(1.0, max(items.high, items.value + half, drawn[1]))
-    low, high = _agree(low, high, p)
-    seeds = math.sqrt(max(0.0, variance - items.error**2))
+    low, high = _consistent(low, high, p)
+    seeds = math.sqrt(max(0.0, variance - items.standard_error**2))
     return Effect(
-        items.value, low, high, p, items.n, "two-level", items.wins, items.losses, items.spread, error, freedom, seeds
+        items.value,
+        low,
+        high,
+        p,
+        items.n,
+        "two-level",
+        items.wins,
+        items.losses,
+        items.standard_deviation,
+        error,
+        freedom,
+        seeds,
     )
 
 
-def _seed_variance(side: Floats) -> float:
-    return float(side.mean(axis=1).var(ddof=1)) / side.shape[0] if side.shape[0] > 1 else 0.0
+def _seed_variance(scores: Floats) -> float:
+    return float(scores.mean(axis=1).var(ddof=1)) / scores.shape[0] if scores.shape[0] > 1 else 0.0
 
 
 def two_level_bootstrap(first: Floats, second: Floats, *, seed: int = 0, resamples: int = 2000) -> tuple[float, float]:
-    """95% interval of the mean difference when items (together) and seeds (each side by itself) are drawn again.
+    """95% bootstrap interval of the mean difference when items (jointly) and seeds (of each arm) are resampled.
 
-    Drawing S seeds from S gives only (S - 1) / S of their variance; their weights are stretched by the root of that.
+    first      (seeds, items), scores of the first arm
+    second     (seeds, items), of the second
+    seed       of the resampling
+    resamples  how many (2,000)
+    Resampling S seeds gives only (S - 1) / S of their variance; their weights are stretched by the root of that.
     """
     import numpy as np
 
     rng = np.random.default_rng(seed)
     n = first.shape[1]
-    weights = [_seed_weights(side.shape[0], resamples, rng) for side in (first, second)]
+    weights = [_seed_weights(arm.shape[0], resamples, rng) for arm in (first, second)]
     means = np.empty(resamples)
-    step = max(1, _CELLS // n)
+    step = max(1, MAX_CELLS // n)
     for start in range(0, resamples, step):
         part = slice(start, min(start + step, resamples))
         drawn = rng.multinomial(n, np.full(n, 1 / n), size=part.stop - start) / n
-        sides = [(drawn @ side.T * w[part]).sum(axis=1) for side, w in zip((first, second), weights, strict=True)]
-        means[part] = sides[0] - sides[1]
+        arms = [(drawn @ arm.T * w[part]).sum(axis=1) for arm, w in zip((first, second), weights, strict=True)]
+        means[part] = arms[0] - arms[1]
     low, high = np.quantile(means, (ALPHA / 2, 1 - ALPHA / 2))
     return float(low), float(high)
 
@@ -217,7 +260,11 @@ def _seed_weights(seeds: int, resamples: int, rng: np.random.Generator) -> Float
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """p-values corrected for their number (Holm 1979): the chance of any false alarm in the family stays below .05."""
+    """p-values corrected for multiple comparisons (Holm 1979): the family-wise error rate stays below .05.
+
+    p_values  of one family, in any order
+    Returns the corrected ones in the same order.
+    """
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     corrected = [0.0] * len(p_values)
     least = 0.0
@@ -228,10 +275,15 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
 
 def fisher(right_a: int, n_a: int, right_b: int, n_b: int) -> float:
-    """Two-sided exact p for two shares that were measured on different items (Fisher 1935)."""
+    """Two-sided exact p for two shares that were measured on different items (Fisher 1935).
+
+    right_a, n_a  right predictions and items of the first system
+    right_b, n_b  of the second
+    Raises DataError where more are right than there are items.
+    """
     if not (0 <= right_a <= n_a and 0 <= right_b <= n_b):
         raise DataError(
-            both("more right answers than items", "正解の数が問題の数より多い"),
+            both("more right predictions than items", "正解した予測の数が問題の数より多い"),
             do=both("Count again.", "数え直すこと。"),
         )
     right, n = right_a + right_b, n_a + n_b

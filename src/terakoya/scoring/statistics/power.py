@@ -1,7 +1,7 @@
-"""What an exam can show: the smallest difference it finds four times in five, and how many items a smaller one needs.
+"""Statistical power: the smallest difference that an exam finds with power 0.8, and the items that a smaller one needs.
 
-Said before and after every comparison, because "no difference seen" and "no difference could have been seen" read
-the same in a table.
+Reported with every comparison, because "no difference seen" and "no difference could have been seen" read the same in
+a table.
 """
 
 from __future__ import annotations
@@ -10,24 +10,27 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from terakoya.scoring.statistics.intervals import ALPHA, array
+from terakoya.scoring.statistics.intervals import ALPHA, score_array
 from terakoya.scoring.statistics.paired import Effect, permutation_p
 
 if TYPE_CHECKING:
     from terakoya.scoring.statistics.intervals import Floats
 
 POWER = 0.8
-FEWEST = 6  # items: with five, even all differences on one side give p = 2/32 > .05
-_FLIPS = 1000  # a simulation
-FORMULA_FROM = 80  # items; below, graded power is computed by sampling
-_PLANS = 2000  # simulations of each step of a search
-MOST = 10_000_000  # items; beyond, "more than can be made"
+MIN_ITEMS = 6  # with five, even five differences of one sign give p = 2/32 > .05
+_FLIPS = 1000  # random flips of a simulated permutation test
+FORMULA_FROM = 80  # items; below, graded power is simulated
+_SIMULATIONS = 2000  # at each step of a search
+MAX_ITEMS = 10_000_000  # beyond, no exam of that size can be made
 
 
-def power_binary(n: int, gain: float, discordant: float, alpha: float = ALPHA) -> float:
-    """Chance that the exact McNemar test on n items finds a true gain, in its true direction.
+def binary_power(n: int, gain: float, discordant: float, alpha: float = ALPHA) -> float:
+    """Power of the exact McNemar test: probability that it finds a true gain, in its true direction.
 
-    discordant  true share of items on which the two sides differ, at least |gain|
+    n           items
+    gain        true difference of the shares of right predictions
+    discordant  true share of items on which the two systems differ, at least |gain|
+    alpha       level of the test (0.05)
     Summed over every number of discordant items and every way they may fall: no approximation but the tails beyond
     ten standard deviations.
     """
@@ -45,14 +48,17 @@ def power_binary(n: int, gain: float, discordant: float, alpha: float = ALPHA) -
     return float((weight * np.where(most >= 0, bdtr(np.clip(most, 0, m), m, losing), 0.0)).sum())
 
 
-def power_graded(n: int, gain: float, spread: float, differ: float = 1.0, alpha: float = ALPHA) -> float:
-    """Chance that the paired permutation test on n items finds a true mean gain, in its true direction.
+def graded_power(n: int, gain: float, spread: float, differ: float = 1.0, alpha: float = ALPHA) -> float:
+    """Power of the paired permutation test: probability that it finds a true mean gain, in its true direction.
 
+    n       items
+    gain    true mean difference
     spread  true standard deviation of the differences
     differ  true share of items that differ at all: only these can be flipped, which matters in small exams
+    alpha   level of the test (0.05)
     By Student's noncentral t for every number of differing items, at the level that so many flips can attain. Good to
-    two points from FORMULA_FROM items on; below, large gains are a few points harder to see (benchmarks/comparison.py),
-    and `power_planned` is the figure to plan with.
+    two points from FORMULA_FROM items on; below, large gains are a few points harder to find
+    (benchmarks/quality/comparison.py), and `planned_power` is the function to plan with.
     """
     import numpy as np
     from scipy.special import nctdtr, stdtrit
@@ -75,17 +81,20 @@ def power_graded(n: int, gain: float, spread: float, differ: float = 1.0, alpha:
     return float((weight * found).sum())
 
 
-def power_sampled(
+def simulated_power(
     differences: Sequence[float] | Floats, n: int, alpha: float = ALPHA, *, simulations: int = 5000, seed: int = 0
 ) -> float:
-    """The same, for items like these: `differences` of a pilot (or of a world that is imagined) are drawn n at a time.
+    """Power by simulation: the permutation test itself is run on samples of n items like those of a pilot.
 
-    The test itself is run on every draw, so scores that tie and small exams are no trouble; its standard error is at
-    most 0.7 points with 5,000 simulations.
+    differences  (items,), of a pilot exam or of assumed data
+    n            items of a simulated exam
+    alpha        level of the test (0.05)
+    simulations  how many (5,000); the standard error is then at most 0.7 points
+    seed         of sampling and flips
     """
     import numpy as np
 
-    pilot = array(differences, "differences")
+    pilot = score_array(differences, "differences")
     direction = np.sign(pilot.mean())
     rng = np.random.default_rng(seed)
     step = max(1, min(500, 1_000_000 // n))
@@ -97,30 +106,35 @@ def power_sampled(
     return hits / simulations
 
 
-def power_planned(
+def planned_power(
     differences: Sequence[float] | Floats, n: int, gain: float, alpha: float = ALPHA, *, simulations: int = 5000
 ) -> float:
-    """The figure that comparisons and verdicts plan with: n items like these, but with this true mean difference.
+    """The power that comparisons and verdicts plan with: n items like these, but with this true mean difference.
 
-    Below FORMULA_FROM items the test itself is run on draws of `differences`, moved so that their mean is the gain
-    (items on which the sides agree stay so); from there on the formula is as good and needs no draws.
+    differences  (items,), as observed
+    n            items of the planned exam
+    gain         true mean difference to be found
+    alpha        level of the test (0.05)
+    simulations  below FORMULA_FROM items (5,000)
+    Below FORMULA_FROM items the test itself is simulated on `differences`, shifted so that their mean is the gain
+    (items on which the systems agree stay so); from there on the formula is as good and needs no simulation.
     """
     import numpy as np
 
-    seen = array(differences, "differences")
+    seen = score_array(differences, "differences")
     differing = np.abs(seen) > 1e-12
     if n >= FORMULA_FROM or seen.size < 2 or not differing.any():
         spread = float(seen.std(ddof=1)) if seen.size > 1 else 0.0
-        return power_graded(n, gain, spread, float(differing.mean()), alpha)
+        return graded_power(n, gain, spread, float(differing.mean()), alpha)
     # A sample scatters less around its own mean than around the true one.
     wider = math.sqrt(seen.size / (seen.size - 1))
     centred = (seen - seen[differing].mean()) * wider
-    world = np.where(differing, centred + abs(gain) / float(differing.mean()), 0.0)
-    return power_sampled(world, n, alpha, simulations=simulations) if gain else 0.0
+    shifted = np.where(differing, centred + abs(gain) / float(differing.mean()), 0.0)
+    return simulated_power(shifted, n, alpha, simulations=simulations) if gain else 0.0
 
 
 def _differing(n: int, share: float) -> tuple[Floats, Floats]:
-    """How many of n items differ, and how likely: all numbers within ten standard deviations."""
+    """Numbers of differing items among n and their probabilities, within ten standard deviations."""
     import numpy as np
     from scipy.special import gammaln
 
@@ -132,7 +146,13 @@ def _differing(n: int, share: float) -> tuple[Floats, Floats]:
 
 
 def power_t(gain: float, error: float, freedom: float, alpha: float = ALPHA) -> float:
-    """Chance that a t test with this standard error finds a true gain, in its true direction."""
+    """Power of a t test: probability that it finds a true gain, in its true direction.
+
+    gain     true mean difference
+    error    its standard error
+    freedom  degrees of freedom
+    alpha    level of the test (0.05)
+    """
     from scipy.special import nctdtr, ndtr, stdtrit
 
     if error <= 0 or freedom <= 0:
@@ -143,57 +163,66 @@ def power_t(gain: float, error: float, freedom: float, alpha: float = ALPHA) -> 
     return 1.0 - float(nctdtr(freedom, shift, edge))
 
 
-def detectable(effect: Effect, alpha: float = ALPHA, *, differences: Floats | None = None) -> float:
-    """The smallest true difference that this exam, with this scatter, would have shown four times in five.
+def detectable_difference(effect: Effect, alpha: float = ALPHA, *, differences: Floats | None = None) -> float:
+    """The minimum detectable effect: the smallest true difference that this exam would have found with power 0.8.
 
-    With the `differences` of a graded metric, small exams are reckoned by sampling (`power_planned`).
+    effect       as observed: its items and their scatter
+    alpha        level of the test (0.05)
+    differences  (items,), of a graded metric: the power of small exams is then simulated (`planned_power`)
     """
-    chance = _chance(effect, alpha, differences)
-    if chance(effect.n, 1.0) < POWER:
+    power = _power(effect, alpha, differences)
+    if power(effect.n, 1.0) < POWER:
         return 1.0
     low, high = 0.0, 1.0
     for _ in range(10 if differences is not None and effect.n < FORMULA_FROM else 40):  # to a thousandth is enough
         middle = (low + high) / 2
-        low, high = (low, middle) if chance(effect.n, middle) >= POWER else (middle, high)
+        low, high = (low, middle) if power(effect.n, middle) >= POWER else (middle, high)
     return high
 
 
-def needed(effect: Effect, gain: float, alpha: float = ALPHA, *, differences: Floats | None = None) -> int | None:
-    """Items needed to see a true difference of `gain` four times in five; None where no number of items would do.
+def items_needed(effect: Effect, gain: float, alpha: float = ALPHA, *, differences: Floats | None = None) -> int | None:
+    """Items needed to find a true difference with power 0.8; None where no number of items is enough.
 
-    None happens when the difference is 0, and when the seeds differ so much that only more seeds can help.
+    effect       as observed: its scatter between items and seeds
+    gain         true difference to be found
+    alpha        level of the test (0.05)
+    differences  (items,), of a graded metric: the power of small exams is then simulated
+    None is returned when the difference is 0, and when the seeds differ so much that only more seeds can help.
     """
-    chance = _chance(effect, alpha, differences)
-    if gain == 0 or chance(MOST, abs(gain)) < POWER:
+    power = _power(effect, alpha, differences)
+    if gain == 0 or power(MAX_ITEMS, abs(gain)) < POWER:
         return None
     low, high = 1, 2
-    while chance(high, abs(gain)) < POWER:
-        low, high = high, min(2 * high, MOST)
+    while power(high, abs(gain)) < POWER:
+        low, high = high, min(2 * high, MAX_ITEMS)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if chance(middle, abs(gain)) >= POWER else (middle, high)
+        low, high = (low, middle) if power(middle, abs(gain)) >= POWER else (middle, high)
     return high
 
 
-def _chance(effect: Effect, alpha: float, differences: Floats | None = None) -> Callable[[int, float], float]:
-    """Power as a function of items and gain, with the scatter that was seen."""
+def _power(effect: Effect, alpha: float, differences: Floats | None = None) -> Callable[[int, float], float]:
+    """Power as a function of items and gain, with the observed scatter."""
     differ = (effect.wins + effect.losses) / effect.n
-    if effect.binary or effect.spread == 0:
-        return lambda n, gain: power_binary(n, gain, differ, alpha)
+    if effect.binary or effect.standard_deviation == 0:
+        return lambda n, gain: binary_power(n, gain, differ, alpha)
 
-    def chance(n: int, gain: float) -> float:
+    def power(n: int, gain: float) -> float:
         if not effect.seed_error and differences is not None and n < FORMULA_FROM:
-            return power_planned(differences, n, gain, alpha, simulations=_PLANS)
+            return planned_power(differences, n, gain, alpha, simulations=_SIMULATIONS)
         if not effect.seed_error:
-            return power_graded(n, gain, effect.spread, differ, alpha)
-        error = math.hypot(effect.spread / math.sqrt(n), effect.seed_error)
-        return power_t(gain, error, effect.freedom, alpha) if n >= FEWEST else 0.0
+            return graded_power(n, gain, effect.standard_deviation, differ, alpha)
+        error = math.hypot(effect.standard_deviation / math.sqrt(n), effect.seed_error)
+        return power_t(gain, error, effect.degrees_of_freedom, alpha) if n >= MIN_ITEMS else 0.0
 
-    return chance
+    return power
 
 
-def roughly(n: int) -> int:
-    """Two figures are enough of a number of items: 388 → 390."""
+def two_digits(n: int) -> int:
+    """A number of items to two significant digits: 388 → 390.
+
+    n  as computed
+    """
     digits = max(0, len(str(n)) - 2)
     unit = int(10**digits)
     return round(n / unit) * unit

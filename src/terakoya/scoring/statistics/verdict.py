@@ -1,7 +1,7 @@
-"""Was anything learnt? A figure is nothing without what a constant, a neighbour or a rule would have got.
+"""Was anything learned? A score means nothing without what a constant, a nearest neighbour or a rule would have got.
 
 Learned: the paired 95% lower bound of the gain over the best baseline that is not exempt lies above 0. Not learned:
-the upper bound lies below the smallest gain worth having. Else it cannot be told with these items.
+the upper bound lies below the smallest gain worth having. Else the items are too few to decide.
 """
 
 from __future__ import annotations
@@ -11,27 +11,33 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from terakoya.errors import ConfigError
-from terakoya.i18n import both
-from terakoya.scoring.baselines.standard import NAMES_JA
-from terakoya.scoring.statistics.intervals import array
+from terakoya.i18n import both, in_language, japanese
+from terakoya.scoring.baselines.standard import baseline_title
+from terakoya.scoring.statistics.intervals import score_array
 from terakoya.scoring.statistics.paired import Effect, paired
-from terakoya.scoring.statistics.power import detectable, needed, roughly
+from terakoya.scoring.statistics.power import detectable_difference, items_needed, two_digits
 
 if TYPE_CHECKING:
     from terakoya.scoring.statistics.intervals import Floats
 
 State = Literal["learned", "not learned", "cannot be told"]
+UNDECIDED: State = "cannot be told"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The state, and all that it rests on.
 
-    best, baseline  the best baseline that counts, and its figure; `value` is the model's
-    gain, low, high the mean paired difference and its 95% interval, made to agree with the exact test's p
-    detectable      the smallest gain that this exam would have shown four times in five
-    needed          items with which it could be told (None: already told, or no number of items would do)
-    smallest_gain   the smallest gain worth having, as configured
+    state          "learned", "not learned", or undecided with n items
+    best           the best baseline that is not exempt
+    value          the model's mean score
+    baseline       that of the best baseline
+    gain, low, high  mean paired difference and its 95% interval, consistent with the exact test's p
+    p              of the paired test
+    n              items
+    detectable     the smallest gain that this exam would have found with power 0.8
+    needed         items that would decide (None: decided, or no number of items is enough)
+    smallest_gain  the smallest gain worth having, as configured
     """
 
     state: State
@@ -48,8 +54,11 @@ class Verdict:
     smallest_gain: float
 
     def words(self, lang: str = "en") -> str:
-        """The verdict as a sentence, in English or Japanese ("ja")."""
-        return _japanese(self) if lang == "ja" else _english(self)
+        """The verdict as sentences.
+
+        lang  "en" (default) or "ja"
+        """
+        return in_language(verdict_message(self), lang)
 
 
 def verdict(
@@ -61,21 +70,26 @@ def verdict(
     seed: int = 0,
     resamples: int = 2000,
 ) -> Verdict:
-    """Judge a model's scores, item by item, against those of its baselines on the same items.
+    """Whether a model has learned anything that its baselines do not give.
 
-    `exempt` baselines are shown elsewhere but need not be beaten. Raises ConfigError when none is left, DataError when
-    items are missing.
+    model          one score an item
+    baselines      name → scores of the same items
+    exempt         baselines that need not be beaten
+    smallest_gain  the smallest gain worth having (0.02)
+    seed           of bootstrap and permutation
+    resamples      of the bootstrap (2,000)
+    Raises ConfigError when no baseline is left, DataError when items are missing.
     """
-    rivals = {name: scores for name, scores in baselines.items() if name not in exempt}
-    if not rivals:
+    compared = {name: scores for name, scores in baselines.items() if name not in exempt}
+    if not compared:
         raise ConfigError(
-            both("there is no baseline to judge the model by", "モデルを判定するベースラインがない"),
+            both("there is no baseline to compare the model with", "モデルと比べるベースラインがない"),
             do=both("Give at least the constant.", "少なくとも定数のベースラインを与えること。"),
         )
-    effects = {name: paired(model, scores, seed=seed, resamples=resamples) for name, scores in rivals.items()}
+    effects = {name: paired(model, scores, seed=seed, resamples=resamples) for name, scores in compared.items()}
     best = min(effects, key=lambda name: (effects[name].value, effects[name].low, name))
     effect = effects[best]
-    seen = array(model) - array(rivals[best])
+    differences = score_array(model) - score_array(compared[best])
     state = _state(effect, smallest_gain)
     value = float(sum(model) / len(model))
     return Verdict(
@@ -88,8 +102,8 @@ def verdict(
         effect.high,
         effect.p,
         effect.n,
-        detectable(effect, differences=seen),
-        _more_items(effect, smallest_gain, seen) if state == "cannot be told" else None,
+        detectable_difference(effect, differences=differences),
+        _more_items(effect, smallest_gain, differences) if state == UNDECIDED else None,
         smallest_gain,
     )
 
@@ -97,37 +111,46 @@ def verdict(
 def _state(effect: Effect, smallest_gain: float) -> State:
     if effect.low > 0:
         return "learned"
-    return "not learned" if effect.high < smallest_gain else "cannot be told"
+    return "not learned" if effect.high < smallest_gain else UNDECIDED
 
 
-def _more_items(effect: Effect, smallest_gain: float, seen: Floats) -> int | None:
-    """Two ways lead out of doubt: seeing the gain that was met, or ruling out the smallest one worth having."""
-    count = needed(effect, max(effect.value, smallest_gain - effect.value), differences=seen)
+def _more_items(effect: Effect, smallest_gain: float, differences: Floats) -> int | None:
+    """Items that decide one way or the other: finding the observed gain, or ruling out the smallest worth having."""
+    count = items_needed(effect, max(effect.value, smallest_gain - effect.value), differences=differences)
     return None if count is None else max(count, effect.n + 1)
 
 
-def _figures(v: Verdict) -> str:
-    return f"{v.gain:+.3f} [{v.low:+.3f}, {v.high:+.3f}], n = {v.n}, p = {v.p:.2g}"
+def verdict_message(verdict: Verdict) -> str:
+    """The verdict as sentences in both languages.
 
-
-def _english(v: Verdict) -> str:
-    against = f"{v.value:.3f} against {v.baseline:.3f} of the baseline '{v.best}': gain {_figures(v)}."
-    if v.state == "learned":
-        return f"Learned. {against}"
-    if v.state == "not learned":
-        return f"Not learned: a gain of {v.smallest_gain:g} or more is ruled out. {against}"
-    more = f"; about {roughly(v.needed)} would be needed" if v.needed else ""
-    shows = f"This exam shows a gain from about {v.detectable:.2f} upwards."
-    return f"Cannot be told with {v.n} items{more}. {against} {shows}"
-
-
-def _japanese(v: Verdict) -> str:
-    against = (
-        f"{v.value:.3f}、最良のベースライン「{NAMES_JA.get(v.best, v.best)}」は {v.baseline:.3f}。差は {_figures(v)}。"
+    verdict  with all that it rests on
+    """
+    value, baseline, best = verdict.value, verdict.baseline, baseline_title(verdict.best)
+    gain, low, high, n, p = verdict.gain, verdict.low, verdict.high, verdict.n, verdict.p
+    values = both(
+        f"{value:.3f} against {baseline:.3f} of the baseline '{best}': "
+        f"gain {gain:+.3f} [{low:+.3f}, {high:+.3f}], n = {n}, p = {p:.2g}.",
+        f"{value:.3f}、最良のベースライン「{japanese(best)}」は {baseline:.3f}。"
+        f"差は {gain:+.3f} [{low:+.3f}, {high:+.3f}]、n = {n}、p = {p:.2g}。",
     )
-    if v.state == "learned":
-        return f"学習できた。{against}"
-    if v.state == "not learned":
-        return f"学習できていない（{v.smallest_gain:g} 以上の向上はないといえる）。{against}"
-    more = f"（約{roughly(v.needed)}問が必要）" if v.needed else ""
-    return f"{v.n}問では判断できない{more}。{against}この試験で見分けられる差は約 {v.detectable:.2f} 以上。"
+    if verdict.state == "learned":
+        return both(f"Learned. {values}", f"学習できた。{japanese(values)}")
+    smallest, shown = verdict.smallest_gain, verdict.detectable
+    if verdict.state == "not learned":
+        return both(
+            f"Not learned: a gain of {smallest:g} or more is ruled out. {values}",
+            f"学習できていない（{smallest:g} 以上の向上はないといえる）。{japanese(values)}",
+        )
+    size = both(
+        f"This exam shows a gain from about {shown:.2f} upwards.", f"この試験で見分けられる差は約 {shown:.2f} 以上。"
+    )
+    if not verdict.needed:
+        return both(
+            f"Cannot be told with {n} items. {values} {size}",
+            f"{n}問では判断できない。{japanese(values)}{japanese(size)}",
+        )
+    more = two_digits(verdict.needed)
+    return both(
+        f"Cannot be told with {n} items; about {more} would be needed. {values} {size}",
+        f"{n}問では判断できない（約{more}問が必要）。{japanese(values)}{japanese(size)}",
+    )

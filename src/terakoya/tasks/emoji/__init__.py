@@ -1,8 +1,8 @@
-"""The task `emoji`: Japanese text → a set of 1 to 5 emoji, learnt from our own corpus, asked on a hand-written exam.
+"""The task `emoji`: Japanese text → a set of 1 to 5 emoji, trained on our own corpus, evaluated on a hand-written exam.
 
 The training data is the corpus of `tasks/corpus`, labelled offline by a lexicon: skewed as the emoji log's first data
-set (one emoji in half of the rows), or balanced as its cure. The exam `emoji-ja` was written by hand, sentence by
-sentence, before anything was trained, and is never taught.
+set (one emoji in half of the rows), or balanced as its remedy. The exam `emoji-ja` was written by hand, sentence by
+sentence, before anything was trained, and is never in the training set.
 """
 
 from __future__ import annotations
@@ -13,20 +13,21 @@ from types import MappingProxyType
 
 from terakoya.codec.labels import LabelsCodec, labels_codec
 from terakoya.config import SplitConfig
-from terakoya.data.split import split as part
-from terakoya.errors import ConfigError, nearest
+from terakoya.data.split import split_examples
 from terakoya.generation.sentences import categories, lexicon
 from terakoya.i18n import both
 from terakoya.records import Example, Split
-from terakoya.scoring.metrics import METRICS, category
+from terakoya.scoring.metrics import LABEL_METRICS, METRICS, category
 from terakoya.task import Task
-from terakoya.tasks.emoji.corpus import DATA, made, top_only
-from terakoya.text import all_emoji, emoji_form, emoji_name, source_form
+from terakoya.tasks.emoji.corpus import DATA, keep_top_labels, make_corpus
+from terakoya.tasks.options import require_one_of
+from terakoya.text import all_emoji, emoji_name, normalise_emoji, normalise_source
 
 __all__ = ["task"]
 
 EXAMS = ("emoji-ja", "held-out")
-LABELS = ("lexicon", "all", "taught")
+LABELS = ("lexicon", "all", "training")
+_OLDER_NAMES = {"taught": "training"}  # of values of the option `labels`, in configs that users have
 
 
 def task(
@@ -40,60 +41,57 @@ def task(
     data_seed: int = 0,
     split: SplitConfig | None = None,
 ) -> Task:
-    """Emoji to be taught.
+    """The task of choosing emoji for a text.
 
     data       "v1": 1,000 rows, skewed as in the emoji log; "v2": 5,000 rows, ✨ banned and no label above 1.5%
-    exam       "emoji-ja": 408 sentences by hand; "held-out": a part of the same data, as the log measured
-    labels     what may be answered beside what is taught: emoji of our "lexicon" (one never taught can be known by its
-               names), "all" emoji there are, or nothing ("taught")
-    top        keep only the so many most frequent labels, and the rows that still have one (0: all)
+    exam       "emoji-ja": 408 hand-written sentences; "held-out": a part of the same data, as the log measured
+    labels     what may be predicted beside the labels of the training data: emoji of our "lexicon" (one without
+               examples can be known by its names), "all" emoji there are, or nothing ("training")
+    top        keep only so many of the most frequent labels, and the rows that still have one (0: all)
     counted    the number of emoji is written first (for models that write sequences)
-    samples    other than the data's own number of rows (0)
+    samples    number of rows (0: the data's own)
     data_seed  another draw of the data; a run's seed changes nothing in it
+    split      shares and salt of the split; None is the default
+    Raises ConfigError for an unknown option.
     """
+    labels = _OLDER_NAMES.get(labels, labels)
     for name, value, known in (("data", data, tuple(DATA)), ("exam", exam, EXAMS), ("labels", labels, LABELS)):
-        if value not in known:
-            raise ConfigError(
-                both(f"'{name}' cannot be '{value}'", f"'{name}' を '{value}' にはできない"),
-                where="[task.options]",
-                do=nearest(value, known),
-            )
-    rows = top_only(made(data, samples, data_seed), top)
+        require_one_of(name, value, known)
+    rows = keep_top_labels(make_corpus(data, samples, data_seed), top)
     codec = labels_codec(
         [row.target for row in rows],
         most=5,
         counted=counted,
-        extra={"lexicon": lexicon(), "all": all_emoji(), "taught": ()}[labels],
+        extra={"lexicon": lexicon(), "all": all_emoji(), "training": ()}[labels],
     )
-    parted = _parted(rows, exam, split or SplitConfig())
+    emoji_split = _build_split(rows, exam, split or SplitConfig())
     return Task(
         name="emoji",
-        examples=(*parted.train, *parted.dev, *parted.exam),
+        examples=(*emoji_split.train, *emoji_split.dev, *emoji_split.exam),
         codec=codec,
         metrics=MappingProxyType(
-            {name: METRICS[name] for name in ("jaccard", "precision", "recall", "f1", "set_exact")}
-            | {"category": category(categories())}
+            {name: METRICS[name] for name in LABEL_METRICS} | {"category": category(categories())}
         ),
-        split=parted,
+        split=emoji_split,
         instruction="次の文に合う絵文字を1個から5個、空白で区切って答えてください。",
         label_names=MappingProxyType(_names(codec)),
-        teaches="Japanese text → the one to five emoji that fit it",
+        summary=both("Japanese text → the one to five emoji that fit it", "日本語の文 → 合う絵文字を1個から5個"),
     )
 
 
-def _parted(rows: tuple[Example, ...], exam: str, how: SplitConfig) -> Split:
+def _build_split(rows: tuple[Example, ...], exam: str, config: SplitConfig) -> Split:
     if exam == "held-out":
-        return part(rows, how)
-    asked = hand_written_exam()
-    # What the exam asks is not taught, should a sentence ever stand in both.
-    held = {source_form(example.source) for example in asked}
-    free = tuple(row for row in rows if source_form(row.source) not in held)
-    parted = part(free, how.model_copy(update={"exam": 0.0}))
-    return Split((*parted.train, *parted.exam), parted.dev, asked, "hand-written exam")
+        return split_examples(rows, config)
+    items = hand_written_exam()
+    # Exam items stay out of the training set, should a sentence ever occur in both.
+    held_out = {normalise_source(example.source) for example in items}
+    free = tuple(row for row in rows if normalise_source(row.source) not in held_out)
+    rest = split_examples(free, config.model_copy(update={"exam": 0.0}))
+    return Split((*rest.train, *rest.exam), rest.dev, items, "hand-written exam")
 
 
 def hand_written_exam() -> tuple[Example, ...]:
-    """The 408 sentences of emoji-ja, with every set that was judged fitting."""
+    """The 408 sentences of emoji-ja; `accepted` holds every further set that was judged fitting."""
     text = (resources.files("terakoya") / "tasks" / "exams" / "emoji-ja.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in text.splitlines()]
     return tuple(
@@ -111,7 +109,7 @@ def hand_written_exam() -> tuple[Example, ...]:
 
 def _names(codec: LabelsCodec) -> dict[str, tuple[str, ...]]:
     """Unicode's Japanese name, then the cue words of our lexicon."""
-    cues = {emoji_form(label) or label: words for label, words in lexicon().items()}
+    cues = {normalise_emoji(label) or label: words for label, words in lexicon().items()}
     return {
         label: tuple(dict.fromkeys(name for name in (emoji_name(label), *cues.get(label, ())) if name))
         for label in codec.labels

@@ -1,7 +1,7 @@
 """The task `janum`: Japanese number expressions of every kind → the number (第一 1, 一割五分 0.15, 四六時中 24).
 
-What is made of parts a rule can read; idioms have to be known. So the exam has three parts, and beside rule and model
-stands the hybrid: rules where they are sure, the model where they abstain.
+What is made of parts a rule can read; idioms have to be memorised. So the exam has three subsets, and beside rule and
+model the report shows the hybrid: the rule where it is sure, the model where the rule abstains.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from types import MappingProxyType
 
 from terakoya.codec.number import number_codec
 from terakoya.config import SplitConfig
-from terakoya.errors import ConfigError, nearest
+from terakoya.errors import ConfigError
 from terakoya.i18n import both
 from terakoya.records import Example, Prediction
 from terakoya.scoring.metrics import exact
 from terakoya.task import Task
-from terakoya.tasks.janum.exam import IDIOMS, log_list, parted
-from terakoya.tasks.janum.rule import answer
-from terakoya.tasks.janum.sampler import Sampler
+from terakoya.tasks.janum.exam import IDIOMS, build_split, log_list
+from terakoya.tasks.janum.rule import read_expression
+from terakoya.tasks.janum.sampler import ExpressionSampler
+from terakoya.tasks.options import hash_split_config, require_count, require_one_of, require_unset
 
-__all__ = ["answer", "task"]
+__all__ = ["read_expression", "task"]
 
 LISTS = ("drawn", "log")
 NOTATIONS = ("plain", "bracketed", "exponent", "calculator")
@@ -37,93 +38,75 @@ def task(
     rows: str = "drawn",
     split: SplitConfig | None = None,
 ) -> Task:
-    """Number expressions to be taught.
+    """The task of reading number expressions.
 
-    notation   how answers are written: plain, bracketed, exponent, or calculator, where dozens and fractions are
-               answered with a working (the others know no decimals)
-    items      composed expressions in the main part of the exam (900 where 0), balanced over 15 forms
+    notation   how targets are written: plain, bracketed, exponent, or calculator, where dozens and fractions are
+               written as a working (the other notations have no decimals)
+    items      composed expressions in the main subset of the exam (900 where 0), balanced over 15 forms
     exam_seed  another seed, another exam; a run's seed does not change it
-    rows       "drawn": fresh expressions by rule, and the lexicon; "log": 50 rows in the numerals log's order, parted
+    rows       "drawn": fresh expressions by rule, and the lexicon; "log": 50 rows in the numerals log's order, split
                as the config says
-    split      shares and salt by which expressions are held out
+    split      shares and salt by which expressions are held out; None is the default
+    Raises ConfigError for an option that is unknown, out of range or without effect.
     """
-    if rows not in LISTS:
-        raise ConfigError(
-            both(f"'rows' cannot be {rows!r}", f"'rows' を {rows!r} にはできない"),
-            where="[task.options]",
-            do=nearest(str(rows), LISTS),
-        )
-    for name, value in (("items", items), ("exam_seed", exam_seed)):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ConfigError(
-                both(f"'{name}' cannot be {value!r}", f"'{name}' を {value!r} にはできない"),
-                where="[task.options]",
-                do=both("Write a whole number from 0 on.", "0 以上の整数を書くこと。"),
-            )
+    require_one_of("rows", rows, LISTS)
+    require_count(items=items, exam_seed=exam_seed)
     codec = number_codec(notation)
     if notation not in NOTATIONS:
+        known = ", ".join(NOTATIONS)
         raise ConfigError(
             both(
                 f"the notation '{notation}' knows no decimals and no negatives",
                 f"書き方 '{notation}' は小数も負の数も扱わない",
             ),
             where="[task]",
-            do=both(f"Choose one of {', '.join(NOTATIONS)}.", f"{'・'.join(NOTATIONS)} のいずれかを選ぶこと。"),
+            do=both(f"Choose one of {known}.", f"{known} のいずれかを選ぶこと。"),
         )
-    about = Task(
+    base = Task(
         name="janum",
         codec=codec,
         metrics=_METRICS,
-        rule=answer,
+        rule=read_expression,
         rule_exempt=True,
         error_kind=error_kind,
         instruction="次の表現が表す数を算用数字で書いてください。【】があれば、その中の表現だけを見てください。",
-        teaches="Japanese number expressions of every kind, idioms included → number",
+        summary=both(
+            "Japanese number expressions of every kind, idioms included → number",
+            "あらゆる数の表現（慣用句を含む） → 数",
+        ),
     )
     if rows == "log":
-        return _from_log(about, items)
-    return _drawn(about, split or SplitConfig(), items, exam_seed)
-
-
-def _from_log(about: Task, items: int) -> Task:
-    if items:
-        raise ConfigError(
-            both("'items' has no effect on fixed rows", "'items' は固定された行には効果がない"),
-            where="[task.options]",
-            do=both("Leave it out, or set split.exam_items.", "外すか、split.exam_items を設定すること。"),
-        )
-    return replace(about, examples=log_list())
-
-
-def _drawn(about: Task, parting: SplitConfig, items: int, exam_seed: int) -> Task:
-    if parting.method != "hash" or parting.folds:
-        raise ConfigError(
-            both(
-                "expressions are drawn without end; only a hash says of each on which side it stands",
-                "表現は限りなく生成される。それぞれがどの側にあるかを決められるのはハッシュだけである",
-            ),
-            where="[split]",
-            do=both(
-                'Set split.method = "hash" and split.folds = 0, or the option rows = "log".',
-                'split.method = "hash" と split.folds = 0 にするか、オプション rows = "log" とすること。',
-            ),
-        )
-    sampler = Sampler(parting, workings=about.codec.name == "number:calculator")
+        require_unset(items=items)
+        return replace(base, examples=log_list())
+    split_config = hash_split_config(
+        split,
+        both("expressions", "表現"),
+        do=both(
+            'Set split.method = "hash" and split.folds = 0, or the option rows = "log".',
+            'split.method = "hash" と split.folds = 0 にするか、オプション rows = "log" とすること。',
+        ),
+    )
+    sampler = ExpressionSampler(split_config, workings=codec.name == "number:calculator")
     return replace(
-        about,
-        draw=sampler.draw,
-        split=parted(sampler, items or _ITEMS, exam_seed),
-        always_taught=is_recall,
+        base, draw=sampler.draw, split=build_split(sampler, items or _ITEMS, exam_seed), memorised=is_memorised
     )
 
 
-def is_recall(item: Example) -> bool:
-    """The closed list is taught on purpose."""
-    return item.part == IDIOMS
+def is_memorised(item: Example) -> bool:
+    """Whether an item belongs to the closed list, which is in the training set on purpose.
+
+    item  of the exam
+    """
+    return item.subset == IDIOMS
 
 
 def error_kind(example: Example, prediction: Prediction) -> str:
-    """What is wrong with a wrong number: its sign, its size, a half that is missing, or its digits."""
+    """What is wrong with a wrong number: its sign, its power of ten, a missing half, or its digits.
+
+    example     with the target
+    prediction  the model's; without a text it is "unreadable"
+    Returns one of ERROR_KINDS.
+    """
     if prediction.text is None:
         return "unreadable"
     wanted, given = example.target, prediction.text

@@ -1,4 +1,4 @@
-"""The exam in three parts: expressions made of parts, the closed list (recall), and idioms that were never taught."""
+"""The exam in three subsets: composed expressions, the memorised closed list, and idioms that training never shows."""
 
 from __future__ import annotations
 
@@ -8,39 +8,48 @@ from importlib import resources
 from itertools import cycle
 from random import Random
 
-from terakoya.data.split import Side
+from terakoya.data.split import SplitName
 from terakoya.errors import ConfigError
 from terakoya.i18n import both
 from terakoya.records import Example, Split
 from terakoya.tasks.janum.expressions import FORMS
-from terakoya.tasks.janum.idioms import Idiom, taught, unseen
-from terakoya.tasks.janum.sampler import Sampler
+from terakoya.tasks.janum.idioms import Idiom, training_idioms, unseen_idioms
+from terakoya.tasks.janum.sampler import ExpressionSampler
 
 IDIOMS, UNSEEN = "idioms", "unseen idioms"
 _TRAIN_ITEMS, _DEV_ITEMS = 1500, 400
 _TRIES = 2000
 
 
-def parted(sampler: Sampler, items: int, seed: int) -> Split:
-    """Train (every idiom twice, then a sample of what is drawn), dev and exam. A run's seed changes none of them."""
-    if not sampler.parting.dev or not sampler.parting.exam:
-        raise ConfigError(
-            both("janum needs expressions for dev and for the exam", "janum には検証と試験の表現が必要である"),
-            where="[split]",
-            do=both("Set split.dev and split.exam above 0.", "split.dev と split.exam を 0 より大きくすること。"),
-        )
-    salt, random = sampler.parting.salt, Random(f"janum {seed} train")
-    known = [sampler.idiom(random, idiom) for idiom in taught(salt) for _ in range(2)]
-    train = {item.source: item for item in (*known, *(sampler.draw(random, 1.0) for _ in range(_TRAIN_ITEMS)))}
-    dev = tuple(fresh(sampler, Random(f"janum {seed} dev"), _DEV_ITEMS, "dev"))
-    exam = tuple(fresh(sampler, Random(f"janum {seed} exam"), items, "exam"))
+def build_split(sampler: ExpressionSampler, items: int, seed: int) -> Split:
+    """The task's split: train (every idiom twice, then a sample of what is drawn), dev and exam.
+
+    sampler  draws expressions of each split
+    items    composed expressions in the main subset of the exam
+    seed     of the exam; a run's seed changes none of the splits
+    """
+    salt, rng = sampler.split_config.salt, Random(f"janum {seed} train")
+    known = [sampler.idiom(rng, idiom) for idiom in training_idioms(salt) for _ in range(2)]
+    train = {item.source: item for item in (*known, *(sampler.draw(rng, 1.0) for _ in range(_TRAIN_ITEMS)))}
+    dev = tuple(draw_fresh(sampler, Random(f"janum {seed} dev"), _DEV_ITEMS, "dev"))
+    exam = tuple(draw_fresh(sampler, Random(f"janum {seed} exam"), items, "exam"))
     return Split(
-        tuple(train.values()), dev, (*exam, *asked(taught(salt), IDIOMS), *asked(unseen(salt), UNSEEN)), "task"
+        tuple(train.values()),
+        dev,
+        (*exam, *idiom_items(training_idioms(salt), IDIOMS), *idiom_items(unseen_idioms(salt), UNSEEN)),
+        "task",
     )
 
 
-def fresh(sampler: Sampler, random: Random, items: int, where: Side) -> Iterator[Example]:
-    """Expressions of one side, each once, form after form; a form that has no more is left out."""
+def draw_fresh(sampler: ExpressionSampler, rng: Random, items: int, where: SplitName) -> Iterator[Example]:
+    """Distinct expressions of one split, form after form; a form that has no more is left out.
+
+    sampler  draws them
+    rng      makes every choice
+    items    how many are wanted
+    where    the split: "train", "dev" or "exam"
+    Raises ConfigError where the split has fewer.
+    """
     seen: set[str] = set()
     forms = list(FORMS)
     for form in cycle(FORMS):
@@ -49,29 +58,36 @@ def fresh(sampler: Sampler, random: Random, items: int, where: Side) -> Iterator
         if form not in forms:
             continue
         item = next(
-            (item for _ in range(_TRIES) if (item := sampler.expression(random, where, form)).source not in seen), None
+            (item for _ in range(_TRIES) if (item := sampler.expression(rng, where, form)).source not in seen), None
         )
         if item is None:
             forms.remove(form)
             if not forms:
+                count = len(seen)
                 raise ConfigError(
                     both(
-                        f"there are only {len(seen)} expressions on the {where} side",
-                        f"{where} の側の表現は{len(seen)}件しかない",
+                        f"the {where} split has only {count} expressions",
+                        f"{where} の分割にある表現は{count}件だけである",
                     ),
-                    do=both("Ask for fewer items.", "問題を減らすこと。"),
+                    do=both("Request fewer items.", "問題を減らすこと。"),
                 )
             continue
         seen.add(item.source)
         yield item
 
 
-def asked(idioms: Iterable[Idiom], part: str) -> Iterator[Example]:
-    """Each idiom alone, and marked in its own sentence, which is never taught."""
+def idiom_items(idioms: Iterable[Idiom], subset: str) -> Iterator[Example]:
+    """Exam items: each idiom alone, and marked in its own sentence, which is never in the training set.
+
+    idioms  of the lexicon
+    subset  of the exam that the items belong to
+    """
     for idiom in idioms:
         for where, source in (("alone", idiom.text), ("sentence", idiom.marked)):
             tags = (("form", idiom.kind), ("where", where))
-            yield Example(source, idiom.value, f"{part}:{idiom.text}", "number-idioms.tsv", idiom.row, (), part, tags)
+            yield Example(
+                source, idiom.value, f"{subset}:{idiom.text}", "number-idioms.tsv", idiom.row, (), subset, tags
+            )
 
 
 def log_list() -> tuple[Example, ...]:

@@ -1,7 +1,7 @@
 """Draws number expressions that are made of parts, with their exact values: 第三回 3, 二割五分 0.25, 十年前 -10.
 
-A form is a way in which Japanese puts a number together with words. Every form is drawn in every spelling of numbers
-that it allows; the rule in `rule.py` reads them back independently.
+A form is a way in which Japanese combines a number with words. Every form is drawn in every spelling of numbers that it
+allows; the rule in `rule.py` reads them back independently.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from types import MappingProxyType
 from terakoya.codec.arithmetic import as_decimal, worked_out
 from terakoya.tasks.janum import units
 from terakoya.tasks.numerals.writer import write_if_fits
-from terakoya.text import source_form
+from terakoya.text import normalise_source
 
 _KANJI = "〇一二三四五六七八九"
 _FULL = str.maketrans("0123456789.", "０１２３４５６７８９．")
@@ -38,8 +38,13 @@ _SPELLINGS = (
 
 @dataclass(frozen=True)
 class Expression:
-    """group    what must stay on one side of a split: the form with the value, however that is spelled
-    working  what a calculator would be given, where a form takes a sum: 12*12; else the value
+    """A drawn number expression with its exact value.
+
+    text     as it is written
+    value    exact
+    form     one of FORMS
+    group    what must stay in one split: the form with the value, however that is spelled
+    working  what one would enter into a calculator, where a form takes a calculation: 12*12; else the value
     """
 
     text: str
@@ -49,48 +54,62 @@ class Expression:
     working: str
 
 
-def draw_expression(random: Random, form: str = "") -> Expression:
-    """One expression, of that form or of any."""
-    name = form or _NAMES[bisect(_STEPS, random.random() * _STEPS[-1])]
-    text, found = _FORMS[name][1](random)
+def draw_expression(rng: Random, form: str = "") -> Expression:
+    """One expression.
+
+    rng   makes every choice
+    form  one of FORMS; "" draws the form by its weight
+    """
+    name = form or _NAMES[bisect(_STEPS, rng.random() * _STEPS[-1])]
+    text, found = _FORMS[name][1](rng)
     value = found if isinstance(found, Fraction) else Fraction(worked_out(found) or "")
-    # A closed form has few values, so that a spelling is held out and not the value: 七つ where 7つ is taught.
-    key = source_form(text) if name in CLOSED else as_decimal(value)
+    # A closed form has few values, so a spelling is held out and not the value: 七つ where 7つ is in training.
+    key = normalise_source(text) if name in CLOSED else as_decimal(value)
     working = as_decimal(value) if isinstance(found, Fraction) else found
     return Expression(text, value, name, f"{name}:{key}", working)
 
 
-def number(random: Random, most: int = 0) -> tuple[str, int]:
-    """A whole number from 1 on in one of its spellings; small ones are frequent, `most` bounds them."""
-    size = random.random()
+def number(rng: Random, most: int = 0) -> tuple[str, int]:
+    """A whole number from 1 on in one of its spellings, with its value; small numbers are frequent.
+
+    rng   makes every choice
+    most  upper bound; 0 is none
+    """
+    size = rng.random()
     bound = 10 if size < 0.4 else 100 if size < 0.75 else 1000 if size < 0.92 else 10_000
-    if not most and random.random() < 0.04:
-        value = (1 + int(random.random() * 99)) * 10 ** random.choice((4, 5, 6, 8))
+    if not most and rng.random() < 0.04:
+        value = (1 + int(rng.random() * 99)) * 10 ** rng.choice((4, 5, 6, 8))
     else:
-        value = 1 + int(random.random() * (min(bound, most + 1 if most else bound) - 1))
-    return spelled(random, value), value
+        value = 1 + int(rng.random() * (min(bound, most + 1 if most else bound) - 1))
+    return spelled(rng, value), value
 
 
-def spelled(random: Random, value: int) -> str:
-    if random.random() < 0.07 and value < 10_000:
+def spelled(rng: Random, value: int) -> str:
+    """A number in a spelling that fits it.
+
+    rng    chooses the spelling
+    value  1 or more
+    """
+    if rng.random() < 0.07 and value < 10_000:
         return str(value).translate(_FULL)
     for _ in range(20):
-        text = write_if_fits(value, random.choice(_SPELLINGS), random)
+        text = write_if_fits(value, rng.choice(_SPELLINGS), rng)
         if text is not None:
             return text
     return str(value)
 
 
-def decimal(random: Random) -> tuple[str, Fraction]:
-    """3.5, 三・五, 三点五, ３．５."""
-    whole = int(random.random() * random.choice((3, 10, 40)))
+def decimal(rng: Random) -> tuple[str, Fraction]:
+    """A decimal number with its value: 3.5, 三・五, 三点五, ３．５.
+
+    rng  makes every choice
+    """
+    whole = int(rng.random() * rng.choice((3, 10, 40)))
     digits = (
-        str(1 + int(random.random() * 9))
-        if random.random() < 0.7
-        else f"{int(random.random() * 10)}{1 + int(random.random() * 9)}"
+        str(1 + int(rng.random() * 9)) if rng.random() < 0.7 else f"{int(rng.random() * 10)}{1 + int(rng.random() * 9)}"
     )
     value = Fraction(f"{whole}.{digits}")
-    kind = random.random()
+    kind = rng.random()
     if kind < 0.35:
         return f"{whole}.{digits}", value
     if kind < 0.45:
@@ -100,134 +119,134 @@ def decimal(random: Random) -> tuple[str, Fraction]:
     return before + between + "".join(_KANJI[int(digit)] for digit in digits), value
 
 
-def _ordinal(random: Random) -> tuple[str, Fraction]:
-    text, value = number(random, 3000)
-    kind = random.random()
+def _ordinal(rng: Random) -> tuple[str, Fraction]:
+    text, value = number(rng, 3000)
+    kind = rng.random()
     if kind < 0.35:
-        return f"第{text}{random.choice(units.SERIES)}", Fraction(value)
+        return f"第{text}{rng.choice(units.SERIES)}", Fraction(value)
     if kind < 0.7:
-        return f"{text}{random.choice(units.RANKS)}", Fraction(value)
-    unit = random.choice(tuple(unit for unit in units.COUNTED_UP if unit != "つ"))
+        return f"{text}{rng.choice(units.RANKS)}", Fraction(value)
+    unit = rng.choice(tuple(unit for unit in units.COUNTED_UP if unit != "つ"))
     return f"{text}{unit}目", Fraction(value)
 
 
-def _count(random: Random) -> tuple[str, Fraction]:
-    text, value = number(random)
-    before = random.choice(units.ABOUT) if random.random() < 0.12 else ""
-    after = random.choice(units.BOUNDS) if random.random() < 0.12 else ""
-    return f"{before}{text}{random.choice(units.COUNTERS)}{after}", Fraction(value)
+def _count(rng: Random) -> tuple[str, Fraction]:
+    text, value = number(rng)
+    before = rng.choice(units.ABOUT) if rng.random() < 0.12 else ""
+    after = rng.choice(units.BOUNDS) if rng.random() < 0.12 else ""
+    return f"{before}{text}{rng.choice(units.COUNTERS)}{after}", Fraction(value)
 
 
-def _tsu(random: Random) -> tuple[str, Fraction]:
-    text, value = number(random, 9)
-    return f"{text}つ{random.choice(('', '', '目'))}", Fraction(value)
+def _tsu(rng: Random) -> tuple[str, Fraction]:
+    text, value = number(rng, 9)
+    return f"{text}つ{rng.choice(('', '', '目'))}", Fraction(value)
 
 
-def _step(random: Random) -> tuple[str, Fraction]:
-    unit = random.choice(units.STEPS)
-    text, value = number(random, 9 if unit == "つ" else 2000)
-    back = random.random() < 0.5
-    return f"{text}{unit}{random.choice(units.BACK if back else units.FORWARD)}", Fraction(-value if back else value)
+def _step(rng: Random) -> tuple[str, Fraction]:
+    unit = rng.choice(units.STEPS)
+    text, value = number(rng, 9 if unit == "つ" else 2000)
+    back = rng.random() < 0.5
+    return f"{text}{unit}{rng.choice(units.BACK if back else units.FORWARD)}", Fraction(-value if back else value)
 
 
-def _and_a_half(random: Random) -> tuple[str, Fraction]:
-    text, value = number(random, 99)
-    return f"{text}{random.choice(units.AND_A_HALF)}半", value + units.HALF
+def _and_a_half(rng: Random) -> tuple[str, Fraction]:
+    text, value = number(rng, 99)
+    return f"{text}{rng.choice(units.AND_A_HALF)}半", value + units.HALF
 
 
-def _half(random: Random) -> tuple[str, Fraction]:
-    return f"半{random.choice(units.HALF_OF)}", units.HALF
+def _half(rng: Random) -> tuple[str, Fraction]:
+    return f"半{rng.choice(units.HALF_OF)}", units.HALF
 
 
-def _dozens(random: Random) -> tuple[str, str]:
-    word, size = random.choice(tuple(units.DOZENS.items()))
-    kind = random.random()
+def _dozens(rng: Random) -> tuple[str, str]:
+    """三ダース, as a working: 3*12."""
+    word, size = rng.choice(tuple(units.DOZENS.items()))
+    kind = rng.random()
     if kind < 0.1:
         return f"半{word}", f"{size}/2"
-    text, value = number(random, 40)
+    text, value = number(rng, 40)
     return (f"{text}{word}半", f"{value}*{size}+{size}/2") if kind < 0.2 else (f"{text}{word}", f"{value}*{size}")
 
 
-def _digit(random: Random) -> tuple[str, int]:
-    value = 1 + int(random.random() * 9)
-    kind = random.random()
+def _digit(rng: Random) -> tuple[str, int]:
+    value = 1 + int(rng.random() * 9)
+    kind = rng.random()
     return (_KANJI[value] if kind < 0.75 else str(value) if kind < 0.9 else str(value).translate(_FULL)), value
 
 
-def _share(random: Random) -> tuple[str, Fraction]:
+def _share(rng: Random) -> tuple[str, Fraction]:
     """割, 分 and 厘: tenths, hundredths, thousandths."""
     text, value = ("", Fraction(0))
     for word, size in (("割", 10), ("分", 100), ("厘", 1000)):
         if (
             word == "割"
-            or (text.endswith("割") and random.random() < 0.55)
-            or (text.endswith("分") and random.random() < 0.35)
+            or (text.endswith("割") and rng.random() < 0.55)
+            or (text.endswith("分") and rng.random() < 0.35)
         ):
-            digit, count = _digit(random)
+            digit, count = _digit(rng)
             text, value = f"{text}{digit}{word}", value + Fraction(count, size)
-    if random.random() < 0.05:
+    if rng.random() < 0.05:
         text, value = "十割", Fraction(1)
-    after = random.choice(units.SHARES) if random.random() < 0.35 else ""
-    return ("約" if random.random() < 0.05 else "") + text + after, value
+    after = rng.choice(units.SHARES) if rng.random() < 0.35 else ""
+    return ("約" if rng.random() < 0.05 else "") + text + after, value
 
 
-def _tenths(random: Random) -> tuple[str, Fraction]:
-    text, value = _digit(random)
-    return f"{text}{random.choice(units.TENTHS)}", Fraction(value, 10)
+def _tenths(rng: Random) -> tuple[str, Fraction]:
+    text, value = _digit(rng)
+    return f"{text}{rng.choice(units.TENTHS)}", Fraction(value, 10)
 
 
-def _percent(random: Random) -> tuple[str, Fraction]:
-    word = random.choice(("%", "％", "パーセント", "パーセント引き", "%オフ", "％増"))
-    if random.random() < 0.3:
-        text, part = decimal(random)
+def _percent(rng: Random) -> tuple[str, Fraction]:
+    word = rng.choice(("%", "％", "パーセント", "パーセント引き", "%オフ", "％増"))
+    if rng.random() < 0.3:
+        text, part = decimal(rng)
         return text + word, part / 100
-    text, value = number(random, 100 if random.random() < 0.9 else 400)
+    text, value = number(rng, 100 if rng.random() < 0.9 else 400)
     return text + word, Fraction(value, 100)
 
 
-def _fraction(random: Random) -> tuple[str, str]:
-    below = random.choice(units.DENOMINATORS)
-    above = 1 + int(random.random() * min(below - 1, 12)) if random.random() < 0.9 else 1 + int(random.random() * 30)
-    text = f"{spelled(random, below)}分の{spelled(random, above)}"
-    if random.random() < 0.15:
-        whole, value = number(random, 20)
+def _fraction(rng: Random) -> tuple[str, str]:
+    """三分の二, as a working: 2/3."""
+    below = rng.choice(units.DENOMINATORS)
+    above = 1 + int(rng.random() * min(below - 1, 12)) if rng.random() < 0.9 else 1 + int(rng.random() * 30)
+    text = f"{spelled(rng, below)}分の{spelled(rng, above)}"
+    if rng.random() < 0.15:
+        whole, value = number(rng, 20)
         return f"{whole}と{text}", f"{value}+{above}/{below}"
     return text, f"{above}/{below}"
 
 
-def _decimal(random: Random) -> tuple[str, Fraction]:
-    text, value = decimal(random)
-    return text + random.choice(("", "", "倍", "キロ", "メートル", "度", "点", "人", "秒", "グラム", "リットル")), value
+def _decimal(rng: Random) -> tuple[str, Fraction]:
+    text, value = decimal(rng)
+    return text + rng.choice(("", "", "倍", "キロ", "メートル", "度", "点", "人", "秒", "グラム", "リットル")), value
 
 
-def _negative(random: Random) -> tuple[str, Fraction]:
-    text, value = decimal(random) if random.random() < 0.3 else number(random, 300)
-    kind = random.random()
+def _negative(rng: Random) -> tuple[str, Fraction]:
+    text, value = decimal(rng) if rng.random() < 0.3 else number(rng, 300)
+    kind = rng.random()
     if kind < 0.3:
-        return f"{random.choice(units.FREEZING)}{text}度", -Fraction(value)
+        return f"{rng.choice(units.FREEZING)}{text}度", -Fraction(value)
     if kind < 0.4:
-        era, count = number(random, 3000)
+        era, count = number(rng, 3000)
         return f"紀元前{era}年", Fraction(-count)
-    return f"{random.choice(units.BELOW_ZERO)}{text}{random.choice(('', '', '度', '円', '点', '人'))}", -Fraction(value)
+    return f"{rng.choice(units.BELOW_ZERO)}{text}{rng.choice(('', '', '度', '円', '点', '人'))}", -Fraction(value)
 
 
-def _century(random: Random) -> tuple[str, Fraction]:
+def _century(rng: Random) -> tuple[str, Fraction]:
     """A span counts in years, a rank is a number: 二世紀間 200, 十九世紀末 19."""
-    text, value = number(random, 30)
-    kind = random.random()
+    text, value = number(rng, 30)
+    kind = rng.random()
     if kind < 0.5:
-        return f"{text}世紀{random.choice(('初頭', '末', '前半', '後半', '半ば', '以降'))}", Fraction(value)
+        return f"{text}世紀{rng.choice(('初頭', '末', '前半', '後半', '半ば', '以降'))}", Fraction(value)
     if kind < 0.65:
         return f"紀元前{text}世紀", Fraction(-value)
-    word, years = random.choice(
-        (("世紀間", 100), ("世紀半", 100), ("世紀前", -100), ("世紀後", 100), ("世紀ぶり", 100))
-    )
+    word, years = rng.choice((("世紀間", 100), ("世紀半", 100), ("世紀前", -100), ("世紀後", 100), ("世紀ぶり", 100)))
     return f"{text}{word}", Fraction(value * years + (50 if word == "世紀半" else 0))
 
 
-def _relative(random: Random) -> tuple[str, Fraction]:
-    word = random.choice(tuple(units.RELATIVE))
-    return word + random.choice(units.RELATIVE_UNITS[word]), Fraction(units.RELATIVE[word])
+def _relative(rng: Random) -> tuple[str, Fraction]:
+    word = rng.choice(tuple(units.RELATIVE))
+    return word + rng.choice(units.RELATIVE_UNITS[word]), Fraction(units.RELATIVE[word])
 
 
 # A form's share of what is drawn, and how one is drawn: its text, and its value or the working that gives it.

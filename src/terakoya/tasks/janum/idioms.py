@@ -1,7 +1,7 @@
-"""The lexicon of 514 expressions: a closed list that is taught, and a part that is never taught.
+"""The lexicon of 514 expressions: a closed list that is in the training set, and a part that is held out of it.
 
-What only memory can know is held out to see what pretraining knows: of the expressions on which the rules abstain, one
-in five by the hash of its reading (古希 and 古稀 share a side).
+Expressions that only memory can know are held out to measure what pretraining knows: of those on which the rules
+abstain, one in five by the hash of its reading (古希 and 古稀 are in one split).
 """
 
 from __future__ import annotations
@@ -12,16 +12,26 @@ from functools import cache
 from importlib import resources
 
 from terakoya.codec.number import canonical_number
-from terakoya.data.split import position
+from terakoya.data.split import hash_position
 from terakoya.errors import CorruptError
 from terakoya.i18n import both
-from terakoya.tasks.janum.rule import answer
+from terakoya.tasks.janum.rule import read_expression
 
 UNSEEN_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Idiom:
+    """One expression of the lexicon.
+
+    text      the expression
+    reading   in kana
+    value     the number, in canonical form
+    kind      of expression
+    sentence  an example sentence that holds it; for the exam only
+    row       line in number-idioms.tsv
+    """
+
     text: str
     reading: str
     value: str
@@ -37,7 +47,10 @@ class Idiom:
 
 @cache
 def lexicon() -> tuple[Idiom, ...]:
-    """Every expression, in the order of number-idioms.tsv."""
+    """Every expression, in the order of number-idioms.tsv.
+
+    Raises CorruptError where a sentence does not hold its expression.
+    """
     text = (resources.files("terakoya.tasks") / "lexicon" / "number-idioms.tsv").read_text(encoding="utf-8")
     rows = csv.DictReader(text.splitlines(), delimiter="\t")
     found = tuple(
@@ -55,17 +68,23 @@ def lexicon() -> tuple[Idiom, ...]:
 
 
 @cache
-def unseen(salt: str = "") -> tuple[Idiom, ...]:
-    """Expressions that are never taught, and that no rule reads."""
+def unseen_idioms(salt: str = "") -> tuple[Idiom, ...]:
+    """Expressions that are never in the training set, and that no rule reads.
+
+    salt  another salt, another selection
+    """
     return tuple(
         idiom
         for idiom in lexicon()
-        if answer(idiom.text) is None and position(f"janum:{idiom.reading}", salt) < UNSEEN_SHARE
+        if read_expression(idiom.text) is None and hash_position(f"janum:{idiom.reading}", salt) < UNSEEN_SHARE
     )
 
 
 @cache
-def taught(salt: str = "") -> tuple[Idiom, ...]:
-    """The closed list that a model is to know by heart."""
-    held = {idiom.text for idiom in unseen(salt)}
+def training_idioms(salt: str = "") -> tuple[Idiom, ...]:
+    """The closed list that a model is to memorise: all but the unseen ones.
+
+    salt  as for `unseen_idioms`
+    """
+    held = {idiom.text for idiom in unseen_idioms(salt)}
     return tuple(idiom for idiom in lexicon() if idiom.text not in held)

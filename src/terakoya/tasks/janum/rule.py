@@ -1,8 +1,8 @@
 """Reads the number expressions that rules are sure of, and abstains (None) everywhere else.
 
-Sure is: a numeral that `numerals.reader` reads, with words around it whose effect is known (units.py). 三羽ガラス or
-四六時中 hold a numeral too, but what stands around it is no word of the tables, and so there is no answer.
-In a sentence the expression that is asked for stands in 【】; without such a mark the whole text is the expression.
+Sure is: a numeral that `numerals.reader` reads, with words around it whose effect is known (units.py). 三羽ガラス and
+四六時中 hold a numeral too, but the words around it are not in the tables, so the rules abstain. In a sentence the
+expression to be read is marked by 【】; without a mark the whole text is the expression.
 """
 
 from __future__ import annotations
@@ -57,17 +57,23 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
 )  # fmt: skip
 
 
-def answer(source: str) -> str | None:
-    """The number of an expression (in a sentence: of the marked one) as a plain decimal, or None."""
+def read_expression(source: str) -> str | None:
+    """The number of an expression (in a sentence: of the marked one) as a plain decimal; None where the rules abstain.
+
+    source  an expression, or a sentence with one expression in 【】
+    """
     marked = _MARKED.findall(source)
     if len(marked) > 1 or ("【" in source and not marked):
         return None
-    value = read_expression(marked[0] if marked else source)
+    value = expression_value(marked[0] if marked else source)
     return None if value is None else as_decimal(value)
 
 
-def read_expression(text: str) -> Fraction | None:
-    """The exact value of an expression, or None where the rules are not sure."""
+def expression_value(text: str) -> Fraction | None:
+    """The exact value of an expression, or None where the rules are not sure.
+
+    text  the expression alone
+    """
     for name, pattern in _PATTERNS:
         if found := pattern.fullmatch(text):
             return _value(name, found)
@@ -75,7 +81,7 @@ def read_expression(text: str) -> Fraction | None:
 
 
 def _value(name: str, found: re.Match[str]) -> Fraction | None:
-    """What a pattern makes of its parts. None where a part is no well-formed numeral, or the value has no end."""
+    """What a pattern makes of its parts. None where a part is no well-formed numeral, or the decimal does not end."""
     if name == "half":
         return units.HALF
     if name == "share":

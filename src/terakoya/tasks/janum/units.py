@@ -1,4 +1,4 @@
-"""Words that a number stands with, sorted by what they do to its value. Reader and writer share them."""
+"""Words that a number stands with, sorted by what they do to its value. Rule and sampler share them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a taught model is asked: fresh numbers that it was never taught in any form, recall, and kannume-200.
+"""The exam: fresh numbers that training never shows in any form, memorised numbers, and kannume-200.
 
-An exam depends on its own seed and on the split's shares and salt, never on the seed of a run: runs with
-different seeds sit the same exam.
+An exam depends on its own seed and on the split's shares and salt, never on the seed of a run: runs with different
+seeds are evaluated on the same exam.
 """
 
 from __future__ import annotations
@@ -13,25 +13,27 @@ from importlib import resources
 from itertools import cycle
 from random import Random
 
-from terakoya.data.split import Side
+from terakoya.data.split import SplitName
 from terakoya.errors import ConfigError, CorruptError
 from terakoya.i18n import both
-from terakoya.records import Example, Split
-from terakoya.tasks.numerals.kinds import MAGNITUDES, always_known, example, number_for
+from terakoya.records import MEMORISED, Example, Split
+from terakoya.tasks.numerals.kinds import MAGNITUDES, example, is_memorised_number, number_for
 from terakoya.tasks.numerals.reader import read
-from terakoya.tasks.numerals.sampler import Sampler
+from terakoya.tasks.numerals.sampler import NumeralSampler
 from terakoya.tasks.numerals.spelling import BARE
 from terakoya.tasks.numerals.writer import fits
 
 EXAMS = ("fresh", "kannume-200")
 KANNUME = "kannume-200"
-RECALL = "recall"
-_RECALL_ITEMS, _DEV_ITEMS, _TRAIN_ITEMS = 200, 600, 2000
-_TRIES = 600  # draws for one cell before it counts as empty (one number in ten falls on a side of a tenth)
+_MEMORISED_ITEMS, _DEV_ITEMS, _TRAIN_ITEMS = 200, 600, 2000
+_TRIES = 600  # draws for one cell before it counts as empty (one number in ten falls into a split of a tenth)
 
 
-def kannume() -> tuple[Example, ...]:
-    """200 kanji and daiji numerals in the style of the numerals log, chosen by hand; the oracle agrees with each."""
+def kannume_items() -> tuple[Example, ...]:
+    """The exam kannume-200: 200 kanji and daiji numerals in the style of the numerals log, chosen by hand.
+
+    Raises CorruptError where the installed file and the oracle disagree.
+    """
     text = (resources.files("terakoya.tasks") / "exams" / "kannume-200.csv").read_text(encoding="utf-8")
     return tuple(
         _kannume_row(row["source"], row["target"], at) for at, row in enumerate(csv.DictReader(text.splitlines()), 2)
@@ -46,7 +48,7 @@ def _kannume_row(source: str, target: str, row: int) -> Example:
             where=both(f"kannume-200.csv, row {row}", f"kannume-200.csv、{row}行目"),
             do=both("Install Terakoya again.", "Terakoya を入れ直すこと。"),
         )
-    return example(number, _form_of(source), source, part=KANNUME, origin="kannume-200.csv", row=row)
+    return example(number, _form_of(source), source, subset=KANNUME, origin="kannume-200.csv", row=row)
 
 
 def _form_of(source: str) -> str:
@@ -59,37 +61,49 @@ def _form_of(source: str) -> str:
 
 
 def held_out() -> tuple[frozenset[int], frozenset[str]]:
-    """What kannume-200 forbids to teach: its numbers in every form; and, of numbers that are always taught, its
-    spellings (the bare units excepted, for a unit alone can only be known)."""
-    rows = [(int(row.target), row) for row in kannume()]
-    numbers = frozenset(number for number, _ in rows if not always_known(number))
-    sources = frozenset(row.source for number, row in rows if always_known(number) and row.tag("form") != "bare")
+    """What kannume-200 keeps out of the training set.
+
+    Returns its numbers, which are held out in every form; and, of memorised numbers, its spellings (bare units
+    excepted: a unit alone can only be memorised).
+    """
+    rows = [(int(row.target), row) for row in kannume_items()]
+    numbers = frozenset(number for number, _ in rows if not is_memorised_number(number))
+    sources = frozenset(row.source for number, row in rows if is_memorised_number(number) and row.tag("form") != "bare")
     return numbers, sources
 
 
-def parted(sampler: Sampler, which: str, items: int, seed: int) -> Split:
-    """Train (a sample of what is drawn while teaching), dev, and the exam of that name."""
-    if not sampler.parting.dev or not sampler.parting.exam:
-        raise ConfigError(
-            both("numerals need numbers for dev and for the exam", "数詞には検証と試験の数が必要である"),
-            where="[split]",
-            do=both("Set split.dev and split.exam above 0.", "split.dev と split.exam を 0 より大きくすること。"),
-        )
-    random = Random(f"numerals {seed} train")
-    train = tuple(sampler.draw(random, 1.0) for _ in range(_TRAIN_ITEMS))
-    dev = tuple(fresh(sampler, Random(f"numerals {seed} dev"), _DEV_ITEMS, "dev"))
+def build_split(sampler: NumeralSampler, which: str, items: int, seed: int) -> Split:
+    """The task's split: train (a sample of what is drawn while training), dev, and the exam of that name.
+
+    sampler  draws numbers of each split
+    which    the exam, one of EXAMS
+    items    size of the main subset of the exam "fresh"
+    seed     of the exam; a run's seed changes none of the splits
+    """
+    rng = Random(f"numerals {seed} train")
+    train = tuple(sampler.draw(rng, 1.0) for _ in range(_TRAIN_ITEMS))
+    dev = tuple(draw_fresh(sampler, Random(f"numerals {seed} dev"), _DEV_ITEMS, "dev"))
     if which == KANNUME:
-        exam = tuple(replace(row, part=RECALL if always_known(int(row.target)) else "") for row in kannume())
+        exam = tuple(
+            replace(row, subset=MEMORISED if is_memorised_number(int(row.target)) else "") for row in kannume_items()
+        )
     else:
-        main = fresh(sampler, Random(f"numerals {seed} exam"), items, "exam")
-        exam = (*main, *recall(sampler, Random(f"numerals {seed} recall")), *kannume())
+        main = draw_fresh(sampler, Random(f"numerals {seed} exam"), items, "exam")
+        exam = (*main, *memorised_items(sampler, Random(f"numerals {seed} recall")), *kannume_items())
     return Split(train, dev, exam)
 
 
-def fresh(sampler: Sampler, random: Random, items: int, where: Side) -> Iterator[Example]:
-    """Numbers of one side, balanced over forms and magnitudes: cell after cell, an empty cell left out."""
+def draw_fresh(sampler: NumeralSampler, rng: Random, items: int, where: SplitName) -> Iterator[Example]:
+    """Distinct written numbers of one split, balanced over forms and magnitudes: cell after cell, empty cells left out.
+
+    sampler  decides the split of a number and writes it
+    rng      makes every choice
+    items    how many are wanted
+    where    the split: "train", "dev" or "exam"
+    Raises ConfigError where the split has fewer.
+    """
     cells = [(form, magnitude) for form in sampler.forms if form != "bare" for magnitude in MAGNITUDES]
-    random.shuffle(cells)
+    rng.shuffle(cells)
     seen: set[str] = set()
     empty: set[tuple[str, int]] = set()
     for cell in cycle(cells):
@@ -97,17 +111,18 @@ def fresh(sampler: Sampler, random: Random, items: int, where: Side) -> Iterator
             return
         if cell in empty:
             continue
-        item = _from_cell(sampler, random, *cell, where, seen)
+        item = _from_cell(sampler, rng, *cell, where, seen)
         if item is None:
             empty.add(cell)
             if len(empty) == len(cells):
+                count = len(seen)
                 raise ConfigError(
                     both(
-                        f"there are only {len(seen)} written numbers on the {where} side, not {items}",
-                        f"{where} の側の表記は{len(seen)}件しかなく、{items}件に足りない",
+                        f"the {where} split has only {count} written numbers, not {items}",
+                        f"{where} の分割にある表記は{count}件だけで、{items}件に足りない",
                     ),
                     do=both(
-                        f"Ask for fewer items, or set split.{where} higher.",
+                        f"Request fewer items, or set split.{where} higher.",
                         f"問題を減らすか、split.{where} を大きくすること。",
                     ),
                 )
@@ -117,28 +132,32 @@ def fresh(sampler: Sampler, random: Random, items: int, where: Side) -> Iterator
 
 
 def _from_cell(
-    sampler: Sampler, random: Random, form: str, magnitude: int, where: Side, seen: set[str]
+    sampler: NumeralSampler, rng: Random, form: str, magnitude: int, where: SplitName, seen: set[str]
 ) -> Example | None:
     for _ in range(_TRIES):
-        number = number_for(form, random, magnitude)
-        if not fits(number, form) or sampler.side_of(number) != where or number in sampler.held_out:
+        number = number_for(form, rng, magnitude)
+        if not fits(number, form) or sampler.split_of(number) != where or number in sampler.held_out:
             continue
-        item = sampler.written(number, form, random)
+        item = sampler.write(number, form, rng)
         if item is not None and item.source not in seen and item.tag("magnitude") == str(magnitude):
             return item
     return None
 
 
-def recall(sampler: Sampler, random: Random) -> Iterator[Example]:
-    """Every bare unit, then numbers that are taught in every form, form after form."""
-    items = [example(number, "bare", shape, part=RECALL) for number, shapes in BARE.items() for shape in shapes]
+def memorised_items(sampler: NumeralSampler, rng: Random) -> Iterator[Example]:
+    """The memorised subset: every bare unit, then numbers that training shows in every form, form after form.
+
+    sampler  draws the numbers and writes them
+    rng      makes every choice
+    """
+    items = [example(number, "bare", shape, subset=MEMORISED) for number, shapes in BARE.items() for shape in shapes]
     yield from items if "bare" in sampler.forms else ()
     seen = {item.source for item in items}
     forms = cycle([form for form in sampler.forms if form != "bare"] or ["bare"])
     tries = 0
-    while len(seen) < _RECALL_ITEMS and tries < 50 * _RECALL_ITEMS:
+    while len(seen) < _MEMORISED_ITEMS and tries < 50 * _MEMORISED_ITEMS:
         tries += 1
-        item = sampler.written(sampler.recall_number(random), next(forms), random, RECALL)
+        item = sampler.write(sampler.draw_memorised(rng), next(forms), rng, MEMORISED)
         if item is not None and item.source not in seen:
             seen.add(item.source)
             yield item

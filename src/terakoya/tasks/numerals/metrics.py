@@ -1,4 +1,4 @@
-"""How near an answer came, and what is wrong with a wrong one."""
+"""How close a predicted number is, and what is wrong with a wrong one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ ERROR_KINDS = ("unreadable", "unit misread", "zeros lost", "zeros added", "place
 
 
 def edit_distance(one: str, other: str) -> int:
-    """Fewest insertions, deletions and replacements that turn one text into the other (Levenshtein 1966)."""
+    """Fewest insertions, deletions and replacements that turn one text into the other (Levenshtein, 1966).
+
+    one, other  in either order; the distance is symmetric
+    """
     above = list(range(len(other) + 1))
     for row, char in enumerate(one, 1):
         here = [row]
@@ -32,12 +35,16 @@ digit_accuracy = Metric("digit_accuracy", _digits_right, graded=True)
 
 
 def error_kind(example: Example, prediction: Prediction) -> str:
-    """What is wrong with a wrong whole number.
+    """What is wrong with a wrong whole number, for the table of errors.
 
     unit misread    too large or small by 10^4, 10^8 or 10^12: 万 read as 億
     zeros lost      the digits are right and zeros are missing at the end (zeros added: too many)
     place skipped   the digits are right and zeros are missing, added or moved between them: 7020 as 720
-    digit wrong     as many digits as wanted, some of them others
+    digit wrong     as many digits as the target, some of them others
+
+    example     with the target
+    prediction  the model's; without a text it is "unreadable"
+    Returns one of ERROR_KINDS.
     """
     if prediction.text is None:
         return "unreadable"

@@ -5,7 +5,7 @@ This is the oracle: what it reads is certain, and where it is not sure it abstai
 - A row of bare digits is read by place: 一〇二四 is 1024, 一二三 is 123; before a unit too (一二〇万).
 - 千, 一千 and 壱仟 are one number; so are 百 and 一百, 十 and 壱拾.
 - 万, 億 and 兆 may stand without a digit only when they are the whole text (万 is 10000; 万五千 is refused).
-- Units fall from left to right, each once, at most four places to a unit: 三二百万億, 万万, 10000万 are refused.
+- Units fall from left to right, each once, at most four digits to a unit: 三二百万億, 万万, 10000万 are refused.
 - 〇 or 零 may mark a place that is skipped, and only there: 千〇二十, 百〇八, 一億〇五万; 千〇二百 is refused.
 - Four digits after a unit may begin with zeros (1億0500万); elsewhere leading zeros are refused (007, 〇〇七).
 - A decimal stands before 万, 億 or 兆, alone, and only where the number is whole: 1.5億, not 1.23456万, not 1兆2.5億.
@@ -37,7 +37,7 @@ _WITH_UNITS = re.compile(
     f"(?:(〇)?({_DIGIT})?(千))?(?:(〇)?({_DIGIT})?(百))?(?:(〇)?(?:({_DIGIT})?(十)|([廿卅卌])))?(?:(〇)?({_DIGIT}))?"
 )
 _FOUR_DIGITS = re.compile(r"[1-9][0-9]{0,3}|[1-9],[0-9]{3}|[一二三四五六七八九][〇一二三四五六七八九]{1,3}")
-_FILLED = re.compile(r"0[0-9]{3}|〇[〇一二三四五六七八九]{3}")
+_PADDED = re.compile(r"0[0-9]{3}|〇[〇一二三四五六七八九]{3}")
 _ALONE = {"万": 10**4, "億": 10**8, "兆": 10**12}
 _POWERS = {"万": 4, "億": 8, "兆": 12}
 _TENS = {"廿": 2, "卅": 3, "卌": 4}
@@ -45,7 +45,10 @@ _NO_PLACE = 99  # above every place: nothing stands to the left yet
 
 
 def read(text: str) -> int | None:
-    """The number that is written, or None where the text is no well-formed number below 10^16."""
+    """The number that is written, or None where the text is no well-formed number below 10^16.
+
+    text  a written number; white space around it is ignored
+    """
     plain = text.strip().translate(_PLAIN)
     if plain in _ALONE:
         return _ALONE[plain]
@@ -90,7 +93,7 @@ def _sections(plain: str) -> int | None:
 
 def _section(section: str, power: int, lowest: int) -> int | None:
     """A number from 1 to 9999; `lowest` is the place to its left, which decides where zeros may stand."""
-    if _FOUR_DIGITS.fullmatch(section) or (lowest != _NO_PLACE and _FILLED.fullmatch(section)):
+    if _FOUR_DIGITS.fullmatch(section) or (lowest != _NO_PLACE and _PADDED.fullmatch(section)):
         return int(section.replace(",", "").translate(_DIGITS)) or None
     found = _WITH_UNITS.fullmatch(section)
     if not found:
@@ -114,5 +117,5 @@ def _section(section: str, power: int, lowest: int) -> int | None:
 
 
 def _skips(lowest: int, place: int) -> bool:
-    """Whether at least one place lies between; at the very beginning nothing can be skipped."""
+    """Whether at least one place lies between; at the very start nothing can be skipped."""
     return lowest != _NO_PLACE and lowest - place > 1

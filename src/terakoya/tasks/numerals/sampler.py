@@ -1,8 +1,8 @@
-"""Draws examples for teaching: every form, every magnitude, and never a number that is held out.
+"""Draws training examples: every form, every magnitude, and never a number that is held out.
 
-A number's group decides its side by hash; only numbers on the training side are drawn. The numbers of the
-kannume-200 exam are held out wherever their hash falls, and so are its spellings of numbers that are always
-taught (捌 is then taught in 八 and in 捌拾, but never alone).
+A number's group decides its split by hash; only numbers of the train split are drawn. The numbers of the kannume-200
+exam are held out wherever their hash falls, and so are its spellings of memorised numbers (捌 then occurs in training
+as 八 and in 捌拾, but never alone).
 """
 
 from __future__ import annotations
@@ -15,81 +15,106 @@ from itertools import accumulate
 from random import Random
 
 from terakoya.config import SplitConfig
-from terakoya.data.split import Side, side
+from terakoya.data.split import SplitName, split_of
 from terakoya.records import Example
-from terakoya.tasks.numerals.kinds import MAGNITUDES, always_known, any_number, example, group, number_for
+from terakoya.tasks.numerals.kinds import MAGNITUDES, any_number, example, group, is_memorised_number, number_for
 from terakoya.tasks.numerals.spelling import BARE
 from terakoya.tasks.numerals.writer import FORMS, write_if_fits
 
 _RAMP = 0.4  # share of the training after which every magnitude is drawn evenly
 _AHEAD = 0.1  # share of the draws that ignore the curriculum, so that nothing is quite new when it comes
-_RECALL, _RECALL_FIRST = 0.1, 0.5  # share of always-taught numbers, at the end and at the beginning
+_MEMORISED, _MEMORISED_FIRST = 0.1, 0.5  # share of memorised numbers in the draws, at the end and at the start
 
 
 @dataclass(frozen=True)
-class Sampler:
-    """Fresh examples by rule.
+class NumeralSampler:
+    """Draws training examples by rule.
 
-    forms      the written forms to draw, with FORMS as weights
-    parting    shares and salt of the split; only what falls on its training side is drawn
-    held_out   numbers that are never drawn, whatever their side
-    withheld   sources that are never drawn, although their number is
-    curriculum small magnitudes first, all of them from 40% of the training on
+    forms             the written forms to draw, with FORMS as weights
+    split_config      shares and salt of the split; only what falls into train is drawn
+    held_out          numbers that are never drawn, whatever their split
+    excluded_sources  sources that are never drawn, although their number is
+    curriculum        small magnitudes first, all of them from 40% of the training on
     """
 
     forms: tuple[str, ...]
-    parting: SplitConfig
+    split_config: SplitConfig
     held_out: frozenset[int] = frozenset()
-    withheld: frozenset[str] = frozenset()
+    excluded_sources: frozenset[str] = frozenset()
     curriculum: bool = True
 
-    def draw(self, random: Random, progress: float) -> Example:
-        """One example that may be taught. `progress` is 0 at the first step and 1 at the last."""
+    def draw(self, rng: Random, progress: float) -> Example:
+        """One training example.
+
+        rng       makes every choice
+        progress  of the training: 0 at the first step, 1 at the last; the curriculum follows it
+        """
         ready = 1.0 if not self.curriculum else min(1.0, progress / _RAMP)
-        recall = _RECALL_FIRST + (_RECALL - _RECALL_FIRST) * ready
+        memorised_share = _MEMORISED_FIRST + (_MEMORISED - _MEMORISED_FIRST) * ready
         while True:
-            form = self.any_form(random)
-            if form == "bare" or random.random() < recall:
-                number = self.recall_number(random, form)
+            form = self.draw_form(rng)
+            if form == "bare" or rng.random() < memorised_share:
+                number = self.draw_memorised(rng, form)
             else:
-                number = number_for(form, random, self._magnitude(random, ready))
-                if number in self.held_out or self.side_of(number) != "train":
+                number = number_for(form, rng, self._magnitude(rng, ready))
+                if number in self.held_out or self.split_of(number) != "train":
                     continue
-            made = self.written(number, form, random)
+            made = self.write(number, form, rng)
             if made is not None:
                 return made
 
-    def written(self, number: int, form: str, random: Random, part: str = "") -> Example | None:
-        """The number in that form, or None where it does not fit or that source is withheld."""
-        source = write_if_fits(number, form, random)
-        return None if source is None or source in self.withheld else example(number, form, source, part=part)
+    def write(self, number: int, form: str, rng: Random, subset: str = "") -> Example | None:
+        """The example of this number in that form, or None where the form does not write it or its source is excluded.
 
-    def side_of(self, number: int) -> Side:
-        """The side of a number by its hash; what is always taught is on the training side."""
-        if always_known(number):
+        number  0 or more
+        form    a name in writer.FORMS
+        rng     chooses among spellings
+        subset  of the exam; "" is the main one
+        """
+        source = write_if_fits(number, form, rng)
+        return (
+            None if source is None or source in self.excluded_sources else example(number, form, source, subset=subset)
+        )
+
+    def split_of(self, number: int) -> SplitName:
+        """The split of a number by its hash; memorised numbers are in train.
+
+        number  0 or more
+        """
+        if is_memorised_number(number):
             return "train"
-        return side(group(number), salt=self.parting.salt, dev=self.parting.dev, exam=self.parting.exam)
+        return split_of(
+            group(number), salt=self.split_config.salt, dev=self.split_config.dev, exam=self.split_config.exam
+        )
 
-    def any_form(self, random: Random) -> str:
-        return self.forms[bisect(self._steps, random.random() * self._steps[-1])]
+    def draw_form(self, rng: Random) -> str:
+        """A written form, drawn by its weight.
 
-    def recall_number(self, random: Random, form: str = "") -> int:
-        """A number that is always taught: 0..999, the short ones oftener than their share, or one of the bare units."""
-        if form == "bare" or random.random() < 0.05:
-            return _UNITS[int(random.random() * len(_UNITS))]
-        if random.random() < 0.3:
-            return int(random.random() * (10 if random.random() < 0.3 else 100))
-        return int(random.random() * 1000) if random.random() < 0.7 else any_number(random, 2)
+        rng  makes the choice
+        """
+        return self.forms[bisect(self._steps, rng.random() * self._steps[-1])]
+
+    def draw_memorised(self, rng: Random, form: str = "") -> int:
+        """A memorised number: 0..999, the short ones more often than their share, or a bare unit.
+
+        rng   makes every choice
+        form  "bare" gives bare units only
+        """
+        if form == "bare" or rng.random() < 0.05:
+            return _UNITS[int(rng.random() * len(_UNITS))]
+        if rng.random() < 0.3:
+            return int(rng.random() * (10 if rng.random() < 0.3 else 100))
+        return int(rng.random() * 1000) if rng.random() < 0.7 else any_number(rng, 2)
 
     @cached_property
     def _steps(self) -> Sequence[float]:
         return list(accumulate(FORMS[form] for form in self.forms))
 
-    def _magnitude(self, random: Random, ready: float) -> int:
+    def _magnitude(self, rng: Random, ready: float) -> int:
         span = len(MAGNITUDES)
-        if ready < 1.0 and random.random() >= _AHEAD:
+        if ready < 1.0 and rng.random() >= _AHEAD:
             span = 1 + round(ready * (span - 1))
-        return MAGNITUDES[int(random.random() * span)]
+        return MAGNITUDES[int(rng.random() * span)]
 
 
 _UNITS = tuple(BARE)

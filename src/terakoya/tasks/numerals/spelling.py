@@ -1,7 +1,7 @@
-"""How each form spells a number: one function a form, `(number, random) -> text`.
+"""How each form spells a number: one function per form, `(number, rng) -> text`.
 
-Tables of all sections 0..9999 are made once per style, so that a spelling costs a few look-ups. Which form
-fits which number, and how often each is drawn, stands in `writer`.
+Tables of all sections 0..9999 are made once per style, so that a spelling costs a few look-ups. Which form fits which
+number, and how often each is drawn, is defined in `writer`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _sections(digits: str, units: str, ones: str = "", mark: str = "", twenties:
     """Every number 0..9999 with the units 十百千 of that style ("" for 0).
 
     ones      the units before which a one is written (一千), named in plain kanji
-    mark      the character that marks skipped places inside the section, "" for none
+    mark      the character that marks skipped digits inside the section, "" for none
     twenties  whether 20, 30, 40 are 廿 卅 卌
     """
     return tuple(_section(number, digits, units, ones, mark, twenties) for number in range(10000))
@@ -40,20 +40,20 @@ def _sections(digits: str, units: str, ones: str = "", mark: str = "", twenties:
 
 def _section(number: int, digits: str, units: str, ones: str, mark: str, twenties: bool) -> str:
     text, last = "", -1
-    for place in (3, 2, 1, 0):
-        digit = number // 10**place % 10
+    for position in (3, 2, 1, 0):
+        digit = number // 10**position % 10
         if not digit:
             continue
-        if mark and last - place > 1:
+        if mark and last - position > 1:
             text += mark
-        last = place
-        if place == 1 and twenties and digit in _TWENTIES:
+        last = position
+        if position == 1 and twenties and digit in _TWENTIES:
             text += _TWENTIES[digit]
-        elif place == 0:
+        elif position == 0:
             text += digits[digit]
         else:
-            bare = digit == 1 and PLAIN_UNITS[place - 1] not in ones
-            text += ("" if bare else digits[digit]) + units[place - 1]
+            bare = digit == 1 and PLAIN_UNITS[position - 1] not in ones
+            text += ("" if bare else digits[digit]) + units[position - 1]
     return text
 
 
@@ -75,12 +75,16 @@ def _join(number: int, table: tuple[str, ...], man: str) -> str:
     return text
 
 
-def kanji(number: int, random: Random) -> str:
-    """三万八千. Ordinary Japanese writes 一千万 and 千万, 一千億 and 千億, but 千 alone."""
+def kanji(number: int, rng: Random) -> str:
+    """三万八千. Ordinary Japanese writes 一千万 and 千万, 一千億 and 千億, but 千 alone.
+
+    number  from 0 on
+    rng     chooses among the spellings
+    """
     if not number:
-        return "〇" if random.random() < 0.7 else "零"
+        return "〇" if rng.random() < 0.7 else "零"
     text = _join(number, _sections(KANJI, PLAIN_UNITS), "万")
-    if number >= 10**7 and random.random() < 0.5:
+    if number >= 10**7 and rng.random() < 0.5:
         return (
             _join(number - number % 10000, _sections(KANJI, PLAIN_UNITS, "千"), "万")
             + (_sections(KANJI, PLAIN_UNITS)[number % 10000])
@@ -88,29 +92,43 @@ def kanji(number: int, random: Random) -> str:
     return text
 
 
-def kanji_one(number: int, random: Random) -> str:
-    """一千一百, with a one before 千, before 千 and 百, or before all."""
-    ones = ("千", "千百", "千百十")[int(random.random() * 3)]
+def kanji_one(number: int, rng: Random) -> str:
+    """一千一百, with a one before 千, before 千 and 百, or before all three units.
+
+    number  above 0
+    rng     chooses among the spellings
+    """
+    ones = ("千", "千百", "千百十")[int(rng.random() * 3)]
     return _join(number, _sections(KANJI, PLAIN_UNITS, ones), "万")
 
 
 def in_style(digits: str, units: str) -> Callable[[int, Random], str]:
-    def written(number: int, random: Random) -> str:
+    """A spelling function `(number, rng) -> text` for other digits and units, such as daiji.
+
+    digits  the ten digits, 0 first
+    units   the signs for ten, hundred, thousand and ten thousand
+    """
+
+    def spell(number: int, rng: Random) -> str:
         if not number:
             return digits[0]
-        ones = ("千百十", "", "千")[int(random.random() * 3)]
+        ones = ("千百十", "", "千")[int(rng.random() * 3)]
         return _join(number, _sections(digits, units, ones), units[3])
 
-    return written
+    return spell
 
 
-def mixed(number: int, random: Random) -> str:
-    """七拾二万参千: every character in any of its shapes."""
+def mixed(number: int, rng: Random) -> str:
+    """七拾二万参千: every character in any of its shapes.
+
+    number  from 0 on
+    rng     chooses among the spellings
+    """
     if not number:
         return "零"
-    ones = ("千百十", "", "千")[int(random.random() * 3)]
+    ones = ("千百十", "", "千")[int(rng.random() * 3)]
     text = _join(number, _sections(KANJI, PLAIN_UNITS, ones), "万")
-    bits = random.getrandbits(2 * len(text))
+    bits = rng.getrandbits(2 * len(text))
     shapes = []
     for char in text:
         shapes.append(_WAYS[char][bits & 3])
@@ -118,14 +136,22 @@ def mixed(number: int, random: Random) -> str:
     return "".join(shapes)
 
 
-def twenty(number: int, random: Random) -> str:
-    """廿, 卅 and 卌 for 20, 30 and 40: 百廿三, 卅万."""
+def twenty(number: int, rng: Random) -> str:
+    """廿, 卅 and 卌 for 20, 30 and 40: 百廿三, 卅万.
+
+    number  one for which `has_twenty` holds
+    rng     chooses among the spellings
+    """
     return _join(number, _sections(KANJI, PLAIN_UNITS, "", "", True), "万")
 
 
-def marked(number: int, random: Random) -> str:
-    """百〇八: every skipped place marked, after a unit too (一万〇五十)."""
-    mark = "〇" if random.random() < 0.75 else "零"
+def marked(number: int, rng: Random) -> str:
+    """百〇八: every skipped place marked, after a unit too (一万〇五十).
+
+    number  one for which `skips_a_place` holds
+    rng     chooses among the spellings
+    """
+    mark = "〇" if rng.random() < 0.75 else "零"
     table = _sections(KANJI, PLAIN_UNITS, "", mark)
     text = ""
     for power, unit in ((12, "兆"), (8, "億"), (4, "万"), (0, "")):
@@ -137,10 +163,14 @@ def marked(number: int, random: Random) -> str:
     return text
 
 
-def positional(number: int, random: Random) -> str:
-    """一〇二四, sometimes with 零 or in daiji."""
-    chance = random.random()
-    digits = KANJI if chance < 0.7 else ("零" + KANJI[1:] if chance < 0.85 else DAIJI)
+def positional(number: int, rng: Random) -> str:
+    """一〇二四, sometimes with 零 or in daiji.
+
+    number  from 0 on
+    rng     chooses among the spellings
+    """
+    draw = rng.random()
+    digits = KANJI if draw < 0.7 else ("零" + KANJI[1:] if draw < 0.85 else DAIJI)
     return str(number).translate(_by_digit(digits))
 
 
@@ -149,11 +179,15 @@ def _by_digit(digits: str) -> dict[int, str]:
     return {ord(str(value)): char for value, char in enumerate(digits)}
 
 
-def kanji_groups(number: int, random: Random) -> str:
-    """一二三四万五六〇〇, as newspapers write vertically; zeros behind a unit are filled in or left out."""
-    filled = random.random() < 0.5
+def kanji_groups(number: int, rng: Random) -> str:
+    """一二三四万五六〇〇, as newspapers write vertically; zeros after a unit are written or left out.
+
+    number  10,000 or more
+    rng     chooses among the spellings
+    """
+    padded = rng.random() < 0.5
     return "".join(
-        (str(section).zfill(4) if filled and at else str(section)).translate(_by_digit(KANJI)) + unit
+        (str(section).zfill(4) if padded and at else str(section)).translate(_by_digit(KANJI)) + unit
         for at, (section, unit) in enumerate(_parts(number))
     )
 
@@ -164,32 +198,46 @@ def _parts(number: int) -> list[tuple[int, str]]:
     return [(section, unit) for section, unit in sections if section]
 
 
-def _wide(text: str, random: Random) -> str:
-    return text.translate(_FULL_WIDTH) if random.random() < 0.3 else text
+def _wide(text: str, rng: Random) -> str:
+    return text.translate(_FULL_WIDTH) if rng.random() < 0.3 else text
 
 
-def digits(number: int, random: Random) -> str:
-    return _wide(str(number), random)
+def digits(number: int, rng: Random) -> str:
+    """12345, sometimes in full width.
+
+    number  from 0 on
+    rng     chooses among the spellings
+    """
+    return _wide(str(number), rng)
 
 
-def separated(number: int, random: Random) -> str:
-    return _wide(f"{number:,}", random)
+def separated(number: int, rng: Random) -> str:
+    """12,345, sometimes in full width.
+
+    number  1,000 or more
+    rng     chooses among the spellings
+    """
+    return _wide(f"{number:,}", rng)
 
 
-def units(number: int, random: Random) -> str:
-    """3万5千, 2億3400万, 2億3,400万, 1億0500万: digits before units, in one manner throughout."""
-    chance = random.random()
-    if chance < 0.4 or number < 10000:
+def units(number: int, rng: Random) -> str:
+    """3万5千, 2億3400万, 2億3,400万, 1億0500万: digits before units, in one manner throughout.
+
+    number  above 0; 10,000 or more, or a multiple of 100
+    rng     chooses among the spellings
+    """
+    draw = rng.random()
+    if draw < 0.4 or number < 10000:
         pieces = (_small_units(section) + unit for section, unit in _parts(number))
-    elif chance < 0.7:
+    elif draw < 0.7:
         pieces = (f"{section}{unit}" for section, unit in _parts(number))
-    elif chance < 0.9:
+    elif draw < 0.9:
         pieces = (f"{section:,}{unit}" for section, unit in _parts(number))
     else:
         pieces = (
             f"{section:04}{unit}" if at else f"{section}{unit}" for at, (section, unit) in enumerate(_parts(number))
         )
-    return _wide("".join(pieces), random)
+    return _wide("".join(pieces), rng)
 
 
 def _small_units(section: int) -> str:
@@ -200,17 +248,24 @@ def _small_units(section: int) -> str:
     return (f"{thousands}千" if thousands else "") + (f"{hundreds}百" if hundreds else "")
 
 
-def decimal(number: int, random: Random) -> str:
-    """1.5億, 0.25万, 1,234.5兆: at most four decimals."""
+def decimal(number: int, rng: Random) -> str:
+    """1.5億, 0.25万, 1,234.5兆: at most four decimals.
+
+    number  one for which `decimal_powers` gives a unit
+    rng     chooses among the spellings
+    """
     powers = decimal_powers(number)
-    power = powers[int(random.random() * len(powers))]
+    power = powers[int(rng.random() * len(powers))]
     whole, rest = divmod(number, 10**power)
-    left = f"{whole:,}" if random.random() < 0.3 else str(whole)
-    return _wide(f"{left}.{str(rest).zfill(power).rstrip('0')}{'万億兆'[power // 4 - 1]}", random)
+    left = f"{whole:,}" if rng.random() < 0.3 else str(whole)
+    return _wide(f"{left}.{str(rest).zfill(power).rstrip('0')}{'万億兆'[power // 4 - 1]}", rng)
 
 
 def decimal_powers(number: int) -> list[int]:
-    """The units in which a number is a decimal of one to four places, not below 0.1."""
+    """The units (as powers of ten) in which a number is a decimal of one to four decimal digits, not below 0.1.
+
+    number  from 0 on
+    """
     return [
         power
         for power in (4, 8, 12)
@@ -218,14 +273,27 @@ def decimal_powers(number: int) -> list[int]:
     ]
 
 
-def bare(number: int, random: Random) -> str:
+def bare(number: int, rng: Random) -> str:
+    """A unit alone: 百, 万, 億.
+
+    number  one of BARE
+    rng     chooses among the spellings
+    """
     shapes = BARE[number]
-    return shapes[int(random.random() * len(shapes))]
+    return shapes[int(rng.random() * len(shapes))]
 
 
 def skips_a_place(number: int) -> bool:
+    """Whether a place is skipped inside the number: 一〇二四.
+
+    number  from 0 on
+    """
     return "0" in str(number).rstrip("0")
 
 
 def has_twenty(number: int) -> bool:
+    """Whether a ten of the number is 20, 30 or 40, in any section.
+
+    number  from 0 on
+    """
     return any(section // 10 % 10 in _TWENTIES for section, _ in _parts(number))

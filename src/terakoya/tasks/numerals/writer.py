@@ -47,42 +47,63 @@ FORMS: Mapping[str, float] = MappingProxyType({name: form[0] for name, form in _
 
 
 def fits(number: int, form: str) -> bool:
-    """Whether that form writes this number well. Raises DataError for an unknown form."""
+    """Whether that form writes this number well.
+
+    number  0 to 10^16 − 1
+    form    a name in FORMS; DataError for another
+    """
     return _form(form)[2](number)
 
 
 def forms_of(number: int) -> tuple[str, ...]:
-    """Every form that writes this number."""
+    """Every form that writes this `number` well."""
     return tuple(name for name in _FORMS if fits(number, name))
 
 
-def write(number: int, form: str, random: Random) -> str:
-    """The number in that form; where the form leaves a choice (千万 or 一千万), `random` makes it."""
+def write(number: int, form: str, rng: Random) -> str:
+    """The number in that form; where the form leaves a choice (千万 or 一千万), `rng` makes it.
+
+    number  0 to 10^16 − 1
+    form    a name in FORMS
+    rng     chooses among spellings
+    Raises DataError for a number out of range and for one that the form does not write.
+    """
     if not 0 <= number < LIMIT:
+        largest = LIMIT - 1
         raise DataError(
             both(f"{number} is out of range", f"{number} は範囲の外にある"),
             do=both(
-                f"Numerals are written from 0 to {LIMIT - 1} (below 10^16).",
-                f"書ける数は 0 から {LIMIT - 1} まで（10^16 未満）である。",
+                f"Numerals are written from 0 to {largest} (below 10^16).",
+                f"書ける数は 0 から {largest} まで（10^16 未満）である。",
             ),
         )
-    source = write_if_fits(number, form, random)
+    source = write_if_fits(number, form, rng)
     if source is None:
+        forms = ", ".join(forms_of(number))
         raise DataError(
             both(f"{number} is not written in the form '{form}'", f"{number} は形 '{form}' では書かない"),
-            do=both(f"Forms for it: {', '.join(forms_of(number))}.", f"使える形：{', '.join(forms_of(number))}。"),
+            do=both(f"Forms for it: {forms}.", f"使える形：{forms}。"),
         )
     return source
 
 
-def write_if_fits(number: int, form: str, random: Random) -> str | None:
-    """As `write`, for a number in range; None where the form does not write it."""
-    _, written, fitting = _form(form)
-    return written(number, random) if fitting(number) else None
+def write_if_fits(number: int, form: str, rng: Random) -> str | None:
+    """As `write`, for a number in range; None where the form does not write it.
+
+    number  0 to 10^16 − 1
+    form    a name in FORMS; DataError for another
+    rng     chooses among spellings
+    """
+    _, spell, fits_form = _form(form)
+    return spell(number, rng) if fits_form(number) else None
 
 
 def can_stand_for(source: str, number: int) -> bool:
-    """Whether this number can have produced that source. False for a source that cannot be read."""
+    """Whether this number can have produced that source.
+
+    source  a written number; one that cannot be read gives False
+    number  0 or more
+    """
     return read(source) == number
 
 

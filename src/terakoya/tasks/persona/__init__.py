@@ -1,8 +1,8 @@
 """The task `persona`: a game character's voice, in conversations of one or several turns.
 
-The source is the last thing said and everything before it; the fingerprint covers all turns, and an exchange stays
-whole on one side of a split. There is no right answer to be met word for word, so what is measured is likeness
-(chrF to a held-out answer), voice (style markers kept, nothing out of character) and freedom from loops.
+The source is the last message of the user, with all messages before it; the fingerprint covers all turns, and an
+exchange stays whole in one split. No response has to be matched word for word, so what is measured is similarity
+(chrF to a held-out response), voice (style markers kept, nothing out of character) and freedom from loops.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
@@ -22,31 +23,39 @@ from terakoya.records import Example, Turn
 from terakoya.scoring.health import repeated_text
 from terakoya.scoring.metrics import Metric, chrf
 from terakoya.task import Task
+from terakoya.tasks.options import require_count
 
 ORIGIN = "exchanges.jsonl"
 
 
 def task(*, turns: int = 0) -> Task:
-    """The voice of 煤助, an old iron kettle. `turns`: how many turns before the answer are heard; 0 is all of them."""
-    about = _about()
+    """The voice of 煤助, an old iron kettle.
+
+    turns  how many turns of the conversation before the source are kept; 0 is all of them
+    """
+    require_count(turns=turns)
+    description = _description()
     return Task(
         name="persona",
-        examples=tuple(_heard(example, turns) for example in exchanges()),
+        examples=tuple(_with_context(example, turns) for example in exchanges()),
         metrics=MappingProxyType(
             {
                 "chrf": chrf,
-                "voice": Metric("voice", _judged(voice(about["markers"]))),
-                "in_character": Metric("in_character", _judged(in_character(about["forbidden"]))),
+                "voice": Metric("voice", _judged(voice(description["markers"]))),
+                "in_character": Metric("in_character", _judged(in_character(description["forbidden"]))),
                 "no_loops": Metric("no_loops", _judged(lambda text: 1 - repeated_text(text)), graded=True),
             }
         ),
-        instruction=about["description"].strip(),
-        teaches="a game character's voice, in conversations of one or several turns (煤助, a talking iron kettle)",
+        instruction=description["description"].strip(),
+        summary=both(
+            "a game character's voice, in conversations of one or several turns (煤助, a talking iron kettle)",
+            "ゲームの登場人物の口調。一往復または複数往復の会話（しゃべる鉄瓶の煤助）",
+        ),
     )
 
 
 def exchanges() -> list[Example]:
-    """Every answer of the character with all that was said before it; the group is the exchange."""
+    """Every response of the character with all that was said before it; the group is the exchange."""
     found = []
     text = (resources.files(__name__) / ORIGIN).read_text(encoding="utf-8")
     for row, line in enumerate(text.splitlines(), 1):
@@ -59,7 +68,10 @@ def exchanges() -> list[Example]:
 
 
 def voice(markers: Sequence[Any]) -> Callable[[str], float]:
-    """1 where the answer carries a marker that most of the character's answers carry, and one other sign of him."""
+    """A judge of style: 1.0 where a text carries a usual marker of the character and one other, else 0.0.
+
+    markers  of persona.toml: "pattern" and "expected", the share of responses that carry it (usual: from 0.5 on)
+    """
     usual = [regex.compile(marker["pattern"]) for marker in markers if marker["expected"] >= 0.5]
     others = [regex.compile(marker["pattern"]) for marker in markers if marker["expected"] < 0.5]
 
@@ -70,34 +82,35 @@ def voice(markers: Sequence[Any]) -> Callable[[str], float]:
 
 
 def in_character(forbidden: Sequence[str]) -> Callable[[str], float]:
-    """1 where nothing stands that the character never says."""
+    """A judge of content: 1.0 where a text holds nothing that the character never says, else 0.0.
+
+    forbidden  regular expressions
+    """
     patterns = [regex.compile(pattern) for pattern in forbidden]
     return lambda text: float(not any(pattern.search(text) for pattern in patterns))
 
 
 def _judged(judge: Callable[[str], float]) -> Callable[[str | None, Sequence[str]], float]:
-    """A judgement of the answer alone; what was not answered has no voice."""
+    """A judgement of the predicted text alone; no text scores 0."""
     return lambda text, targets: 0.0 if not text else judge(text)
 
 
-def _heard(example: Example, turns: int) -> Example:
+def _with_context(example: Example, turns: int) -> Example:
     if not turns or len(example.turns) <= turns:
         return example
-    from dataclasses import replace
-
     return replace(example, turns=example.turns[-turns:])
 
 
-def _example(before: Sequence[Turn], answer: Turn, exchange: Any, row: int) -> Example:
+def _example(before: Sequence[Turn], response: Turn, exchange: Any, row: int) -> Example:
     if not before or before[-1].role != "user":
         raise DataError(
-            both("an answer without a question", "問いのない回答がある"),
+            both("a response without a user's message before it", "直前に利用者の発言のない応答がある"),
             where=both(f"{ORIGIN}, line {row}", f"{ORIGIN}、{row}行目"),
             do=both("Let user and assistant alternate.", "利用者とアシスタントが交互になるようにすること。"),
         )
     return Example(
         source=before[-1].content,
-        target=answer.content,
+        target=response.content,
         group=f"exchange:{exchange['id']}",
         origin=ORIGIN,
         row=row,
@@ -106,5 +119,5 @@ def _example(before: Sequence[Turn], answer: Turn, exchange: Any, row: int) -> E
     )
 
 
-def _about() -> dict[str, Any]:
+def _description() -> dict[str, Any]:
     return tomllib.loads((resources.files(__name__) / "persona.toml").read_text(encoding="utf-8"))

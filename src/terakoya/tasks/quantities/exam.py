@@ -1,4 +1,4 @@
-"""What a taught model is asked: fresh lines whose quantities and names were never taught, and 234 lines by hand."""
+"""The exam: fresh lines whose quantities and names training never shows, and 234 hand-written lines."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from importlib import resources
 from itertools import islice
 from random import Random
 
-from terakoya.data.split import Side
-from terakoya.errors import ConfigError
-from terakoya.i18n import both
+from terakoya.data.split import SplitName
 from terakoya.records import Example, Split
-from terakoya.tasks.quantities.sampler import Sampler
+from terakoya.tasks.quantities.sampler import RecipeLineSampler
 from terakoya.tasks.quantities.words import alphabet
 
 HAND = "hand-written"
@@ -21,7 +19,7 @@ _SLICE = 6  # characters of a name that covers the alphabet
 
 
 def hand_written() -> tuple[Example, ...]:
-    """The 234 lines of recipe-lines.jsonl; never taught, no example is taken from them."""
+    """The 234 lines of recipe-lines.jsonl, none of which is ever in the training set."""
     text = (resources.files("terakoya.tasks") / "exams" / "recipe-lines.jsonl").read_text(encoding="utf-8")
     return tuple(_hand_row(json.loads(line), at) for at, line in enumerate(text.splitlines(), 1))
 
@@ -35,19 +33,18 @@ def _hand_row(row: dict[str, object], at: int) -> Example:
         origin="recipe-lines.jsonl",
         row=at,
         accepted=tuple(map(str, accepted)),
-        part=HAND,
+        subset=HAND,
         tags=(("kind", str(row["kind"])),),
     )
 
 
-def parted(sampler: Sampler, items: int, seed: int) -> Split:
-    """Train (every character once, then a sample of what is drawn), dev and exam. A run's seed changes none of them."""
-    if not sampler.parting.dev or not sampler.parting.exam:
-        raise ConfigError(
-            both("quantities need lines for dev and for the exam", "分量には検証と試験の行が必要である"),
-            where="[split]",
-            do=both("Set split.dev and split.exam above 0.", "split.dev と split.exam を 0 より大きくすること。"),
-        )
+def build_split(sampler: RecipeLineSampler, items: int, seed: int) -> Split:
+    """The task's split: train (every character once, then a sample of what is drawn), dev and exam.
+
+    sampler  draws lines of each split
+    items    fresh lines in the main subset of the exam
+    seed     of the exam; a run's seed changes none of the splits
+    """
     covering = list(_covering(Random(f"quantities {seed} alphabet"), sampler))
     train = (*covering, *_fresh(sampler, Random(f"quantities {seed} train"), _TRAIN_ITEMS, "train"))
     dev = _fresh(sampler, Random(f"quantities {seed} dev"), _DEV_ITEMS, "dev")
@@ -55,17 +52,17 @@ def parted(sampler: Sampler, items: int, seed: int) -> Split:
     return Split(train, dev, (*exam, *hand_written()), "task")
 
 
-def _covering(random: Random, sampler: Sampler) -> Iterator[Example]:
-    """A model is made for the characters that it is shown; these names show every one that can be drawn."""
-    characters = random.sample(alphabet(), len(alphabet()))
+def _covering(rng: Random, sampler: RecipeLineSampler) -> Iterator[Example]:
+    """The vocabulary is made of the characters in train; these names hold every character that can be drawn."""
+    characters = rng.sample(alphabet(), len(alphabet()))
     for at in range(0, len(characters), _SLICE):
         name = "".join(characters[at : at + _SLICE])
-        yield sampler.question(random, "train", name)
+        yield sampler.query(rng, "train", name)
 
 
-def _fresh(sampler: Sampler, random: Random, items: int, where: Side) -> tuple[Example, ...]:
-    """So many questions of that side, each once."""
-    drawn = iter(lambda: sampler.question(random, where), None)
+def _fresh(sampler: RecipeLineSampler, rng: Random, items: int, where: SplitName) -> tuple[Example, ...]:
+    """Distinct lines of that split."""
+    drawn = iter(lambda: sampler.query(rng, where), None)
     seen: set[str] = set()
     new = (one for one in drawn if one.source not in seen and not seen.add(one.source))  # type: ignore[func-returns-value]
     return tuple(islice(new, items))

@@ -1,4 +1,4 @@
-"""Draws ingredient lines in the manner of recipe pages: source and answer grow side by side, so the label is exact."""
+"""Draws ingredient lines in the style of recipe sites: source and target grow side by side, so the label is exact."""
 
 from __future__ import annotations
 
@@ -26,8 +26,15 @@ _RANGES = ("〜", "〜", "～", "-", "~")
 
 
 @dataclass
-class Line:
-    """A line while it is written: as the recipe has it, as the answer has it, and the numbers that scale."""
+class DrawnLine:
+    """A line while it is written.
+
+    factor  as products hold it: 5/2
+    source  pieces of the line as the recipe has it
+    target  the same pieces with products in place of the numbers that scale
+    scaled  the numbers that scale, as written
+    kinds   what makes the line special, for the tag "kind"
+    """
 
     factor: str
     source: list[str] = field(default_factory=list)
@@ -36,10 +43,18 @@ class Line:
     kinds: list[str] = field(default_factory=list)
 
     def add(self, text: str) -> None:
+        """Appends a text that does not scale.
+
+        text  for source and target
+        """
         self.source.append(text)
         self.target.append(text)
 
     def amount(self, number: str) -> None:
+        """Appends a number that scales.
+
+        number  as the recipe writes it
+        """
         self.source.append(number)
         self.target.append(f"<{number}*{self.factor}>")
         self.scaled.append(number)
@@ -48,149 +63,154 @@ class Line:
 NameDrawer = Callable[[Random], str]
 
 
-def draw_line(random: Random, factor: str, name: NameDrawer) -> Line:
-    """One line. `name` draws an ingredient: from the lists, or a string that means nothing."""
-    line = Line(factor)
-    if random.random() < 0.14:
-        line.add(random.choice(words()["labels"]) + random.choice(("", "", " ", "　")))
-    if random.random() < 0.07:
-        _several(random, line, name)
+def draw_line(rng: Random, factor: str, name: NameDrawer) -> DrawnLine:
+    """One line.
+
+    rng     makes every choice
+    factor  as products hold it: 5/2
+    name    draws an ingredient: from the lists, or a string without meaning
+    """
+    line = DrawnLine(factor)
+    if rng.random() < 0.14:
+        line.add(rng.choice(words()["labels"]) + rng.choice(("", "", " ", "　")))
+    if rng.random() < 0.07:
+        _several(rng, line, name)
         return line
-    _names(random, line, name)
-    if random.random() < 0.2:
-        _parenthesis(random, line, _note)
-    _quantity(random, line)
-    tail = random.random()
+    _names(rng, line, name)
+    if rng.random() < 0.2:
+        _parenthesis(rng, line, _note)
+    _quantity(rng, line)
+    tail = rng.random()
     if tail < 0.2:
-        line.add(random.choice(("", " ", "")))
-        _parenthesis(random, line, _note)
+        line.add(rng.choice(("", " ", "")))
+        _parenthesis(rng, line, _note)
     elif tail < 0.44:
-        _parenthesis(random, line, _measure)
+        _parenthesis(rng, line, _measure)
         line.kinds.append("two quantities")
     elif tail < 0.49:
-        _parenthesis(random, line, _content)
+        _parenthesis(rng, line, _content)
     return line
 
 
-def _names(random: Random, line: Line, name: NameDrawer) -> None:
-    first = name(random)
-    if random.random() < 0.12:
-        first = random.choice(words()["before"]) + first
-    if random.random() < 0.1:
-        first += random.choice(("、", "・", "と", "、")) + name(random)
+def _names(rng: Random, line: DrawnLine, name: NameDrawer) -> None:
+    first = name(rng)
+    if rng.random() < 0.12:
+        first = rng.choice(words()["before"]) + first
+    if rng.random() < 0.1:
+        first += rng.choice(("、", "・", "と", "、")) + name(rng)
     line.add(first)
 
 
-def _quantity(random: Random, line: Line) -> None:
+def _quantity(rng: Random, line: DrawnLine) -> None:
     """What separates it, and the amount. 半 and digits need a separator, or they would belong to the name."""
-    kind = random.random()
-    separator = random.choice(_SEPARATORS)
+    kind = rng.random()
+    separator = rng.choice(_SEPARATORS)
     if not separator and (0.09 <= kind < 0.12 or line.source[-1][-1:].isdigit()):
         separator = " "
     line.add(separator)
     if kind < 0.09:
-        line.add(random.choice(words()["unquantified"]))
+        line.add(rng.choice(words()["unquantified"]))
         line.kinds.append("unquantified")
         return
     if kind < 0.12:
         line.amount("半")
-        line.add(random.choice(_HALVED))
+        line.add(rng.choice(_HALVED))
         line.kinds.append("half")
         return
-    if random.random() < 0.1:
-        line.add(random.choice(("各", "各 ")) if random.random() < 0.5 else random.choice(_SIZED))
+    if rng.random() < 0.1:
+        line.add(rng.choice(("各", "各 ")) if rng.random() < 0.5 else rng.choice(_SIZED))
     if kind < 0.37:
-        _spoon(random, line)
+        _spoon(rng, line)
     elif kind < 0.62:
-        _measured(random, line)
+        _measured(rng, line)
     else:
-        _counted(random, line)
-    if random.random() < 0.08:
-        line.add(random.choice(_AFTER))
-    elif random.random() < 0.04:
-        line.add(random.choice(("+", "＋", "と", "、")))
-        _spoon(random, line)
+        _counted(rng, line)
+    if rng.random() < 0.08:
+        line.add(rng.choice(_AFTER))
+    elif rng.random() < 0.04:
+        line.add(rng.choice(("+", "＋", "と", "、")))
+        _spoon(rng, line)
         line.kinds.append("two quantities")
 
 
-def _spoon(random: Random, line: Line) -> None:
-    line.add(random.choice(_SPOONS) + ("約" if random.random() < 0.02 else " " if random.random() < 0.03 else ""))
-    _run(random, line, numbers.count)
+def _spoon(rng: Random, line: DrawnLine) -> None:
+    line.add(rng.choice(_SPOONS) + ("約" if rng.random() < 0.02 else " " if rng.random() < 0.03 else ""))
+    _run(rng, line, numbers.count)
 
 
-def _measured(random: Random, line: Line) -> None:
-    unit = random.choice(_MEASURED)
+def _measured(rng: Random, line: DrawnLine) -> None:
+    unit = rng.choice(_MEASURED)
     small = unit in ("kg", "L", "cm")
-    _run(random, line, numbers.count if small else numbers.weight, unit)
+    _run(rng, line, numbers.count if small else numbers.weight, unit)
     line.add(unit)
 
 
-def _counted(random: Random, line: Line) -> None:
-    _run(random, line, numbers.count)
-    line.add(random.choice(_COUNTED))
+def _counted(rng: Random, line: DrawnLine) -> None:
+    _run(rng, line, numbers.count)
+    line.add(rng.choice(_COUNTED))
 
 
-def _run(random: Random, line: Line, draw: Callable[[Random], str], unit: str = "") -> None:
+def _run(rng: Random, line: DrawnLine, draw: Callable[[Random], str], unit: str = "") -> None:
     """One number, or a range of two."""
-    line.amount(draw(random))
-    if random.random() < 0.12:
-        line.add((unit if random.random() < 0.1 else "") + random.choice(_RANGES))
-        line.amount(draw(random))
+    line.amount(draw(rng))
+    if rng.random() < 0.12:
+        line.add((unit if rng.random() < 0.1 else "") + rng.choice(_RANGES))
+        line.amount(draw(rng))
         line.kinds.append("range")
 
 
-def _several(random: Random, line: Line, name: NameDrawer) -> None:
+def _several(rng: Random, line: DrawnLine, name: NameDrawer) -> None:
     """たれ：しょうゆ大さじ2、酢大さじ1; or 水溶き片栗粉（片栗粉 大さじ1、水 大さじ2）."""
     line.kinds.append("two quantities")
-    inside = random.random() < 0.3
-    line.add(random.choice(words()["groups"]) + ("（" if inside else random.choice(("：", ":", "…", " "))))
+    inside = rng.random() < 0.3
+    line.add(rng.choice(words()["groups"]) + ("（" if inside else rng.choice(("：", ":", "…", " "))))
     between: tuple[str, ...] = ("、", "、", " ")
-    for place in range(2 + (random.random() < 0.3)):
-        item = (random.choice(between) if place else "") + name(random)
-        line.add(item + (" " if item[-1].isdigit() else random.choice((" ", "", " "))))
-        if random.random() < 0.7:
-            _spoon(random, line)
+    for place in range(2 + (rng.random() < 0.3)):
+        item = (rng.choice(between) if place else "") + name(rng)
+        line.add(item + (" " if item[-1].isdigit() else rng.choice((" ", "", " "))))
+        if rng.random() < 0.7:
+            _spoon(rng, line)
         else:
-            _measured(random, line)
+            _measured(rng, line)
         # After a number without a unit a slash would make a fraction.
         between = ("、", "、", " ") if line.source[-1][-1].isnumeric() else ("、", "、", " ", "／", "+")
     if inside:
-        line.add("）" + random.choice(("", " 全量", " 適量")))
+        line.add("）" + rng.choice(("", " 全量", " 適量")))
 
 
-def _parenthesis(random: Random, line: Line, inside: Callable[[Random, Line], None]) -> None:
-    opening, closing = random.choice(("（）", "（）", "（）", "()"))
+def _parenthesis(rng: Random, line: DrawnLine, inside: Callable[[Random, DrawnLine], None]) -> None:
+    opening, closing = rng.choice(("（）", "（）", "（）", "()"))
     line.add(opening)
-    inside(random, line)
+    inside(rng, line)
     line.add(closing)
 
 
-def _note(random: Random, line: Line) -> None:
+def _note(rng: Random, line: DrawnLine) -> None:
     """Words, or numbers that do not scale."""
-    kind = random.random()
+    kind = rng.random()
     if kind < 0.4:
-        line.add(random.choice(words()["notes"]))
+        line.add(rng.choice(words()["notes"]))
     elif kind < 0.55:
-        line.add(nonsense(random))
+        line.add(nonsense(rng))
     else:
-        line.add(_filled(random, random.choice(words()["sizes"])))
+        line.add(_with_numbers(rng, rng.choice(words()["sizes"])))
         line.kinds.append("number in a note")
-    if random.random() < 0.1:
-        line.add(random.choice(("・", "、")) + random.choice(words()["notes"]))
+    if rng.random() < 0.1:
+        line.add(rng.choice(("・", "、")) + rng.choice(words()["notes"]))
 
 
-def _content(random: Random, line: Line) -> None:
-    line.add(_filled(random, random.choice(words()["contents"])))
+def _content(rng: Random, line: DrawnLine) -> None:
+    line.add(_with_numbers(rng, rng.choice(words()["contents"])))
     line.kinds.append("number in a note")
 
 
-def _filled(random: Random, pattern: str) -> str:
+def _with_numbers(rng: Random, pattern: str) -> str:
     first, *others = pattern.split("#")
-    return first + "".join(numbers.plain(random) + other for other in others)
+    return first + "".join(numbers.plain(rng) + other for other in others)
 
 
-def _measure(random: Random, line: Line) -> None:
-    before, _, after = random.choice(words()["measures"]).partition("@")
-    line.add(before + (" " if before and random.random() < 0.2 else ""))
-    _run(random, line, numbers.weight if after.startswith(("g", "ml")) else numbers.count)
+def _measure(rng: Random, line: DrawnLine) -> None:
+    before, _, after = rng.choice(words()["measures"]).partition("@")
+    line.add(before + (" " if before and rng.random() < 0.2 else ""))
+    _run(rng, line, numbers.weight if after.startswith(("g", "ml")) else numbers.count)
     line.add(after)

@@ -1,7 +1,7 @@
-"""Reads a question (an ingredient line and a factor) and finds the numbers that scale in it.
+"""Reads a query (an ingredient line and a factor) and finds the numbers that scale in it.
 
-The rules stand in tasks/exams/README.md: a number scales where a spoon stands before it or a unit behind it. Sizes and
-cuts (5cm幅), contents of one piece (1切れ約80g, 10枚入り), times, concentrations and names do not.
+The rules are in tasks/exams/README.md: a number scales with a spoon before it or a unit behind it. Sizes and cuts
+(5cm幅), contents of one piece (1切れ約80g, 10枚入り), times, concentrations and names do not.
 """
 
 from __future__ import annotations
@@ -32,32 +32,36 @@ _EACH = re.compile(rf"\s*1(?:{_UNIT})(?:約|あたり約?|につき約?|は|が|
 _PARENTHESIS = re.compile(r"[（(][^（()）]*[）)]")
 _RANGE_END = re.compile(rf"{_NUM}")
 
-_QUESTION = re.compile(
-    r"(?P<line>.*?)[ 　]?を[ 　]?(?P<factor>[^を ]*(?:倍|半分|人分|人前))(?:に(?:する)?)?", re.DOTALL
-)
+_QUERY = re.compile(r"(?P<line>.*?)[ 　]?を[ 　]?(?P<factor>[^を ]*(?:倍|半分|人分|人前))(?:に(?:する)?)?", re.DOTALL)
 _TIMES = re.compile(rf"({NUMBER})倍")
 _PEOPLE = re.compile(r"([0-9０-９]{1,3})人[分前](?:→|から|⇒|->)([0-9０-９]{1,3})人[分前]")
 
 
 @dataclass(frozen=True)
-class Question:
-    """An ingredient line, and by what it is multiplied."""
+class ScalingQuery:
+    """An ingredient line, and the factor by which it is multiplied."""
 
     line: str
     factor: Fraction
 
 
-def read_question(source: str) -> Question | None:
-    """`鶏肉 200g を2人分→3人分`, or None where it does not end in a factor that we know."""
-    found = _QUESTION.fullmatch(source)
+def read_query(source: str) -> ScalingQuery | None:
+    """The parts of `鶏肉 200g を2人分→3人分`, or None where the text does not end in a known factor.
+
+    source  the whole query
+    """
+    found = _QUERY.fullmatch(source)
     if not found or not found["line"]:
         return None
     factor = read_factor(found["factor"])
-    return None if factor is None else Question(found["line"], factor)
+    return None if factor is None else ScalingQuery(found["line"], factor)
 
 
 def read_factor(text: str) -> Fraction | None:
-    """3倍, 1/2倍, 半分, 2人分→5人分."""
+    """The value of a factor: 3倍, 1/2倍, 半分, 2人分→5人分; None for another text.
+
+    text  the factor alone
+    """
     if text == "半分":
         return Fraction(1, 2)
     if times := _TIMES.fullmatch(text):
@@ -69,7 +73,10 @@ def read_factor(text: str) -> Fraction | None:
 
 
 def amounts(line: str) -> Iterator[tuple[int, int]]:
-    """Where the numbers stand that scale, from left to right; a range has two."""
+    """Spans (start, end) of the numbers that scale, from left to right; a range has two.
+
+    line  an ingredient line
+    """
     fixed = [found.span() for found in _PARENTHESIS.finditer(line) if _EACH.match(found[0][1:-1])]
     for found in _AMOUNT.finditer(line):
         if any(start <= found.start() < end for start, end in fixed):

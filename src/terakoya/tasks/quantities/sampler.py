@@ -1,4 +1,4 @@
-"""Draws questions for teaching and for exams: names, quantities and factors that an exam holds out are never taught."""
+"""Draws scaling queries; names, quantities and factors that an exam holds out are never in train."""
 
 from __future__ import annotations
 
@@ -8,63 +8,81 @@ from functools import cached_property
 from random import Random
 
 from terakoya.config import SplitConfig
-from terakoya.data.split import SIDES, Side, side
+from terakoya.data.split import SPLIT_NAMES, SplitName, split_of
 from terakoya.records import Example
 from terakoya.tasks.quantities import numbers
-from terakoya.tasks.quantities.lines import Line, draw_line
+from terakoya.tasks.quantities.lines import DrawnLine, draw_line
 from terakoya.tasks.quantities.words import nonsense, words
 
-LONGEST = 72  # characters of a question
+LONGEST = 72  # characters of a query
 _RANDOM_NAMES = 0.5
 _JOINTS = (" を", " を", " を", " を", " を", "　を", "を", " を ")
 
 
 @dataclass(frozen=True)
-class Sampler:
-    """Fresh questions by rule. A listed name and a pair of quantity and factor stand on one side each, by hash."""
+class RecipeLineSampler:
+    """Draws queries by rule. The hash assigns each listed name, and each pair of quantity and factor, to one split.
 
-    parting: SplitConfig
+    split_config  shares and salt of the split
+    """
 
-    def draw(self, random: Random, progress: float) -> Example:
-        """One question that may be taught; there is no curriculum."""
-        return self.question(random, "train")
+    split_config: SplitConfig
 
-    def question(self, random: Random, where: Side, name: str = "") -> Example:
-        """A question of that side, about `name` where one is given. On dev and exam the first pair of quantity and
-        factor is new, and so are listed names."""
+    def draw(self, rng: Random, progress: float) -> Example:
+        """One training example; there is no curriculum.
+
+        rng       makes every choice
+        progress  of the training, 0 to 1; unused
+        """
+        return self.query(rng, "train")
+
+    def query(self, rng: Random, where: SplitName, name: str = "") -> Example:
+        """A query of one split; in dev and exam the first pair of quantity and factor is new, and so are listed names.
+
+        rng    makes every choice
+        where  the split: "train", "dev" or "exam"
+        name   the ingredient; "" draws it
+        """
         while True:
-            asked, factor = numbers.factor(random)
-            line = draw_line(random, factor, lambda chance: name or self._name(chance, where))
+            written_factor, factor = numbers.factor(rng)
+            line = draw_line(rng, factor, lambda rng: name or self._name(rng, where))
             text = "".join(line.source)
-            question = text + random.choice(_JOINTS) + asked
-            if len(question) <= LONGEST and text == text.strip() and self._allowed(random, line, where):
-                return _example(question, line)
+            query = text + rng.choice(_JOINTS) + written_factor
+            if len(query) <= LONGEST and text == text.strip() and self._allowed(rng, line, where):
+                return _example(query, line)
 
-    def side_of(self, *parts: str) -> Side:
-        return side("×".join(parts), salt=self.parting.salt, dev=self.parting.dev, exam=self.parting.exam)
+    def split_of(self, *parts: str) -> SplitName:
+        """The split of a name, or of a quantity and a factor, by hash.
 
-    def _allowed(self, random: Random, line: Line, where: Side) -> bool:
-        """Taught lines hold no pair of another side. On dev and exam the first pair is new; lines without quantities
-        are as frequent there as the share of new pairs lets the others be."""
-        sides = [self.side_of(number, line.factor) for number in line.scaled]
+        parts  ("name", a name) or (a quantity, a factor), as text
+        """
+        return split_of(
+            "×".join(parts), salt=self.split_config.salt, dev=self.split_config.dev, exam=self.split_config.exam
+        )
+
+    def _allowed(self, rng: Random, line: DrawnLine, where: SplitName) -> bool:
+        """Training lines hold no pair of another split. In dev and exam the first pair is new; lines without
+        quantities are as frequent there as the share of new pairs lets the others be.
+        """
+        splits = [self.split_of(number, line.factor) for number in line.scaled]
         if where == "train":
-            return all(found == "train" for found in sides)
-        share = self.parting.dev if where == "dev" else self.parting.exam
-        return sides[0] == where if sides else random.random() < share
+            return all(found == "train" for found in splits)
+        share = self.split_config.dev if where == "dev" else self.split_config.exam
+        return splits[0] == where if splits else rng.random() < share
 
-    def _name(self, random: Random, where: Side) -> str:
-        if random.random() < _RANDOM_NAMES:
-            return nonsense(random)
-        return random.choice(words()["numbered"] if random.random() < 0.06 else self._names[where])
+    def _name(self, rng: Random, where: SplitName) -> str:
+        if rng.random() < _RANDOM_NAMES:
+            return nonsense(rng)
+        return rng.choice(words()["numbered"] if rng.random() < 0.06 else self._names[where])
 
     @cached_property
-    def _names(self) -> Mapping[Side, Sequence[str]]:
-        """Listed names by side; all of them where a side would have none."""
+    def _names(self) -> Mapping[SplitName, Sequence[str]]:
+        """Listed names by split; all of them where a split would have none."""
         listed = words()["names"]
-        found = {where: [name for name in listed if self.side_of("name", name) == where] for where in SIDES}
+        found = {where: [name for name in listed if self.split_of("name", name) == where] for where in SPLIT_NAMES}
         return {where: names or listed for where, names in found.items()}
 
 
-def _example(question: str, line: Line) -> Example:
+def _example(query: str, line: DrawnLine) -> Example:
     tags = (("kind", (line.kinds or ["one quantity"])[-1]), ("quantities", str(len(line.scaled))))
-    return Example(question, "".join(line.target), origin="rule", tags=tags)
+    return Example(query, "".join(line.target), origin="rule", tags=tags)

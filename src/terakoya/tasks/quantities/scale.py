@@ -12,27 +12,33 @@ from fractions import Fraction
 from terakoya.codec.quantity import METRIC, read_number, spell
 from terakoya.errors import DataError
 from terakoya.i18n import both
-from terakoya.tasks.quantities.parse import amounts, read_factor, read_question
+from terakoya.tasks.quantities.parse import amounts, read_factor, read_query
 
 
 def scale(line: str, factor: Fraction) -> str:
-    """The line with every quantity multiplied, in the form that the exam's README calls canonical."""
+    """The line with every quantity multiplied, in the form that the exam's README calls canonical.
+
+    line    an ingredient line: しょうゆ 大さじ1/2
+    factor  exact
+    """
     return _replaced(line, lambda text, after: _product(text, after, factor))
 
 
-def with_products(line: str, factor: str) -> str:
-    """The line as a model shall answer it: `大さじ<1/2*3>`."""
-    return _replaced(line, lambda text, after: f"<{text}*{factor}>")
+def scale_query(source: str) -> str | None:
+    """The rule: the scaled line of a query, None where the text is no query.
+
+    source  an ingredient line and a factor: しょうゆ 大さじ1/2 を3倍
+    """
+    query = read_query(source)
+    return None if query is None else scale(query.line, query.factor)
 
 
-def answer(source: str) -> str | None:
-    """The rule: the scaled line of a question, None where it is no question."""
-    question = read_question(source)
-    return None if question is None else scale(question.line, question.factor)
+def scaling_queries(recipe: str, factor: str) -> list[str]:
+    """A whole ingredient list as queries for the model or the rule, one per line; empty lines are left out.
 
-
-def questions(recipe: str, factor: str) -> list[str]:
-    """A whole ingredient list as questions for the model or the rule, one a line; empty lines are left out."""
+    recipe  one ingredient per line
+    factor  as it follows を: 3倍, 半分, 2人分→5人分; DataError for what is no factor
+    """
     if read_factor(factor) is None:
         raise DataError(
             both(f"'{factor}' is no factor", f"'{factor}' は倍率ではない"),
@@ -44,21 +50,24 @@ def questions(recipe: str, factor: str) -> list[str]:
     return [f"{line.rstrip()} を{factor}" for line in recipe.splitlines() if line.strip()]
 
 
-def scale_list(recipe: str, factor: str, ask: Callable[[str], str | None] = answer) -> str:
+def scale_list(recipe: str, factor: str, scale_line: Callable[[str], str | None] = scale_query) -> str:
     """A whole ingredient list scaled line by line; empty lines stay where they were.
 
-    ask  answers one question: the rule, or a taught model. A line that it cannot answer is refused (DataError).
+    recipe      one ingredient per line
+    factor      as it follows を: 3倍, 半分, 2人分→5人分
+    scale_line  query → scaled line: the rule (default), or a trained model
+    Raises DataError for a line that `scale_line` cannot scale (None).
     """
-    asked = iter(questions(recipe, factor))
-    return "\n".join(_answered(next(asked), ask) if line.strip() else line for line in recipe.splitlines())
+    queries = iter(scaling_queries(recipe, factor))
+    return "\n".join(_scaled(next(queries), scale_line) if line.strip() else line for line in recipe.splitlines())
 
 
-def _answered(question: str, ask: Callable[[str], str | None]) -> str:
-    found = ask(question)
+def _scaled(query: str, scale_line: Callable[[str], str | None]) -> str:
+    found = scale_line(query)
     if found is None:
         raise DataError(
-            both("there is no answer to this line", "この行には答えがない"),
-            where=question,
+            both("this line cannot be scaled", "この行は計算できない"),
+            where=query,
             do=both("Scale it by hand.", "手で計算すること。"),
         )
     return found

@@ -1,7 +1,7 @@
-"""What ingredient lines are made of: our own hand-written lists, and strings that mean nothing.
+"""The parts of ingredient lines: our own hand-written lists, and strings without meaning.
 
-Half of the names that are taught are random strings: only so does a small model learn to copy names that it has never
-seen, instead of knowing the ones that it has.
+Half of the names in training are random strings: only so does a small model learn to copy names that it has never seen,
+instead of memorising the ones that it has.
 """
 
 from __future__ import annotations
@@ -48,18 +48,21 @@ def alphabet() -> str:
     return "".join(dict.fromkeys(signs + HIRAGANA + KATAKANA + latin + kanji() + listed))
 
 
-def nonsense(random: Random) -> str:
-    """A name that means nothing: syllables, kanji or a mixture, one to nine characters."""
-    length = 1 + int(9 * random.random() ** 1.4)
-    kind = random.random()
+def nonsense(rng: Random) -> str:
+    """A name without meaning: syllables, kanji or a mixture, one to nine characters.
+
+    rng  makes every choice
+    """
+    length = 1 + int(9 * rng.random() ** 1.4)
+    kind = rng.random()
     if kind < 0.2:
-        return _string(random, HIRAGANA, length)
+        return _string(rng, HIRAGANA, length)
     if kind < 0.4:
-        return _string(random, KATAKANA, length)
+        return _string(rng, KATAKANA, length)
     if kind < 0.7:
-        return _string(random, kanji(), min(length, 6))
-    return "".join(_string(random, random.choice((HIRAGANA, KATAKANA, kanji(), kanji())), 1) for _ in range(length))
+        return _string(rng, kanji(), min(length, 6))
+    return "".join(_string(rng, rng.choice((HIRAGANA, KATAKANA, kanji(), kanji())), 1) for _ in range(length))
 
 
-def _string(random: Random, characters: str, length: int) -> str:
-    return "".join(characters[int(random.random() * len(characters))] for _ in range(length))
+def _string(rng: Random, characters: str, length: int) -> str:
+    return "".join(characters[int(rng.random() * len(characters))] for _ in range(length))

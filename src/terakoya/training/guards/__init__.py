@@ -1,8 +1,8 @@
-"""What watches while a model is taught; on by default (train.guards).
+"""What watches a training; on by default (train.guards).
 
-A number that is not finite is the loop's own affair (numeric, diagnosis). Here is what shows in the course of the
-loss, in the answers to dev, and on the machine. A guard says a thing once; level stop ends the training after dev was
-asked and everything saved.
+A value that is not finite is the loop's own affair (nonfinite). Here is what shows in the loss curve, in the
+predictions on dev, and on the machine. A guard reports a thing once; level stop ends the training after dev was
+evaluated and everything saved.
 """
 
 from __future__ import annotations
@@ -13,48 +13,65 @@ from pathlib import Path
 
 from terakoya.errors import DataError
 from terakoya.models.protocol import Model
-from terakoya.training.guards.collapse import Collapse
-from terakoya.training.guards.dev_answers import OneAnswer, Unreadable
-from terakoya.training.guards.loss_curve import Divergence, NoLearning
-from terakoya.training.guards.resources import Disk, Memory
+from terakoya.training.dev_evaluation import dev_pairs, nonfinite_rows
+from terakoya.training.guards.collapse import CollapseGuard
+from terakoya.training.guards.dev_loss import DevLossGuard
+from terakoya.training.guards.dev_predictions import ConstantPredictionGuard, UnreadableGuard
+from terakoya.training.guards.loss_curve import DivergenceGuard, NoLearningGuard
+from terakoya.training.guards.resources import DiskGuard, MemoryGuard
 from terakoya.training.loop import Guard
 from terakoya.training.preflight.resources import checkpoint_bytes
 from terakoya.training.prepare import TrainingSetup, sample_pairs
 
 __all__ = ["guards_for", "prior_entropy"]
 
-_ROWS = 512  # rows whose tokens are counted
+_PRIOR_ROWS = 512  # rows whose tokens are counted
 
 
-def guards_for(lesson: TrainingSetup, model: Model, folder: Path) -> list[Guard]:
-    """The guards of one training; `folder` is where its checkpoints lie."""
-    how = lesson.config.train
-    steps = int(how.steps)
-    one = checkpoint_bytes(model, how)
+def guards_for(setup: TrainingSetup, model: Model, folder: Path) -> list[Guard]:
+    """The guards of one training.
+
+    setup   task, split and resolved config
+    model   the model to be trained
+    folder  where its checkpoints lie; its disk is watched
+    """
+    train = setup.config.train
+    steps = int(train.steps)
+    checkpoint = checkpoint_bytes(model, train)
     guards: list[Guard] = [
-        Divergence(
-            math.log(max(2, model.card.vocabulary)) if model.head == "sequence" else 0.0, float(how.weight_decay)
+        DivergenceGuard(
+            math.log(max(2, model.info.vocabulary)) if model.head == "sequence" else 0.0, float(train.weight_decay)
         ),
-        Unreadable(steps),
-        OneAnswer(steps, _usual_answer(lesson)),
-        Memory(one),
-        Disk(folder, one),
+        DevLossGuard(
+            lambda: nonfinite_rows(model, dev_pairs(setup, model)),
+            lambda: next(model.module.parameters()).dtype,
+            averaged=bool(float(train.average)),
+        ),
+        UnreadableGuard(steps),
+        ConstantPredictionGuard(steps, _majority_share(setup)),
+        MemoryGuard(checkpoint),
+        DiskGuard(folder, checkpoint),
     ]
-    if getattr(lesson.task.codec, "labels", ()):
-        guards.append(Collapse(how.on_collapse))
-    prior = prior_entropy(lesson, model)
-    return guards if prior is None else [NoLearning(prior, steps), *guards]
+    if getattr(setup.task.codec, "labels", ()):
+        guards.append(CollapseGuard(train.on_collapse))
+    prior = prior_entropy(setup, model)
+    return guards if prior is None else [NoLearningGuard(prior, steps), *guards]
 
 
-def prior_entropy(lesson: TrainingSetup, model: Model) -> float | None:
-    """Nats per token that a model pays that knows only how frequent tokens are; None where it is not known."""
+def prior_entropy(setup: TrainingSetup, model: Model) -> float | None:
+    """Loss of a model that knows only how frequent each token is: the entropy of the target tokens.
+
+    setup  task, split and resolved config
+    model  collates the rows, of which the first 512 are counted
+    Returns nats per token; None for set heads and where the rows cannot be collated.
+    """
     if model.head != "sequence":
         return None
-    pairs = sample_pairs(lesson.task, lesson.split, lesson.config.seed, count=_ROWS)[:_ROWS]
+    pairs = sample_pairs(setup.task, setup.split, setup.config.seed, count=_PRIOR_ROWS)[:_PRIOR_ROWS]
     try:
         targets = model.collate(pairs).tensors.get("targets")
     except DataError:
-        return None  # the row is refused by name when its turn comes
+        return None  # the training will refuse the row by name
     if targets is None:
         return None
     counts = Counter(targets.tolist())
@@ -62,7 +79,7 @@ def prior_entropy(lesson: TrainingSetup, model: Model) -> float | None:
     return -sum(count / total * math.log(count / total) for count in counts.values())
 
 
-def _usual_answer(lesson: TrainingSetup) -> float:
-    """Share of the most frequent target on dev: so many equal answers are right."""
-    targets = Counter(example.target for example in lesson.split.dev if example.part == "")
+def _majority_share(setup: TrainingSetup) -> float:
+    """Share of the most frequent target on dev: so many equal predictions are right."""
+    targets = Counter(example.target for example in setup.split.dev if example.subset == "")
     return targets.most_common(1)[0][1] / targets.total() if targets else 0.0

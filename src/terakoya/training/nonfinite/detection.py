@@ -1,7 +1,7 @@
-"""Where a number stopped being finite: found by looking, not by reading logs.
+"""Where a value stopped being finite: found by running the batch again, not by reading logs.
 
-The batch is asked once more with a hook on every module; the first that gives a non-finite value is named. Where
-all values are finite, the weight whose gradient is not is named.
+With a hook on every module, the first that gives a non-finite value is named. Where all values are finite, the weight
+whose gradient is not is named.
 """
 
 from __future__ import annotations
@@ -13,70 +13,91 @@ import torch
 from torch import Tensor, nn
 
 from terakoya.errors import NumericError
-from terakoya.i18n import both, japanese
-from terakoya.training.nonfinite.evidence import KINDS_JA, Cause
+from terakoya.i18n import Both, both, japanese
+from terakoya.training.nonfinite.evidence import KIND_NAMES, Cause
+
+_SHOWN = 5  # rows named
 
 
-def finite(tensors: Iterable[Tensor]) -> bool:
-    """One number decides: a sum of squares of sums is finite only if every part is."""
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether every value of all `tensors` is finite."""
     return all(bool(torch.isfinite(tensor).all()) for tensor in tensors)
 
 
-def first_bad_module(module: nn.Module, ask: Callable[[], object]) -> str:
-    """The name of the module that first gives a non-finite value while `ask` runs; "" where none does."""
+def first_nonfinite_module(module: nn.Module, forward: Callable[[], object]) -> str:
+    """The name of the module that first gives a non-finite value; "" where none does.
+
+    module   the whole model
+    forward  runs it once
+    """
     bad: list[str] = []
 
-    def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            if not bad and not finite(_floats(output)):
+    def hook_for(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if not bad and not all_finite(_float_tensors(output)):
                 bad.append(name)
 
-        return look
+        return hook
 
-    hooks = [part.register_forward_hook(watch(name)) for name, part in module.named_modules() if name]
+    hooks = [part.register_forward_hook(hook_for(name)) for name, part in module.named_modules() if name]
     try:
         with torch.no_grad():
-            ask()
+            forward()
     finally:
         for hook in hooks:
             hook.remove()
     return bad[0] if bad else ""
 
 
-def cause(module: nn.Module, named: Iterable[tuple[str, nn.Parameter]], ask: Callable[[], Tensor]) -> str:
-    """What is not finite, in words: a weight, a module's output, the loss itself, or a gradient."""
-    weights = list(named)
+def locate_nonfinite(
+    module: nn.Module, parameters: Iterable[tuple[str, nn.Parameter]], forward: Callable[[], Tensor]
+) -> Both:
+    """What is not finite, in words: a weight, a module's output, the loss itself, or a gradient.
+
+    module      the whole model
+    parameters  its trained weights, by name, with the gradients of the step
+    forward     runs the step's rows once and gives their loss
+    """
+    weights = list(parameters)
     for name, weight in weights:
-        if not finite([weight]):
+        if not all_finite([weight]):
             return both(f"the weight {name} itself", f"重み {name} そのもの")
     losses: list[Tensor] = []
-    place = first_bad_module(module, lambda: losses.append(ask()))
+    place = first_nonfinite_module(module, lambda: losses.append(forward()))
     if place:
         return both(f"the output of module {place}", f"モジュール {place} の出力")
-    if losses and not finite(losses):
+    if losses and not all_finite(losses):
         return both("the loss (every module's output is finite)", "損失（モジュールの出力はすべて有限）")
     for name, weight in weights:
-        if weight.grad is not None and not finite([weight.grad]):
+        if weight.grad is not None and not all_finite([weight.grad]):
             return both(f"the gradient of {name}", f"{name} の勾配")
     return both("the norm of all gradients (each gradient is finite)", "全勾配のノルム（個々の勾配は有限）")
 
 
-def refusal(
+def nonfinite_error(
     *, what: str, step: int, rows: Iterable[str], learning_rate: float, dtype: torch.dtype, cause: Cause
 ) -> NumericError:
-    """`what` is the place where it shows, `cause` what most likely brought it there."""
+    """The error that ends the training.
+
+    what           where it shows (`locate_nonfinite`)
+    step           counted from 1
+    rows           of the step, by name
+    learning_rate  of the step
+    dtype          of the weights
+    cause          what most likely led to it
+    """
     listed = list(cause.rows or rows)
-    shown = ", ".join(listed[:5]) + (
-        both(f" and {len(listed) - 5} more", f"、他{len(listed) - 5}行") if len(listed) > 5 else ""
-    )
+    shown, left = ", ".join(listed[:_SHOWN]), len(listed) - _SHOWN
+    more = both(f" and {left} more", f"、他{left}行") if left > 0 else ""
     which = both("bad rows", "壊れた行") if cause.rows else both("rows", "行")
+    precision, kind, why = str(dtype).removeprefix("torch."), KIND_NAMES[cause.kind], cause.why
     return NumericError(
         both(
-            f"not finite: {what} (learning rate {learning_rate:.3g}, {str(dtype).removeprefix('torch.')}, "
-            f"{which}: {shown})\nLikely cause: {cause.kind}: {cause.why}",
-            f"有限でない：{japanese(what)}（学習率 {learning_rate:.3g}、"
-            f"{str(dtype).removeprefix('torch.')}、{japanese(which)}：{japanese(shown)}）"
-            f"\n考えられる原因：{KINDS_JA[cause.kind]}：{japanese(cause.why)}",
+            f"not finite: {what} (learning rate {learning_rate:.3g}, {precision}, {which}: {shown}{more})\n"
+            f"Likely cause: {kind}: {why}",
+            f"有限でない：{japanese(what)}（学習率 {learning_rate:.3g}、{precision}、"
+            f"{japanese(which)}：{shown}{japanese(more)}）\n"
+            f"考えられる原因：{japanese(kind)}：{japanese(why)}",
         ),
         where=both(f"step {step}", f"ステップ{step}"),
         do=cause.do,
@@ -89,11 +110,11 @@ def refusal(
     )
 
 
-def _floats(value: Any) -> list[Tensor]:
+def _float_tensors(value: Any) -> list[Tensor]:
     if isinstance(value, Tensor):
         return [value] if value.is_floating_point() else []
     if isinstance(value, dict):
-        return [tensor for item in value.values() for tensor in _floats(item)]
+        return [tensor for item in value.values() for tensor in _float_tensors(item)]
     if isinstance(value, (list, tuple)):
-        return [tensor for item in value for tensor in _floats(item)]
+        return [tensor for item in value for tensor in _float_tensors(item)]
     return []

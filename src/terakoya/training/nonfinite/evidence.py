@@ -1,4 +1,4 @@
-"""A step that is not finite as it stands, and what a diagnosis of it rests on: rows tried, weights compared, words."""
+"""A step that is not finite, and what its diagnosis rests on: rows tried one by one, weights compared with before."""
 
 from __future__ import annotations
 
@@ -13,71 +13,91 @@ from torch import Tensor, nn
 from terakoya.config import TrainConfig
 from terakoya.i18n import both, japanese
 
-Kind = Literal[
+CauseKind = Literal[
     "broken weights", "broken embedding", "empty mask", "half precision", "loss", "weight decay",
     "learning rate", "bad row", "exploding gradients", "exploding activations",
 ]  # fmt: skip
-KINDS_JA: Mapping[Kind, str] = {
-    "broken weights": "壊れた重み",
-    "broken embedding": "壊れた埋め込み",
-    "empty mask": "空のマスク",
-    "half precision": "半精度",
-    "loss": "損失",
-    "weight decay": "重み減衰",
-    "learning rate": "学習率",
-    "bad row": "壊れた行",
-    "exploding gradients": "勾配の爆発",
-    "exploding activations": "活性値の爆発",
+KIND_NAMES: Mapping[CauseKind, str] = {
+    "broken weights": both("broken weights", "壊れた重み"),
+    "broken embedding": both("broken embedding", "壊れた埋め込み"),
+    "empty mask": both("empty mask", "空のマスク"),
+    "half precision": both("half precision", "半精度"),
+    "loss": both("loss", "損失"),
+    "weight decay": both("weight decay", "重み減衰"),
+    "learning rate": both("learning rate", "学習率"),
+    "bad row": both("bad row", "壊れた行"),
+    "exploding gradients": both("exploding gradients", "勾配の爆発"),
+    "exploding activations": both("exploding activations", "活性値の爆発"),
 }
 
-_ROWS_ASKED = 256  # rows tried one by one
+_MAX_ROWS_TRIED = 256  # one by one
 
 
 @dataclass(frozen=True)
 class Cause:
-    """`rows` are those of the step that are not finite by themselves, where not all of them are."""
+    """The likely cause of a value that is not finite.
 
-    kind: Kind
+    kind  what it is; users and tests know causes by these names
+    why   what shows it
+    do    what to do about it
+    rows  those rows of the step that are not finite by themselves, where not all of them are
+    """
+
+    kind: CauseKind
     why: str
     do: str
     rows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A step that is not finite, as it stands.
+class NonFiniteEvidence:
+    """A step that is not finite, before anything was updated or saved.
 
-    began      largest absolute value of every weight when the training began
-    rows       the rows of the step, by name; `ask(rows, plain)` gives their loss, with its graph
-    spelt      the text of token number i, for embeddings whose rows are tokens
+    module           the model
+    weights          its trained weights, by name
+    initial_max_abs  largest absolute value of every weight when the training started
+    rows             the rows of the step, by name
+    loss_of          loss_of(indices of rows, plain) gives their loss with its graph: the config's, or the plain one
+    targets          number of targets that the loss is taken over
+    config           the `train` section
+    learning_rate    of the step
+    token_text       the text of a token id, for embeddings whose rows are tokens
     """
 
     module: nn.Module
     weights: Mapping[str, nn.Parameter]
-    began: Mapping[str, float]
+    initial_max_abs: Mapping[str, float]
     rows: Sequence[str]
-    ask: Callable[[Sequence[int], bool], Tensor]
+    loss_of: Callable[[Sequence[int], bool], Tensor]
     targets: int
     config: TrainConfig
     learning_rate: float
-    spelt: Callable[[int], str]
+    token_text: Callable[[int], str]
 
 
-def largest(weights: Mapping[str, Tensor]) -> dict[str, float]:
-    """The largest absolute value of each weight; not finite where one of its numbers is not."""
+def max_abs(weights: Mapping[str, Tensor]) -> dict[str, float]:
+    """The largest absolute value of each weight; not finite where one of its values is not.
+
+    weights  by name
+    """
     tensors = [weight.detach() for weight in weights.values()]
-    # Not the Euclidean norm, which overflows long before the numbers do.
+    # Not the Euclidean norm, which overflows long before the values do.
     norms = torch._foreach_norm(tensors, ord=math.inf) if tensors else []
     return dict(zip(weights, (torch.stack([n.float() for n in norms]).tolist() if norms else []), strict=True))
 
 
-def too_fast(scene: Scene, why: str) -> Cause:
-    """What grew did so for want of a smaller learning rate."""
+def learning_rate_cause(evidence: NonFiniteEvidence, why: str) -> Cause:
+    """The learning rate is too high.
+
+    evidence  of the step
+    why       what shows it
+    """
+    learning_rate = evidence.learning_rate
     return Cause(
         "learning rate",
         both(
-            f"{why}, with a learning rate of {scene.learning_rate:.3g}",
-            f"{japanese(why)}（学習率 {scene.learning_rate:.3g}）",
+            f"{why}, with a learning rate of {learning_rate:.3g}",
+            f"{japanese(why)}（学習率 {learning_rate:.3g}）",
         ),
         both(
             "Lower train.learning_rate (a tenth of it at most); keep train.clip and a warm-up.",
@@ -86,13 +106,18 @@ def too_fast(scene: Scene, why: str) -> Cause:
     )
 
 
-def broken(scene: Scene, name: str, why: str) -> Cause:
-    """A weight that came so; where only some rows of a table are not finite, those rows."""
-    weight = scene.weights[name].detach()
-    if name in dict(tables(scene)):
+def broken_weight_cause(evidence: NonFiniteEvidence, name: str, why: str) -> Cause:
+    """A weight was broken before the training started; in a table perhaps only some rows of it.
+
+    evidence  of the step
+    name      of the weight
+    why       what shows it
+    """
+    weight = evidence.weights[name].detach()
+    if name in dict(lookup_tables(evidence)):
         bad = (~torch.isfinite(weight)).any(dim=1).nonzero().flatten().tolist()
         if 0 < len(bad) <= len(weight) / 2:
-            return broken_embedding(scene, name, bad, both("not finite", "有限でない"))
+            return broken_embedding_cause(evidence, name, bad, both("not finite", "有限でない"))
     return Cause(
         "broken weights",
         why,
@@ -103,56 +128,84 @@ def broken(scene: Scene, name: str, why: str) -> Cause:
     )
 
 
-def broken_embedding(scene: Scene, name: str, rows: Sequence[int], how: str) -> Cause:
-    """Rows of a table, with the tokens they stand for, and the rows of the step that are not finite for them."""
-    embeddings = {id(part.weight) for part in scene.module.modules() if isinstance(part, nn.Embedding)}
-    tokens = id(scene.weights[name]) in embeddings
-    told = [f"{row} ({scene.spelt(row)!r})" if tokens and scene.spelt(row) else str(row) for row in rows[:5]]
-    more = both(f" and {len(rows) - 5} more", f"、他{len(rows) - 5}行") if len(rows) > 5 else ""
-    bad = bad_rows(scene)
+def broken_embedding_cause(evidence: NonFiniteEvidence, name: str, rows: Sequence[int], fault: str) -> Cause:
+    """Rows of a table are broken; named with their tokens, and with the rows of the step that use them.
+
+    evidence  of the step
+    name      of the table
+    rows      indices of its broken rows
+    fault     what is wrong with them
+    """
+    embeddings = {id(part.weight) for part in evidence.module.modules() if isinstance(part, nn.Embedding)}
+    tokens = id(evidence.weights[name]) in embeddings
+    shown = ", ".join(
+        f"{row} ({evidence.token_text(row)!r})" if tokens and evidence.token_text(row) else str(row) for row in rows[:5]
+    )
+    count, left, size = len(rows), len(rows) - 5, len(evidence.weights[name])
+    more = both(f" and {left} more", f"、他{left}行") if left > 0 else ""
+    bad = nonfinite_rows(evidence)
     return Cause(
         "broken embedding",
         both(
-            f"{len(rows)} of the rows of {name} ({len(scene.weights[name]):,}) {how}: {', '.join(told)}{more}",
-            f"{name} の{len(scene.weights[name]):,}行のうち{len(rows)}行が{japanese(how)}："
-            f"{', '.join(told)}{japanese(more)}",
+            f"{count} of the rows of {name} ({size:,}) {fault}: {shown}{more}",
+            f"{name} の{size:,}行のうち{count}行が{japanese(fault)}：{shown}{japanese(more)}",
         ),
         both(
             "For new tokens set model.new_token_init = 'meaning'; else load the checkpoint again from its source.",
             "新しいトークンには model.new_token_init = 'meaning' とし、"
             "そうでなければ元からチェックポイントを読み直すこと。",
         ),
-        bad if len(bad) < len(scene.rows) else (),
+        bad if len(bad) < len(evidence.rows) else (),
     )
 
 
-def tables(scene: Scene) -> Iterator[tuple[str, Tensor]]:
-    """Weights that are looked up by row: embeddings, and places in a text."""
-    looked_up = {id(part.weight) for part in scene.module.modules() if isinstance(part, nn.Embedding)}
-    for name, weight in scene.weights.items():
-        if weight.dim() == 2 and (id(weight) in looked_up or "places" in name or "position" in name):
+def lookup_tables(evidence: NonFiniteEvidence) -> Iterator[tuple[str, Tensor]]:
+    """Name and value of the weights that are looked up by row: embeddings of tokens and of positions.
+
+    evidence  of the step
+    """
+    embeddings = {id(part.weight) for part in evidence.module.modules() if isinstance(part, nn.Embedding)}
+    for name, weight in evidence.weights.items():
+        # "places": the position embeddings of built-in models, as their saved weights call them.
+        if weight.dim() == 2 and (id(weight) in embeddings or "places" in name or "position" in name):
             yield name, weight
 
 
-def grown(scene: Scene, now: Mapping[str, float]) -> float:
-    """How many times larger a weight has become, in the middle of all that began as something."""
-    ratios = sorted(now[name] / began for name, began in scene.began.items() if 0 < began < math.inf and name in now)
+def weight_growth(evidence: NonFiniteEvidence, now: Mapping[str, float]) -> float:
+    """The median factor by which the weights have grown, of those that were not zero.
+
+    evidence  of the step
+    now       `max_abs` of the weights as they are
+    """
+    ratios = sorted(
+        now[name] / initial
+        for name, initial in evidence.initial_max_abs.items()
+        if 0 < initial < math.inf and name in now
+    )
     return ratios[len(ratios) // 2] if ratios else 1.0
 
 
-def bad_rows(scene: Scene) -> tuple[str, ...]:
-    """Names of the rows that are not finite by themselves; none where there are too many to try."""
-    if len(scene.rows) > _ROWS_ASKED:
+def nonfinite_rows(evidence: NonFiniteEvidence) -> tuple[str, ...]:
+    """Names of the rows that are not finite by themselves; none where there are more than 256 to try.
+
+    evidence  of the step
+    """
+    if len(evidence.rows) > _MAX_ROWS_TRIED:
         return ()
-    return tuple(name for place, name in enumerate(scene.rows) if not is_finite(scene, [place]))
+    return tuple(name for index, name in enumerate(evidence.rows) if not loss_is_finite(evidence, [index]))
 
 
-def is_finite(scene: Scene, rows: Sequence[int], *, plain: bool = False) -> bool:
-    """Whether loss and gradient of these rows are finite, by themselves."""
+def loss_is_finite(evidence: NonFiniteEvidence, rows: Sequence[int], *, plain: bool = False) -> bool:
+    """Whether loss and gradient of some rows are finite.
+
+    evidence  of the step
+    rows      their indices
+    plain     use the plain cross-entropy instead of the config's loss
+    """
     with torch.enable_grad():
-        loss = scene.ask(rows, plain)
+        loss = evidence.loss_of(rows, plain)
         if not bool(torch.isfinite(loss)):
             return False
-        slopes = torch.autograd.grad(loss, list(scene.weights.values()), allow_unused=True)
-    norms = [slope.double().norm() for slope in slopes if slope is not None]
+        gradients = torch.autograd.grad(loss, list(evidence.weights.values()), allow_unused=True)
+    norms = [gradient.double().norm() for gradient in gradients if gradient is not None]
     return bool(torch.isfinite(torch.stack(norms).float().norm())) if norms else True

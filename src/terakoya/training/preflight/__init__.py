@@ -1,11 +1,11 @@
-"""A minute of looking before a night of training: what would go wrong, told before the first step.
+"""Checks of a minute before a training of hours: what would go wrong, reported before the first step.
 
-    findings = preflight(lesson, model, run_folder)      # the gravest first; nothing of the model changes
-    text = shown_tokens(lesson, model)                   # a few rows, the learnt tokens in brackets
+    findings = preflight(setup, model, run_folder)       # the gravest first; nothing of the model changes
+    text = show_tokens(setup, model)                     # a few rows, the target tokens in brackets
 
-One real forward and backward pass on the longest rows (trial), every row collated (rows), and the settings held
-against data, model and machine: schedule, precision, answers, room, settings. What the data alone tells, the size of
-the exam for one, is the audit's.
+One real forward and backward pass on the longest rows (one_step), every row collated (rows), and the settings compared
+with data, model and machine: schedule, precision, embeddings, resources, settings, collapse_risk. What the data alone
+tells, such as the size of the exam, belongs to the audit.
 """
 
 from __future__ import annotations
@@ -15,41 +15,56 @@ from pathlib import Path
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.training.preflight.collapse_risk import collapse_findings
-from terakoya.training.preflight.embeddings import table_findings
-from terakoya.training.preflight.one_step import attempt, trial_findings
+from terakoya.training.preflight.embeddings import embedding_findings
+from terakoya.training.preflight.one_step import probe_findings, probe_step
 from terakoya.training.preflight.precision import precision_findings
-from terakoya.training.preflight.resources import room_findings
+from terakoya.training.preflight.resources import headroom_findings
 from terakoya.training.preflight.rows import row_findings
-from terakoya.training.preflight.sample import look_at
-from terakoya.training.preflight.schedule import schedule_findings
+from terakoya.training.preflight.sample import take_sample
+from terakoya.training.preflight.schedule import rate_findings, schedule_findings
 from terakoya.training.preflight.settings import settings_findings
 from terakoya.training.prepare import TrainingSetup
 
-__all__ = ["preflight", "shown_tokens"]
+__all__ = ["preflight", "show_tokens"]
 
 _LEVELS = ("stop", "warn", "note")
 
 
-def preflight(lesson: TrainingSetup, model: Model, folder: Path | None = None) -> list[Finding]:
-    """What would go wrong, the gravest first. `folder` is where checkpoints will lie."""
-    look = look_at(lesson, model)
+def preflight(setup: TrainingSetup, model: Model, folder: Path | None = None) -> list[Finding]:
+    """What would go wrong, the gravest first.
+
+    setup   task, split and resolved config
+    model   the model to be trained; left as it was
+    folder  where checkpoints will lie; None: the disk is not checked
+    """
+    sample = take_sample(setup, model)
     found = [
-        *getattr(model, "findings", ()),  # what was noticed while a checkpoint was opened
-        *row_findings(look),
-        *schedule_findings(lesson),
-        *settings_findings(lesson, model),
-        *table_findings(lesson, model),
-        *collapse_findings(lesson, model),
+        *getattr(model, "findings", ()),  # of the opening of a checkpoint
+        *row_findings(sample),
+        *schedule_findings(setup),
+        *settings_findings(setup, model),
+        *rate_findings(setup, model.info),
+        *embedding_findings(setup, model),
+        *collapse_findings(setup, model),
     ]
-    if look.worst:
-        trial = attempt(look)
-        found += [*trial_findings(look, trial), *precision_findings(look, trial), *room_findings(look, trial, folder)]
+    if sample.longest_batch:
+        probe = probe_step(sample)
+        found += [
+            *probe_findings(sample, probe),
+            *precision_findings(sample, probe),
+            *headroom_findings(sample, probe, folder),
+        ]
     return sorted(found, key=lambda finding: _LEVELS.index(finding.level))
 
 
-def shown_tokens(lesson: TrainingSetup, model: Model, rows: int = 4) -> str:
-    """A few rows as the model sees them, the learnt tokens in brackets: 「」 around what the loss is taken over."""
-    shown = []
-    for one in look_at(lesson, model).worst[-rows:]:
-        shown.append("".join(f"「{piece}」" if learnt else piece for piece, learnt in model.shown(one)))
-    return "\n".join(shown)
+def show_tokens(setup: TrainingSetup, model: Model, rows: int = 4) -> str:
+    """A few rows as the model sees them, one a line, 「」 around the tokens that the loss is taken over.
+
+    setup  task, split and resolved config
+    model  tokenises them
+    rows   how many, of the longest
+    """
+    return "\n".join(
+        "".join(f"「{text}」" if target else text for text, target in model.show_tokens(row))
+        for row in take_sample(setup, model).longest_batch[-rows:]
+    )

@@ -1,4 +1,4 @@
-"""Whether a training is likely to end with one answer for everything (docs/lessons.md)."""
+"""Whether a training is likely to end with one prediction for everything."""
 
 from __future__ import annotations
 
@@ -6,46 +6,44 @@ from collections import Counter
 from collections.abc import Iterator
 
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.i18n import Both, both
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.training.prepare import TrainingSetup
 
 # The emoji log's data: the first label in half of all rows, 4.5 times the second, 2.7 rows a label. Data of its
-# second version, without the ban broken, lies below both lines and did not collapse to one label.
-TOP_ROWS = 0.2  # of the rows hold the most frequent label
-TOP_RATIO = 2.0  # times the second
+# second version, without the ban broken, lies below both limits and did not collapse to one label.
+MAX_TOP_SHARE = 0.2  # of the rows that hold the most frequent label
+MAX_TOP_RATIO = 2.0  # of the most frequent label to the second
 
 
-def collapse_findings(lesson: TrainingSetup, model: Model) -> Iterator[Finding]:
-    """Skewed labels, written one token after another, judged by loss: the lowest loss is the prior's own."""
-    if not lesson.task.codec.name.startswith("labels") or model.head == "set" or lesson.task.draw is not None:
+def collapse_findings(setup: TrainingSetup, model: Model) -> Iterator[Finding]:
+    """Skewed labels, predicted as a sequence, chosen by loss: the lowest loss is that of the prior alone.
+
+    setup  its train split is counted
+    model  a set head is not at risk
+    """
+    if not setup.task.codec.name.startswith("labels") or model.head == "set" or setup.task.draw is not None:
         return
-    rows = [_labels(lesson, example.target) for example in lesson.split.train]
+    rows = [_labels(setup, example.target) for example in setup.split.train]
     counts = Counter(label for row in rows for label in row)
     if len(counts) < 2:
         return
     (top, first), (_, second) = counts.most_common(2)
-    figures = {
-        "top_rows": first / len(rows),
-        "ratio": first / second,
-        "labels": float(len(counts)),
-        "rows_per_label": len(rows) / len(counts),
-    }
-    if figures["top_rows"] < TOP_ROWS or figures["ratio"] < TOP_RATIO:
+    share, ratio, labels = first / len(rows), first / second, len(counts)
+    if share < MAX_TOP_SHARE or ratio < MAX_TOP_RATIO:
         return
-    by_loss = lesson.config.train.select == "loss"
-    what = both(
-        f"{top} stands in {figures['top_rows']:.0%} of the rows, {figures['ratio']:.1f} times as often as the second "
-        f"of {len(counts)} labels, and a sequence head learns how frequent labels are before it learns to listen",
-        f"{top} が{figures['top_rows']:.0%}の行に現れ、{len(counts)}種類のラベルの二番目の"
-        f"{figures['ratio']:.1f}倍ある。系列ヘッドは、入力に応じることより先にラベルの頻度を"
-        "覚える",
+    by_loss = setup.config.train.select == "loss"
+    what: Both = both(
+        f"{top} stands in {share:.0%} of the rows, {ratio:.1f} times as often as the second of {labels} labels, and a "
+        "sequence head learns the frequencies of labels before it learns to use its input",
+        f"{top} が{share:.0%}の行に現れ、{labels}種類のラベルの二番目の{ratio:.1f}倍ある。"
+        "系列ヘッドは、入力に応じることより先にラベルの頻度を学習する",
     )
     if by_loss:
         what += both(
-            f". The checkpoint with the lowest loss knows the prior alone: it is likely to answer {top} to everything",
-            f"。損失が最小のチェックポイントは頻度だけを知っている：何にでも {top} と答えるおそれがある",
+            f". The checkpoint with the lowest loss knows the prior alone: it is likely to predict {top} always",
+            f"。損失が最小のチェックポイントは頻度だけを知っている：何にでも {top} と予測するおそれがある",
         )
     yield Finding(
         "likely-collapse",
@@ -58,12 +56,14 @@ def collapse_findings(lesson: TrainingSetup, model: Model) -> Iterator[Finding]:
             "model.head = 'set' か train.select = 'metric' とすること。"
             "平滑化、学習率、エポック数の増加は、記録された実験では役に立たなかった。",
         ),
-        values=figures,
-    )
+        values={
+            "top_rows": share, "ratio": ratio, "labels": float(labels), "rows_per_label": len(rows) / labels,
+        },
+    )  # fmt: skip
 
 
-def _labels(lesson: TrainingSetup, target: str) -> list[str]:
+def _labels(setup: TrainingSetup, target: str) -> list[str]:
     try:
-        return lesson.task.codec.canonical(target).split()
+        return setup.task.codec.canonical(target).split()
     except DataError:
         return []

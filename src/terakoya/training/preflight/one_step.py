@@ -1,4 +1,4 @@
-"""One real forward and backward pass on the worst batch, in the mode in which it will be trained."""
+"""One real forward and backward pass on the longest batch, in training mode."""
 
 from __future__ import annotations
 
@@ -18,108 +18,120 @@ from terakoya.models.oom import is_oom
 from terakoya.models.protocol import Model, Outputs, Pair
 from terakoya.records import Finding
 from terakoya.training.losses import loss_for, plain
-from terakoya.training.nonfinite.detection import first_bad_module
-from terakoya.training.preflight.sample import Look
+from terakoya.training.nonfinite.detection import first_nonfinite_module
+from terakoya.training.preflight.sample import RowSample
 
-# A first loss so far above an even guess is no chance: pretrained models that never saw such text stay below.
-_ABOVE, _NATS = 1.25, 0.5
+# A first loss so far above a uniform guess is no accident: pretrained models that never saw such text stay below.
+_MAX_RATIO, _MAX_EXCESS = 1.25, 0.5
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What the pass came to.
+class ProbeResult:
+    """What the pass gave.
 
-    rows         number of rows in it
-    loss, plain  the config's loss, and the plain one, in nats per target
-    choices      number of answers that an even guess guesses among (0: the head scores sets)
-    learnt       answers as the loss takes them, read back from the target ids; None where it is taken on all text
-    targets      number of targets that the loss was taken over
-    reach        largest absolute value that a module gave
-    kept         bytes that the forward pass keeps for the backward one
-    sloped       weights that got a gradient, and whether all of it is finite
-    full         memory ran out
+    rows                   number of rows in it
+    seconds                that it took
+    loss                   of the config, in nats per target
+    plain                  the plain cross-entropy, in nats per target
+    vocabulary             number of tokens that a uniform guess chooses among (0: the head scores sets)
+    target_texts           targets as the loss sees them, decoded from the token ids; None where it is taken on all text
+    targets                number of targets that the loss was taken over
+    max_abs_output         largest absolute value that a module gave; 0 where it was not looked for (not float16)
+    activation_bytes       that the forward pass keeps for the backward pass
+    weights_with_gradient  number of weights with a gradient other than 0
+    finite                 whether loss and gradients are finite
+    module                 the first module whose output is not finite
+    out_of_memory          memory ran out; nothing else is known
     """
 
     rows: int
     seconds: float
     loss: float = math.nan
     plain: float = math.nan
-    choices: int = 0
-    learnt: Counter[str] | None = None
+    vocabulary: int = 0
+    target_texts: Counter[str] | None = None
     targets: int = 0
-    reach: float = 0.0
-    kept: int = 0
-    sloped: int = 0
+    max_abs_output: float = 0.0
+    activation_bytes: int = 0
+    weights_with_gradient: int = 0
     finite: bool = False
     module: str = ""
-    full: bool = False
+    out_of_memory: bool = False
 
 
-def attempt(look: Look) -> Trial:
-    """The pass, with chance, mode and gradients left as they were."""
-    model, started = look.model, time.monotonic()
+def probe_step(sample: RowSample) -> ProbeResult:
+    """Do one step without an update; random generator, mode and gradients are left as they were.
+
+    sample  its longest batch is used
+    """
+    model, started = sample.model, time.monotonic()
     training = model.module.training
     model.module.train()
     try:
         with torch.random.fork_rng():
-            return _passed(look, started)
+            return _forward_and_backward(sample, started)
     except (RuntimeError, MemoryError) as error:
         if not is_oom(error):
             raise
-        return Trial(len(look.worst), time.monotonic() - started, full=True)
+        return ProbeResult(len(sample.longest_batch), time.monotonic() - started, out_of_memory=True)
     finally:
         model.module.zero_grad(set_to_none=True)
         model.module.train(training)
 
 
-def _passed(look: Look, started: float) -> Trial:
-    model, how = look.model, look.lesson.config.train
-    batch = model.collate(look.worst).to(next(model.module.parameters()).device)
-    reach = _Reach(model.module) if look.lesson.config.model.dtype == "float16" else None
-    with _Kept(model.module) as kept:
+def _forward_and_backward(sample: RowSample, started: float) -> ProbeResult:
+    model, train = sample.model, sample.setup.config.train
+    batch = model.collate(sample.longest_batch).to(next(model.module.parameters()).device)
+    largest = _MaxAbsOutput(model.module) if sample.setup.config.model.dtype == "float16" else None
+    with _SavedActivations(model.module) as saved:
         outputs = model.outputs(batch)
-        loss = loss_for(how)(outputs)
-    if reach is not None:
-        reach.close()
+        loss = loss_for(train)(outputs)
+    if largest is not None:
+        largest.close()
     loss.backward()  # type: ignore[no-untyped-call]
-    slopes = [weight.grad for _, weight in model.parameters_to_train() if weight.grad is not None]
-    finite = bool(torch.isfinite(loss)) and all(bool(torch.isfinite(slope).all()) for slope in slopes)
-    module = "" if finite else first_bad_module(model.module, lambda: model.outputs(batch))
-    return Trial(
-        rows=len(look.worst),
+    gradients = [weight.grad for _, weight in model.parameters_to_train() if weight.grad is not None]
+    finite = bool(torch.isfinite(loss)) and all(bool(torch.isfinite(one).all()) for one in gradients)
+    module = "" if finite else first_nonfinite_module(model.module, lambda: model.outputs(batch))
+    return ProbeResult(
+        rows=len(sample.longest_batch),
         seconds=time.monotonic() - started,
         loss=float(loss.detach()),
         plain=float(plain(outputs).detach()),
-        choices=0 if outputs.sizes is not None else int(outputs.logits.shape[-1]),
-        learnt=_learnt(model, outputs) if how.loss_on == "answer" and outputs.sizes is None else None,
+        vocabulary=0 if outputs.sizes is not None else int(outputs.logits.shape[-1]),
+        target_texts=_target_texts(model, outputs) if train.loss_on == "target" and outputs.sizes is None else None,
         targets=int(outputs.targets.shape[0]),
-        reach=reach.most if reach is not None else 0.0,
-        kept=kept.bytes,
-        sloped=sum(bool(slope.any()) for slope in slopes),
+        max_abs_output=largest.value if largest is not None else 0.0,
+        activation_bytes=saved.bytes,
+        weights_with_gradient=sum(bool(one.any()) for one in gradients),
         finite=finite,
         module=module,
     )
 
 
-def _learnt(model: Model, outputs: Outputs) -> Counter[str]:
-    """The answers that the targets spell, each up to its end; what follows the last end is told as it is."""
+def _target_texts(model: Model, outputs: Outputs) -> Counter[str]:
+    """The target tokens as text, each target up to its end token; what follows the last one is marked by "…"."""
     found: Counter[str] = Counter()
-    answer: list[int] = []
+    tokens: list[int] = []
     for token in outputs.targets.tolist():
         if token == model.end:
-            found[model.text(answer)] += 1
-            answer = []
+            found[model.text(tokens)] += 1
+            tokens = []
         else:
-            answer.append(token)
-    if answer:
-        found["… " + model.text([token for token in answer if token >= 0])] += 1
+            tokens.append(token)
+    if tokens:
+        found["… " + model.text([token for token in tokens if token >= 0])] += 1
     return found
 
 
-def trial_findings(look: Look, trial: Trial) -> Iterator[Finding]:
-    if trial.full:
-        return  # told where memory is told
-    if trial.targets == 0:
+def probe_findings(sample: RowSample, probe: ProbeResult) -> Iterator[Finding]:
+    """Whether the first step is sound: targets, gradients, masks and the first loss.
+
+    sample  rows of the step
+    probe   what it gave; where memory ran out, the check of memory reports it
+    """
+    if probe.out_of_memory:
+        return
+    if probe.targets == 0:
         yield Finding(
             "masks",
             "stop",
@@ -128,62 +140,61 @@ def trial_findings(look: Look, trial: Trial) -> Iterator[Finding]:
                 "何も学習しない：マスクのため、最も長いバッチに学習対象が残らない",
             ),
             where="train",
-            do=both("Look at the learnt tokens: --show-tokens.", "学習するトークンを見ること：--show-tokens。"),
+            do=both("Look at the target tokens: --show-tokens.", "学習対象のトークンを見ること：--show-tokens。"),
         )
         return
-    if trial.sloped == 0 and trial.finite:
+    if probe.weights_with_gradient == 0 and probe.finite:
         yield Finding(
             "masks",
             "stop",
-            both("no weight gets a gradient: nothing would change", "勾配を受ける重みがない：何も変わらない"),
+            both("no weight has a gradient: nothing would change", "勾配を持つ重みがない：何も変わらない"),
             do=both("Look at the loss.", "損失の設定を見ること。"),
         )
-    yield from _masks(look.worst, trial)
-    yield from _first_loss(trial)
+    yield from _mask_findings(sample.longest_batch, probe)
+    yield from _first_loss_findings(probe)
 
 
-def _masks(pairs: tuple[Pair, ...], trial: Trial) -> Iterator[Finding]:
-    """What the loss is taken over, read back, must be the answers and their ends: no filling, no prompt, no less."""
-    if trial.learnt is None:
+def _mask_findings(pairs: tuple[Pair, ...], probe: ProbeResult) -> Iterator[Finding]:
+    """The target tokens, decoded, must be the targets and their end tokens: no padding, no prompt, no less."""
+    if probe.target_texts is None:
         return
-    wanted = Counter(pair.written for pair in pairs)
-    strange, missing = trial.learnt - wanted, wanted - trial.learnt
+    wanted = Counter(pair.target for pair in pairs)
+    strange, missing = probe.target_texts - wanted, wanted - probe.target_texts
     if not strange and not missing:
-        answers = both(
-            f"the loss is taken over {trial.targets} tokens of {trial.rows} rows: their answers and ends",
-            f"損失は{trial.rows}行の{trial.targets}トークンについて取る：回答とその終わりである",
+        tokens, rows = probe.targets, probe.rows
+        sound = both(
+            f"the loss is taken over {tokens} tokens of {rows} rows: their targets and end tokens",
+            f"損失は{rows}行の{tokens}トークンについて取る：正解と終了トークンである",
         )
-        yield Finding("masks", "note", answers, values={"targets": float(trial.targets)})
+        yield Finding("masks", "note", sound, values={"targets": float(tokens)})
         return
+    unexpected, expected = _examples(strange), _examples(missing)
     yield Finding(
         "masks",
         "stop",
         both(
-            f"the learnt tokens read back are not the answers: {_some(strange)} in place of {_some(missing)}",
-            f"学習するトークンを読み戻すと回答と違う：{_some(missing)} の代わりに {_some(strange)}",
+            f"the target tokens, decoded, are not the targets: {unexpected} in place of {expected}",
+            f"学習対象のトークンを復号すると正解と違う：{japanese(expected)} の代わりに {japanese(unexpected)}",
         ),
         where="train",
         do=both(
-            "A tokenizer that loses text, an end that is cut, filling or prompt in the loss: look at --show-tokens.",
+            "A tokenizer that loses text, a truncated end, padding or prompt in the loss: look at --show-tokens.",
             "トークナイザが文字を失う、終わりが切れている、"
-            "詰め物やプロンプトが損失に入っている：--show-tokens で見ること。",
+            "パディングやプロンプトが損失に入っている：--show-tokens で見ること。",
         ),
         values={"wrong": float(strange.total()), "missing": float(missing.total())},
     )
 
 
-def _some(texts: Counter[str]) -> str:
+def _examples(texts: Counter[str]) -> str:
     return ", ".join(repr(text[:30]) for text in list(texts)[:3]) or both("nothing", "（なし）")
 
 
-def _first_loss(trial: Trial) -> Iterator[Finding]:
-    """An untrained model guesses evenly: its first loss is near ln V. Far above it, something is broken at step 0."""
-    if not trial.finite:
-        place = (
-            both(f" (first in module {trial.module})", f"（最初に起きたモジュールは {trial.module}）")
-            if trial.module
-            else ""
-        )
+def _first_loss_findings(probe: ProbeResult) -> Iterator[Finding]:
+    """An untrained model guesses uniformly: its first loss is near ln V. Far above it, something is broken."""
+    first, module, vocabulary = probe.plain, probe.module, probe.vocabulary
+    if not probe.finite:
+        place = both(f" (first in module {module})", f"（最初に起きたモジュールは {module}）") if module else ""
         what = both(
             f"loss or gradient of the first step is not finite{place}",
             f"最初のステップの損失か勾配が有限でない{japanese(place)}",
@@ -193,62 +204,62 @@ def _first_loss(trial: Trial) -> Iterator[Finding]:
             "stop",
             what,
             do=both(
-                "Load the weights again; in half precision take float32.",
+                "Load the weights again; instead of half precision use float32.",
                 "重みを読み直すこと。半精度なら float32 にすること。",
             ),
         )
         return
-    if not trial.choices:
+    if not vocabulary:
         return
-    even = math.log(trial.choices)
-    figures = {"first_loss": trial.plain, "even_guess": even}
-    if trial.plain <= _ABOVE * even + _NATS:
+    uniform = math.log(vocabulary)
+    values = {"first_loss": first, "even_guess": uniform}
+    if first <= _MAX_RATIO * uniform + _MAX_EXCESS:
         yield Finding(
             "first-loss",
             "note",
             both(
-                f"{trial.plain:.2f}; an even guess gives {even:.2f}",
-                f"{trial.plain:.2f}、均等な当て推量では {even:.2f}",
+                f"{first:.2f}; a uniform guess gives {uniform:.2f}",
+                f"{first:.2f}、一様な予測では {uniform:.2f}",
             ),
-            values=figures,
+            values=values,
         )
         return
     yield Finding(
         "first-loss",
         "warn",
         both(
-            f"the first loss is {trial.plain:.2f} where an even guess among {trial.choices:,} tokens gives {even:.2f}: "
+            f"the first loss is {first:.2f} where a uniform guess among {vocabulary:,} tokens gives {uniform:.2f}: "
             "embeddings or head are broken before the first step",
-            f"最初の損失が {trial.plain:.2f} で、{trial.choices:,}トークンからの均等な当て推量"
-            f"では {even:.2f} である：最初のステップの前に埋め込みかヘッドが壊れている",
+            f"最初の損失が {first:.2f} で、{vocabulary:,}トークンの一様な予測では {uniform:.2f} である："
+            "最初のステップの前に埋め込みかヘッドが壊れている",
         ),
         where="model",
         do=both(
-            "For new tokens set model.new_token_init = 'meaning'; else see whether tokenizer and weights fit.",
+            "For new tokens set model.new_token_init = 'meaning'; else see whether tokenizer and weights match.",
             "新しいトークンには model.new_token_init = 'meaning' とし、"
             "そうでなければトークナイザと重みが合うか確かめること。",
         ),
-        values=figures,
+        values=values,
     )
 
 
-class _Reach:
+class _MaxAbsOutput:
     """The largest absolute value that any module gives."""
 
     def __init__(self, module: nn.Module) -> None:
-        self.most = 0.0
-        self.hooks = [part.register_forward_hook(self._see) for part in module.modules()]
+        self.value = 0.0
+        self.hooks = [part.register_forward_hook(self._hook) for part in module.modules()]
 
-    def _see(self, _module: nn.Module, _given: Any, output: Any) -> None:
+    def _hook(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.is_floating_point() and output.numel():
-            self.most = max(self.most, float(output.detach().abs().max()))
+            self.value = max(self.value, float(output.detach().abs().max()))
 
     def close(self) -> None:
         for hook in self.hooks:
             hook.remove()
 
 
-class _Kept(AbstractContextManager["_Kept"]):
+class _SavedActivations(AbstractContextManager["_SavedActivations"]):
     """Counts what a forward pass keeps for the backward one; weights are not counted, and no storage twice."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -256,7 +267,7 @@ class _Kept(AbstractContextManager["_Kept"]):
         self.bytes = 0
         self.hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor)
 
-    def __enter__(self) -> _Kept:
+    def __enter__(self) -> _SavedActivations:
         self.hooks.__enter__()
         return self
 

@@ -1,4 +1,4 @@
-"""Whether memory and disk will do: estimated from the worst batch, told with the setting that fits."""
+"""Whether memory and disk suffice: estimated from the longest batch, reported with the setting that fits."""
 
 from __future__ import annotations
 
@@ -7,23 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from terakoya.config import TrainConfig
-from terakoya.i18n import both
-from terakoya.memory import size
+from terakoya.i18n import Both, both
+from terakoya.memory import format_bytes
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.runs.disk import free_bytes
-from terakoya.training.device import memory_left
-from terakoya.training.preflight.one_step import Trial
-from terakoya.training.preflight.sample import Look
+from terakoya.training.device import available_memory
+from terakoya.training.preflight.one_step import ProbeResult
+from terakoya.training.preflight.sample import RowSample
 
-# Gradients of activations and what a kernel needs for a moment, for each byte that is kept for the backward pass.
-_BESIDE = 1.3
-_TIGHT = 0.85  # of what is left
+# Gradients of activations and the workspace of kernels, for each byte that is kept for the backward pass.
+_TRANSIENT_RATIO = 1.3
+_TIGHT_SHARE = 0.85  # of what is left
 
 
 @dataclass(frozen=True)
-class Needed:
-    """Bytes that a training takes besides the model as it is loaded; `activations` those of one batch."""
+class MemoryEstimate:
+    """Bytes that a training takes besides the model as it is loaded.
+
+    gradients    of all trained weights
+    optimizer    its state
+    copies       averaged weights and the best ones
+    activations  of one batch, with what is needed besides them
+    """
 
     gradients: int
     optimizer: int
@@ -31,115 +37,139 @@ class Needed:
     activations: int
 
     @property
-    def all(self) -> int:
+    def total(self) -> int:
+        """All of them."""
         return self.gradients + self.optimizer + self.copies + self.activations
 
 
-def needed(model: Model, how: TrainConfig, kept: int) -> Needed:
-    """`kept`: bytes that the forward pass of one batch keeps."""
-    trained = [(weight.numel(), weight.element_size()) for _, weight in model.parameters_to_train()]
-    weights = sum(count * wide for count, wide in trained)
-    # AdamW remembers two numbers for each weight, Muon one for each of its matrices; counted as two.
-    copies = int(bool(float(how.average))) + int(how.select != "last")
-    return Needed(weights, 2 * weights, copies * weights, int(_BESIDE * kept))
+def estimate_memory(model: Model, train: TrainConfig, activation_bytes: int) -> MemoryEstimate:
+    """What a training will take.
+
+    model             with the weights that are trained
+    train             the `train` section, resolved
+    activation_bytes  that the forward pass of one batch keeps for the backward pass
+    """
+    weights = _trained_bytes(model)
+    copies = int(bool(float(train.average))) + int(train.select != "last")
+    # AdamW keeps two values for each weight, Muon one for each of its matrices; counted as two.
+    return MemoryEstimate(weights, 2 * weights, copies * weights, int(_TRANSIENT_RATIO * activation_bytes))
 
 
-def room_findings(look: Look, trial: Trial, folder: Path | None) -> Iterator[Finding]:
-    yield from _memory(look, trial)
+def checkpoint_bytes(model: Model, train: TrainConfig) -> int:
+    """Bytes of one checkpoint: weights, two optimizer values for each, the averaged and the best weights.
+
+    model  with the weights that are trained
+    train  the `train` section, resolved
+    """
+    return _trained_bytes(model) * (3 + int(bool(float(train.average))) + int(train.select != "last"))
+
+
+def _trained_bytes(model: Model) -> int:
+    return sum(weight.numel() * weight.element_size() for _, weight in model.parameters_to_train())
+
+
+def headroom_findings(sample: RowSample, probe: ProbeResult, folder: Path | None) -> Iterator[Finding]:
+    """Whether memory and disk suffice.
+
+    sample  model and config
+    probe   what one step took
+    folder  where checkpoints will lie; None: the disk is not checked
+    """
+    yield from _memory_findings(sample, probe)
     if folder is not None:
-        yield from _disk(look, folder)
+        yield from _disk_findings(sample, folder)
 
 
-def _memory(look: Look, trial: Trial) -> Iterator[Finding]:
-    how, device = look.lesson.config.train, next(look.model.module.parameters()).device
-    left = memory_left(device)
-    need = needed(look.model, how, trial.kept)
-    figures = {"needed": float(need.all), "left": float(left or 0), "activations": float(need.activations)}
-    if trial.full:
-        half = max(1, trial.rows // 2)
+def _memory_findings(sample: RowSample, probe: ProbeResult) -> Iterator[Finding]:
+    train, device = sample.setup.config.train, next(sample.model.module.parameters()).device
+    left = available_memory(device)
+    estimate = estimate_memory(sample.model, train, probe.activation_bytes)
+    values = {
+        "needed": float(estimate.total), "left": float(left or 0), "activations": float(estimate.activations),
+    }  # fmt: skip
+    rows, total, remaining = probe.rows, format_bytes(estimate.total), format_bytes(left or 0)
+    if probe.out_of_memory:
         what = both(
-            f"memory ran out on the {trial.rows} longest rows before the first step",
-            f"最初のステップの前に、最も長い{trial.rows}行でメモリが足りなくなった",
+            f"memory ran out on the {rows} longest rows before the first step",
+            f"最初のステップの前に、最も長い{rows}行でメモリが足りなくなった",
         )
-        yield Finding("memory", "stop", what, where="train.batch_size", do=_smaller(how, half), values=figures)
-    elif left is not None and need.all > _TIGHT * left:
-        rest = _TIGHT * left - (need.all - need.activations)
-        fit = int(trial.rows * rest / need.activations) if need.activations else 0
+        advice = _smaller_batch_advice(train, max(1, rows // 2))
+        yield Finding("memory", "stop", what, where="train.batch_size", do=advice, values=values)
+    elif left is not None and estimate.total > _TIGHT_SHARE * left:
+        rest = _TIGHT_SHARE * left - (estimate.total - estimate.activations)
+        fitting = int(rows * rest / estimate.activations) if estimate.activations else 0
+        optimizer, copies = format_bytes(estimate.gradients + estimate.optimizer), format_bytes(estimate.copies)
+        batch = format_bytes(estimate.activations)
         yield Finding(
             "memory",
-            "stop" if need.all > left else "warn",
+            "stop" if estimate.total > left else "warn",
             both(
-                f"about {size(need.all)} more are needed ({size(need.gradients + need.optimizer)} for gradients and "
-                f"optimizer, {size(need.copies)} for copies, {size(need.activations)} for the longest batch) and "
-                f"{size(left)} are left",
-                f"あと約 {size(need.all)} 必要（勾配とオプティマイザに"
-                f" {size(need.gradients + need.optimizer)}、写しに {size(need.copies)}、"
-                f"最も長いバッチに {size(need.activations)}）で、残りは {size(left)} である",
+                f"about {total} more are needed ({optimizer} for gradients and optimizer, {copies} for copies, {batch} "
+                f"for the longest batch) and {remaining} are left",
+                f"あと約 {total} 必要（勾配とオプティマイザに {optimizer}、写しに {copies}、"
+                f"最も長いバッチに {batch}）で、残りは {remaining} である",
             ),
             where="train.batch_size",
-            do=_smaller(how, fit),
-            values=figures,
+            do=_smaller_batch_advice(train, fitting),
+            values=values,
         )
     elif left is not None:
         what = both(
-            f"about {size(need.all)} more are needed and {size(left)} are left",
-            f"あと約 {size(need.all)} 必要で、残りは {size(left)} である",
+            f"about {total} more are needed and {remaining} are left",
+            f"あと約 {total} 必要で、残りは {remaining} である",
         )
-        yield Finding("memory", "note", what, values=figures)
+        yield Finding("memory", "note", what, values=values)
 
 
-def _smaller(how: TrainConfig, fit: int) -> str:
-    if fit < 1:
+def _smaller_batch_advice(train: TrainConfig, fitting: int) -> Both:
+    if fitting < 1:
         return both(
-            "Take a smaller model, model.adaptation = 'lora' or model.vocabulary = 'trimmed'; or leave programs.",
+            "Choose a smaller model, model.adaptation = 'lora' or model.vocabulary = 'trimmed'; or close programs.",
             "小さなモデル、model.adaptation = 'lora'、model.vocabulary = 'trimmed' のいずれか"
             "にするか、他のプログラムを終えること。",
         )
-    more = -(-int(how.batch_size) // fit)
+    accumulate = train.accumulate * -(-int(train.batch_size) // fitting)
     return both(
-        f"Set train.batch_size = {fit} and train.accumulate = {how.accumulate * more}, or train.on_oom = 'halve'.",
-        f"train.batch_size = {fit} と train.accumulate = {how.accumulate * more} にするか"
-        "、train.on_oom = 'halve' とすること。",
+        f"Set train.batch_size = {fitting} and train.accumulate = {accumulate}, or train.on_oom = 'halve'.",
+        f"train.batch_size = {fitting} と train.accumulate = {accumulate} にするか、"
+        "train.on_oom = 'halve' とすること。",
     )
 
 
-def checkpoint_bytes(model: Model, how: TrainConfig) -> int:
-    """Bytes of one checkpoint: weights, two numbers of the optimizer for each, the average and the best."""
-    weights = sum(weight.numel() * weight.element_size() for _, weight in model.parameters_to_train())
-    return weights * (3 + int(bool(float(how.average))) + int(how.select != "last"))
-
-
-def _disk(look: Look, folder: Path) -> Iterator[Finding]:
-    """Two checkpoints stand side by side while the newer one is written, and the taught model comes last."""
-    how = look.lesson.config.train
-    one = checkpoint_bytes(look.model, how)
-    model = sum(weight.numel() * weight.element_size() for weight in look.model.module.parameters())
-    need, free = (how.keep + 1) * one + model, free_bytes(folder)
-    figures = {"needed": float(need), "free": float(free), "checkpoint": float(one)}
-    if free < 2 * one + model:
+def _disk_findings(sample: RowSample, folder: Path) -> Iterator[Finding]:
+    """Two checkpoints exist at once while the newer one is written, and the trained model comes last."""
+    train = sample.setup.config.train
+    checkpoint = checkpoint_bytes(sample.model, train)
+    model = sum(weight.numel() * weight.element_size() for weight in sample.model.module.parameters())
+    least, needed, free = 2 * checkpoint + model, (train.keep + 1) * checkpoint + model, free_bytes(folder)
+    values = {"needed": float(needed), "free": float(free), "checkpoint": float(checkpoint)}
+    left = format_bytes(free)
+    if free < least:
+        size = format_bytes(least)
         yield Finding(
             "disk",
             "stop",
             both(
-                f"two checkpoints and the model need {size(2 * one + model)} and {size(free)} are free",
-                f"チェックポイント二つとモデルに {size(2 * one + model)} 必要で、空きは {size(free)} である",
+                f"two checkpoints and the model need {size} and {left} are free",
+                f"チェックポイント二つとモデルに {size} 必要で、空きは {left} である",
             ),
             where=str(folder),
             do=both(
-                "Make room, or choose another place with --run-dir.", "空きを作るか、--run-dir で別の場所を選ぶこと。"
+                "Free some disk space, or choose another place with --run-dir.",
+                "空きを作るか、--run-dir で別の場所を選ぶこと。",
             ),
-            values=figures,
+            values=values,
         )
-    elif free < need:
-        what = both(
-            f"{how.keep + 1} checkpoints and the model need {size(need)} and {size(free)} are free",
-            f"チェックポイント{how.keep + 1}個とモデルに {size(need)} 必要で、空きは {size(free)} である",
-        )
+    elif free < needed:
+        count, size = train.keep + 1, format_bytes(needed)
         yield Finding(
             "disk",
             "warn",
-            what,
+            both(
+                f"{count} checkpoints and the model need {size} and {left} are free",
+                f"チェックポイント{count}個とモデルに {size} 必要で、空きは {left} である",
+            ),
             where=str(folder),
-            do=both("Make room, or lower train.keep.", "空きを作るか、train.keep を減らすこと。"),
-            values=figures,
+            do=both("Free some disk space, or lower train.keep.", "空きを作るか、train.keep を減らすこと。"),
+            values=values,
         )

@@ -1,4 +1,4 @@
-"""Rows that the model does not take: too long, empty, or written in characters that it cannot carry. All are named."""
+"""Rows that the model cannot take: too long, empty, or with characters that it cannot encode. All are named."""
 
 from __future__ import annotations
 
@@ -6,75 +6,79 @@ import re
 from collections.abc import Iterator
 
 from terakoya.errors import DataError
-from terakoya.i18n import both, japanese, joined
+from terakoya.i18n import Both, both, japanese, joined
 from terakoya.models.protocol import Pair
 from terakoya.records import Finding
-from terakoya.training.preflight.sample import Look
+from terakoya.training.preflight.sample import RowSample
 
-_NAMED = 20
-_FEW_OF_DEV = (
-    0.02  # rows of dev without an answer, beyond which the figures on dev say something else than they seem to
-)
+_SHOWN = 5  # rows in a message
+_MAX_NAMED = 20  # rows in a finding
+_MAX_DEV_SHARE = 0.02  # of dev without a prediction; beyond it dev metrics no longer mean what they seem to
 _ROW = re.compile(r"row (\d+)$")
 
 
-def row_findings(look: Look) -> Iterator[Finding]:
-    """Nothing is ever cut silently, so a row that does not fit would end the training when its turn comes."""
-    if look.looked == 0:
+def row_findings(sample: RowSample) -> Iterator[Finding]:
+    """Rows are never truncated silently, so a row that does not fit would end the training when it is used.
+
+    sample  rows and the reasons why some are rejected
+    """
+    examined, rows = sample.examined, sample.rows
+    if examined == 0:
         yield Finding(
             "rows",
             "stop",
-            both("there is nothing to train on", "学習する行がない"),
+            both("there is nothing to train on", "学習データの行がない"),
             where="train",
             do=both("Look at the split.", "分割を見ること。"),
         )
     by_fault: dict[str, list[str]] = {}
     fault_do: dict[str, str] = {}
-    for pair, error in look.bad:
+    for pair, error in sample.rejected:
         fault = re.sub(r"\d+|'[^']*'|\"[^\"]*\"", "…", error.what)
-        by_fault.setdefault(fault, []).append(_named(pair, error))
+        by_fault.setdefault(fault, []).append(_row_text(pair, error))
         fault_do[fault] = error.do
-    for fault, told in by_fault.items():
-        shown = joined("; ", told[:5]) + (
-            both(f"; and {len(told) - 5} more", f"、他{len(told) - 5}件") if len(told) > 5 else ""
-        )
+    for fault, texts in by_fault.items():
+        count, left = len(texts), len(texts) - _SHOWN
+        shown = joined("; ", texts[:_SHOWN]) + (both(f"; and {left} more", f"、他{left}件") if left > 0 else "")
         yield Finding(
             "rows",
             "stop",
             both(
-                f"{len(told)} of {look.looked} rows cannot be taught: {shown}",
-                f"{look.looked}行のうち{len(told)}行を学習できない：{japanese(shown)}",
+                f"{count} of {examined} rows cannot be trained on: {shown}",
+                f"{examined}行のうち{count}行は学習に使えない：{japanese(shown)}",
             ),
             where="train",
             do=fault_do[fault],
-            rows=tuple(int(found[1]) for line in told[:_NAMED] if (found := _ROW.search(line.partition(" (")[0]))),
-            values={"rows": float(len(told)), "share": len(told) / look.looked},
+            rows=tuple(int(found[1]) for text in texts[:_MAX_NAMED] if (found := _ROW.search(text.partition(" (")[0]))),
+            values={"rows": float(count), "share": count / examined},
         )
-    if look.rows > look.looked:
+    if rows > examined:
         yield Finding(
             "rows",
             "note",
             both(
-                f"the first {look.looked:,} of {look.rows:,} rows were tried",
-                f"{look.rows:,}行のうち最初の{look.looked:,}行を試した",
+                f"the first {examined:,} of {rows:,} rows were tried",
+                f"{rows:,}行のうち最初の{examined:,}行を試した",
             ),
             where="train",
         )
-    yield from _dev_findings(look)
+    yield from _dev_findings(sample)
 
 
-def _dev_findings(look: Look) -> Iterator[Finding]:
-    """Dev rows that the model cannot be shown: no training ends on them, but none of them can be answered either."""
-    if not look.dev_bad:
+def _dev_findings(sample: RowSample) -> Iterator[Finding]:
+    """Dev rows that the model cannot be shown: they end no training, but cannot be predicted either."""
+    if not sample.dev_rejected:
         return
-    bad, rows = len(look.dev_bad), len(look.lesson.split.dev)
-    named = joined("; ", [_named(pair, error) for pair, error in look.dev_bad[:5]])
+    bad, rows = len(sample.dev_rejected), len(sample.setup.split.dev)
+    named = joined("; ", [_row_text(pair, error) for pair, error in sample.dev_rejected[:_SHOWN]])
     yield Finding(
         "dev-rows",
-        "warn" if bad > _FEW_OF_DEV * rows else "note",
+        "warn" if bad > _MAX_DEV_SHARE * rows else "note",
         both(
-            f"{bad} of {rows} dev rows can be answered by no training: {named}. They are asked and have no loss",
-            f"検証{rows}行のうち{bad}行は、どう学習しても答えられない：{japanese(named)}。問われるが、損失には数えない",
+            f"{bad} of {rows} dev rows cannot be predicted whatever is learnt: {named}. They count as wrong and have "
+            "no loss",
+            f"検証データ{rows}行のうち{bad}行は、どう学習しても予測できない：{japanese(named)}。"
+            "誤りとして数え、損失には含めない",
         ),
         where="dev",
         do=both(
@@ -85,6 +89,6 @@ def _dev_findings(look: Look) -> Iterator[Finding]:
     )
 
 
-def _named(pair: Pair, error: DataError) -> str:
-    name = pair.key or pair.ask.source[:40]
-    return both(f"{name} ({error.what})", f"{name}（{japanese(error.what)}）")
+def _row_text(pair: Pair, error: DataError) -> Both:
+    name, what = pair.key or pair.query.source[:40], error.what
+    return both(f"{name} ({what})", f"{name}（{japanese(what)}）")

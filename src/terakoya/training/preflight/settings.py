@@ -1,41 +1,64 @@
-"""Settings that were asked for and do nothing: a wish that is quietly ignored is worse than an error."""
+"""Settings that are set and have no effect: a setting that is silently ignored is worse than an error."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from terakoya.config import Config
-from terakoya.i18n import both, japanese
+from terakoya.i18n import Both, both, japanese
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.training.defaults import BUILT_IN
 from terakoya.training.prepare import TrainingSetup
 
 _LORA = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
-_SAMPLED = ("top_k", "top_p")
+_SAMPLING = ("top_k", "top_p")
+_PRETRAINED = (
+    "revision",
+    "adaptation",
+    "template",
+    "instruction",
+    "vocabulary",
+    "new_tokens",
+    "new_token_init",
+    "merge",
+)
+_BUILT_IN = ("family", "width", "layers", "attention_heads", "dropout")
+
+_Reasons = Iterator[tuple[str, Both]]  # key of a setting, and why it has no effect
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What decides whether a setting can have an effect."""
+class SettingContext:
+    """What decides whether a setting can have an effect.
+
+    built_in  whether the model is a built-in one
+    head      "sequence" or "set"
+    family    "encoder-decoder", "decoder" or "set"
+    dev       whether there is a dev split
+    labels    whether the targets are labels
+    """
 
     built_in: bool
     head: str
     family: str
-    drawn: bool
     dev: bool
     labels: bool
 
 
-def settings_findings(lesson: TrainingSetup, model: Model) -> list[Finding]:
-    facts = Facts(
-        built_in=lesson.config.model.base in BUILT_IN,
+def settings_findings(setup: TrainingSetup, model: Model) -> list[Finding]:
+    """Every setting that differs from its default and has no effect.
+
+    setup  task, split and resolved config
+    model  the model to be trained
+    """
+    context = SettingContext(
+        built_in=setup.config.model.base in BUILT_IN,
         head=model.head,
-        family=model.card.family,
-        drawn=lesson.task.draw is not None,
-        dev=bool(lesson.split.dev),
-        labels=lesson.task.codec.name.startswith("labels"),
+        family=model.info.family,
+        dev=bool(setup.split.dev),
+        labels=setup.task.codec.name.startswith("labels"),
     )
     return [
         Finding(
@@ -45,31 +68,34 @@ def settings_findings(lesson: TrainingSetup, model: Model) -> list[Finding]:
             where=key,
             do=both(f"Leave {key} out.", f"{key} を外すこと。"),
         )
-        for key, why in _useless(lesson.config, facts)
-        for value in (_asked(lesson.config, key),)
+        for key, why in _ineffective_settings(setup.config, context)
+        for value in (_changed_value(setup.config, key),)
         if value is not None
     ]
 
 
-def _asked(config: Config, key: str) -> object | None:
+def _changed_value(config: Config, key: str) -> object | None:
     """The value of a setting that differs from its default; None where it was left as it is."""
     section, name = key.split(".")
-    here, default = getattr(config, section), getattr(type(config)(), section)
-    value = getattr(here, name)
-    return None if value == getattr(default, name) else value
+    value = getattr(getattr(config, section), name)
+    return None if value == getattr(getattr(type(config)(), section), name) else value
 
 
-def _useless(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
-    yield from _of_model(config, facts)
-    yield from _of_training(config, facts)
-    yield from _of_decoding(config, facts)
+def _ineffective_settings(config: Config, context: SettingContext) -> _Reasons:
+    yield from _ineffective_in_model(config, context)
+    yield from _ineffective_in_training(config, context)
+    yield from _ineffective_in_decoding(config, context)
 
 
-def _of_model(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
-    if facts.built_in:
-        why = both("a built-in model begins from nothing", "組み込みモデルは何もない状態から始まる")
-        yield from ((f"model.{key}", why) for key in ("revision", "adaptation", "template", "instruction"))
-        yield from ((f"model.{key}", why) for key in ("vocabulary", "new_tokens", "new_token_init", "merge"))
+def _for_keys(section: str, keys: Iterable[str], why: Both) -> _Reasons:
+    return ((f"{section}.{key}", why) for key in keys)
+
+
+def _ineffective_in_model(config: Config, context: SettingContext) -> _Reasons:
+    if context.built_in:
+        yield from _for_keys(
+            "model", _PRETRAINED, both("a built-in model starts untrained", "組み込みモデルは未学習の状態から始まる")
+        )
         yield (
             "model.forward",
             both("a built-in model is not transformers'", "組み込みモデルは transformers のものではない"),
@@ -78,15 +104,15 @@ def _of_model(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
         yield (
             "train.checkpointing",
             both(
-                "built-in models keep little between the passes",
-                "組み込みモデルは順伝播と逆伝播の間にほとんど何も保持しない",
+                "built-in models keep few activations between the passes",
+                "組み込みモデルは順伝播と逆伝播の間にほとんど活性値を保持しない",
             ),
         )
     else:
         why = both("a pretrained model has its own shape", "事前学習済みモデルの形は決まっている")
-        yield from ((f"model.{key}", why) for key in ("family", "width", "layers", "attention_heads", "dropout"))
-        if facts.family == "encoder-decoder":
-            yield "model.template", both("an encoder-decoder has no turns", "encoder-decoder に会話の形式はない")
+        yield from _for_keys("model", _BUILT_IN, why)
+        if context.family == "encoder-decoder":
+            yield "model.template", both("an encoder-decoder has no chat turns", "encoder-decoder に会話の形式はない")
         if config.model.new_tokens == "none":
             yield (
                 "model.new_token_init",
@@ -95,33 +121,27 @@ def _of_model(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
                 ),
             )
     if config.model.adaptation == "full":
-        yield from (
-            (
-                f"model.{key}",
-                both(
-                    "all weights are trained (model.adaptation = 'full')",
-                    "すべての重みを学習する（model.adaptation = 'full'）",
-                ),
-            )
-            for key in _LORA
+        why = both(
+            "all weights are trained (model.adaptation = 'full')",
+            "すべての重みを学習する（model.adaptation = 'full'）",
         )
+        yield from _for_keys("model", _LORA, why)
         yield "model.merge", both("there is no adapter to be merged", "統合するアダプタがない")
-    if facts.head != "set":
+    if context.head != "set":
         yield (
             "model.label_init",
-            both(
-                "only a head for sets has a weight for each label", "ラベルごとの重みを持つのは集合用のヘッドだけである"
-            ),
+            both("only a set head has a weight for each label", "ラベルごとの重みを持つのは集合用ヘッドだけである"),
         )
 
 
-def _of_training(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
-    how = config.train
-    if how.loss != "focal":
-        yield "train.focal_gamma", both(f"the loss is '{how.loss}'", f"損失は '{how.loss}' である")
-    if how.loss != "class-balanced":
-        yield "train.class_balance_beta", both(f"the loss is '{how.loss}'", f"損失は '{how.loss}' である")
-    if facts.head == "set":
+def _ineffective_in_training(config: Config, context: SettingContext) -> _Reasons:
+    train = config.train
+    other_loss = both(f"the loss is '{train.loss}'", f"損失は '{train.loss}' である")
+    if train.loss != "focal":
+        yield "train.focal_gamma", other_loss
+    if train.loss != "class-balanced":
+        yield "train.class_balance_beta", other_loss
+    if context.head == "set":
         yield (
             "train.label_smoothing",
             both(
@@ -130,35 +150,29 @@ def _of_training(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
             ),
         )
         yield "train.label_order", both("a set has no order", "集合に順序はない")
-    elif how.loss != "cross-entropy":
-        yield "train.label_smoothing", both(f"the loss is '{how.loss}'", f"損失は '{how.loss}' である")
-    if not facts.labels:
-        yield "train.label_order", both("the answers are no labels", "回答はラベルではない")
-        yield "train.on_collapse", both("the answers are no labels", "回答はラベルではない")
-    if not facts.dev:
-        yield from (
-            (f"train.{key}", both("there is no dev set", "検証の行がない")) for key in ("patience", "dev_items")
-        )
-    if not how.guards:
+    elif train.loss != "cross-entropy":
+        yield "train.label_smoothing", other_loss
+    if not context.labels:
+        why = both("the targets are no labels", "正解はラベルではない")
+        yield from _for_keys("train", ("label_order", "on_collapse"), why)
+    if not context.dev:
+        why = both("there is no dev split", "検証データがない")
+        yield from _for_keys("train", ("patience", "dev_items"), why)
+    if not train.guards:
         yield (
             "train.on_collapse",
             both("the guards are off (train.guards = false)", "監視を切ってある（train.guards = false）"),
         )
 
 
-def _of_decoding(config: Config, facts: Facts) -> Iterator[tuple[str, str]]:
-    how = config.decode
-    if facts.head == "set":
+def _ineffective_in_decoding(config: Config, context: SettingContext) -> _Reasons:
+    method = config.decode.method
+    if context.head == "set":
         return  # its decoding has settings of its own
-    if how.method not in ("beam",):
-        yield "decode.beams", both(f"the method is '{how.method}'", f"方法は '{how.method}' である")
-    if how.method not in ("sample", "best-expected"):
-        yield from (
-            (f"decode.{key}", both(f"the method is '{how.method}'", f"方法は '{how.method}' である"))
-            for key in ("temperature", *_SAMPLED)
-        )
-    if how.method != "best-expected":
-        yield from (
-            (f"decode.{key}", both(f"the method is '{how.method}'", f"方法は '{how.method}' である"))
-            for key in ("samples", "objective")
-        )
+    why = both(f"the method is '{method}'", f"方法は '{method}' である")
+    if method != "beam":
+        yield "decode.beams", why
+    if method not in ("sample", "expected-metric"):
+        yield from _for_keys("decode", ("temperature", *_SAMPLING), why)
+    if method != "expected-metric":
+        yield from _for_keys("decode", ("samples", "objective"), why)

@@ -1,1 +1,1 @@
-"""Fused layers for pretrained models, used only where a trial finds them equal."""
+"""Fused layers for pretrained models, used only where they are measured to compute the same."""

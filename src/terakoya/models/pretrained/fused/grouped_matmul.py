@@ -1,9 +1,10 @@
-"""Products of a layer, few at a time: weights of one input laid beside each other, with their adapters.
+"""Linear projections of a layer with few matmuls: weights that share an input are concatenated, with their adapters.
 
-Where weights have to be cast to the dtype of the products, all of a layer's are cast at once, those of a group into one
-table, and the group is one product. Where they have that dtype already they stay where they are: copies would take as
-much memory again as the weights. LoRA (Hu et al., 2021, arXiv:2106.09685) as peft puts it in is two products more a
-group: its down-projections lie beside each other, its up-projections in blocks, so that each sees its own.
+Where weights have to be cast to the dtype of the matmul, all of a layer's are cast at once, those of a group into one
+matrix, and the group is one matmul. Where they have that dtype already they stay where they are: copies would take as
+much memory again as the weights. LoRA (Hu et al., 2021, arXiv:2106.09685) as peft injects it is two more matmuls per
+group: its down-projections are concatenated, its up-projections form a block-diagonal matrix, so that each sees its
+own.
 """
 
 from __future__ import annotations
@@ -20,21 +21,27 @@ from torch.nn import functional
 
 @dataclass(frozen=True)
 class Projection:
-    """A linear layer, and what an adapter adds to it: up · down · input · times."""
+    """A linear layer, and its adapter, which adds up · down · x · scale.
+
+    weight, bias  of the layer
+    down, up      of the adapter, None without one
+    scale         of the adapter
+    """
 
     weight: Tensor
     bias: Tensor | None
     down: Tensor | None = None
     up: Tensor | None = None
-    times: float = 0.0
+    scale: float = 0.0
 
     @property
     def adapted(self) -> bool:
+        """Whether the layer has an adapter."""
         return self.down is not None
 
 
 def projection(module: Any) -> Projection | None:
-    """What a module is by its parts; None where it is no linear layer, or has an adapter of another kind."""
+    """The parts of a `module`; None where it is no linear layer, or has an adapter of another kind."""
     if type(module) is nn.Linear:
         return Projection(module.weight, module.bias)
     base, downs, ups = (getattr(module, name, None) for name in ("base_layer", "lora_A", "lora_B"))
@@ -52,111 +59,124 @@ def projection(module: Any) -> Projection | None:
 
 
 def projections(modules: Sequence[Any]) -> list[Projection] | None:
-    """What every module is; None where one of them is not known, or adapters come in by different factors: a factor is
-    applied to a whole group."""
+    """The parts of all `modules`; None where one is not known, or adapters differ in scale, which is applied to a whole
+    group."""
     found = [one for module in modules if (one := projection(module)) is not None]
-    same = len({one.times for one in found if one.adapted}) <= 1
-    return found if len(found) == len(modules) and same else None
+    same_scale = len({one.scale for one in found if one.adapted}) <= 1
+    return found if len(found) == len(modules) and same_scale else None
 
 
 @dataclass(frozen=True)
-class Products:
-    """What an input is multiplied with: tensors of one dtype, one of each or one for every projection of a group."""
+class GroupedLinear:
+    """The projections of one input, in one dtype: separate matrices, or one matrix for the whole group.
+
+    weights, biases  one of each per projection, or one for all
+    adapters         (down, up) for each of the weights, None without
+    scale            of the adapters
+    """
 
     weights: Sequence[Tensor]
     biases: Sequence[Tensor | None]
     adapters: Sequence[tuple[Tensor, Tensor] | None]
-    times: float
+    scale: float
 
     def __call__(self, x: Tensor) -> list[Tensor]:
-        """x (…, D) times the weights: one tensor where the group lies in one table."""
-        found = []
+        """Project `x` (…, D): one tensor per projection, or a single one where the group is one matrix."""
+        outputs = []
         for weight, bias, adapter in zip(self.weights, self.biases, self.adapters, strict=True):
-            one = functional.linear(x, weight, bias)
+            output = functional.linear(x, weight, bias)
             if adapter is not None:
                 down, up = adapter
-                one = torch.add(one, functional.linear(functional.linear(x, down), up), alpha=self.times)
-            found.append(one)
-        return found
+                output = torch.add(output, functional.linear(functional.linear(x, down), up), alpha=self.scale)
+            outputs.append(output)
+        return outputs
 
     def one(self, x: Tensor) -> Tensor:
-        """x times the only weight of a group of one."""
-        (found,) = self(x)
-        return found
+        """Project `x` (…, D) by a group of one."""
+        (output,) = self(x)
+        return output
 
     def two(self, x: Tensor) -> Sequence[Tensor]:
-        """x times two weights of the same size."""
-        found = self(x)
-        return found if len(found) == 2 else found[0].chunk(2, -1)
+        """Project `x` (…, D) by a group of two of the same size."""
+        outputs = self(x)
+        return outputs if len(outputs) == 2 else outputs[0].chunk(2, -1)
 
 
-def laid(groups: Sequence[Sequence[Projection]], dtype: torch.dtype, *, joined: bool = False) -> list[Products]:
-    """What each group multiplies its input with, in that dtype. `joined`: in tables even where nothing is cast."""
-    if joined or groups[0][0].weight.dtype != dtype:
-        return _joined(groups, dtype)
-    flat = [part for group in groups for one in group for part in (one.down, one.up) if part is not None]
-    cast = iter(flat if all(part.dtype == dtype for part in flat) else beside([[part] for part in flat], dtype))
+def grouped_linears(
+    groups: Sequence[Sequence[Projection]], dtype: torch.dtype, *, concatenate: bool = False
+) -> list[GroupedLinear]:
+    """The matmuls of a layer.
+
+    groups       projections that share an input
+    dtype        in which they are computed
+    concatenate  one matrix per group even where nothing has to be cast
+    """
+    if concatenate or groups[0][0].weight.dtype != dtype:
+        return _concatenated(groups, dtype)
+    parts = [part for group in groups for one in group for part in (one.down, one.up) if part is not None]
+    in_dtype = all(part.dtype == dtype for part in parts)
+    cast = iter(parts if in_dtype else concatenate_cast([[part] for part in parts], dtype))
     return [
-        Products(
+        GroupedLinear(
             [one.weight for one in group],
             [one.bias for one in group],
             [(next(cast), next(cast)) if one.adapted else None for one in group],
-            _times(group),
+            _scale(group),
         )
         for group in groups
     ]
 
 
-def _joined(groups: Sequence[Sequence[Projection]], dtype: torch.dtype) -> list[Products]:
-    tables: list[_Table] = []
+def _concatenated(groups: Sequence[Sequence[Projection]], dtype: torch.dtype) -> list[GroupedLinear]:
+    layouts: list[_BlockLayout] = []
     for group in groups:
-        tables += [_below([one.weight for one in group])]
-        tables += [_below([one.bias for one in group if one.bias is not None])] if group[0].bias is not None else []
+        layouts += [_stacked([one.weight for one in group])]
+        layouts += [_stacked([one.bias for one in group if one.bias is not None])] if group[0].bias is not None else []
         if any(one.adapted for one in group):
-            tables += [_below([one.down for one in group if one.down is not None]), _blocks(group)]
-    made = iter(_made(tables, dtype))
-    found = []
+            layouts += [_stacked([one.down for one in group if one.down is not None]), _block_diagonal(group)]
+    tensors = iter(_assemble(layouts, dtype))
+    linears = []
     for group in groups:
-        weight = next(made)
-        bias = next(made) if group[0].bias is not None else None
-        adapter = (next(made), next(made)) if any(one.adapted for one in group) else None
-        found.append(Products([weight], [bias], [adapter], _times(group)))
-    return found
+        weight = next(tensors)
+        bias = next(tensors) if group[0].bias is not None else None
+        adapter = (next(tensors), next(tensors)) if any(one.adapted for one in group) else None
+        linears.append(GroupedLinear([weight], [bias], [adapter], _scale(group)))
+    return linears
 
 
-def _times(group: Sequence[Projection]) -> float:
-    return max(one.times for one in group)
+def _scale(group: Sequence[Projection]) -> float:
+    return max(one.scale for one in group)
 
 
-# ── tables ───────────────────────────────────────────────────────────────────────────────────────────────────
+# ── block matrices ───────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
-class _Table:
-    """A tensor of this shape, each of the weights at its corner (row, column), zeros elsewhere."""
+class _BlockLayout:
+    """A tensor of this shape with each of the weights at its corner (row, column), zeros elsewhere."""
 
     shape: tuple[int, ...]
     weights: tuple[Tensor, ...]
     corners: tuple[tuple[int, int], ...]
 
     @property
-    def full(self) -> bool:
+    def is_dense(self) -> bool:
         return sum(weight.numel() for weight in self.weights) == torch.Size(self.shape).numel()
 
-    def places(self, table: Tensor) -> Iterator[Tensor]:
+    def blocks(self, tensor: Tensor) -> Iterator[Tensor]:
         for weight, (row, column) in zip(self.weights, self.corners, strict=True):
-            rows = table[row : row + len(weight)]
+            rows = tensor[row : row + len(weight)]
             yield rows if rows.dim() == 1 else rows[:, column : column + weight.shape[1]]
 
 
-def _below(weights: Sequence[Tensor]) -> _Table:
+def _stacked(weights: Sequence[Tensor]) -> _BlockLayout:
     """One below the other."""
-    starts = [sum(map(len, weights[:place])) for place in range(len(weights))]
+    starts = [sum(map(len, weights[:index])) for index in range(len(weights))]
     shape = (sum(map(len, weights)), *weights[0].shape[1:])
-    return _Table(shape, tuple(weights), tuple((start, 0) for start in starts))
+    return _BlockLayout(shape, tuple(weights), tuple((start, 0) for start in starts))
 
 
-def _blocks(group: Sequence[Projection]) -> _Table:
+def _block_diagonal(group: Sequence[Projection]) -> _BlockLayout:
     """Up-projections, each in the rows of its own weight and the columns of its own down-projection."""
     row = column = 0
     weights, corners = [], []
@@ -166,46 +186,52 @@ def _blocks(group: Sequence[Projection]) -> _Table:
             corners.append((row, column))
             column += one.up.shape[1]
         row += len(one.weight)
-    return _Table((row, column), tuple(weights), tuple(corners))
+    return _BlockLayout((row, column), tuple(weights), tuple(corners))
 
 
-class _Made(torch.autograd.Function):
-    """Tables in another dtype: one launch, and one on the way back for those that are taught."""
+class _CastAndStack(torch.autograd.Function):
+    """Block matrices in another dtype: one launch forward, and one backward for those whose weights are trained."""
 
     @staticmethod
-    def forward(ctx: Any, dtype: torch.dtype, tables: Sequence[_Table], *weights: Tensor) -> tuple[Tensor, ...]:
-        found = tuple(
-            (torch.empty if table.full else torch.zeros)(table.shape, dtype=dtype, device=table.weights[0].device)
-            for table in tables
+    def forward(ctx: Any, dtype: torch.dtype, layouts: Sequence[_BlockLayout], *weights: Tensor) -> tuple[Tensor, ...]:
+        tensors = tuple(
+            (torch.empty if layout.is_dense else torch.zeros)(
+                layout.shape, dtype=dtype, device=layout.weights[0].device
+            )
+            for layout in layouts
         )
-        places = [place for table, one in zip(tables, found, strict=True) for place in table.places(one)]
-        torch._foreach_copy_(places, list(weights))
-        ctx.tables = tables
+        blocks = [block for layout, tensor in zip(layouts, tensors, strict=True) for block in layout.blocks(tensor)]
+        torch._foreach_copy_(blocks, list(weights))
+        ctx.layouts = layouts
         ctx.set_materialize_grads(False)
         needed = iter(ctx.needs_input_grad[2:])
-        taught = [any(list(islice(needed, len(table.weights)))) for table in tables]
-        ctx.mark_non_differentiable(*(one for one, wanted in zip(found, taught, strict=True) if not wanted))
-        return found
+        trained = [any(list(islice(needed, len(layout.weights)))) for layout in layouts]
+        ctx.mark_non_differentiable(*(one for one, wanted in zip(tensors, trained, strict=True) if not wanted))
+        return tensors
 
     @staticmethod
-    def backward(ctx: Any, *slopes: Tensor | None) -> Any:
-        weights = [weight for table in ctx.tables for weight in table.weights]
-        given: list[Any] = []
-        for table, slope in zip(ctx.tables, slopes, strict=True):
-            given += [None] * len(table.weights) if slope is None else table.places(slope)
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        weights = [weight for layout in ctx.layouts for weight in layout.weights]
+        blocks: list[Any] = []
+        for layout, gradient in zip(ctx.layouts, gradients, strict=True):
+            blocks += [None] * len(layout.weights) if gradient is None else layout.blocks(gradient)
         needed = ctx.needs_input_grad[2:]
-        wanted = [place for place, part in enumerate(given) if part is not None and needed[place]]
-        found = {place: torch.empty_like(weights[place]) for place in wanted}
-        torch._foreach_copy_(list(found.values()), [given[place] for place in wanted])
-        return None, None, *(found.get(place) for place in range(len(weights)))
+        wanted = [index for index, block in enumerate(blocks) if block is not None and needed[index]]
+        found = {index: torch.empty_like(weights[index]) for index in wanted}
+        torch._foreach_copy_(list(found.values()), [blocks[index] for index in wanted])
+        return None, None, *(found.get(index) for index in range(len(weights)))
 
 
-def _made(tables: Sequence[_Table], dtype: torch.dtype) -> tuple[Tensor, ...]:
-    weights = [weight for table in tables for weight in table.weights]
-    found: tuple[Tensor, ...] = _Made.apply(dtype, tables, *weights)  # type: ignore[no-untyped-call]
-    return found
+def _assemble(layouts: Sequence[_BlockLayout], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    weights = [weight for layout in layouts for weight in layout.weights]
+    tensors: tuple[Tensor, ...] = _CastAndStack.apply(dtype, layouts, *weights)  # type: ignore[no-untyped-call]
+    return tensors
 
 
-def beside(groups: Sequence[Sequence[Tensor]], dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """One tensor of that dtype for every group, its weights one below the other; gradients go back to each."""
-    return _made([_below(group) for group in groups], dtype)
+def concatenate_cast(groups: Sequence[Sequence[Tensor]], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """One tensor per group, its weights one below the other; gradients go back to each.
+
+    groups  weights of the same width
+    dtype   of the result
+    """
+    return _assemble([_stacked(group) for group in groups], dtype)

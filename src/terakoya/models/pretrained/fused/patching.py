@@ -1,14 +1,13 @@
-"""Layers in a third of the operators, for devices on which a small model waits for each of them to be launched.
+"""Layers with a third of the operators, for devices on which a small model waits for each kernel launch.
 
-A layer as libraries write it is a hundred operators forward and more on the way back: each weight is cast by itself,
-queries, keys and values are multiplied one after the other, every layer makes the mask ready anew. What is put in its
-place on a GPU comes to the same sums in the same precision: products in autocast's dtype, norms and angles in float32,
-the residual stream in that of the weights.
+A layer as libraries write it is a hundred operators forward and more backward: each weight is cast by itself, queries,
+keys and values are projected one after the other, every layer prepares the mask anew. The fused forward that replaces
+it on a GPU computes the same sums in the same precision: matmuls in autocast's dtype, norms and rotary angles in
+float32, the residual stream in the dtype of the weights.
 
-Whether a layer is of a kind that is known here (hub_layers_decoder, hub_layers_conv, hub_layers_t5) is tried out on the
-layer itself. Adapters as peft puts them in are known too, without dropout of their own. Modules that somebody looks at
-and layers of another kind take the architecture's own way; so does everything on a processor, where launches are not
-what costs.
+Whether a layer is of a kind that is known here (decoder_layer, lfm2_conv, t5_block) is measured on the layer itself.
+Adapters as peft injects them are known too, without dropout of their own. Modules with hooks and layers of another kind
+use the architecture's own forward; so does everything on a CPU, where launches are not what costs.
 """
 
 from __future__ import annotations
@@ -21,35 +20,39 @@ import torch
 from torch import nn
 
 from terakoya.models.pretrained.fused import decoder_layer, lfm2_conv, t5_block
-from terakoya.models.pretrained.fused.equivalence import Prepared
+from terakoya.models.pretrained.fused.pass_cache import PassCache
 
 _KINDS: tuple[Any, ...] = (decoder_layer, lfm2_conv, t5_block)
 
 
-def quicken_layers(module: nn.Module) -> int:
-    """Gives the module's layers, where a trial finds them equal, the quick way. Returns how many."""
-    prepared = Prepared()
-    tried: dict[tuple[Any, Any], bool] = {}
-    found = 0
+def patch_layers(module: nn.Module) -> int:
+    """Replace the forward of layers by a fused one, where both give the same values and gradients.
+
+    module  a model of transformers, changed in place
+    Returns how many layers were patched.
+    """
+    cache = PassCache()
+    verified: dict[tuple[Any, Any], bool] = {}
+    count = 0
     for layer in module.modules():
         if "forward" in vars(layer):
             continue
         for kind in _KINDS:
-            plan = kind.plan(layer)
-            if plan is None:
+            spec = kind.inspect_layer(layer)
+            if spec is None:
                 continue
-            key = (plan, _marks(layer))
-            if key not in tried:
-                tried[key] = kind.same(_told_apart(layer), plan)
-            if tried[key]:
-                layer.forward = MethodType(kind.quick(type(layer).forward, plan, prepared), layer)
-                found += 1
-    return found
+            key = (spec, _signature(layer))
+            if key not in verified:
+                verified[key] = kind.is_equivalent(_testable(layer), spec)
+            if verified[key]:
+                layer.forward = MethodType(kind.fused_forward(type(layer).forward, spec, cache), layer)
+                count += 1
+    return count
 
 
-def _marks(layer: nn.Module) -> frozenset[tuple[str, ...]]:
-    """All that tells a layer from the next but its weights and its place: the class of every part, and what it is told
-    in plain values. One class may turn queries in some layers and not in others (SmolLM3); each such kind is tried."""
+def _signature(layer: nn.Module) -> frozenset[tuple[str, ...]]:
+    """All that tells a layer from the next but its weights and its index: the class of every part, and its plain
+    attributes. One class may rotate queries in some layers and not in others (SmolLM3); each such kind is verified."""
     return frozenset(
         (name, type(part).__qualname__, key, repr(value))
         for name, part in layer.named_modules()
@@ -58,16 +61,16 @@ def _marks(layer: nn.Module) -> frozenset[tuple[str, ...]]:
     )
 
 
-def _told_apart(layer: nn.Module) -> nn.Module:
-    """The layer as a trial can judge it: two ways of summing are told from two functions only where rounding is small,
-    and what an adapter adds is seen only where it is not zero, as it is at the beginning."""
+def _testable(layer: nn.Module) -> nn.Module:
+    """The layer, or a copy of it, in which a difference would show: in float32, where rounding is small, and without
+    weights of zero, as the up-projections of new adapters are."""
     weights = list(layer.parameters())
     if all(weight.dtype == torch.float32 and bool(weight.any()) for weight in weights):
         return layer
     other = copy.deepcopy(layer).float()
-    chance = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for weight in other.parameters():
             if not weight.any():
-                weight.copy_(0.1 * torch.randn(weight.shape, generator=chance))
+                weight.copy_(0.1 * torch.randn(weight.shape, generator=rng))
     return other

@@ -1,0 +1,1 @@
+"""Injected faults, crash tests and fuzzing: what is detected, and what survives."""

@@ -1,0 +1,1 @@
+"""Accuracy of trained models, and validity of the statistics that judge them."""

@@ -1,0 +1,39 @@
+"""The application itself, and the options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from terakoya.cli.help import Command, Group
+from terakoya.i18n import _
+
+app = typer.Typer(
+    name="terakoya",
+    cls=Group,
+    help=_("Train small language models on narrow Japanese text-to-text skills, and report honestly what was learned."),
+    epilog="terakoya run kannume",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RESUMABLE = _("a shipped experiment, a TOML file, or a run folder to resume")
+AN_EXPERIMENT = _("a shipped experiment or a TOML file")
+_SET = _("section.key=value; may be repeated")
+
+Overrides = Annotated[list[str] | None, typer.Option("--set", help=_SET)]
+RunDir = Annotated[Path, typer.Option("--run-dir", help=_("folder of the run folders"))]
+Seed = Annotated[int | None, typer.Option("--seed", help=_("short for --set seed=N"))]
+Lang = Annotated[str, typer.Option("--lang", help=_("language of messages: en or ja; by default the locale's"))]
+Json = Annotated[bool, typer.Option("--json", help=_("one JSON document on standard output"))]
+Anyway = Annotated[bool, typer.Option("--anyway", help=_("continue despite findings of level stop"))]
+
+
+def command(help: str, example: str, name: str | None = None) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Register a function as a command with its help and an example; `help` is a message."""
+    return app.command(name, cls=Command, help=help, epilog=example)

@@ -1,0 +1,104 @@
+"""Whether the splits are large enough to train on and to evaluate on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from terakoya.data.audit import thresholds as line
+from terakoya.data.audit.single_pass import AuditContext, AuditRow
+from terakoya.i18n import both
+from terakoya.records import MEMORISED, Finding
+
+_Z = 1.96 + 0.84  # two-sided 5%, power 80%
+
+
+class SplitSizes:
+    """Counts the rows of each split.
+
+    subject  what the data is for
+    """
+
+    def __init__(self, subject: AuditContext) -> None:
+        self.subject = subject
+        self.counts = {"train": 0, "dev": 0, "exam": 0}
+
+    def add(self, row: AuditRow) -> None:
+        """Counts the row.
+
+        row  in the order of the file
+        """
+        if row.example.subset != MEMORISED:
+            self.counts[row.split] += 1
+
+    def findings(self) -> Iterator[Finding]:
+        """Findings on empty splits, and on the difference that the exam can detect."""
+        if not self.counts["train"] and not self.subject.drawn:
+            yield Finding(
+                "empty-side",
+                "stop",
+                both("there is nothing to train on", "学習する行がない"),
+                where="train",
+                do=both("Bring more rows.", "行を増やすこと。"),
+            )
+        if not self.counts["exam"]:
+            yield Finding(
+                "empty-side",
+                "warn",
+                both("the exam is empty: nothing will be known", "試験データが空である：何もわからない"),
+                where="exam",
+                do=_MORE,
+            )
+            return
+        if not self.counts["dev"] and not self.subject.drawn:
+            yield Finding(
+                "empty-side",
+                "warn",
+                both(
+                    "dev is empty: choices would be made on the exam",
+                    "検証データが空である：選択を試験データで行うことになる",
+                ),
+                where="dev",
+                do=_MORE,
+            )
+        yield self._exam(self.counts["exam"])
+
+    def _exam(self, items: int) -> Finding:
+        least = detectable(items, graded=self.subject.metric.graded)
+        enough = math.ceil(items * (least / line.DETECTABLE) ** 2)
+        metric, wanted = self.subject.metric.name, line.DETECTABLE
+        return Finding(
+            "exam-size",
+            "warn" if least > line.DETECTABLE else "note",
+            both(
+                f"an exam of {items} items detects differences of about {least:.2f} {metric} and more (80% power); "
+                "smaller ones disappear in the noise",
+                f"試験{items}問で検出できる差は約 {least:.2f} {metric} 以上（検出力80%）。"
+                "それより小さい差は偶然のばらつきに紛れる",
+            ),
+            do=both(
+                f"About {enough} items would detect a difference of {wanted:g}. ",
+                f"約{enough}問あれば {wanted:g} の差を検出できる。",
+            )
+            + _MORE
+            if least > line.DETECTABLE
+            else "",
+            where="exam",
+            values={"items": float(items), "detectable": least},
+        )
+
+
+_MORE = both(
+    "Raise split.exam or split.dev, or name files of your own (task.exam, task.dev).",
+    "split.exam か split.dev を大きくするか、自分のファイルを指定すること（task.exam、task.dev）。",
+)
+
+
+def detectable(items: int, *, graded: bool) -> float:
+    """The smallest difference between two models that a paired test detects with 80% power (normal approximation).
+
+    items   of the exam
+    graded  whether the metric gives values between 0 and 1, and not only these two
+    """
+    spread = line.SPREAD if graded else math.sqrt(line.DISCORDANT)
+    return min(1.0, _Z * spread / math.sqrt(items))

@@ -1,0 +1,225 @@
+"""Targets that are none: not writable, refused, wrapped in prose, copied; and sources that are cut short."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from terakoya.data.audit import thresholds as line
+from terakoya.data.audit.single_pass import (
+    SPLIT_TITLES,
+    AuditContext,
+    AuditRow,
+    Tally,
+    format_percent,
+    make_canonical,
+    share,
+    unknown_labels,
+)
+from terakoya.data.split import SplitName
+from terakoya.i18n import both, japanese
+from terakoya.records import Finding, Level
+
+_REFUSAL = re.compile(
+    r"(?:申し訳(?:ありません|ございません)|すみません|恐れ入ります)[がけ、。].{0,60}(?:できません|できかねます|いたしかねます|お答え|対応)"
+    r"|(?:AI|人工知能|言語モデル)(?:アシスタント|言語モデル)?(?:として|ですので|なので|であるため)"
+    r"|(?:その|この)?(?:ご?質問|ご?要望|リクエスト)には?(?:お答え|お応え|対応)(?:できません|できかねます)"
+    r"|\bI(?:'m| am) (?:sorry|unable|not able)\b|\bI (?:cannot|can't|can’t|won't)\b|\b[Aa]s an AI\b|\blanguage model\b"
+)
+_WRAPPED = re.compile(
+    r"^(?:出力|回答|答え|解答|絵文字|結果|[Aa]nswer|[Oo]utput|[Rr]esponse|[Rr]esult)\s*[:：]|^```"
+    r"|^(?:以下(?:の|は|に|が)|はい、(?:以下|こちら|もちろん)|もちろんです|承知(?:しました|いたしました)|かしこまりました"
+    r"|[Ss]ure[,!]|[Hh]ere (?:is|are)|[Cc]ertainly[,!]|[Oo]f course[,!])"
+)
+_ENDS = re.compile(r"[。．.！？!?」』）)】…♪〜～ー♡★☆笑wｗ\"”]\s*$")
+_CLOSES = {"」": "「", "』": "『", "）": "（", "】": "【"}
+_BRACKET = re.compile("[「」『』（）【】]")
+_WEB = re.compile(r"^(?:脚注|出典|関連項目|外部リンク|参考文献|注釈)\s*$|\[\d+\]|\[編集\]|^== ?.+==$")
+
+
+class TargetDefects:
+    """Targets that the codec cannot write, refusals, prose around a target, copies of the source.
+
+    subject  what the data is for
+    """
+
+    def __init__(self, subject: AuditContext) -> None:
+        self.subject = subject
+        self.canonical = make_canonical(subject.codec)
+        self.rows = self.texts = 0
+        self.split_rows: Counter[SplitName] = Counter()
+        self.unwritable, self.refusals, self.wrapped, self.copies = Tally(), Tally(), Tally(), Tally()
+        self.swapped = 0
+        self.unknown: dict[SplitName, Tally] = {}
+
+    def add(self, row: AuditRow) -> None:
+        """Looks at the target.
+
+        row  in the order of the file
+        """
+        example = row.example
+        target, number = example.target, example.row
+        self.rows += 1
+        if row.canonical is None:
+            self.unwritable.add(number, target)
+            self.swapped += self.subject.kind != "text" and self.canonical(example.source) is not None
+        elif strange := unknown_labels(self.subject.codec, row.canonical):
+            self.unknown.setdefault(row.split, Tally()).add(number, " ".join(strange))
+        self.split_rows[row.split] += 1
+        if len(target) > 4:
+            if _REFUSAL.search(target):
+                self.refusals.add(number, target)
+            elif _WRAPPED.search(target):
+                self.wrapped.add(number, target)
+        if self.subject.kind == "text" and target == example.source:
+            self.copies.add(number, target)
+
+    def findings(self) -> Iterator[Finding]:
+        """One finding for each kind of defect."""
+        if self.unwritable.count:
+            swapped = share(self.swapped, self.unwritable.count) >= line.SWAPPED
+            count, codec = self.unwritable.count, self.subject.codec.name
+            percent = format_percent(share(count, self.rows))
+            yield self.unwritable.finding(
+                "unreadable-targets",
+                "stop",
+                both(
+                    f"{count} targets ({percent}) cannot be written and read back as {codec}",
+                    f"正解{count}件（{percent}）が {codec} として書いて読み戻すことができない",
+                ),
+                do=both(
+                    "Source and target columns seem to be swapped: see task.source and task.target.",
+                    "入力と正解の列が入れ替わっているようだ：task.source と task.target を見ること。",
+                )
+                if swapped
+                else both(
+                    "Correct or drop the rows, or choose another codec (task.codec).",
+                    "直すか行を外すか、別のコーデックを選ぶこと（task.codec）。",
+                ),
+                where="target",
+            )
+        for split, unknown in self.unknown.items():
+            part = share(unknown.count, self.split_rows[split])
+            count, percent, title = unknown.count, format_percent(part), SPLIT_TITLES[split]
+            yield unknown.finding(
+                "unanswerable-labels",
+                "warn" if part >= line.UNKNOWN_LABELS else "note",
+                both(
+                    f"{count} {title} targets ({percent}) hold labels that no prediction can hold",
+                    f"{japanese(title)}の正解{count}件（{percent}）に、予測できないラベルがある",
+                ),
+                do=both(
+                    "Add training rows with them, or make them legal labels; as it is, even a perfect model loses "
+                    "points there.",
+                    "それらを学習データに加えるか、有効なラベルにすること。このままでは完全なモデルでも点を失う。",
+                ),
+                where=split,
+            )
+        if count := self.refusals.count:
+            yield self.refusals.finding(
+                "refusals",
+                "warn",
+                both(f"{count} targets are refusals", f"正解{count}件が回答の拒否である"),
+                do=both("Drop the rows.", "その行を外すこと。"),
+                where="target",
+            )
+        if count := self.wrapped.count:
+            part = share(count, self.rows)
+            percent = format_percent(part)
+            yield self.wrapped.finding(
+                "prose",
+                "warn" if part >= line.PROSE else "note",
+                both(
+                    f"{count} targets ({percent}) hold prose around the target proper",
+                    f"正解{count}件（{percent}）で、正解そのものが文章に包まれている",
+                ),
+                do=both("Keep the target proper alone.", "正解そのものだけを残すこと。"),
+                where="target",
+            )
+        if count := self.copies.count:
+            part = share(count, self.rows)
+            percent = format_percent(part)
+            yield self.copies.finding(
+                "copies",
+                "warn" if part >= line.COPIES else "note",
+                both(
+                    f"{count} targets ({percent}) equal their source",
+                    f"正解{count}件（{percent}）が入力と同じである",
+                ),
+                do=both(
+                    "Is the right column named? A model trained on this learns to copy.",
+                    "列の指定は正しいか。これを学習したモデルは入力を写すようになる。",
+                ),
+            )
+
+
+class SourceDefects:
+    """Sources that were sentences once: cut in the middle, an orphan bracket, remains of a web site."""
+
+    def __init__(self) -> None:
+        self.rows = self.long = 0
+        self.cut, self.orphans, self.web_remains = Tally(), Tally(), Tally()
+
+    def add(self, row: AuditRow) -> None:
+        """Looks at the source.
+
+        row  in the order of the file
+        """
+        text, number = row.example.source, row.example.row
+        self.rows += 1
+        if len(text) >= line.LONG_SENTENCE:
+            self.long += 1
+            if not _ENDS.search(text):
+                self.cut.add(number, text[-30:])
+        if _BRACKET.search(text) and _orphaned(text):
+            self.orphans.add(number, text)
+        if _WEB.search(text):
+            self.web_remains.add(number, text)
+
+    def findings(self) -> Iterator[Finding]:
+        """One finding for each kind of defect."""
+        sentences = self.long > self.rows / 2
+        ending = 1 - share(self.cut.count, self.long)
+        if sentences and ending >= line.ENDS_LIKE_SENTENCE and self.cut.count >= line.CUT_SHORT * self.long:
+            count, percent = self.cut.count, format_percent(1 - ending)
+            yield self.cut.finding(
+                "cut-sources",
+                "warn",
+                both(
+                    f"{count} sources ({percent}) do not end as the others do",
+                    f"入力{count}件（{percent}）の終わり方が他と異なる",
+                ),
+                do=both("Cut sources at whole sentences.", "入力は文の切れ目で切ること。"),
+                where="source",
+            )
+        for tally, check, says in (
+            (self.orphans, "orphan-brackets", both("have a bracket without its partner", "で、括弧の片方が欠けている")),
+            (
+                self.web_remains,
+                "page-remains",
+                both("are remains of a web page (notes, headings)", "が、ウェブページの残り（注、見出し）である"),
+            ),
+        ):
+            if tally.count:
+                part = share(tally.count, self.rows)
+                count, percent = tally.count, format_percent(part)
+                level: Level = "warn" if part >= line.ORPHAN_BRACKETS else "note"
+                what = both(f"{count} sources ({percent}) {says}", f"入力{count}件（{percent}）{japanese(says)}")
+                yield tally.finding(
+                    check,
+                    level,
+                    what,
+                    do=both("Cut sources at whole sentences.", "入力は文の切れ目で切ること。"),
+                    where="source",
+                )
+
+
+def _orphaned(text: str) -> bool:
+    opened: list[str] = []
+    for char in _BRACKET.findall(text):
+        if char not in _CLOSES:
+            opened.append(char)
+        elif not opened or opened.pop() != _CLOSES[char]:
+            return True
+    return bool(opened)

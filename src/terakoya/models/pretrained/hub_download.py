@@ -1,0 +1,73 @@
+"""A checkpoint from the Hugging Face Hub, by the Hub client's own call, with its errors explained."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from terakoya.errors import ConfigError, TerakoyaError, need
+from terakoya.i18n import both
+
+_WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_NO_CONNECTION = {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError"}
+
+
+def download(name: str, revision: str) -> tuple[Path, str]:
+    """Fetch a checkpoint into the Hub's cache, or find it there.
+
+    name      of the model on the Hub
+    revision  branch, tag or commit; "" for the default branch
+    Returns the folder and the commit, so that a run can be repeated.
+    Raises ConfigError where it cannot be had, with what to do.
+    """
+    hub = need("huggingface_hub", extra="hub")
+    try:
+        folder = Path(hub.snapshot_download(name, revision=revision or None, allow_patterns=_WANTED))
+    except Exception as error:
+        raise _explained(error, name, revision) from error
+    commit = folder.name if _COMMIT.fullmatch(folder.name) else revision
+    return folder, commit
+
+
+def _explained(error: Exception, name: str, revision: str) -> TerakoyaError:
+    """An error of the Hub's client with what to do. Types by name: they moved between versions of the library."""
+    types = {kind.__name__ for kind in type(error).__mro__}
+    if "GatedRepoError" in types:
+        what = both(
+            "this model is gated: its owner wants you to accept terms first",
+            "このモデルには制限がある：先に規約への同意が求められている",
+        )
+        do = both(
+            f"Accept them at https://huggingface.co/{name}, then log in with `hf auth login`.",
+            f"https://huggingface.co/{name} で同意し、`hf auth login` でログインすること。",
+        )
+    elif "RevisionNotFoundError" in types:
+        what = both(f"there is no revision '{revision}'", f"リビジョン '{revision}' はない")
+        do = both("Check model.revision.", "model.revision を確かめること。")
+    elif "RepositoryNotFoundError" in types:
+        what = both("the hub knows no such model, or it is private", "そのモデルはハブにないか、非公開である")
+        do = both(
+            "Check model.base; for a private one log in with `hf auth login`.",
+            "model.base を確かめること。非公開のモデルなら `hf auth login` でログインすること。",
+        )
+    elif "HFValidationError" in types:
+        what = both("this is no hub name and no folder", "ハブの名前でもフォルダでもない")
+        do = both("Check model.base.", "model.base を確かめること。")
+    elif types & _NO_CONNECTION:
+        what = both(
+            "the hub cannot be reached and the model is not in the cache",
+            "ハブに接続できず、モデルは手元のキャッシュにもない",
+        )
+        do = both(
+            "Connect once, or name a folder that holds the checkpoint.",
+            "一度接続するか、チェックポイントのあるフォルダを指定すること。",
+        )
+    else:
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        what = both(f"the model cannot be fetched ({reason})", f"モデルを取得できない（{reason}）")
+        do = both(
+            "Check model.base and the connection; or name a folder that holds the checkpoint.",
+            "model.base と接続を確かめるか、チェックポイントのあるフォルダを指定すること。",
+        )
+    return ConfigError(what, where=name, do=do)

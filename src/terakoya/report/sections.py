@@ -1,0 +1,93 @@
+"""What a record says, in the order of the logs; how it looks is decided by markdown.py and page.py.
+
+Only what was measured is said: causes come from findings, next steps from what findings propose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+from terakoya.i18n import in_language
+from terakoya.records import Score
+from terakoya.report import result_sections, run_sections
+from terakoya.report.blocks import Block, Bullets, ReportSection, Text, format_value
+from terakoya.report.record import RunRecord
+from terakoya.report.translations import known, say
+from terakoya.scoring.statistics.power import two_digits
+from terakoya.scoring.statistics.verdict import Verdict
+
+
+def run_report(record: RunRecord, lang: str) -> tuple[ReportSection, ...]:
+    """All sections of a run's report that have content, in order.
+
+    record  the run
+    lang    "en" or "ja"
+    """
+    builders = {
+        "summary": _summary,
+        "dataset": run_sections.dataset,
+        "environment": run_sections.environment,
+        "trial": run_sections.trial,
+        "examples": result_sections.examples,
+        "metrics": result_sections.metrics,
+        "analysis": result_sections.analysis,
+        "next": _next,
+        "cost": run_sections.cost,
+    }
+    built = ((key, tuple(build(record, lang))) for key, build in builders.items())
+    return tuple(ReportSection(key, say(lang, key), blocks) for key, blocks in built if blocks)
+
+
+def verdict_text(record: RunRecord, lang: str) -> str:
+    """The verdict as sentences, remade from its fields where all are there.
+
+    record  the run
+    lang    "en" or "ja"
+    """
+    names = {item.name for item in fields(Verdict)}
+    if names <= set(record.verdict):
+        return Verdict(**{name: record.verdict[name] for name in names}).words(lang)
+    words = record.verdict.get("words", "")
+    return str(words.get(lang, "") if isinstance(words, Mapping) else words)
+
+
+def _summary(record: RunRecord, lang: str) -> list[Block]:
+    blocks: list[Block] = []
+    if words := verdict_text(record, lang):
+        blocks.append(Text(words))
+    main = record.main
+    lines = [_score_sentence(main, lang) if main else say(lang, "no score")]
+    if record.openings:
+        lines.append(say(lang, "opened once" if record.openings == 1 else "opened", n=record.openings))
+    state = str(record.manifest.get("state", "done"))
+    if state != "done":
+        lines.append(say(lang, "state is", state=known(lang, state)))
+    if record.findings:
+        counts = {level: sum(item.level == level for item in record.findings) for level in ("stop", "warn", "note")}
+        lines.append(say(lang, "findings count", **counts))
+    return [*blocks, Bullets(tuple(lines))]
+
+
+def _score_sentence(score: Score, lang: str) -> str:
+    return say(
+        lang,
+        "main score",
+        metric=score.metric,
+        value=format_value(score.value),
+        low=format_value(score.low),
+        high=format_value(score.high),
+        n=f"{score.n:,}",
+    )
+
+
+def _next(record: RunRecord, lang: str) -> list[Block]:
+    steps = list(
+        dict.fromkeys(in_language(item.do, lang) for item in record.findings if item.do and item.level != "note")
+    )
+    needed, have = record.verdict.get("needed"), record.verdict.get("n")
+    if needed:
+        steps.append(say(lang, "more items", n=two_digits(int(needed)), have=have))
+    if record.manifest.get("state") in ("interrupted", "failed", "stopped"):
+        steps.append(say(lang, "go on", run=record.name))
+    return [Bullets(tuple(steps))] if steps else [Text(say(lang, "no next"))]
