@@ -30,7 +30,7 @@ from terakoya.i18n import Recorded, _, gathered, in_language, joined, language, 
 from terakoya.pipeline import commands
 from terakoya.pipeline import run as pipeline
 from terakoya.records import Finding
-from terakoya.report import markdown, read_record
+from terakoya.reporting import markdown, read_record
 from terakoya.runs import Run
 
 ROOT = Path(__file__).parent.parent
@@ -82,10 +82,11 @@ def test_a_copied_or_sent_message_keeps_every_language() -> None:
 def test_fields_are_kept_as_plain_values() -> None:
     """A finding that lives on must not keep a tensor, a file handle or a list that others go on filling."""
     rows = [1]
-    message = _("{a} {b} {c} {d:.1f} {e!r}", a=Path("x"), b=ValueError("no"), c=rows, d=np.float32(2), e="q")
+    values = {"a": Path("x"), "b": ValueError("no"), "c": rows, "d": np.float32(2), "e": "q", "f": np.ones(2)}
+    message = _("{a} {b} {c} {d:.1f} {e!r} {f}", **values)
     rows.append(2)
-    assert message == "x no [1] 2.0 'q'"
-    assert message.fields == {"a": "x", "b": "no", "c": [1], "d": 2.0, "e": "q"}
+    assert message == "x no [1] 2.0 'q' [1. 1.]"
+    assert message.fields == {"a": "x", "b": "no", "c": [1], "d": 2.0, "e": "q", "f": "[1. 1.]"}
     assert in_language(message, "ja") == message
 
 
@@ -224,7 +225,7 @@ def test_another_language_is_one_po_file(
         assert "Opcioj:" in capsys.readouterr().out
         table = tmp_path / "t.csv"
         table.write_text("source,target\n" + "".join(f"問{n},答{n % 3}\n" for n in range(40)), encoding="utf-8")
-        assert main(["audit", str(table), "--set", "lang=eo"]) in (0, 1)
+        assert main(["audit", str(table), "--lang", "eo"]) in (0, 1)
         assert main(["new", str(tmp_path / "task"), "--lang", "eo"]) == 0
     finally:
         monkeypatch.undo()
@@ -232,6 +233,16 @@ def test_another_language_is_one_po_file(
         i18n._catalogue.cache_clear()
     assert language("eo") == "en"
     assert in_language(gathered(flat)["what"], "eo") == "3 linioj en x.csv"
+
+
+def test_a_config_may_name_every_language() -> None:
+    """The choices of `lang` are the catalogues."""
+    from terakoya.config import parse_config
+
+    for lang in ("", *languages()):
+        assert parse_config(f'lang = "{lang}"').lang == lang
+    with pytest.raises(ConfigError, match="en"):
+        parse_config('lang = "xx"')
 
 
 # ── what a person reads ─────────────────────────────────────────────────────────────────────────────────
@@ -471,7 +482,7 @@ def test_every_language_gives_the_same_numbers() -> None:
     unlike, plain = [], []
     for path in catalogues():
         with path.open("rb") as file:
-            entries = [entry for entry in read_po(file) if entry.id]
+            entries = [entry for entry in read_po(file) if entry.id and entry.string and not entry.fuzzy]
         for entry in entries:
             english, other = (re.sub(r"{[^{}]*}", "\0", str(text)) for text in (entry.id, entry.string))
             if sorted(_NUMBERS.findall(english)) != sorted(_NUMBERS.findall(other)):

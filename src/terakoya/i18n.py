@@ -195,24 +195,12 @@ def _kept(value: Any) -> Any:
         return value
     if isinstance(value, (list, tuple, dict, set, frozenset)):
         return copy.copy(value)
-    single = getattr(value, "item", None)
-    return single() if callable(single) else str(value)
+    if getattr(value, "ndim", None) == 0:  # a single number of NumPy or torch
+        return value.item()
+    return str(value)
 
 
 def _restored(kind: type[Message], text: str, known: dict[str, Any]) -> Message:
     message = str.__new__(kind, text)
     message.__dict__.update(known)
     return message
-
-
-def both(en: str, ja: str) -> Recorded:
-    """English and Japanese written out."""
-    return Recorded(en, {"ja": ja})
-
-
-def japanese(text: str) -> str:
-    """The Japanese of a text; where it has none, the text itself."""
-    return in_language(text, "ja")
-
-
-Both = Message

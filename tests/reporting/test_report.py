@@ -21,7 +21,7 @@ import sample_records
 from hostile import HOSTILE
 from terakoya.errors import CorruptError
 from terakoya.records import Example, Finding, Split
-from terakoya.report import (
+from terakoya.reporting import (
     ComparedSettings,
     RunRecord,
     SweepRecord,
@@ -37,8 +37,8 @@ from terakoya.report import (
     sweep_html,
     sweep_markdown,
 )
-from terakoya.report.blocks import format_value
-from terakoya.report.escaping import short, spreadsheet_cell, visible
+from terakoya.reporting.blocks import format_value
+from terakoya.reporting.escaping import short, spreadsheet_cell, visible
 from terakoya.runs import Run
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "runs" / "format-1"
@@ -458,8 +458,22 @@ def test_twenty_thousand_answers_make_a_page_of_reasonable_size() -> None:
 
 
 def test_reports_need_nothing_heavy_to_be_imported() -> None:
-    """`import terakoya.report` is light: charts and templates are loaded when a page is made."""
+    """`import terakoya.reporting` is light: charts and templates are loaded when a page is made."""
     heavy = ("torch", "numpy", "scipy", "altair", "vl_convert", "jinja2", "pydantic")
-    body = f"import sys, terakoya.report; print([name for name in {heavy} if name in sys.modules])"
+    body = f"import sys, terakoya.reporting; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", body], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_without_the_packages_for_charts_the_report_is_whole_and_says_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`make run` installs neither altair nor vl-convert; tables, verdict and predictions need neither."""
+    record = read_record(FIXTURE)
+    assert "<svg" in html(record) and "terakoya[charts]" not in html(record)
+    monkeypatch.setattr(charts, "available", lambda: False)
+    for lang, heading in (("en", "Scores"), ("ja", "評価指標")):
+        page = Page(html(record, lang))
+        text = "".join(page.text)
+        assert "pip install 'terakoya[charts]'" in text and heading in text
+        assert not any(name == "svg" for name, _ in page.elements)

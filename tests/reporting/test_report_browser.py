@@ -12,7 +12,7 @@ import sample_records
 from browser import Browser
 from hostile import HOSTILE
 from terakoya.records import Finding
-from terakoya.report import RunRecord, SweepRecord, html, sweep_html
+from terakoya.reporting import RunRecord, SweepRecord, html, sweep_html
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from terakoya.cli.lines import columns
+from terakoya.errors import Interrupted
 from terakoya.i18n import _, in_language, language
 
 _WIDTH = 100  # columns at most: longer lines are hard to read
@@ -39,14 +40,33 @@ _USAGE_ERRORS = (
     _("Got unexpected extra argument ({argument})"),
     _("Got unexpected extra arguments ({arguments})"),
     _("Option {option} requires an argument."),
+    _("Option {option} requires {count} arguments."),
     _("Option {option} does not take a value."),
+    _("Argument {name} takes {count} values."),
     _("Invalid value for {name}: {reason}"),
+    _("Invalid value: {reason}"),
+    _("Value {value} is not a valid {kind}."),
+    _("Value must be an iterable."),
     _("{value} is not a valid {kind}."),
     _("Input should be a valid integer, unable to parse string as an integer"),
     _("Input should be a valid number, unable to parse string as a number"),
     _("{value} is not one of {choices}."),
+    _("Unable to parse input string as an integer, exceeded maximum size"),
+    _("Input should be a valid integer, got a number with a fractional part"),
+    _("Input should be a finite number"),
+    _("Input should be a valid boolean, unable to interpret input"),
+    _("Input is not a valid path"),
+    _("File"),
+    _("Directory"),
+    _("Path"),
+    _("{kind} {path} does not exist."),
+    _("{kind} {path} is a file."),
+    _("{kind} {path} is a directory."),
+    _("{kind} {path} is not readable."),
+    _("{kind} {path} is not writable."),
 )
 
+_NOTHING_LOST = _("Stopped. Nothing had started that could be lost.")
 _ADDED = {"required": _("required"), "default": _("default")}
 
 
@@ -60,8 +80,29 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """The command line as a whole, whose help page is written here."""
 
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; Ctrl-C and a reader that has gone leave in a form that typer does not handle itself."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise stopped(stop) from stop
+        except BrokenPipeError as error:
+            raise PipeClosed from error
+
     def get_help(self, ctx: Any) -> str:
         return help_page(self, ctx)
+
+
+class PipeClosed(Exception):
+    """Nobody reads the output any more."""
+
+
+def stopped(stop: KeyboardInterrupt) -> Interrupted:
+    """Ctrl-C as an error with words.
+
+    stop  as it was caught; its first argument says what is saved
+    """
+    return Interrupted(stop.args[0] if stop.args and str(stop) else _NOTHING_LOST)
 
 
 def help_page(command: Any, ctx: Any) -> str:
@@ -87,7 +128,7 @@ def usage_message(text: str) -> str:
     """What typer says of a wrong command line, as a message; as it is, where it is not known."""
     for template in _USAGE_ERRORS:
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(str(template)))
-        found = re.fullmatch(pattern, text)
+        found = re.fullmatch(pattern, text, flags=re.DOTALL)
         if found:
             return _(template.template, **{name: usage_message(value) for name, value in found.groupdict().items()})
     return text
@@ -113,28 +154,30 @@ def _translated(text: str, lang: str) -> str:
 def _table(title: str, rows: Iterable[Iterable[str]], width: int, lang: str) -> list[str]:
     """Names in one column, explanations wrapped in the other."""
     pairs = [(name, text) for name, text in rows]
-    column = max((_columns(name) for name, _text in pairs if _columns(name) <= _NAMES), default=0) + 4
+    column = max((columns(name) for name, _text in pairs if columns(name) <= _NAMES), default=0) + 4
     lines = [in_language(title, lang)] if pairs else []
     for name, text in pairs:
         wrapped = _wrapped(text, width, column)
-        if _columns(name) + 4 <= column and wrapped:
-            wrapped[0] = f"  {name}".ljust(column - _columns(name) + len(name)) + wrapped[0].strip()
+        if columns(name) + 4 <= column and wrapped:
+            wrapped[0] = f"  {name}".ljust(column - columns(name) + len(name)) + wrapped[0].strip()
             lines += wrapped
         else:
             lines += [f"  {name}", *wrapped]
     return lines
 
 
-def _columns(text: str) -> int:
-    """Columns of a terminal: Japanese characters take two."""
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
-
-
 def _wrapped(text: str, width: int, indent: int) -> list[str]:
-    """Lines of at most `width` columns; Japanese breaks anywhere but before a closing mark."""
-    lines = [""]
+    """Lines of at most `width` columns; Japanese breaks anywhere but before a closing mark, which takes along what
+    stands before it.
+    """
+    lines: list[list[str]] = [[]]
     for unit in _UNITS.findall(text):
-        if _columns(lines[-1] + unit) > width - indent and lines[-1] and unit not in _NO_BREAK_BEFORE:
-            lines.append("")
-        lines[-1] += unit if lines[-1] or unit.strip() else ""
-    return [" " * indent + line.rstrip() for line in lines if line.strip()]
+        if lines[-1] and columns("".join([*lines[-1], unit])) > width - indent:
+            taken: list[str] = []
+            while unit in _NO_BREAK_BEFORE and len(lines[-1]) > 1 and (not taken or taken[0] in _NO_BREAK_BEFORE):
+                taken.insert(0, lines[-1].pop())
+            lines.append(taken)
+        if lines[-1] or unit.strip():
+            lines[-1].append(unit)
+    joined_lines = ["".join(units).rstrip() for units in lines]
+    return [" " * indent + line for line in joined_lines if line]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from terakoya.cli.lines import error_language, new_console, print_finding, safe
+from terakoya.cli.lines import error_language, fit, new_console, print_finding, safe
 from terakoya.i18n import _, in_language, joined, language
 from terakoya.progress import Listener, TrialStatus
 from terakoya.records import Finding, Step
@@ -55,8 +55,9 @@ class ProgressDisplay:
     def __init__(self, console: Console, lang: str = "en") -> None:
         self.console, self.lang = console, lang
         self.started = time.monotonic()
-        self.printed_at = 0.0
+        self.printed_at: float | None = None
         self.first: tuple[float, int] | None = None
+        self.summary_due = False
         self.dev = ""
         self.live: Any = None
         self.statuses: Callable[[], Sequence[TrialStatus]] | None = None
@@ -68,7 +69,7 @@ class ProgressDisplay:
         self.first = None
         title, rest = in_language(_STAGES.get(name, name), self.lang), in_language(detail, self.lang)
         took = f"{time.monotonic() - self.started:6.1f} {in_language(_SECONDS, self.lang)}"
-        self.console.print(f"[{took}] {title}" + (f": {rest}" if rest else ""))
+        self.console.print(safe(f"[{took}] {title}" + (f": {rest}" if rest else "")))
 
     def step(self, step: Step, total: int) -> None:
         now = time.monotonic()
@@ -79,23 +80,19 @@ class ProgressDisplay:
                 f"{key} {value:.4f}" for key, value in list(step.dev.items())[:3]
             )
         done = step.step - self.first[1]
-        remaining = _clock((now - self.first[0]) / done * (total - step.step) if done else 0.0)
-        line = in_language(
-            _(
-                "step {step}/{total}  loss {plain:.4f}{dev}  {remaining} left",
-                step=step.step,
-                total=total,
-                plain=step.plain,
-                dev=self.dev,
-                remaining=remaining,
-            ),
-            self.lang,
+        remaining = _clock((now - self.first[0]) / done * (total - step.step)) if done else "-:--"
+        line = _(
+            "{remaining} left  step {step}/{total}  loss {plain:.4f}{dev}",
+            remaining=remaining,
+            step=step.step,
+            total=total,
+            plain=step.plain,
+            dev=self.dev,
         )
         if self.console.is_terminal:
-            self._show(line)
-        elif now - self.printed_at >= PLAIN_SECONDS or step.dev or step.step == total:
-            self.printed_at = now
-            self.console.print("  " + line)
+            self._show(in_language(line, self.lang))
+        else:
+            self._print_now_and_then(line, last=step.step == total)
 
     def finding(self, finding: Finding) -> None:
         self._end_line()
@@ -110,10 +107,27 @@ class ProgressDisplay:
         if self.console.is_terminal:
             self._show("")
         else:
-            self.console.print("  " + in_language(status_summary(statuses()), self.lang))
+            self.summary_due = True
+            self._print_now_and_then()
+
+    def _print_now_and_then(self, line: str = "", *, last: bool = False) -> None:
+        """Without a terminal: a line, or how the trials stand where that has changed; at most one in PLAIN_SECONDS.
+
+        A training shorter than that has one line, that of its last step.
+        """
+        now = time.monotonic()
+        since = self.first[0] if self.printed_at is None and self.first is not None else self.printed_at
+        if since is not None and now - since < PLAIN_SECONDS and not (last and self.printed_at is None):
+            return
+        if self.summary_due and self.statuses is not None:
+            line, self.summary_due = status_summary(self.statuses()), False
+        self.printed_at = now
+        self.console.print("  " + safe(in_language(line, self.lang)))
 
     def _show(self, line: str) -> None:
-        """Show the line under the table; the table is read again when it is old, as other processes change it."""
+        """Show the line under the table, cut to the terminal; the table is read again when it is old, as other
+        processes change it.
+        """
         from rich.console import Group
         from rich.live import Live
         from rich.text import Text
@@ -121,7 +135,8 @@ class ProgressDisplay:
         now = time.monotonic()
         if self.statuses is not None and now - self.read_at >= REFRESH_SECONDS:
             self.table, self.read_at = status_table(self.statuses(), self.lang), now
-        shown = Text(line) if self.table is None else Group(self.table, Text(line))
+        text = Text(fit(safe(line), self.console.width), no_wrap=True)
+        shown = text if self.table is None else Group(self.table, text)
         if self.live is None:
             self.live = Live(shown, console=self.console, refresh_per_second=8, transient=True)
             self.live.start()
@@ -146,7 +161,7 @@ def status_table(statuses: Sequence[TrialStatus], lang: str) -> Any:
 
     table = Table(box=None, pad_edge=False)
     for title, side in _COLUMNS:
-        table.add_column(in_language(title, lang), justify=side)  # type: ignore[arg-type]
+        table.add_column(in_language(title, lang), justify=side, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
     ranked = sorted(statuses, key=lambda one: (_ORDER.index(one.state), -(one.dev or 0.0)))
     for one in ranked[:MAX_ROWS]:
         dev = "" if one.dev is None else f"{one.dev:.4f}"
@@ -180,4 +195,5 @@ def progress(*, json: bool, lang: str = "") -> Iterator[Listener]:
 
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

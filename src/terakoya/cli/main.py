@@ -14,8 +14,27 @@ from typing import Annotated, Any
 
 import typer
 
-from terakoya.cli.help import usage_message
-from terakoya.cli.options import AN_EXPERIMENT, RESUMABLE, Anyway, Json, Lang, Overrides, RunDir, Seed, app, command
+from terakoya.cli.help import PipeClosed, stopped, usage_message
+from terakoya.cli.options import (
+    AN_EXPERIMENT,
+    RESUMABLE,
+    Anyway,
+    CodecName,
+    Encoding,
+    ForSpreadsheet,
+    Json,
+    Lang,
+    Overrides,
+    RunDir,
+    Seed,
+    Source,
+    Target,
+    Trust,
+    app,
+    command,
+    table_settings,
+    trust_files,
+)
 from terakoya.i18n import _, language
 
 
@@ -54,15 +73,18 @@ def _trains(step: str) -> Callable[..., int]:
         overrides: Overrides = None,
         run_dir: RunDir = Path("runs"),
         seed: Seed = None,
+        encoding: Encoding = "",
         lang: Lang = "",
         anyway: Anyway = False,
+        trust: Trust = None,
         json: Json = False,
     ) -> int:
         from terakoya.cli import live, printing
         from terakoya.pipeline import commands
         from terakoya.pipeline import run as pipeline
 
-        settings = _overrides(overrides, seed, lang)
+        trust_files(trust)
+        settings = [*_overrides(overrides, seed, lang), *table_settings(encoding)]
         lang = lang or commands.configured_language(experiment, settings)
         call = {"run": pipeline.run, "train": pipeline.train}[step]
         with live.progress(json=json, lang=lang) as listener:
@@ -84,7 +106,11 @@ command(
 )(_trains("train"))
 
 
-@command(_("Tasks, experiments, series and models that can be named."), "terakoya list --json", "list")
+@command(
+    _("Experiments, series, tasks, models, metrics, codecs, losses and baselines that can be named."),
+    "terakoya list --json",
+    "list",
+)
 def list_(lang: Lang = "", json: Json = False) -> int:
     from terakoya.cli import printing
     from terakoya.pipeline import commands
@@ -103,6 +129,11 @@ def predict(
     ] = "",
     output: Annotated[str, typer.Option("--output", help=_("a .jsonl or .csv file instead of standard output"))] = "",
     overrides: Overrides = None,
+    encoding: Encoding = "",
+    source: Source = "",
+    target: Target = "",
+    codec: CodecName = "",
+    for_spreadsheet: ForSpreadsheet = False,
     top: Annotated[int, typer.Option("--top", help=_("show this many labels with their probabilities"))] = 0,
     threshold: Annotated[float, typer.Option("--threshold", help=_("show labels of at least this probability"))] = 0.0,
     abstain_below: Annotated[
@@ -111,13 +142,18 @@ def predict(
     verify: Annotated[
         bool, typer.Option("--verify", help=_("give no prediction whose source the task's rules cannot confirm"))
     ] = False,
+    trust: Trust = None,
     lang: Lang = "",
 ) -> int:
     from terakoya.cli import printing
     from terakoya.pipeline import commands
 
+    trust_files(trust)
     settings = [*(overrides or []), f"decode.abstain_below={abstain_below}", f"decode.verify={str(verify).lower()}"]
-    predictions = commands.predict(run, texts or [], input=input, output=output, overrides=settings)
+    settings += table_settings(encoding, source, target, codec)
+    predictions = commands.predict(
+        run, texts or [], input=input, output=output, overrides=settings, for_spreadsheet=for_spreadsheet
+    )
     return printing.predictions(predictions, output=output, top=top, threshold=threshold, lang=lang)
 
 
@@ -128,22 +164,34 @@ def predict(
 def evaluate(
     run: Annotated[Path, typer.Argument(help=_("a run folder, or a model folder with --task"))],
     data: Annotated[Path | None, typer.Option("--data", help=_("another exam: .csv or .jsonl"))] = None,
-    source: Annotated[str, typer.Option("--source", help=_("its column of inputs"))] = "source",
-    target: Annotated[str, typer.Option("--target", help=_("its column of targets"))] = "target",
+    source: Source = "",
+    target: Target = "",
+    encoding: Encoding = "",
+    codec: CodecName = "",
     task: Annotated[
         str, typer.Option("--task", help=_("an experiment whose task and exam an external checkpoint is evaluated on"))
     ] = "",
     overrides: Overrides = None,
+    trust: Trust = None,
     lang: Lang = "",
     json: Json = False,
 ) -> int:
     from terakoya.cli import live, printing
     from terakoya.pipeline import commands
 
+    trust_files(trust)
     lang = lang or commands.configured_language(str(run), overrides or ())
     with live.progress(json=json, lang=lang) as listener:
         done = commands.evaluate(
-            run, data=data, source=source, target=target, task=task, overrides=overrides or [], listener=listener
+            run,
+            data=data,
+            source=source,
+            target=target,
+            encoding=encoding,
+            codec=codec,
+            task=task,
+            overrides=overrides or [],
+            listener=listener,
         )
     return printing.result(done, json=json, lang=lang)
 
@@ -156,10 +204,15 @@ def generate(
     experiment: Annotated[str, typer.Argument(help=_("an experiment with a [teacher], shipped or a TOML file"))],
     output: Annotated[Path | None, typer.Option("--output", help=_("the table to write; by default task.data"))] = None,
     overrides: Overrides = None,
+    encoding: Encoding = "",
+    for_spreadsheet: ForSpreadsheet = False,
     estimate: Annotated[bool, typer.Option("--estimate", help=_("estimate the cost and send nothing"))] = False,
     i_have_the_right: Annotated[
         bool,
         typer.Option("--i-have-the-right", help=_("train on this teacher's output without a licence in the config")),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help=_("replace a table that this generation did not write"))
     ] = False,
     lang: Lang = "",
     json: Json = False,
@@ -172,9 +225,11 @@ def generate(
         made = commands.generate(
             experiment,
             output=output,
-            overrides=overrides or [],
+            overrides=[*(overrides or []), *table_settings(encoding)],
             estimate=estimate,
             i_have_the_right=i_have_the_right,
+            overwrite=overwrite,
+            for_spreadsheet=for_spreadsheet,
             listener=listener,
         )
     return printing.generated(made, json=json, lang=lang)
@@ -184,15 +239,25 @@ def generate(
 def audit(
     subject: Annotated[str, typer.Argument(help=_("a table, a TOML file or a shipped experiment"))],
     overrides: Overrides = None,
+    encoding: Encoding = "",
+    source: Source = "",
+    target: Target = "",
+    codec: CodecName = "",
+    with_run: Annotated[
+        Path | None, typer.Option("--with", help=_("a run whose model says which rows look wrong"))
+    ] = None,
+    trust: Trust = None,
     lang: Lang = "",
     json: Json = False,
 ) -> int:
     from terakoya.cli import lines, printing
     from terakoya.pipeline import commands
 
+    trust_files(trust)
     lang = lang or commands.configured_language(subject, overrides or ())
     with lines.error_language(lang):
-        found = commands.audit(subject, overrides=overrides or [])
+        settings = [*(overrides or []), *table_settings(encoding, source, target, codec)]
+        found = commands.audit(subject, overrides=settings, with_run=with_run)
     return printing.findings(found, json=json, lang=lang)
 
 
@@ -201,32 +266,42 @@ def split(
     experiment: Annotated[str, typer.Argument(help=AN_EXPERIMENT)],
     output: Annotated[Path, typer.Option("--output", help=_("folder for train.jsonl, dev.jsonl and exam.jsonl"))],
     overrides: Overrides = None,
+    encoding: Encoding = "",
+    for_spreadsheet: ForSpreadsheet = False,
+    trust: Trust = None,
     lang: Lang = "",
     json: Json = False,
 ) -> int:
     from terakoya.cli import printing
     from terakoya.pipeline import commands
 
-    sizes = commands.split(experiment, output, overrides=_overrides(overrides, None, lang))
-    return printing.counts(sizes, json=json)
+    trust_files(trust)
+    settings = [*_overrides(overrides, None, lang), *table_settings(encoding)]
+    sizes = commands.split(experiment, output, overrides=settings, for_spreadsheet=for_spreadsheet)
+    return printing.counts(sizes.to_dict(), json=json)
 
 
 @command(_("Audit and preflight without training: what would go wrong."), "terakoya doctor kannume --show-tokens")
 def doctor(
     experiment: Annotated[str, typer.Argument(help=AN_EXPERIMENT)],
     overrides: Overrides = None,
+    encoding: Encoding = "",
     show_tokens: Annotated[
         bool, typer.Option("--show-tokens", help=_("print a batch with the target tokens marked"))
     ] = False,
+    trust: Trust = None,
     lang: Lang = "",
     json: Json = False,
 ) -> int:
     from terakoya.cli import lines, printing
     from terakoya.pipeline import commands
 
+    trust_files(trust)
     lang = lang or commands.configured_language(experiment, overrides or ())
     with lines.error_language(lang):
-        examined = commands.doctor(experiment, overrides=overrides or [], show_tokens=show_tokens)
+        examined = commands.doctor(
+            experiment, overrides=[*(overrides or []), *table_settings(encoding)], show_tokens=show_tokens
+        )
     return printing.findings(examined.findings, json=json, lang=lang, text=examined.tokens)
 
 
@@ -237,13 +312,20 @@ def doctor(
 def compare(
     runs: Annotated[list[Path], typer.Argument(help=_("two or more runs, or CSV files with source,target,inference"))],
     part: Annotated[str, typer.Option("--part", help=_("subset of the exam; by default the main one"))] = "",
+    encoding: Encoding = "",
+    source: Source = "",
+    target: Target = "",
+    codec: CodecName = "",
+    trust: Trust = None,
     lang: Lang = "",
     json: Json = False,
 ) -> int:
     from terakoya.cli import printing
     from terakoya.pipeline import commands
 
-    return printing.comparisons(commands.compare(runs, subset=part), json=json, lang=lang)
+    trust_files(trust)
+    compared = commands.compare(runs, subset=part, encoding=encoding, source=source, target=target, codec=codec)
+    return printing.comparisons(compared, json=json, lang=lang)
 
 
 @command(_("Write the report of a run again."), "terakoya report runs/RUN --lang ja")
@@ -271,26 +353,42 @@ def sweep(
         typer.Option("--grid", help=_("KEY=VALUE,VALUE: an axis of the grid, in place of the series' own")),
     ] = None,
     seeds: Annotated[str, typer.Option("--seeds", help=_("in place of the series' own: 0,1,2"))] = "",
+    encoding: Encoding = "",
     run_dir: RunDir = Path("runs"),
     lang: Lang = "",
     json: Json = False,
 ) -> int:
     from terakoya.cli import live, printing
-    from terakoya.sweep import run as sweeps
-    from terakoya.sweep.plan import SweepOverrides, parse_seeds
+    from terakoya.sweeps import run as sweeps
+    from terakoya.sweeps.plan import SweepOverrides, parse_seeds
 
     with live.progress(json=json, lang=lang) as listener:
-        changes = SweepOverrides(tuple(overrides or ()), tuple(grid or ()), parse_seeds(seeds))
+        settings = (*(overrides or ()), *table_settings(encoding))
+        changes = SweepOverrides(settings, tuple(grid or ()), parse_seeds(seeds))
         done = sweeps.sweep(series, changes=changes, run_dir=run_dir, lang=lang, listener=listener)
     return printing.sweep(done, json=json, lang=lang)
 
 
-@command(_("Make a folder with a task of your own: a table and a config, ready to run."), "terakoya new moods")
-def new(name: Annotated[str, typer.Argument(help=_("folder to make"))], lang: Lang = "") -> int:
+@command(
+    _("Make a folder with a task of your own: a config for your table, or a small table to start from."),
+    "terakoya new moods --data table.csv",
+)
+def new(
+    name: Annotated[str, typer.Argument(help=_("folder to make"))],
+    data: Annotated[
+        Path | None, typer.Option("--data", help=_("your table: it is looked at, and the config says what was seen"))
+    ] = None,
+    encoding: Encoding = "",
+    source: Source = "",
+    target: Target = "",
+    codec: CodecName = "",
+    lang: Lang = "",
+) -> int:
     from terakoya.cli import printing
     from terakoya.pipeline import commands
 
-    return printing.scaffold(commands.new(name, lang=lang), lang=lang)
+    made = commands.new(name, data=data, encoding=encoding, source=source, target=target, codec=codec, lang=lang)
+    return printing.scaffold(made, lang=lang)
 
 
 @command(_("Explain settings: default, type, choices and meaning."), "terakoya explain train.steps")
@@ -314,38 +412,53 @@ def schema(lang: Lang = "") -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Returns the exit code; everything but 70 is one message without a traceback."""
+    """The command line. Returns the exit code; everything but 70 is one message without a traceback.
+
+    arguments  words after the program's name; default: those of this process
+    """
+    from terakoya.cli import printing
     from terakoya.errors import TerakoyaError
 
     words = list(sys.argv[1:] if arguments is None else arguments)
     lang = _lang(words)
+    printing.escape_unprintable()
     try:
-        with _renamed_settings_shown(lang):
+        with _warnings_shown(lang):
             code = app(args=words, prog_name="terakoya", standalone_mode=False, obj={"lang": language(lang)})
+        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except TerakoyaError as error:
-        from terakoya.cli import printing
-
         return printing.error_message(error, lang=lang)
     except KeyboardInterrupt as stop:
-        from terakoya.cli import printing
-
-        return printing.interrupted(stop, lang=lang)
+        return printing.error_message(stopped(stop), lang=lang)
+    except (BrokenPipeError, PipeClosed):
+        return printing.pipe_closed()
     except Exception as error:
-        from terakoya.cli import printing
+        return _unexpected(error, lang)
 
-        if hasattr(error, "format_message"):  # what typer says of a wrong command line
-            return printing.usage_error(usage_message(error.format_message()), lang=lang)
-        return printing.internal_error(error, lang=lang)
+
+def _unexpected(error: Exception, lang: str) -> int:
+    """Report what no command foresaw: a wrong command line, third-party code, the system, or our own fault."""
+    from terakoya.cli import printing
+    from terakoya.errors.files import system_error
+    from terakoya.errors.third_party import plugin_error
+
+    if hasattr(error, "format_message"):  # what typer says of a wrong command line
+        return printing.usage_error(usage_message(error.format_message()), lang=lang)
+    known = plugin_error(error) or system_error(error)
+    return printing.error_message(known, lang=lang) if known else printing.internal_error(error, lang=lang)
+
+
+_OWN_WARNINGS = ("RenamedSettingWarning", "TaskCodeWarning", "ChartWarning")
 
 
 @contextmanager
-def _renamed_settings_shown(lang: str) -> Iterator[None]:
-    """A setting's old name is reported in one line on standard error, and not as Python reports warnings."""
+def _warnings_shown(lang: str) -> Iterator[None]:
+    """Our own warnings are reported in one line on standard error, and not as Python reports warnings."""
     show = warnings.showwarning
 
     def show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-        if category.__name__ == "RenamedSettingWarning" and isinstance(message, Warning):
+        if category.__name__ in _OWN_WARNINGS and isinstance(message, Warning):
             from terakoya.cli import printing
 
             printing.notice(message.args[0], lang=lang)

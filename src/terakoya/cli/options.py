@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +31,46 @@ RunDir = Annotated[Path, typer.Option("--run-dir", help=_("folder of the run fol
 Seed = Annotated[int | None, typer.Option("--seed", help=_("short for --set seed=N"))]
 Lang = Annotated[str, typer.Option("--lang", help=_("language of messages: en or ja; by default the locale's"))]
 Json = Annotated[bool, typer.Option("--json", help=_("one JSON document on standard output"))]
+Trust = Annotated[
+    list[Path] | None,
+    typer.Option("--trust", help=_("let this task file (.py) of somebody else's folder run, until it changes")),
+]
+Encoding = Annotated[
+    str,
+    typer.Option("--encoding", help=_("encoding of tables and texts, as cp932; by default the file's mark, or UTF-8")),
+]
+Source = Annotated[str, typer.Option("--source", help=_("column of inputs"))]
+Target = Annotated[str, typer.Option("--target", help=_("column of targets"))]
+CodecName = Annotated[str, typer.Option("--codec", help=_("what targets are: text, number, quantity or labels"))]
+ForSpreadsheet = Annotated[
+    bool,
+    typer.Option("--for-spreadsheet", help=_("write .csv that spreadsheets open as UTF-8, no cell being a formula")),
+]
 Anyway = Annotated[bool, typer.Option("--anyway", help=_("continue despite findings of level stop"))]
+
+
+def table_settings(encoding: str = "", source: str = "", target: str = "", codec: str = "") -> list[str]:
+    """The options of a table as the settings that they are short for.
+
+    encoding  of the file, "" is not given
+    source    its column of inputs
+    target    its column of targets
+    codec     what its targets are
+    """
+    given = {"encoding": encoding, "source": source, "target": target, "codec": codec}
+    return [f"task.{key}={value}" for key, value in given.items() if value]
+
+
+def trust_files(files: Sequence[Path] | None) -> None:
+    """Remember what the user trusts, before anything is opened.
+
+    files  task files named with --trust
+    """
+    if files:
+        from terakoya.config.trust import trust_file
+
+        for file in files:
+            trust_file(file)
 
 
 def command(help: str, example: str, name: str | None = None) -> Callable[[Callable[..., int]], Callable[..., int]]:

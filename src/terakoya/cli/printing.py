@@ -1,16 +1,21 @@
-"""Everything that Terakoya prints: results on standard output; with --json, progress and prose on standard error."""
+"""Everything that Terakoya prints: results on standard output; with --json, progress and prose on standard error.
+
+Whatever is printed goes through `_out`, `_err` or a console of lines.py, where nothing can control the terminal.
+"""
 
 from __future__ import annotations
 
 import json as json_module
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from terakoya.cli.lines import new_console, print_finding, safe, safe_lines
+from terakoya.cli.lines import columns, new_console, print_finding, safe, safe_json, safe_lines
 from terakoya.errors import TerakoyaError
 from terakoya.i18n import _, in_language, language, spread
 from terakoya.records import Finding, Score
@@ -23,8 +28,16 @@ if TYPE_CHECKING:
 _RIGHT, _WRONG = _("right"), _("wrong")
 
 
-def _json(value: Any) -> None:
-    print(json_module.dumps(value, ensure_ascii=False, indent=1, default=_plain))
+def _out(text: str = "") -> None:
+    print(safe_lines(text), flush=True)
+
+
+def _err(text: str) -> None:
+    print(safe_lines(text), file=sys.stderr, flush=True)
+
+
+def _json(value: Any, indent: int | None = 1) -> None:
+    print(safe_json(json_module.dumps(value, ensure_ascii=False, indent=indent, default=_plain)), flush=True)
 
 
 def _plain(value: Any) -> Any:
@@ -49,12 +62,19 @@ def result(done: Any, *, json: bool, lang: str) -> int:
             console.print(f"  {in_language(title, reader):5}  {_pair(item, reader)}{expected}")
     console.print()
     console.print(done.words.get(reader, done.words["en"]))
+    if done.overridden:
+        console.print(in_language(_overridden(done.overridden), reader))
     if done.report:
         console.print(in_language(_("The record: {report}", report=done.report), reader))
     if not done.scores:
         command = f"terakoya run {done.folder}"
         console.print(in_language(_("Open the exam with: {command}", command=command), reader))
     return int(done.exit_code)
+
+
+def _overridden(checks: Sequence[str]) -> str:
+    listed = ", ".join(checks)
+    return _("It was continued with --anyway, in spite of findings of level stop: {checks}.", checks=listed)
 
 
 def _pair(item: Any, lang: str) -> str:
@@ -89,7 +109,7 @@ def _scores(console: Console, scores: Sequence[Score], lang: str) -> None:
 
 def _term(name: str, lang: str) -> str:
     """A name as the reports of other languages translate it; in English the name itself, which is also in the files."""
-    from terakoya.report.translations import known
+    from terakoya.reporting.translations import known
 
     return name if lang == "en" else known(lang, name)
 
@@ -114,20 +134,29 @@ def _counted(found: Sequence[Finding]) -> str:
     return _("{stop} stop, {warn} warn, {note} note", stop=stop, warn=warn, note=note)
 
 
-_KINDS = {"experiments": _("experiments"), "series": _("series"), "tasks": _("tasks"), "models": _("models")}
+_KINDS = {
+    "experiments": _("experiments"),
+    "series": _("series"),
+    "tasks": _("tasks"),
+    "models": _("models"),
+    "metrics": _("metrics"),
+    "codecs": _("codecs"),
+    "losses": _("losses"),
+    "baselines": _("baselines"),
+}
 
 
 def listing(found: Mapping[str, Sequence[tuple[str, str]]], *, json: bool, lang: str = "") -> int:
-    """Names by kind, each with what it is for."""
+    """Names by kind, each with what it is for or with the package that brings it."""
     if json:
         _json({kind: dict(rows) for kind, rows in found.items()})
         return 0
     reader = language(lang)
     for kind, rows in found.items():
-        print(in_language(_KINDS.get(kind, kind), reader))
-        width = max((len(name) for name, _purpose in rows), default=0)
+        _out(in_language(_KINDS.get(kind, kind), reader))
+        width = max((columns(name) for name, _purpose in rows), default=0)
         for name, purpose in rows:
-            print(f"  {name:<{width}}  {in_language(_(purpose), reader)}".rstrip())
+            _out(f"  {name}{' ' * (width - columns(name))}  {in_language(_(purpose), reader)}".rstrip())
     return 0
 
 
@@ -139,10 +168,10 @@ def predictions(
     for prediction in predicted:
         count += 1
         if not output:
-            print(json_module.dumps(_chosen(prediction, top, threshold), ensure_ascii=False), flush=True)
+            _json(_chosen(prediction, top, threshold), indent=None)
     if output:
         written = _("{count} lines written to {output}", count=count, output=output)
-        print(in_language(written, language(lang)), file=sys.stderr)
+        _err(in_language(written, language(lang)))
     return 0
 
 
@@ -166,11 +195,11 @@ def generated(made: Any, *, json: bool, lang: str = "") -> int:
         return int(not made.complete and made.estimate is None)
     reader = language(lang)
     for line in _costs(made) if made.estimate is not None else _made(made):
-        print(safe(in_language(line, reader)))
+        _out(in_language(line, reader))
     if made.labels and made.estimate is None:  # emoji are joined by marks that safe() would show
-        print(in_language(_label_counts(made), reader))
+        _out(in_language(_label_counts(made), reader))
     for note in made.notes if made.estimate is None else ():
-        print(safe(in_language(note, reader)))
+        _out(in_language(note, reader))
     return int(not made.complete and made.estimate is None)
 
 
@@ -179,7 +208,7 @@ def _costs(made: Any) -> Iterator[str]:
     yield _(
         "{requests} requests, {expected:.4f} {currency} likely, {worst:.4f} at worst",
         requests=estimate.requests,
-        expected=estimate.expected,
+        expected=estimate.likely,
         currency=made.currency,
         worst=estimate.worst,
     )
@@ -196,6 +225,13 @@ def _made(made: Any) -> Iterator[str]:
         cost=cost,
         ledger=made.ledger,
     )
+    if made.cost:
+        yield _(
+            "  charged as reported {reported:.6f}, charged as estimated {estimated:.6f}, at risk {at_risk:.6f}",
+            reported=made.reported,
+            estimated=made.estimated,
+            at_risk=made.unknown,
+        )
     for reason, count in sorted(made.rejected.items(), key=lambda item: -item[1]):
         yield _("  rejected {count:5}  {reason}", count=count, reason=reason)
 
@@ -210,7 +246,7 @@ def counts(sizes: Mapping[str, Any], *, json: bool) -> int:
         _json(sizes)
     else:
         for name, value in sizes.items():
-            print(f"{name:8} {value}")
+            _out(f"{name:8} {value}")
     return 0
 
 
@@ -219,7 +255,7 @@ def comparisons(done: Sequence[Any], *, json: bool, lang: str) -> int:
         _json([{**asdict(one), "words": one.words(language(lang))} for one in done])
     else:
         for one in done:
-            print(safe_lines(one.words(language(lang))))
+            _out(one.words(language(lang)))
     return 0
 
 
@@ -235,24 +271,24 @@ def sweep(done: Any, *, json: bool, lang: str = "") -> int:
         reason, trial = in_language(result.reason, reader).partition("\n")[0], result.trial
         state = _term(result.state, reader)
         seed = in_language(_(", seed {seed}", seed=trial.seed), reader)
-        print(safe(f"{state:7} {score}  {trial.name}{seed}  {reason}".rstrip()))
+        _out(safe(f"{state:7} {score}  {trial.name}{seed}  {reason}".rstrip()))
     for note in done.notes:
-        print(safe(in_language(note, reader)))
+        _out(in_language(note, reader))
     report_files(done.reports)
     return int(done.exit_code)
 
 
 def report_files(paths: Sequence[Path]) -> int:
     for path in paths:
-        print(path)
+        _out(str(path))
     return 0
 
 
 def scaffold(paths: Sequence[Path], *, lang: str = "") -> int:
     for path in paths:
-        print(path)
+        _out(str(path))
     command = f"terakoya run {next(path for path in paths if path.suffix == '.toml')}"
-    print(in_language(_("Next: {command}", command=command), language(lang)))
+    _out(in_language(_("Next: {command}", command=command), language(lang)))
     return 0
 
 
@@ -263,8 +299,8 @@ def settings(found: Sequence[Setting], *, json: bool, lang: str) -> int:
         return 0
     reader = language(lang)
     for one in found:
-        print(f"{one.name} = {one.default}    {in_language(one.type, reader)}")
-        print(f"    {in_language(one.description, reader)}")
+        _out(f"{one.name} = {one.default}    {in_language(one.type, reader)}")
+        _out(f"    {in_language(one.description, reader)}")
     return 0
 
 
@@ -275,23 +311,32 @@ def schema(document: Mapping[str, Any]) -> int:
 
 def notice(message: str, *, lang: str = "") -> None:
     """One line on standard error beside the command's own output."""
-    print(safe_lines(in_language(message, language(lang))), file=sys.stderr)
+    _err(in_language(message, language(lang)))
 
 
 def error_message(error: TerakoyaError, *, lang: str = "") -> int:
-    print(safe_lines(error.words(language(lang or error.lang))), file=sys.stderr)
+    _err(error.words(language(lang or error.lang)))
     return error.exit_code
 
 
-def interrupted(stop: KeyboardInterrupt, *, lang: str = "") -> int:
-    nothing_lost = _("Stopped. Nothing had started that could be lost.")
-    text = stop.args[0] if stop.args and str(stop) else nothing_lost
-    print(safe_lines(in_language(text, language(lang))), file=sys.stderr)
-    return 130
+def pipe_closed() -> int:
+    """The exit code where nobody reads the output any more, as `head` does after its lines; nothing is said of it."""
+    with suppress(OSError, ValueError):  # a stream without a file, or a closed one
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # Python flushes it when it ends
+        os.close(nowhere)
+    return 128 + 13  # as if ended by SIGPIPE, which is what other programs do
+
+
+def escape_unprintable() -> None:
+    """Make standard output and error write what their encoding lacks as an escape, in place of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def usage_error(message: str, *, lang: str = "") -> int:
-    print(in_language(message, language(lang)), file=sys.stderr)
+    _err(in_language(message, language(lang)))
     return 2
 
 
@@ -302,6 +347,6 @@ _INTERNAL_ERROR = _(
 
 
 def internal_error(error: Exception, *, lang: str = "") -> int:
-    traceback.print_exception(error)
-    print(f"\n{in_language(_INTERNAL_ERROR, language(lang))}", file=sys.stderr)
+    _err("".join(traceback.format_exception(error)))
+    _err(in_language(_INTERNAL_ERROR, language(lang)))
     return 70

@@ -1,12 +1,12 @@
 """Reports of a run or a sweep: as Markdown, as one self-contained HTML page, as a table."""
 
 from terakoya.data.statistics import dataset_statistics
-from terakoya.report.csv_export import csv
-from terakoya.report.markdown import markdown
-from terakoya.report.page import html
-from terakoya.report.record import ComparedSettings, RunRecord, SweepRecord, read_record
-from terakoya.report.sweep import index_page, sweep_html, sweep_markdown
-from terakoya.report.translations import language
+from terakoya.reporting.csv_export import csv
+from terakoya.reporting.markdown import markdown
+from terakoya.reporting.page import html
+from terakoya.reporting.record import ComparedSettings, RunRecord, SweepRecord, read_record
+from terakoya.reporting.sweep import index_page, sweep_html, sweep_markdown
+from terakoya.reporting.translations import language
 
 __all__ = [
     "ComparedSettings",

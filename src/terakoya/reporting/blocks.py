@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from terakoya.report.translations import say
+from terakoya.reporting.translations import say
 
 
 @dataclass(frozen=True)
-class Text:
+class Paragraph:
     """A paragraph."""
 
     text: str
@@ -66,7 +66,7 @@ class Folded:
     text: str
 
 
-Block = Text | Heading | Bullets | TableBlock | PropertyList | Charts | Folded
+Block = Paragraph | Heading | Bullets | TableBlock | PropertyList | Charts | Folded
 
 
 @dataclass(frozen=True)

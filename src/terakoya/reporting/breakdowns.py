@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from terakoya.records import subset_of
-from terakoya.report.record import RunRecord
+from terakoya.reporting.record import RunRecord
 from terakoya.scoring.statistics.calibration import Calibration, calibration
 from terakoya.scoring.statistics.intervals import mean_interval
 

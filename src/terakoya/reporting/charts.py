@@ -6,15 +6,16 @@ turns into the colours of the light or the dark page; see `svg.py`.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from terakoya.records import Score
-from terakoya.report import breakdowns
-from terakoya.report.plots import ROW, WIDTH, colours, distinct, dots, marked, plot, share_axis, thinned
-from terakoya.report.record import RunRecord, SweepRecord
-from terakoya.report.svg import DATA, FAINT, INK, MODEL, WRONG, draw_svg
-from terakoya.report.translations import known, say
+from terakoya.reporting import breakdowns
+from terakoya.reporting.plots import ROW, WIDTH, colours, distinct, dots, marked, plot, share_axis, thinned
+from terakoya.reporting.record import RunRecord, SweepRecord
+from terakoya.reporting.svg import DATA, FAINT, INK, MODEL, WRONG, draw_svg
+from terakoya.reporting.translations import known, say
 
 _KINDS = 30  # rows of a chart by kind
 # Dev values other than the metric that show collapse; they lie in [0, 1].
@@ -36,9 +37,16 @@ def chart(record: RunRecord, name: str, lang: str) -> str:
         "reliability": _reliability,
         "scores": _scores,
     }
+    if not available():
+        return ""
     kind, _, tag = name.partition(":")
     made = _kinds(record, tag, lang) if kind == "kind" else drawers[kind](record, lang)
     return "" if made is None else draw_svg(made, title(name, lang))
+
+
+def available() -> bool:
+    """Whether the packages that draw charts are installed (the extra `charts`); a report is complete without them."""
+    return all(importlib.util.find_spec(package) is not None for package in ("altair", "vl_convert"))
 
 
 def title(name: str, lang: str) -> str:
@@ -57,6 +65,8 @@ def forest(sweep: SweepRecord, lang: str) -> str:
     sweep  the sweep
     lang    "en" or "ja"
     """
+    if not available():
+        return ""
     mains = [(sweep.title(run), run.main) for run in sweep.runs]
     scored = [(name, score) for name, score in mains if score is not None]
     scored.sort(key=lambda pair: -pair[1].value)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv as tables
 import io
 
-from terakoya.report.breakdowns import is_right
-from terakoya.report.escaping import spreadsheet_cell
-from terakoya.report.record import RunRecord
+from terakoya.reporting.breakdowns import is_right
+from terakoya.reporting.escaping import spreadsheet_cell
+from terakoya.reporting.record import RunRecord
 
 COLUMNS = ("source", "target", "inference", "match")
 

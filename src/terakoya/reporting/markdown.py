@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from terakoya.report.blocks import Block, Bullets, Charts, Folded, Heading, PropertyList, TableBlock, Text
-from terakoya.report.escaping import markdown_text, visible
-from terakoya.report.record import RunRecord
-from terakoya.report.sections import run_report
-from terakoya.report.translations import say
+from terakoya.reporting.blocks import Block, Bullets, Charts, Folded, Heading, Paragraph, PropertyList, TableBlock
+from terakoya.reporting.escaping import markdown_text, visible
+from terakoya.reporting.record import RunRecord
+from terakoya.reporting.sections import run_report
+from terakoya.reporting.translations import say
 
 
 def markdown(record: RunRecord, lang: str = "en") -> str:
@@ -44,7 +44,7 @@ def render_block(block: Block) -> str:
     block  of any kind
     """
     match block:
-        case Text(text):
+        case Paragraph(text):
             return markdown_text(text)
         case Heading(text):
             return f"### {markdown_text(text)}"

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from terakoya import __version__
 from terakoya.records import subset_of
-from terakoya.report import breakdowns, charts
-from terakoya.report.blocks import format_value
-from terakoya.report.escaping import visible
-from terakoya.report.record import RunRecord
-from terakoya.report.sections import run_report
-from terakoya.report.translations import known, say
+from terakoya.reporting import breakdowns, charts
+from terakoya.reporting.blocks import format_value
+from terakoya.reporting.escaping import visible
+from terakoya.reporting.record import RunRecord
+from terakoya.reporting.sections import run_report
+from terakoya.reporting.translations import known, say
 from terakoya.scoring.statistics.verdict import UNDECIDED
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def render(template: str, lang: str, **values: Any) -> str:
             lang=lang,
             say=partial(say, lang),
             version=__version__,
+            no_charts="" if charts.available() else say(lang, "no charts"),
             script=Markup(script),
             style=Markup(style),
             script_hash=Markup(f"sha256-{digest}"),
@@ -106,7 +107,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("terakoya.report"),
+        loader=PackageLoader("terakoya.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -118,7 +119,7 @@ def _environment() -> Environment:
 
 @lru_cache(maxsize=4)
 def _part(name: str) -> str:
-    return resources.files("terakoya.report").joinpath("templates", name).read_text(encoding="utf-8")
+    return resources.files("terakoya.reporting").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def draw(record: RunRecord, lang: str, names: Sequence[str]) -> list[tuple[str, Any]]:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from terakoya.report.blocks import format_value
-from terakoya.report.escaping import short, visible
-from terakoya.report.svg import INK, WRONG
+from terakoya.reporting.blocks import format_value
+from terakoya.reporting.escaping import short, visible
+from terakoya.reporting.svg import INK, WRONG
 
 if TYPE_CHECKING:
     import altair as alt

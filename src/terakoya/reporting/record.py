@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, TypeVar
+from types import MappingProxyType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from terakoya.errors import CorruptError
-from terakoya.i18n import both, gathered
+from terakoya.i18n import _, gathered
 from terakoya.records import Finding, Score, Signature, Step, finding_keys, score_keys
 from terakoya.runs import Run
 from terakoya.scoring.metrics import current_signature
@@ -82,7 +83,7 @@ class ComparedSettings:
     """One comparison of two settings of a sweep.
 
     first, second  the settings
-    words          what may be concluded, in both languages
+    words          what may be concluded, a message
     decided        whether one is better
     needed         items that would decide (None: decided, or no number is enough)
     """
@@ -143,6 +144,8 @@ def read_record(path: Path) -> RunRecord:
     run = Run.open(path)
     manifest = {**run.manifest, "state": run.state}
     results = run.read_json("scores.json") if run.has("scores.json") else {}
+    for name, found in (("manifest.json", manifest), ("scores.json", results)):
+        _require_sections(found, run.path / name)
     return RunRecord(
         name=run.name,
         config=read_config_values(run),
@@ -158,6 +161,30 @@ def read_record(path: Path) -> RunRecord:
     )
 
 
+_SECTIONS = (
+    "model",
+    "times",
+    "training",
+    "values",
+    "resolved",
+    "machine",
+    "versions",
+    "dataset",
+    "verdict",
+    "perplexity",
+)
+
+
+def _require_sections(found: Any, path: Path) -> None:
+    """Refuse a file whose sections are no sections: a report looks into them."""
+    sections = {key: found.get(key) if isinstance(found, Mapping) else found for key in _SECTIONS}
+    training = sections["training"]
+    sections["training.best"] = training.get("best") if isinstance(training, Mapping) else None
+    wrong = next((key for key, value in sections.items() if value is not None and not isinstance(value, Mapping)), "")
+    if wrong:
+        raise CorruptError(_("its section '{name}' is none", name=wrong), where=str(path))
+
+
 def read_config_values(run: Run) -> dict[str, Any]:
     """A run's config as nested values; {} where it has none.
 
@@ -169,9 +196,7 @@ def read_config_values(run: Run) -> dict[str, Any]:
     try:
         return tomllib.loads(run.read_text("config.toml"))
     except tomllib.TOMLDecodeError as error:
-        raise CorruptError(
-            both(f"not valid TOML: {error}", f"正しい TOML ではない：{error}"), where=str(run.path / "config.toml")
-        ) from error
+        raise CorruptError(_("not valid TOML: {error}", error=error), where=str(run.path / "config.toml")) from error
 
 
 def read_scores(run: Run) -> tuple[Score, ...]:
@@ -185,9 +210,7 @@ def read_scores(run: Run) -> tuple[Score, ...]:
     results = run.read_json("scores.json")
     lines = results.get("scores") if isinstance(results, Mapping) else None
     if not isinstance(lines, list) or not all(isinstance(line, Mapping) for line in lines):
-        raise CorruptError(
-            both("there are no scores in it", "スコアが入っていない"), where=str(run.path / "scores.json")
-        )
+        raise CorruptError(_("there are no scores in it"), where=str(run.path / "scores.json"))
     return tuple(_score(line, run) for line in lines)
 
 
@@ -196,16 +219,44 @@ def _value(kind: type[_Value], line: Mapping[str, Any], run: Run) -> _Value:
     line = gathered(line)
     known = {item.name: line[item.name] for item in fields(kind) if item.name in line}
     known = {key: tuple(item) if isinstance(item, list) else item for key, item in known.items()}
-    if kind is Step:
-        # Values that were not finite are written by name.
-        known = {key: float(item) if isinstance(item, str) else item for key, item in known.items()}
+    name = kind.__name__
     try:
-        return kind(**known)
-    except TypeError as error:
-        name = kind.__name__
-        raise CorruptError(
-            both(f"a line is no {name}: {error}", f"{name} になっていない行がある：{error}"), where=str(run.path)
-        ) from error
+        if kind is Step:
+            # Values that were not finite are written by name.
+            known = {key: float(item) if isinstance(item, str) else item for key, item in known.items()}
+        value = kind(**known)
+    except (TypeError, ValueError) as error:
+        raise CorruptError(_("a line is no {name}: {error}", name=name, error=error), where=str(run.path)) from error
+    of_kind: Any = kind  # mypy takes the class for one of its unhashable instances
+    hints = _hints(of_kind)
+    wrong = next((key for key, item in known.items() if not _fits(item, hints[key])), None)
+    if wrong is not None:
+        fault = _("{key} cannot be {value}", key=wrong, value=repr(known[wrong])[:80])
+        raise CorruptError(_("a line is no {name}: {error}", name=name, error=fault), where=str(run.path))
+    return value
+
+
+@cache
+def _hints(kind: Hashable) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value read from JSON is of the type that a field states; what JSON cannot tell apart is let pass."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (UnionType, Union):
+        return any(_fits(value, one) for one in inner)
+    if origin is Literal:
+        return value in inner
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(item, inner[0]) for item in value)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return isinstance(value, Mapping) and all(_fits(item, inner[1]) for item in value.values())
+    if hint in (int, float):
+        # A value that was not finite is written by name.
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return number or value in ("NaN", "Infinity", "-Infinity")
+    return not isinstance(hint, type) or isinstance(value, hint)
 
 
 def _score(line: Mapping[str, Any], run: Run) -> Score:

@@ -6,10 +6,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from terakoya.records import Score
-from terakoya.report import breakdowns
-from terakoya.report.blocks import Block, Bullets, Charts, Heading, TableBlock, Text, column_headers, format_value
-from terakoya.report.record import RunRecord
-from terakoya.report.translations import known, say
+from terakoya.reporting import breakdowns
+from terakoya.reporting.blocks import (
+    Block,
+    Bullets,
+    Charts,
+    Heading,
+    Paragraph,
+    TableBlock,
+    column_headers,
+    format_value,
+)
+from terakoya.reporting.record import RunRecord
+from terakoya.reporting.translations import known, say
 
 
 def examples(record: RunRecord, lang: str) -> list[Block]:
@@ -28,7 +37,7 @@ def examples(record: RunRecord, lang: str) -> list[Block]:
             head = column_headers(lang, ("source", "target", "prediction", "outcome", "probability"))
             blocks += [Heading(say(lang, title)), TableBlock(head, rows, frozenset({4}))]
     if right and not wrong:
-        blocks.append(Text(say(lang, "no errors")))
+        blocks.append(Paragraph(say(lang, "no errors")))
     return blocks
 
 
@@ -51,7 +60,7 @@ def _side_by_side(items: Sequence[Mapping[str, Any]], lang: str) -> list[Block]:
         )
         for item in items
     )
-    return [Text(say(lang, "side by side", n=len(items))), TableBlock(head, rows, frozenset({3, 5}))]
+    return [Paragraph(say(lang, "side by side", n=len(items))), TableBlock(head, rows, frozenset({3, 5}))]
 
 
 def _conversation(item: Mapping[str, Any], lang: str) -> str:
@@ -90,10 +99,10 @@ def metrics(record: RunRecord, lang: str) -> list[Block]:
         return []
     exam, metric, decoding = main.signature.exam, main.signature.metric, main.signature.decoding
     blocks: list[Block] = [Charts(("scores",)), _score_table(record, main.metric, lang, folded="")]
-    blocks.append(Text(say(lang, "signature", exam=exam, metric=metric, decoding=decoding)))
+    blocks.append(Paragraph(say(lang, "signature", exam=exam, metric=metric, decoding=decoding)))
     others = dict.fromkeys(score.metric for score in record.scores if score.metric != main.metric)
     titles = {name: f"{say(lang, 'metric')}: {known(lang, name)}" for name in others}
-    blocks += [Text(sentence) for sentence in _perplexity_sentences(record, lang)]
+    blocks += [Paragraph(sentence) for sentence in _perplexity_sentences(record, lang)]
     return [*blocks, *(_score_table(record, name, lang, folded=title) for name, title in titles.items())]
 
 

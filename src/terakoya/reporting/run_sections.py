@@ -8,21 +8,21 @@ from typing import Any
 
 from terakoya.i18n import in_language
 from terakoya.records import Finding
-from terakoya.report import breakdowns
-from terakoya.report.blocks import (
+from terakoya.reporting import breakdowns
+from terakoya.reporting.blocks import (
     Block,
     Bullets,
     Charts,
     Folded,
     Heading,
+    Paragraph,
     PropertyList,
     TableBlock,
-    Text,
     column_headers,
     format_value,
 )
-from terakoya.report.record import RunRecord
-from terakoya.report.translations import known, say
+from terakoya.reporting.record import RunRecord
+from terakoya.reporting.translations import known, say
 
 # The keys that matter most for a run, in the order in which they are shown.
 _MAIN_KEYS = (
@@ -156,7 +156,7 @@ def trial(record: RunRecord, lang: str) -> list[Block]:
         blocks += [Heading(say(lang, "results")), Charts(("loss", "dev")), results]
     blocks.append(Heading(say(lang, "causes")))
     if not record.findings:
-        return [*blocks, Text(say(lang, "no findings"))]
+        return [*blocks, Paragraph(say(lang, "no findings"))]
     order = {"stop": 0, "warn": 1, "note": 2}
     found = sorted(record.findings, key=lambda item: order[item.level])
     rows = tuple(

@@ -10,10 +10,10 @@ from dataclasses import fields
 
 from terakoya.i18n import in_language
 from terakoya.records import Score
-from terakoya.report import result_sections, run_sections
-from terakoya.report.blocks import Block, Bullets, ReportSection, Text, format_value
-from terakoya.report.record import RunRecord
-from terakoya.report.translations import known, say
+from terakoya.reporting import result_sections, run_sections
+from terakoya.reporting.blocks import Block, Bullets, Paragraph, ReportSection, format_value
+from terakoya.reporting.record import RunRecord
+from terakoya.reporting.translations import known, say
 from terakoya.scoring.statistics.power import two_digits
 from terakoya.scoring.statistics.verdict import Verdict
 
@@ -55,7 +55,7 @@ def verdict_text(record: RunRecord, lang: str) -> str:
 def _summary(record: RunRecord, lang: str) -> list[Block]:
     blocks: list[Block] = []
     if words := verdict_text(record, lang):
-        blocks.append(Text(words))
+        blocks.append(Paragraph(words))
     main = record.main
     lines = [_score_sentence(main, lang) if main else say(lang, "no score")]
     if record.openings:
@@ -88,6 +88,6 @@ def _next(record: RunRecord, lang: str) -> list[Block]:
     needed, have = record.verdict.get("needed"), record.verdict.get("n")
     if needed:
         steps.append(say(lang, "more items", n=two_digits(int(needed)), have=have))
-    if record.manifest.get("state") in ("interrupted", "failed", "stopped"):
+    if record.manifest.get("state") in ("interrupted", "failed", "refused", "stopped"):
         steps.append(say(lang, "go on", run=record.name))
-    return [Bullets(tuple(steps))] if steps else [Text(say(lang, "no next"))]
+    return [Bullets(tuple(steps))] if steps else [Paragraph(say(lang, "no next"))]

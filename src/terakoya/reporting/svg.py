@@ -6,6 +6,8 @@ import itertools
 from typing import Any
 from xml.etree import ElementTree
 
+from terakoya.reporting.chart_process import chart_process
+
 # Roles, written as colours that occur nowhere else; style.css gives each its colour, light or dark.
 INK, FAINT, GRID = "#010101", "#020202", "#030303"
 MODEL, DATA, WRONG = "#040404", "#050505", "#060606"
@@ -23,13 +25,11 @@ _numbers = itertools.count(1)
 
 
 def draw_svg(plot: Any, title: str) -> str:
-    """SVG text of an altair chart, drawn without network access.
+    """SVG text of an altair chart, drawn without network access; "" where memory does not suffice for it.
 
     plot   an altair chart
     title  its accessible name
     """
-    import vl_convert
-
     # The width is that of the whole chart, so that letters have one size in all of them.
     plot = plot.properties(autosize={"type": "fit-x", "contains": "padding"})
     spec = plot.configure(background="transparent", font=FONT).configure_view(stroke=None)
@@ -37,7 +37,8 @@ def draw_svg(plot: Any, title: str) -> str:
         labelColor=INK, titleColor=FAINT, gridColor=GRID, domainColor=FAINT, tickColor=FAINT, labelFontSize=12,
         titleFontSize=12, titleFontWeight="normal", labelLimit=220, domain=False,
     ).configure_legend(labelColor=INK, labelFontSize=12).configure_axisY(grid=True)  # fmt: skip
-    return sanitize_svg(vl_convert.vegalite_to_svg(spec.to_dict(), allowed_base_urls=[]), title)
+    drawn = chart_process().draw(spec.to_dict())
+    return sanitize_svg(drawn, title) if drawn else ""
 
 
 def sanitize_svg(text: str, title: str) -> str:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import quote
 
-from terakoya.report import charts
-from terakoya.report.blocks import Block, ReportSection, TableBlock, Text, column_headers, format_value
-from terakoya.report.escaping import markdown_text
-from terakoya.report.markdown import render_block
-from terakoya.report.page import draw, render
-from terakoya.report.record import RunRecord, SweepRecord
-from terakoya.report.run_sections import flat, minutes
-from terakoya.report.sweep_sections import sweep_report
-from terakoya.report.translations import known, say
+from terakoya.reporting import charts
+from terakoya.reporting.blocks import Block, Paragraph, ReportSection, TableBlock, column_headers, format_value
+from terakoya.reporting.escaping import markdown_text
+from terakoya.reporting.markdown import render_block
+from terakoya.reporting.page import draw, render
+from terakoya.reporting.record import RunRecord, SweepRecord
+from terakoya.reporting.run_sections import flat, minutes
+from terakoya.reporting.sweep_sections import sweep_report
+from terakoya.reporting.translations import known, say
 
 _COLUMNS = (
     "run",
@@ -102,8 +102,8 @@ def _page(sweep: SweepRecord, lang: str, *, lead: str, sections: Sequence[Report
     )
 
 
-def _warnings(sweep: SweepRecord, lang: str) -> tuple[Text, ...]:
-    return (Text(say(lang, "other exam")),) if _mixed(sweep) else ()
+def _warnings(sweep: SweepRecord, lang: str) -> tuple[Paragraph, ...]:
+    return (Paragraph(say(lang, "other exam")),) if _mixed(sweep) else ()
 
 
 def _mixed(sweep: SweepRecord) -> bool:

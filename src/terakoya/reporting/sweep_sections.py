@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from terakoya.i18n import in_language
-from terakoya.report import result_sections, run_sections
-from terakoya.report.blocks import (
+from terakoya.reporting import result_sections, run_sections
+from terakoya.reporting.blocks import (
     Block,
     Bullets,
     Heading,
+    Paragraph,
     PropertyList,
     ReportSection,
     TableBlock,
-    Text,
     column_headers,
 )
-from terakoya.report.record import RunRecord, SweepRecord
-from terakoya.report.translations import known, say
+from terakoya.reporting.record import RunRecord, SweepRecord
+from terakoya.reporting.translations import known, say
 from terakoya.scoring.statistics.power import two_digits
 
 
@@ -51,7 +51,9 @@ def sweep_report(sweep: SweepRecord, lang: str) -> tuple[ReportSection, ...]:
 def _of(lead: RunRecord, blocks: list[Block], sweep: SweepRecord, lang: str) -> list[Block]:
     """Blocks that hold for one run, under a sentence that says so."""
     return (
-        [Text(say(lang, "of the lead", run=sweep.title(lead))), *blocks] if blocks and len(sweep.runs) > 1 else blocks
+        [Paragraph(say(lang, "of the lead", run=sweep.title(lead))), *blocks]
+        if blocks and len(sweep.runs) > 1
+        else blocks
     )
 
 
@@ -73,7 +75,7 @@ def _trials(sweep: SweepRecord, lead: RunRecord, lang: str) -> list[Block]:
     rows = tuple(_causes(sweep, lang))
     failed = tuple((run, say(lang, "failed"), "", str(why), "") for run, why in sweep.failed.items())
     if not rows and not failed:
-        return [*blocks, Text(say(lang, "no warnings"))]
+        return [*blocks, Paragraph(say(lang, "no warnings"))]
     return [
         *blocks,
         TableBlock(column_headers(lang, ("which trials", "level", "kind", "finding", "do")), (*failed, *rows)),
@@ -112,7 +114,7 @@ def _next(sweep: SweepRecord, lang: str) -> list[Block]:
     if wanted:
         one = min(wanted, key=lambda one: one.needed or 0)
         steps.append(say(lang, "to tell apart", first=one.first, second=one.second, n=two_digits(one.needed or 0)))
-    return [Bullets(tuple(steps))] if steps else [Text(say(lang, "no next"))]
+    return [Bullets(tuple(steps))] if steps else [Paragraph(say(lang, "no next"))]
 
 
 def _cost(sweep: SweepRecord, lang: str) -> list[Block]:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from terakoya import report
+from terakoya import reporting
+from terakoya.errors import CorruptError
+from terakoya.i18n import _
 from terakoya.runs import Run, runs_in, write_text
+from terakoya.runs.sealing import SEAL
 
 
 def write_record(path: Path, lang: str = "", run: Run | None = None) -> list[Path]:
@@ -16,9 +21,10 @@ def write_record(path: Path, lang: str = "", run: Run | None = None) -> list[Pat
     run   the open run where the caller holds its lock; None locks it here
     Returns the files written.
     """
-    record = report.read_record(path)
-    spoken = report.language(lang)
-    reports = {"report.md": report.markdown(record, spoken), "report.html": report.html(record, spoken)}
+    with _values_shown(path):
+        record = reporting.read_record(path)
+        spoken = reporting.language(lang)
+        reports = {"report.md": reporting.markdown(record, spoken), "report.html": reporting.html(record, spoken)}
     if run is not None:
         return [run.write_text(name, text) for name, text in reports.items()]
     with Run.resume(path) as opened:
@@ -32,7 +38,24 @@ def write_index(parent: Path, lang: str = "") -> list[Path]:
     lang    "en" or "ja", "" for the locale's
     Returns the files written.
     """
-    records = [report.read_record(run) for run in runs_in(parent)]
+    folders = runs_in(parent)
+    with _values_shown(parent, *folders):
+        text = reporting.index_page([reporting.read_record(run) for run in folders], reporting.language(lang))
     page = parent / "index.html"
-    write_text(page, report.index_page(records, report.language(lang)))
+    write_text(page, text)
     return [page]
+
+
+@contextmanager
+def _values_shown(place: Path, *runs: Path) -> Iterator[None]:
+    """A value that cannot be shown is damage where no seal says that the files are as a run wrote them, else our
+    error.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        if all((run / SEAL).is_file() for run in (runs or (place,))):
+            raise
+        raise CorruptError(
+            _("a value in the files of a run is of the wrong kind ({error})", error=error), where=str(place)
+        ) from error

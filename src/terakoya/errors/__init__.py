@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import ClassVar
 
-from terakoya.i18n import both, in_language, joined
+from terakoya.i18n import _, in_language, joined
 
 
 class TerakoyaError(Exception):
-    """An error that the user can correct. Each text may be bilingual (i18n.py).
+    """An error that the user can correct. Each text may be a message that can be translated (i18n.py).
 
     what   what happened
     where  file, row, column or key
@@ -56,6 +56,13 @@ class DataError(TerakoyaError):
     """The data does not have the form or content that it claims."""
 
     exit_code = 3
+
+
+class PluginError(TerakoyaError):
+    """A fault in code that is not ours: a user's own file, or an installed package that brings a task, a metric …"""
+
+    exit_code = 3
+    usual_do = _("This file is no part of Terakoya: correct it there.")
 
 
 class ProviderError(TerakoyaError):
@@ -103,7 +110,7 @@ class CorruptError(TerakoyaError):
     """A file of a run is truncated or was changed."""
 
     exit_code = 9
-    usual_do = both("Restore it from a copy, or create it again.", "バックアップから戻すか、作り直すこと。")
+    usual_do = _("Restore it from a copy, or create it again.")
 
 
 class IncompatibleError(TerakoyaError):
@@ -132,9 +139,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         similar = close[0]
-        return both(f"Did you mean '{similar}'?", f"「{similar}」のことか。")
+        return _("Did you mean '{similar}'?", similar=similar)
     listed = ", ".join(known)
-    return both(f"Known: {listed}.", f"使える名前：{listed}。") if known else ""
+    return _("Known: {listed}.", listed=listed) if known else ""
 
 
 def need(module: str, *, extra: str) -> ModuleType:
@@ -144,12 +151,6 @@ def need(module: str, *, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise ConfigError(
-            both(
-                f"this needs the package '{package}', which is not installed ({error})",
-                f"パッケージ '{package}' が必要だが、インストールされていない（{error}）",
-            ),
-            do=both(
-                f"Install it with: pip install 'terakoya[{extra}]'",
-                f"次のコマンドでインストールすること：pip install 'terakoya[{extra}]'",
-            ),
+            _("this needs the package '{package}', which is not installed ({error})", package=package, error=error),
+            do=_("Install it with: pip install 'terakoya[{extra}]'", extra=extra),
         ) from error
