@@ -1,6 +1,374 @@
-"""Terakoya teaches small language models narrow Japanese skills, and tells the truth about what was learnt.
+"""Terakoya trains small language models on narrow Japanese text-to-text skills, and reports honestly what was learned.
 
-Read `pipeline` first: it tells a run in order, and every step lies in the room that bears its name.
+    import terakoya as tk
+
+    result = tk.run("kannume")             # a shipped experiment, a TOML file, or a run folder to go on with
+    skill = tk.load(result.folder)         # opened once
+    skill("三万八千")                       # "38000"
+
+Each function does what the command of the same name does. Paths may be `str`; overrides are a dictionary; wrong input
+is refused at the call by a `TerakoyaError` that says what, where and what to do. Read `pipeline/run.py` first: it tells
+a run in order, and every step lies in the folder that bears its name.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from terakoya.codec.base import Codec
+    from terakoya.config import Config
+    from terakoya.errors import TerakoyaError
+    from terakoya.evaluation.compare import Comparison
+    from terakoya.generation.generate import GenerationResult
+    from terakoya.pipeline.commands import DoctorReport, SplitSummary
+    from terakoya.progress import Listener
+    from terakoya.records import Example, Finding, Prediction, Split
+    from terakoya.runs.display import Listing
+    from terakoya.runs.result import RunResult
+    from terakoya.saved_model import Skill
+    from terakoya.scoring.metrics import Metric
+    from terakoya.sweeps.run import SweepResult
+    from terakoya.task import Task
+
 __version__ = "0.1.0"
+
+Location = str | PathLike[str]
+Overrides = Mapping[str, Any] | Sequence[str]
+
+# Types that outsiders need, imported when they are first used: `import terakoya` itself loads nothing.
+_TYPES = {
+    "Codec": "terakoya.codec.base",
+    "Config": "terakoya.config",
+    "Example": "terakoya.records",
+    "Finding": "terakoya.records",
+    "Metric": "terakoya.scoring.metrics",
+    "Prediction": "terakoya.records",
+    "Skill": "terakoya.saved_model",
+    "Split": "terakoya.records",
+    "Task": "terakoya.task",
+    "TerakoyaError": "terakoya.errors",
+}
+
+__all__ = [
+    "Codec",
+    "Config",
+    "Example",
+    "Finding",
+    "Metric",
+    "Prediction",
+    "Skill",
+    "Split",
+    "Task",
+    "TerakoyaError",
+    "__version__",
+    "audit",
+    "compare",
+    "doctor",
+    "evaluate",
+    "generate",
+    "load",
+    "predict",
+    "report",
+    "run",
+    "split",
+    "sweep",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _TYPES:
+        return getattr(import_module(_TYPES[name]), name)
+    raise AttributeError(f"module 'terakoya' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def run(
+    experiment: Location | Config,
+    *,
+    overrides: Overrides = (),
+    run_dir: Location = "runs",
+    anyway: bool = False,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Everything in one call: examples, audit, split, preflight, training, predictions, scores, record.
+
+    experiment  a shipped experiment's name, a TOML file, a `Config`, or a run folder, which goes on where it stopped
+    overrides   settings laid over the config: {"train.steps": 500} or {"train": {"steps": 500}}
+    run_dir     where the run folder is made
+    anyway      go on in spite of findings of level "stop"; recorded with the run
+    listener    is called while the run goes on; in a notebook one that shows progress is the default
+    Returns the scores with intervals beside the baselines, the verdict, the findings and the folder.
+    Raises TerakoyaError: ConfigError, DataError, BudgetError and so on, each with its exit code.
+    """
+    from terakoya.pipeline.run import run as run_pipeline
+
+    return run_pipeline(
+        _experiment(experiment),
+        overrides=_overrides(overrides),
+        run_dir=Path(run_dir),
+        anyway=anyway,
+        listener=_listener(listener),
+    )
+
+
+def train(
+    experiment: Location | Config,
+    *,
+    overrides: Overrides = (),
+    run_dir: Location = "runs",
+    anyway: bool = False,
+    listener: Listener | None = None,
+) -> RunResult:
+    """A run as far as the trained model; the exam stays closed, and `run(result.folder)` opens it later.
+
+    experiment, overrides, run_dir, anyway, listener  as in `run`
+    Returns a result without scores, whose state is "not examined".
+    """
+    from terakoya.pipeline.run import train as train_pipeline
+
+    return train_pipeline(
+        _experiment(experiment),
+        overrides=_overrides(overrides),
+        run_dir=Path(run_dir),
+        anyway=anyway,
+        listener=_listener(listener),
+    )
+
+
+def audit(
+    subject: Location | Config, *, overrides: Overrides = (), with_run: Location | None = None
+) -> Listing[Finding]:
+    """What is wrong with data, row by row, before anything is trained on it.
+
+    subject    a table (.csv .tsv .jsonl .json .parquet), a TOML file, a shipped experiment or a `Config`
+    overrides  settings laid over the config, such as {"task.codec": "labels"}
+    with_run   a run whose trained model says which rows look wrong; None: no model
+    Returns the findings; `finding.rows` are line numbers of the file, counted from 1.
+    """
+    from terakoya.pipeline import commands
+    from terakoya.runs.display import Listing
+
+    run_folder = None if with_run is None else Path(with_run)
+    return Listing(commands.audit(_experiment(subject), overrides=_overrides(overrides), with_run=run_folder))
+
+
+def split(experiment: Location | Config, output: Location, *, overrides: Overrides = ()) -> SplitSummary:
+    """Split the examples and write train.jsonl, dev.jsonl and exam.jsonl.
+
+    experiment  a shipped experiment, a TOML file or a `Config`
+    output      folder for the three files; made where it is missing
+    overrides   settings laid over the config, such as {"split.exam": 0.2}
+    Returns how many examples each split has, with the exam's fingerprint.
+    """
+    from terakoya.pipeline import commands
+
+    return commands.split(_experiment(experiment), Path(output), overrides=_overrides(overrides))
+
+
+def doctor(experiment: Location | Config, *, overrides: Overrides = (), show_tokens: bool = False) -> DoctorReport:
+    """Audit and preflight without training: what would go wrong.
+
+    experiment   a shipped experiment, a TOML file or a `Config`
+    overrides    settings laid over the config
+    show_tokens  also show one batch with the tokens marked on which the loss is taken
+    Returns the findings, and the marked batch as `tokens`.
+    """
+    from terakoya.pipeline import commands
+
+    return commands.doctor(_experiment(experiment), overrides=_overrides(overrides), show_tokens=show_tokens)
+
+
+def generate(
+    experiment: Location | Config,
+    output: Location | None = None,
+    *,
+    overrides: Overrides = (),
+    estimate: bool = False,
+    i_have_the_right: bool = False,
+    overwrite: bool = False,
+    listener: Listener | None = None,
+) -> GenerationResult:
+    """Have a teacher label a data set: paid once, kept whatever happens, balanced while it is made.
+
+    experiment        one with a [teacher] section
+    output            the table to write (.jsonl or .csv); `task.data` where it is not given
+    overrides         settings laid over the config
+    estimate          only say what it would cost; nothing is sent
+    i_have_the_right  train on this teacher's output without a licence named in the config
+    overwrite         replace a file at the table's place that this generation did not write
+    listener          is called while the generation goes on
+    Returns the rows, what was rejected and why, and the spend from the ledger.
+    """
+    from terakoya.pipeline import commands
+
+    return commands.generate(
+        _experiment(experiment),
+        output=None if output is None else Path(output),
+        overrides=_overrides(overrides),
+        estimate=estimate,
+        i_have_the_right=i_have_the_right,
+        overwrite=overwrite,
+        listener=_listener(listener),
+    )
+
+
+def evaluate(
+    run: Location,
+    *,
+    data: Location | None = None,
+    source: str = "",
+    target: str = "",
+    encoding: str = "",
+    codec: str = "",
+    task: Location = "",
+    overrides: Overrides = (),
+    listener: Listener | None = None,
+) -> RunResult:
+    """Score a trained skill on its own exam again, or on another one.
+
+    run        a run folder; with `task` a folder of a model made elsewhere
+    data       a table with another exam
+    source     its column of sources; "" is "source"
+    target     its column of targets; "" is "target"
+    encoding   of that table; "" is detected
+    codec      what its targets are; a model of another codec is refused. "" is the model's own
+    task       an experiment whose task and exam a model made elsewhere takes
+    overrides  settings laid over the run's own, such as {"decode.method": "beam"}
+    listener   is called while the exam is taken
+    Returns the scores; the opening of the exam is counted.
+    """
+    from terakoya.pipeline import commands
+
+    return commands.evaluate(
+        Path(run),
+        data=None if data is None else Path(data),
+        source=source,
+        target=target,
+        encoding=encoding,
+        codec=codec,
+        task=str(task),
+        overrides=_overrides(overrides),
+        listener=_listener(listener),
+    )
+
+
+def load(folder: Location, *, overrides: Overrides = ()) -> Skill:
+    """Open a trained skill once, and call it as often as needed.
+
+    folder     a run folder or the model folder in it
+    overrides  settings of decoding, such as {"decode.abstain_below": 0.9}
+    Returns a `Skill`: `skill(text)` is the prediction as text or None, `skill.predict(texts)` has probabilities.
+    """
+    from terakoya.saved_model import read_skill
+
+    return read_skill(Path(folder), tuple(_overrides(overrides)))
+
+
+def predict(folder: Location, texts: Sequence[str], *, overrides: Overrides = ()) -> Listing[Prediction]:
+    """Predictions for texts, in their order; `load` serves better where there is more than one call.
+
+    folder     a run folder or the model folder in it
+    texts      the sources
+    overrides  settings of decoding
+    """
+    return load(folder, overrides=overrides).predict(texts)
+
+
+def compare(
+    runs: Sequence[Location],
+    *,
+    subset: str = "",
+    encoding: str = "",
+    source: str = "",
+    target: str = "",
+    codec: str = "",
+) -> Listing[Comparison]:
+    """Runs on the same exam side by side, paired item by item and corrected for the number of comparisons.
+
+    runs      two or more run folders, or tables with the columns source, target, inference
+    subset    of the exam; "" is the main one
+    encoding  of the tables; "" is detected
+    source    their column of sources; "" is "source"
+    target    their column of targets; "" is "target"
+    codec     what targets are, for tables without a run: text, number, quantity, labels; "" is text
+    Raises IncompatibleError where the exams differ, saying what differs.
+    """
+    from terakoya.pipeline import commands
+    from terakoya.runs.display import Listing
+
+    paths = [Path(run) for run in runs]
+    return Listing(commands.compare(paths, subset=subset, encoding=encoding, source=source, target=target, codec=codec))
+
+
+def sweep(
+    series: Location,
+    *,
+    overrides: Overrides = (),
+    grid: Mapping[str, Sequence[Any]] | Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    run_dir: Location = "runs",
+    lang: str = "",
+    listener: Listener | None = None,
+) -> SweepResult:
+    """Many runs over settings and seeds, chosen on dev, the exam opened once.
+
+    series     a shipped series or a TOML file that describes one
+    overrides  settings that all trials share
+    grid       axes in place of the series' own: {"train.steps": [500, 1000]}
+    seeds      in place of the series' own
+    run_dir    where the folder of the series is made
+    lang       "en" or "ja", of the record
+    listener   is called while trials go on
+    Returns the trials with their values and the best on dev.
+    """
+    from terakoya.config.reading import grid_axes
+    from terakoya.sweeps import run as sweeps
+    from terakoya.sweeps.plan import SweepOverrides
+
+    changes = SweepOverrides(tuple(_overrides(overrides)), tuple(grid_axes(grid)), tuple(seeds))
+    return sweeps.sweep(str(series), changes=changes, run_dir=Path(run_dir), lang=lang, listener=_listener(listener))
+
+
+def report(
+    run: Location | None = None, *, all_runs: bool = False, run_dir: Location = "runs", lang: str = ""
+) -> Listing[Path]:
+    """Write the record of a run again, or an index page of all runs.
+
+    run       a run folder
+    all_runs  the index page of `run_dir` instead
+    run_dir   where the run folders are
+    lang      "en" or "ja"; the run's own where it is ""
+    Returns the files written.
+    """
+    from terakoya.pipeline.run import report as write_report
+    from terakoya.runs.display import Listing
+
+    written = write_report(None if run is None else Path(run), all_runs=all_runs, run_dir=Path(run_dir), lang=lang)
+    return Listing(written)
+
+
+def _experiment(given: Location | Config) -> Any:
+    return str(given) if isinstance(given, str | PathLike) else given
+
+
+def _overrides(given: Overrides) -> list[str]:
+    if isinstance(given, Mapping):
+        from terakoya.config.reading import override_texts
+
+        return override_texts(given)
+    return list(given)
+
+
+def _listener(given: Listener | None) -> Listener:
+    from terakoya.progress import default_listener
+
+    return given or default_listener()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from terakoya.records import Finding, Step
 
@@ -26,6 +28,9 @@ class TrialStatus:
     seed: int
     state: TrialState
     dev: float | None = None
+
+
+_MARKS = {"note": "·", "warn": "!", "stop": "✗"}
 
 
 class Listener(Protocol):
@@ -69,3 +74,51 @@ class SilentListener:
 
     def trials(self, look: Callable[[], Sequence[TrialStatus]]) -> None:
         """Ignores `look`."""
+
+
+class NotebookListener(SilentListener):
+    """Shows a run in the cell of a notebook: the stages with their findings, and the newest step."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._newest = ""
+        self._display: Any = None
+
+    def stage(self, name: str, detail: str = "") -> None:
+        """Begin a line for the stage `name`, with `detail` behind it."""
+        self._lines += [self._newest] if self._newest else []
+        self._newest = ""
+        self._show(f"{name}: {detail}" if detail else name)
+
+    def step(self, step: Step, total: int) -> None:
+        """Show `step` of `total` in place of the one before."""
+        dev = "".join(f"  {name} {value:.4f}" for name, value in (step.dev or {}).items())
+        # Steps with dev values always, the others at most a hundred times: each one is a message to the browser.
+        if dev or step.step in (1, total) or step.step % max(1, total // 100) == 0:
+            self._newest = f"  step {step.step}/{total}  loss {step.loss:.4f}{dev}"
+            self._show()
+
+    def finding(self, finding: Finding) -> None:
+        """Add `finding` with what to do about it."""
+        do = f"\n      → {finding.do}" if finding.do and finding.level != "note" else ""
+        self._show(f"  {_MARKS[finding.level]} {finding.check}: {finding.what}{do}")
+
+    def note(self, text: str) -> None:
+        """Add the sentence `text`."""
+        self._show(f"  {text}")
+
+    def _show(self, line: str = "") -> None:
+        notebook: Any = importlib.import_module("IPython.display")
+
+        self._lines += [line] if line else []
+        text = notebook.Pretty("\n".join([*self._lines, *([self._newest] if self._newest else [])]))
+        if self._display is None:
+            self._display = notebook.display(text, display_id=True)
+        else:
+            self._display.update(text)
+
+
+def default_listener() -> Listener:
+    """Who listens where nobody was named: a cell in a notebook, else nobody."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return NotebookListener() if type(shell).__name__ == "ZMQInteractiveShell" else SilentListener()

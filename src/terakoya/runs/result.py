@@ -7,9 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from terakoya.i18n import gathered
+from terakoya.errors import CorruptError
+from terakoya.i18n import _, gathered, in_every_language
 from terakoya.records import Finding, Score, Signature, finding_keys, score_keys
 from terakoya.runs import read_json, read_lines
+from terakoya.runs.disk import to_jsonable
+from terakoya.runs.display import Displayed
+from terakoya.runs.sealing import verify_file
+from terakoya.runs.validation import FINDING, PREDICTION
 
 SHOWN = 5  # correct and wrong predictions shown at the end
 
@@ -30,17 +35,18 @@ class SamplePrediction:
 
 
 @dataclass(frozen=True)
-class RunResult:
+class RunResult(Displayed):
     """Result of a run or an evaluation.
 
-    folder    the run folder
-    scores    of the model and the baselines
-    findings  of all checks
-    state     the verdict: "learned", "not learned", "cannot be told", or "not examined"
-    words     the verdict as a sentence, by language ("en", "ja")
-    right     sample of correct predictions
-    wrong     sample of wrong predictions
-    report    path of report.html; None where there is none
+    folder      the run folder
+    scores      of the model and the baselines
+    findings    of all checks
+    state       the verdict: "learned", "not learned", "cannot be told", or "not examined"
+    words       the verdict as a sentence, by language ("en", "ja")
+    right       sample of correct predictions
+    wrong       sample of wrong predictions
+    report      path of report.html; None where there is none
+    overridden  checks whose findings of level stop were overridden with `anyway`
     """
 
     folder: Path
@@ -51,11 +57,17 @@ class RunResult:
     right: tuple[SamplePrediction, ...]
     wrong: tuple[SamplePrediction, ...]
     report: Path | None
+    overridden: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """0, or 1 for "not learned" or a finding of level stop."""
-        return int(self.state == "not learned" or any(finding.level == "stop" for finding in self.findings))
+        """0, or 1 for "not learned" or a finding of level stop that was not overridden."""
+        stops = {finding.check for finding in self.findings if finding.level == "stop"}
+        return int(self.state == "not learned" or bool(stops - set(self.overridden)))
+
+    def table_rows(self) -> list[dict[str, Any]]:
+        """One dictionary for each score: system, subset, metric, value with its 95% interval, n."""
+        return [_score_row(score) for score in self.scores]
 
     def to_dict(self) -> dict[str, Any]:
         """All values as a dict, for --json."""
@@ -63,38 +75,77 @@ class RunResult:
             "run": str(self.folder),
             "verdict": self.state,
             "words": self.words,
-            "scores": self.scores,
-            "findings": self.findings,
+            "scores": to_jsonable(self.scores),
+            "findings": to_jsonable(self.findings),
+            "overridden": list(self.overridden),
             "report": str(self.report) if self.report else None,
         }
 
 
+def _score_row(score: Score) -> dict[str, Any]:
+    return {
+        "system": score.who,
+        "subset": score.subset,
+        "metric": score.metric,
+        "value": score.value,
+        "low": score.low,
+        "high": score.high,
+        "n": score.n,
+    }
+
+
 def read_result(folder: Path) -> RunResult:
-    """The result recorded in the run folder `folder` (or an evaluation's folder)."""
+    """The result recorded in the run folder `folder` (or an evaluation's folder).
+
+    Raises CorruptError where a file was changed since the run ended, or does not hold what it should.
+    """
+    verify_file(folder / "scores.json")
     document = read_json(folder / "scores.json")
-    lines = list(read_lines(folder / "predictions.jsonl"))
+    try:
+        scores = tuple(_score(values) for values in document["scores"])
+        state, words = str(document["verdict"]["state"]), dict(document["verdict"]["words"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        fault = repr(error)
+        raise CorruptError(
+            _("these are no scores of a run ({fault})", fault=fault), where=str(folder / "scores.json")
+        ) from error
+    verify_file(folder / "predictions.jsonl")
+    lines = list(read_lines(folder / "predictions.jsonl", PREDICTION))
     report = folder / "report.html"
     return RunResult(
         folder=folder,
-        scores=tuple(_score(values) for values in document["scores"]),
-        findings=tuple(_finding(values) for values in read_lines(folder / "findings.jsonl")),
-        state=document["verdict"]["state"],
-        words=document["verdict"]["words"],
+        scores=scores,
+        findings=_findings(folder),
+        state=state,
+        words=words,
         right=_shown(line for line in lines if line["verdict"] >= 1),
         wrong=_shown(line for line in lines if line["verdict"] < 1),
         report=report if report.is_file() else None,
+        overridden=_overridden(folder),
     )
 
 
 def read_unexamined(folder: Path) -> RunResult:
     """The result of the run in `folder` that is trained and whose exam has not been opened."""
-    findings = tuple(_finding(values) for values in read_lines(folder / "findings.jsonl"))
-    words = {"en": "Trained; the exam was not opened.", "ja": "学習済み。試験はまだ開いていない。"}
-    return RunResult(folder, (), findings, "not examined", words, (), (), None)
+    findings = _findings(folder)
+    words = in_every_language(_("Trained; the exam was not opened."))
+    return RunResult(folder, (), findings, "not examined", words, (), (), None, _overridden(folder))
+
+
+def _overridden(folder: Path) -> tuple[str, ...]:
+    """Checks that a run went on in spite of; none for an evaluation, which has no manifest."""
+    path = folder / "manifest.json"
+    kept = read_json(path).get("overridden", ()) if path.is_file() else ()
+    return tuple(map(str, kept))
 
 
 def _score(values: Mapping[str, Any]) -> Score:
     return Score(**{**score_keys(values), "signature": Signature(**values["signature"])})
+
+
+def _findings(folder: Path) -> tuple[Finding, ...]:
+    verify_file(folder / "findings.jsonl")
+    return tuple(_finding(values) for values in read_lines(folder / "findings.jsonl", FINDING))
 
 
 def _finding(values: Mapping[str, Any]) -> Finding:
