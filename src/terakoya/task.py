@@ -11,13 +11,17 @@ Nothing in the package looks at a task's name: two tasks differ only in the valu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from types import MappingProxyType
+from typing import Any
 
 from terakoya.codec import Codec, TextCodec
+from terakoya.codec.choose import check_codec, choose_codec
+from terakoya.errors.third_party import broken_contract, check_call
+from terakoya.i18n import _
 from terakoya.records import MEMORISED, Example, Finding, Prediction, Split
-from terakoya.scoring.metrics import Metric, exact
+from terakoya.scoring.metrics import Metric, as_metric, exact, metric
 
 # Predicts a target from a source without a model; None where it abstains.
 Rule = Callable[[str], str | None]
@@ -32,7 +36,8 @@ class Task:
                  None the config's `[split]` cuts this set into train, dev and exam
     codec        how targets are written for the model and read back; default: as plain text
     metrics      name → metric, in this order in every table. The first one chooses the checkpoint on dev and gives the
-                 verdict on the exam; default: {"exact": exact}
+                 verdict on the exam; default: {"exact": exact}. A plain function of (prediction, targets) → number in
+                 [0, 1] is accepted: it becomes a graded Metric whose signature names it
     draw         (rng, progress) → one training example, made by rule. Called for every training row while the model
                  trains; `rng` is a `random.Random` seeded by the run, `progress` goes from 0.0 at the first step to
                  1.0 at the last, for a curriculum. An example whose group (records.Example.group, by default its
@@ -57,7 +62,7 @@ class Task:
     baselines    name → function from the train split to a rule. Each is fitted once per evaluation and reported with
                  that name; default: only the standard baselines
     checks       functions from the split to findings: the task's own audit. Called once before training
-    summary      one line for `terakoya list`, as a bilingual text (i18n.both) or in one language; default: ""
+    summary      one line for `terakoya list`, as a message (i18n.Message) or a plain string; default: ""
     """
 
     name: str
@@ -77,6 +82,22 @@ class Task:
     checks: tuple[Callable[[Split], list[Finding]], ...] = ()
     summary: str = ""
 
+    def __post_init__(self) -> None:
+        """Plain functions among the metrics become metrics. Raises TypeError where a value is of another type."""
+        for values, kind, name in (
+            (self.examples, Example, "examples"),
+            ((self.split,) if self.split is not None else (), Split, "split"),
+        ):
+            for at, value in enumerate(values):
+                if not isinstance(value, kind):
+                    given = type(value).__name__
+                    raise TypeError(f"Task.{name}: item {at} is of type {given}, not {kind.__name__}")
+        if not self.metrics:
+            raise TypeError("Task.metrics is empty: a task needs at least one metric")
+        metrics = {name: as_metric(name, given) for name, given in self.metrics.items()}
+        object.__setattr__(self, "examples", tuple(self.examples))
+        object.__setattr__(self, "metrics", MappingProxyType(metrics))
+
     @property
     def metric(self) -> str:
         """Name of the first metric, which chooses the checkpoint and gives the verdict."""
@@ -88,3 +109,59 @@ class Task:
         item  of the dev or exam split
         """
         return item.subset == MEMORISED or (self.memorised is not None and self.memorised(item))
+
+
+def replace_parts(task: Task, *, codec: str = "", first: str = "", separator: str = "", notation: str = "") -> Task:
+    """The task with another codec and main metric, as a config names them.
+
+    task       a task
+    codec      name of a codec; "" leaves the task's own
+    first      name of the main metric; "" leaves the task's own
+    separator  between labels, for the codec "labels"
+    notation   of numbers, for the codec "number"
+    Raises ConfigError for a name that is neither ours, nor the task's, nor installed.
+    """
+    if codec:
+        examples = task.examples or (task.split.train if task.split else ())
+        targets = [example.target for example in examples]
+        # A task may have an option `notation` of its own.
+        of_numbers = notation if codec == "number" else ""
+        task = replace(task, codec=choose_codec(codec, targets, notation=of_numbers, separator=separator))
+    if first:
+        chosen = task.metrics.get(first) or metric(first)
+        task = replace(task, metrics={first: chosen, **task.metrics})
+    return task
+
+
+# What a task may bring → what it is called with.
+_FUNCTIONS = {
+    "draw": ("rng", "progress"),
+    "rule": ("source",),
+    "reverse": ("source", "target"),
+    "memorised": ("item",),
+    "error_kind": ("example", "prediction"),
+}
+
+
+def check_task(task: Any, what: str, factory: Any) -> Task:
+    """The task itself, if all that it brings can be called as it will be.
+
+    task     what the factory returned
+    what     what it is, in words
+    factory  the function that returned it
+    Raises PluginError, naming file and line of what is wrong.
+    """
+    if not isinstance(task, Task):
+        kind = type(task).__name__
+        raise broken_contract(factory, _("{what} must return a Task, and returned {kind}", what=what, kind=kind))
+    if not task.examples and task.split is None:
+        raise broken_contract(factory, _("{what} has neither examples nor a split", what=what))
+    check_codec(task.codec, _("the codec of {what}", what=what), factory)
+    for name, arguments in _FUNCTIONS.items():
+        if getattr(task, name) is not None:
+            check_call(getattr(task, name), arguments, _("'{name}' of {what}", name=name, what=what))
+    for name, make in task.baselines.items():
+        check_call(make, ("train",), _("the baseline '{name}' of {what}", name=name, what=what))
+    for check in task.checks:
+        check_call(check, ("split",), _("a check of {what}", what=what))
+    return task

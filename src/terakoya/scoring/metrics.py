@@ -8,12 +8,19 @@ Where several targets are acceptable, the one that the prediction matches best c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-from terakoya.errors import ConfigError, nearest
-from terakoya.i18n import both
+from terakoya.errors import ConfigError
+from terakoya.errors.third_party import broken_contract, check_call, load_plugin
+from terakoya.i18n import _
+from terakoya.records import fingerprint
 from terakoya.scoring.chrf import BETA, ORDER, chrf_score
+
+Score = Callable[[str | None, Sequence[str]], float]
+_ARGUMENTS = ("prediction", "targets")  # of every metric's function
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Metric:
     """
 
     name: str
-    score: Callable[[str | None, Sequence[str]], float]
+    score: Score
     graded: bool = False
     version: int = 1
     parameters: tuple[tuple[str, str], ...] = ()
@@ -109,48 +116,36 @@ def _set_exact(prediction: frozenset[str], target: frozenset[str]) -> float:
 exact = Metric(
     "exact",
     _exact,
-    summary=both(
-        "1 where the prediction equals an acceptable target in the codec's canonical form, else 0.",
-        "予測がコーデックの正規形で正解のいずれかに一致すれば 1、そうでなければ 0。",
-    ),
+    summary=_("1 where the prediction equals an acceptable target in the codec's canonical form, else 0."),
 )
 jaccard = Metric(
     "jaccard",
     _on_sets(_jaccard),
     graded=True,
-    summary=both(
-        "Labels in both sets over labels in either (Jaccard 1901).",
-        "両方の集合にあるラベルの数を、どちらかにあるラベルの数で割った値（Jaccard 1901）。",
-    ),
+    summary=_("Labels in both sets over labels in either (Jaccard 1901)."),
 )
 precision = Metric(
     "precision",
     _on_sets(_precision),
     graded=True,
-    summary=both("Share of the predicted labels that are right.", "予測したラベルのうち正しいものの割合。"),
+    summary=_("Share of the predicted labels that are right."),
 )
 recall = Metric(
     "recall",
     _on_sets(_recall),
     graded=True,
-    summary=both("Share of the right labels that were predicted.", "正解のラベルのうち予測できたものの割合。"),
+    summary=_("Share of the right labels that were predicted."),
 )
 f1 = Metric(
     "f1",
     _on_sets(_f1),
     graded=True,
-    summary=both(
-        "Harmonic mean of precision and recall, item by item.",
-        "問題ごとの適合率（precision）と再現率（recall）の調和平均。",
-    ),
+    summary=_("Harmonic mean of precision and recall, item by item."),
 )
 set_exact = Metric(
     "set_exact",
     _on_sets(_set_exact),
-    summary=both(
-        "1 where the predicted set of labels equals an acceptable set, else 0.",
-        "予測したラベルの集合が正解の集合のいずれかに一致すれば 1、そうでなければ 0。",
-    ),
+    summary=_("1 where the predicted set of labels equals an acceptable set, else 0."),
 )
 chrf = Metric(
     "chrf",
@@ -158,11 +153,9 @@ chrf = Metric(
     graded=True,
     parameters=(("nc", str(ORDER)), ("beta", f"{BETA:g}"), ("space", "no")),
     full_name="chrf-sentence",
-    summary=both(
+    summary=_(
         "Character n-gram F-score of single texts (Popović 2015): n-grams up to nc, recall weighted by beta, white "
-        "space left out.",
-        "文字 n-gram の F 値（Popović 2015）を文ごとに求めた値。"
-        "n-gram は nc 文字まで、再現率の重みは beta、空白は除く。",
+        "space left out."
     ),
 )
 
@@ -176,12 +169,88 @@ LABEL_METRICS: tuple[str, ...] = ("jaccard", "precision", "recall", "f1", "set_e
 def metric(name: str) -> Metric:
     """The metric that a config names.
 
-    name  one of METRICS
-    Raises ConfigError, which offers the nearest name, where there is none.
+    name  one of METRICS, or of an entry point of the group "terakoya.metrics"
+    Raises ConfigError, which offers the nearest name, where there is none; PluginError where an installed one cannot be
+    loaded or is no metric.
     """
-    if name not in METRICS:
-        raise ConfigError(both(f"unknown metric '{name}'", f"知らない指標 '{name}'"), do=nearest(name, METRICS))
-    return METRICS[name]
+    if name in METRICS:
+        return METRICS[name]
+    unknown = _("unknown metric '{name}'", name=name)
+    return as_metric(name, load_plugin("metrics", name, own=METRICS, unknown=unknown))
+
+
+def as_metric(name: str, given: Any) -> Metric:
+    """A metric, or a plain function, as a metric of this name.
+
+    name   as configs, tables and scores.json name it
+    given  a Metric; or a function of (prediction, targets) → number in [0, 1], which becomes a graded metric whose
+           signature names it, with a fingerprint of its source: "near|function:greetings.near|source:1f3a9c05|v:1"
+    Raises PluginError, naming file and line, where it is neither.
+    """
+    what = _("the metric '{name}'", name=name)
+    if isinstance(given, Metric):
+        check_call(given.score, _ARGUMENTS, what)
+        full_name = given.full_name if given.name == name else given.full_name or given.name
+        return replace(given, score=_checked(name, given.score), name=name, full_name=full_name)
+    check_call(given, _ARGUMENTS, what)
+    return Metric(name, _checked(name, given), graded=True, parameters=_parameters(given))
+
+
+def _parameters(function: Any) -> tuple[tuple[str, str], ...]:
+    """Name and source of a plain function, for the signature: another function gives scores of another kind."""
+    import inspect
+
+    defined = inspect.unwrap(function) if hasattr(function, "__code__") else type(function)
+    try:
+        file, source = inspect.getsourcefile(defined), inspect.getsource(defined)
+    except (OSError, TypeError):  # typed at a prompt, or written in C
+        return (("function", f"{defined.__module__}.{defined.__qualname__}"),)
+    name = f"{Path(file or '').stem}.{defined.__qualname__}"
+    return (("function", name), ("source", fingerprint(source)[:8]))
+
+
+def _checked(name: str, score: Score) -> Score:
+    """A third party's function that gives a number in [0, 1] or raises PluginError, naming its file and line."""
+    if isinstance(score, _CheckedScore) or str(getattr(score, "__module__", "")).startswith("terakoya."):
+        return score
+    return _CheckedScore(name, score)
+
+
+@dataclass(frozen=True)
+class _CheckedScore:
+    name: str
+    function: Score
+
+    @property
+    def __wrapped__(self) -> Score:
+        """Where `inspect` finds the third party's own function."""
+        return self.function
+
+    def __call__(self, prediction: str | None, targets: Sequence[str]) -> float:
+        value = self.function(prediction, targets)
+        number = float(value) if isinstance(value, (int, float)) or hasattr(value, "__float__") else float("nan")
+        if not 0.0 <= number <= 1.0:
+            name, given = self.name, repr(value)
+            raise broken_contract(
+                self.function,
+                _("the metric '{name}' must give a number in [0, 1], and gave {given}", name=name, given=given),
+            )
+        return number
+
+
+def metric_with_signature(signature: str) -> Metric | None:
+    """The metric that has this signature today, built in or installed; None where there is none.
+
+    signature  as scores.json has it
+    """
+    for known in METRICS.values():
+        if known.signature == signature:
+            return known
+    try:
+        found = metric(signature.partition("|")[0])
+    except ConfigError:
+        return None
+    return found if found.signature == signature else None
 
 
 def category(categories: Mapping[str, str]) -> Metric:
@@ -197,8 +266,5 @@ def category(categories: Mapping[str, str]) -> Metric:
         "category",
         _on_sets(lambda prediction, target: _jaccard(categories_of(prediction), categories_of(target))),
         graded=True,
-        summary=both(
-            "Jaccard between the categories of the labels instead of the labels.",
-            "ラベルの代わりにそのカテゴリの集合で求めた Jaccard 係数。",
-        ),
+        summary=_("Jaccard between the categories of the labels instead of the labels."),
     )

@@ -13,7 +13,8 @@ from typing import Any
 
 from terakoya.codec import Codec
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.errors.third_party import broken_contract
+from terakoya.i18n import _
 from terakoya.records import Example, Prediction, Score, Signature, fingerprint, set_fingerprint
 from terakoya.scoring.metrics import Metric
 from terakoya.scoring.statistics import intervals
@@ -80,10 +81,8 @@ def score_predictions(
     if len(examples) != len(predictions):
         given, wanted = len(predictions), len(examples)
         raise DataError(
-            both(
-                f"{given} predictions for {wanted} exam items", f"予測が{given}件、試験の問題が{wanted}件で数が合わない"
-            ),
-            do=both("Predict every item once.", "どの問題も一度ずつ予測すること。"),
+            _("{given} predictions for {wanted} exam items", given=given, wanted=wanted),
+            do=_("Predict every item once."),
         )
     canonical = _CanonicalTargets(codec)
     items = []
@@ -186,6 +185,7 @@ def prediction_lines(
         line |= {"accepted": list(example.accepted)} if example.accepted else {}
         line |= {"turns": [[turn.role, turn.content] for turn in example.turns]} if example.turns else {}
         line |= {"withheld": prediction.withheld} if prediction.withheld else {}
+        line |= {"unknown": prediction.unknown} if prediction.unknown else {}
         if baseline and other:
             line["beside"] = {
                 "who": baseline.system,
@@ -215,5 +215,11 @@ class _CanonicalTargets:
 
     def __call__(self, target: str) -> str:
         if target not in self.cache:
-            self.cache[target] = self.codec.canonical(target)
+            form = self.codec.canonical(target)
+            if not isinstance(form, str):
+                raise broken_contract(
+                    self.codec.canonical,
+                    _("a codec's canonical form must be text, and is {form}", form=repr(form)),
+                )
+            self.cache[target] = form
         return self.cache[target]

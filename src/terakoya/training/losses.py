@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +17,8 @@ from torch import Tensor
 
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError
-from terakoya.i18n import both
+from terakoya.errors.third_party import broken_contract, check_call, load_plugin
+from terakoya.i18n import _
 from terakoya.models.protocol import Outputs
 from terakoya.training import set_losses
 
@@ -62,12 +64,9 @@ def adjust_logits(outputs: Outputs, tau: float) -> Outputs:
     """
     if outputs.prior is None:
         raise ConfigError(
-            both("the prior of the labels is not known to this model", "このモデルはラベルの事前分布を知らない"),
+            _("the prior of the labels is not known to this model"),
             where="train.logit_adjustment",
-            do=both(
-                "Set train.logit_adjustment = 0, or choose a model that counts its labels.",
-                "train.logit_adjustment = 0 とするか、ラベルを数えるモデルを使うこと。",
-            ),
+            do=_("Set train.logit_adjustment = 0, or choose a model that counts its labels."),
         )
     return replace(outputs, logits=outputs.logits + tau * outputs.prior)
 
@@ -97,12 +96,9 @@ def class_balance_weights(outputs: Outputs, beta: float) -> Tensor:
     """
     if outputs.counts is None:
         raise ConfigError(
-            both("this model does not count its labels", "このモデルはラベルを数えない"),
+            _("this model does not count its labels"),
             where="train.loss",
-            do=both(
-                "Choose another loss than class-balanced, or a model with a set head.",
-                "class-balanced 以外の損失か、集合用ヘッドのモデルを使うこと。",
-            ),
+            do=_("Choose another loss than class-balanced, or a model with a set head."),
         )
     return (1 - beta) / (1 - beta ** outputs.counts.clamp(min=1.0))
 
@@ -118,34 +114,72 @@ def _mean(outputs: Outputs, losses: Tensor) -> Tensor:
     return losses.mean() if outputs.sizes is None else set_losses.reduce(outputs, losses)
 
 
+def _smoothed(outputs: Outputs, train: TrainConfig) -> Tensor:
+    return cross_entropy(outputs, train.label_smoothing)
+
+
+def _focal(outputs: Outputs, train: TrainConfig) -> Tensor:
+    return focal(outputs, train.focal_gamma)
+
+
+def _class_balanced(outputs: Outputs, train: TrainConfig) -> Tensor:
+    return class_balanced(outputs, train.class_balance_beta)
+
+
+def _order_invariant(outputs: Outputs, train: TrainConfig) -> Tensor:
+    if outputs.sizes is None:
+        name = train.loss
+        raise ConfigError(
+            _("the loss '{name}' is for sets, and this model writes its labels one after the other", name=name),
+            where="train.loss",
+            do=_("Set model.head = 'set', or train.label_order = 'shuffled' for a sequence."),
+        )
+    return set_losses.conditional_bernoulli(outputs)
+
+
+# Name in a config → loss with the settings of the section `train`.
+LOSSES: Mapping[str, Callable[[Outputs, TrainConfig], Tensor]] = MappingProxyType(
+    {
+        "cross-entropy": _smoothed,
+        "focal": _focal,
+        "class-balanced": _class_balanced,
+        "order-invariant": _order_invariant,
+    }
+)
+
+
 def loss_for(train: TrainConfig) -> Loss:
-    """The loss that a config names.
+    """The loss that a config names: one of LOSSES, or of an entry point of the group "terakoya.losses".
 
     train  the `train` section
-    The function returned raises ConfigError where the loss is for sets and the outputs are of a sequence head.
+    Raises PluginError where an installed loss cannot be loaded or takes other arguments. The function returned raises
+    ConfigError where the loss is for sets and the outputs are of a sequence head.
     """
-    losses: Mapping[str, Loss] = {
-        "cross-entropy": lambda outputs: cross_entropy(outputs, train.label_smoothing),
-        "focal": lambda outputs: focal(outputs, train.focal_gamma),
-        "class-balanced": lambda outputs: class_balanced(outputs, train.class_balance_beta),
-        "order-invariant": set_losses.conditional_bernoulli,
-    }
     name = "cross-entropy" if train.loss == "auto" else train.loss
-    tau = train.logit_adjustment
+    built_in, tau = LOSSES.get(name), train.logit_adjustment
+    base: Loss = (lambda outputs: built_in(outputs, train)) if built_in else _installed_loss(name)
 
     def loss(outputs: Outputs) -> Tensor:
-        if name == "order-invariant" and outputs.sizes is None:
-            raise ConfigError(
-                both(
-                    f"the loss '{name}' is for sets, and this model writes its labels one after the other",
-                    f"損失 '{name}' は集合のためのもので、このモデルはラベルを一つずつ出力する",
-                ),
-                where="train.loss",
-                do=both(
-                    "Set model.head = 'set', or train.label_order = 'shuffled' for a sequence.",
-                    "model.head = 'set' とするか、系列なら train.label_order = 'shuffled' とすること。",
-                ),
+        return base(adjust_logits(outputs, tau) if tau else outputs)
+
+    return loss
+
+
+def _installed_loss(name: str) -> Loss:
+    """A loss of a third party; what it returns is checked at every step, which costs nothing beside a forward pass."""
+    what, unknown = _("the loss '{name}'", name=name), _("there is no loss '{name}'", name=name)
+    given = load_plugin("losses", name, own=LOSSES, unknown=unknown, where="train.loss")
+    check_call(given, ("outputs",), what)
+
+    def loss(outputs: Outputs) -> Tensor:
+        value = given(outputs)
+        if not isinstance(value, Tensor) or value.dim():
+            shape = f"{type(value).__name__} {tuple(getattr(value, 'shape', ()))}"
+            raise broken_contract(
+                given, _("{what} must give a tensor of shape (), and gave {shape}", what=what, shape=shape)
             )
-        return losses[name](adjust_logits(outputs, tau) if tau else outputs)
+        if torch.is_grad_enabled() and outputs.logits.requires_grad and not value.requires_grad:
+            raise broken_contract(given, _("{what} does not depend on the logits: nothing could be learned", what=what))
+        return value
 
     return loss

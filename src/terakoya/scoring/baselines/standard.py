@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.errors import ConfigError, DataError
+from terakoya.errors.third_party import broken_contract, check_call, load_plugin
+from terakoya.i18n import _
 from terakoya.records import Example
 from terakoya.scoring.baselines.label_counts import label_count_predictor
 from terakoya.scoring.baselines.nearest_neighbour import nearest_neighbour
@@ -21,6 +22,7 @@ from terakoya.text import normalise_source
 
 BatchPredict = Callable[[Sequence[str]], list[str | None]]
 Rule = Callable[[str], str | None]
+FitBaseline = Callable[[tuple[Example, ...]], Rule]  # train split → rule
 
 HYBRID = "hybrid"  # name in scores.json of the rule, with the model wherever the rule abstains
 _MAX_ROWS = 1000  # training rows on which constants are tried
@@ -29,7 +31,7 @@ _MAX_CANDIDATES = 30  # most frequent targets or labels that are tried
 
 @dataclass(frozen=True)
 class BaselineInfo:
-    """What people read of a baseline: its name and one sentence, each in both languages."""
+    """What people read of a baseline: its name and one sentence, both messages."""
 
     title: str
     summary: str
@@ -38,53 +40,41 @@ class BaselineInfo:
 BASELINES: Mapping[str, BaselineInfo] = MappingProxyType(
     {
         "constant": BaselineInfo(
-            both("constant", "定数"),
-            both(
-                "The one prediction that scores best on the training examples, in the task's own metric.",
-                "学習データでタスクの指標が最も高くなる、ただ一つの予測を常に出力する。",
-            ),
+            _("constant"),
+            _("The one prediction that scores best on the training examples, in the task's own metric."),
         ),
         "most frequent": BaselineInfo(
-            both("most frequent", "最頻"),
-            both("The most frequent training target.", "学習データで最も多い正解を常に出力する。"),
+            _("most frequent"),
+            _("The most frequent training target."),
         ),
         "nearest neighbour": BaselineInfo(
-            both("nearest neighbour", "最近傍"),
-            both(
-                "The target of the most similar training source: cosine of TF-IDF weighted character 1- to 3-grams.",
-                "最も似た学習入力の正解を出力する（文字 1〜3-gram の TF-IDF のコサイン類似度）。",
-            ),
+            _("nearest neighbour"),
+            _("The target of the most similar training source: cosine of TF-IDF weighted character 1- to 3-grams."),
         ),
         "copy": BaselineInfo(
-            both("copy", "写し"),
-            both("The source itself, where it is a legal target.", "入力が正解の形式に合えばそのまま出力する。"),
+            _("copy"),
+            _("The source itself, where it is a legal target."),
         ),
         "rule": BaselineInfo(
-            both("rule", "規則"),
-            both("The rule that the task brings, where it brings one.", "タスクが規則を持つ場合、その規則の出力。"),
+            _("rule"),
+            _("The rule that the task brings, where it brings one."),
         ),
         "word table": BaselineInfo(
-            both("word table", "語の表"),
-            both(
+            _("word table"),
+            _(
                 "For sets of labels: the largest smoothed share P(label | word) over the words of the source; the "
-                "strength of the smoothing and the threshold are chosen on dev.",
-                "ラベル集合用。入力の各語について平滑化した P(ラベル | 語) の最大値を使う。"
-                "平滑化の強さとしきい値は検証データで選ぶ。",
+                "strength of the smoothing and the threshold are chosen on dev."
             ),
         ),
         "name lexicon": BaselineInfo(
-            both("name lexicon", "名前の辞書"),
-            both(
-                "For sets of labels with names: the labels whose names occur in the source.",
-                "名前のあるラベルの集合用。入力に名前が現れるラベルを出力する。",
-            ),
+            _("name lexicon"),
+            _("For sets of labels with names: the labels whose names occur in the source."),
         ),
         HYBRID: BaselineInfo(
-            both("hybrid", "併用"),
-            both(
+            _("hybrid"),
+            _(
                 "The task's rule, and the model's prediction wherever the rule abstains; shown, never a baseline of "
-                "the verdict.",
-                "タスクの規則を使い、規則が棄権した問題ではモデルの予測を使う。表示のみで、判定のベースラインにはしない。",
+                "the verdict."
             ),
         ),
     }
@@ -92,7 +82,7 @@ BASELINES: Mapping[str, BaselineInfo] = MappingProxyType(
 
 
 def baseline_title(name: str) -> str:
-    """A baseline's name in both languages; a task's own baseline has one name only.
+    """A baseline's name as a message; a task's own baseline has one name only.
 
     name  as scores.json has it
     """
@@ -113,7 +103,16 @@ class Baseline:
 
 
 def _one_by_one(rule: Rule) -> BatchPredict:
-    return lambda sources: [rule(source) for source in sources]
+    def predict(sources: Sequence[str]) -> list[str | None]:
+        predictions = [rule(source) for source in sources]
+        for prediction in predictions:
+            if prediction is not None and not isinstance(prediction, str):
+                raise broken_contract(
+                    rule, _("a rule must give text or None, and gave {given}", given=repr(prediction))
+                )
+        return predictions
+
+    return predict
 
 
 def _always(prediction: str | None) -> BatchPredict:
@@ -201,7 +200,7 @@ def make_baselines(
     labels: bool = False,
     rule: Rule | None = None,
     names: Mapping[str, Sequence[str]] | None = None,
-    more: Mapping[str, Callable[[tuple[Example, ...]], Rule]] | None = None,
+    more: Mapping[str, FitBaseline] | None = None,
     refit: bool = False,
 ) -> Mapping[str, Baseline]:
     """Every baseline that fits the task, by name.
@@ -220,11 +219,8 @@ def make_baselines(
     """
     if not train:
         raise DataError(
-            both("baselines need training examples", "ベースラインには学習の例が必要である"),
-            do=both(
-                "Draw some where a task makes its examples by rule.",
-                "規則で例を作るタスクでは、いくつか生成しておくこと。",
-            ),
+            _("baselines need training examples"),
+            do=_("Draw some where a task makes its examples by rule."),
         )
     training = tuple(_with_canonical_targets(example, canonical) for example in train)
     held_out = tuple(_with_canonical_targets(example, canonical) for example in dev)
@@ -244,8 +240,29 @@ def make_baselines(
     if rule is not None:
         made["rule"] = _one_by_one(rule)
     for name, make in (more or {}).items():
-        made[name] = _one_by_one(make(original))
+        fitted_rule = make(original)
+        check_call(fitted_rule, ("source",), _("what the baseline '{name}' returns", name=name), maker=make)
+        made[name] = _one_by_one(fitted_rule)
     return {name: Baseline(name, _in_canonical_form(predict, canonical)) for name, predict in made.items()}
+
+
+def installed_baselines(names: Sequence[str]) -> Mapping[str, FitBaseline]:
+    """The baselines that installed packages bring, as a config names them in `score.baselines`.
+
+    names  of entry points of the group "terakoya.baselines"
+    Returns name → function from the train split to a rule. Raises ConfigError, which offers the nearest name, where
+    there is none, and PluginError where one cannot be loaded or takes other arguments.
+    """
+    found = {}
+    for name in names:
+        unknown = _("there is no installed baseline '{name}'", name=name)
+        if name in BASELINES:
+            raise ConfigError(
+                unknown, where="score.baselines", do=_("'{name}' is always computed: leave it out.", name=name)
+            )
+        found[name] = load_plugin("baselines", name, own=(), unknown=unknown, where="score.baselines")
+        check_call(found[name], ("train",), _("the baseline '{name}'", name=name))
+    return found
 
 
 def _in_canonical_form(predict: BatchPredict, canonical: Callable[[str], str]) -> BatchPredict:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.scoring.statistics.intervals import wilson
 
 
@@ -51,8 +51,8 @@ def _known(probabilities: Sequence[float | None], right: Sequence[bool]) -> list
     pairs = [(p, bool(r)) for p, r in zip(probabilities, right, strict=True) if p is not None]
     if bad := next((p for p, _ in pairs if not 0 <= p <= 1), None):
         raise DataError(
-            both(f"{bad} is no probability", f"{bad} は確率ではない"),
-            do=both("Probabilities lie between 0 and 1.", "確率は 0 以上 1 以下である。"),
+            _("{bad} is no probability", bad=bad),
+            do=_("Probabilities lie between 0 and 1."),
         )
     return sorted(pairs)
 

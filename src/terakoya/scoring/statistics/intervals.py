@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import Score, Signature
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def wilson(right: float, n: int) -> tuple[float, float]:
     """
     if n <= 0:
         raise DataError(
-            both("a share of no items has no interval", "問題が一つもないと割合の区間は求められない"),
-            do=both("Give the exam at least one item.", "試験に一問以上入れること。"),
+            _("a share of no items has no interval"),
+            do=_("Give the exam at least one item."),
         )
     share, z2 = right / n, Z * Z
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
@@ -84,17 +84,14 @@ def score_array(values: Sequence[float] | Floats, what: str = "scores") -> Float
     row = np.asarray(values, dtype=np.float64)
     if row.ndim != 1 or not row.size:
         raise DataError(
-            both(f"there are no {what}", f"{what} が一つもない"),
-            do=both("Give the exam at least one item.", "試験に一問以上入れること。"),
+            _("there are no {what}", what=what),
+            do=_("Give the exam at least one item."),
         )
     if bad := np.flatnonzero(~np.isfinite(row)).tolist():
         item, value = bad[0] + 1, row[bad[0]]
         raise DataError(
-            both(
-                f"{what}: item {item} is {value}, which is not finite",
-                f"{what}：{item}番目の値 {value} は有限の数ではない",
-            ),
-            do=both("Correct the metric: a score is a finite number.", "指標を直すこと：スコアは有限の数である。"),
+            _("{what}: item {item} is {value}, which is not finite", what=what, item=item, value=value),
+            do=_("Correct the metric: a score is a finite number."),
         )
     return row
 
@@ -121,8 +118,8 @@ def mean_interval(
     if row.min() < bounds[0] - 1e-9 or row.max() > bounds[1] + 1e-9:
         least, most = bounds
         raise DataError(
-            both(f"a score lies outside {least:g} to {most:g}", f"スコアが {least:g}〜{most:g} の外にある"),
-            do=both("Correct the metric, or pass its bounds.", "指標を直すか、その範囲を渡すこと。"),
+            _("a score lies outside {least:g} to {most:g}", least=least, most=most),
+            do=_("Correct the metric, or pass its bounds."),
         )
     if bounds == (0.0, 1.0) and np.isin(row, (0.0, 1.0)).all():
         low, high = wilson(float(row.sum()), n)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.scoring.statistics.intervals import ALPHA, MAX_CELLS, Z, mean_interval, score_array
 
 if TYPE_CHECKING:
@@ -149,8 +149,8 @@ def paired(
     if a.size != b.size:
         one, other = a.size, b.size
         raise DataError(
-            both(f"{one} and {other} items cannot be paired", f"{one}問と{other}問は対にできない"),
-            do=both("Compare scores of the same items.", "同じ問題のスコアを比べること。"),
+            _("{one} and {other} items cannot be paired", one=one, other=other),
+            do=_("Compare scores of the same items."),
         )
     d = a - b
     n, wins, losses = d.size, int((d > 1e-12).sum()), int((d < -1e-12).sum())
@@ -283,8 +283,8 @@ def fisher(right_a: int, n_a: int, right_b: int, n_b: int) -> float:
     """
     if not (0 <= right_a <= n_a and 0 <= right_b <= n_b):
         raise DataError(
-            both("more right predictions than items", "正解した予測の数が問題の数より多い"),
-            do=both("Count again.", "数え直すこと。"),
+            _("more right predictions than items"),
+            do=_("Count again."),
         )
     right, n = right_a + right_b, n_a + n_b
     ways = [math.comb(n_a, k) * math.comb(n_b, right - k) for k in range(max(0, right - n_b), min(n_a, right) + 1)]

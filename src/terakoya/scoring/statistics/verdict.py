@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from terakoya.errors import ConfigError
-from terakoya.i18n import both, in_language, japanese
+from terakoya.i18n import _, in_language
 from terakoya.scoring.baselines.standard import baseline_title
 from terakoya.scoring.statistics.intervals import score_array
 from terakoya.scoring.statistics.paired import Effect, paired
@@ -83,8 +83,8 @@ def verdict(
     compared = {name: scores for name, scores in baselines.items() if name not in exempt}
     if not compared:
         raise ConfigError(
-            both("there is no baseline to compare the model with", "モデルと比べるベースラインがない"),
-            do=both("Give at least the constant.", "少なくとも定数のベースラインを与えること。"),
+            _("there is no baseline to compare the model with"),
+            do=_("Give at least the constant."),
         )
     effects = {name: paired(model, scores, seed=seed, resamples=resamples) for name, scores in compared.items()}
     best = min(effects, key=lambda name: (effects[name].value, effects[name].low, name))
@@ -121,36 +121,37 @@ def _more_items(effect: Effect, smallest_gain: float, differences: Floats) -> in
 
 
 def verdict_message(verdict: Verdict) -> str:
-    """The verdict as sentences in both languages.
+    """The verdict as a message.
 
     verdict  with all that it rests on
     """
     value, baseline, best = verdict.value, verdict.baseline, baseline_title(verdict.best)
     gain, low, high, n, p = verdict.gain, verdict.low, verdict.high, verdict.n, verdict.p
-    values = both(
-        f"{value:.3f} against {baseline:.3f} of the baseline '{best}': "
-        f"gain {gain:+.3f} [{low:+.3f}, {high:+.3f}], n = {n}, p = {p:.2g}.",
-        f"{value:.3f}、最良のベースライン「{japanese(best)}」は {baseline:.3f}。"
-        f"差は {gain:+.3f} [{low:+.3f}, {high:+.3f}]、n = {n}、p = {p:.2g}。",
+    values = _(
+        "{value:.3f} against {baseline:.3f} of the baseline '{best}': "
+        "gain {gain:+.3f} [{low:+.3f}, {high:+.3f}], n = {n}, p = {p:.2g}.",
+        value=value,
+        baseline=baseline,
+        best=best,
+        gain=gain,
+        low=low,
+        high=high,
+        n=n,
+        p=p,
     )
     if verdict.state == "learned":
-        return both(f"Learned. {values}", f"学習できた。{japanese(values)}")
+        return _("Learned. {values}", values=values)
     smallest, shown = verdict.smallest_gain, verdict.detectable
     if verdict.state == "not learned":
-        return both(
-            f"Not learned: a gain of {smallest:g} or more is ruled out. {values}",
-            f"学習できていない（{smallest:g} 以上の向上はないといえる）。{japanese(values)}",
-        )
-    size = both(
-        f"This exam shows a gain from about {shown:.2f} upwards.", f"この試験で見分けられる差は約 {shown:.2f} 以上。"
-    )
+        return _("Not learned: a gain of {smallest:g} or more is ruled out. {values}", smallest=smallest, values=values)
+    size = _("This exam shows a gain from about {shown:.2f} upwards.", shown=shown)
     if not verdict.needed:
-        return both(
-            f"Cannot be told with {n} items. {values} {size}",
-            f"{n}問では判断できない。{japanese(values)}{japanese(size)}",
-        )
+        return _("Cannot be told with {n} items. {values} {size}", n=n, values=values, size=size)
     more = two_digits(verdict.needed)
-    return both(
-        f"Cannot be told with {n} items; about {more} would be needed. {values} {size}",
-        f"{n}問では判断できない（約{more}問が必要）。{japanese(values)}{japanese(size)}",
+    return _(
+        "Cannot be told with {n} items; about {more} would be needed. {values} {size}",
+        n=n,
+        more=more,
+        values=values,
+        size=size,
     )

@@ -1,0 +1,1 @@
+"""One task, metric, codec, loss, baseline and model for Terakoya."""
