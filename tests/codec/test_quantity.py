@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terakoya.codec.choose import choose_codec
-from terakoya.codec.quantity import quantity_codec, read_number
+from terakoya.codec.quantity import quantity_codec
+from terakoya.codec.recipe_numbers import read_number
 from terakoya.errors import DataError
 
 CODEC = quantity_codec()
-ALPHABET = "<*>/.12５½半と大さじ個gあ 〜"
+ALPHABET = "<*>/.12５½半と大さじやっ個gあ 〜"
 numbers = st.sampled_from(
     ["1", "12", "250", "1.5", "3/4", "½", "1½", "1と1/2", "1・1/2", "２５０", "１／２", "半", "1,000"]
 )
@@ -61,7 +62,7 @@ def test_a_viable_prefix_can_always_be_completed(data: st.DataObject) -> None:
     for _ in range(12):
         if CODEC.complete(text):
             break
-        text += next(char for char in ">*1/<" if CODEC.viable(text + char))
+        text += next(char for char in ">*1/<半やっ" if CODEC.viable(text + char))
     assert CODEC.complete(text)
 
 
@@ -79,6 +80,13 @@ def test_a_viable_prefix_can_always_be_completed(data: st.DataObject) -> None:
         ("卵 <2*1.5>〜<3*1.5>個", "卵 3〜9/2個"),
         ("謎 <1.5*1.5>ふが", "謎 2.25ふが"),
         ("塩 少々", "塩 少々"),
+        ("ねぎ <1本半*2>", "ねぎ 3本"),
+        ("米 1合半", "米 3/2合"),
+        ("酒 大さじ<1 1/2*2>", "酒 大さじ3"),
+        ("水 <2半*2>カップ", "水 5カップ"),
+        ("だし汁 <25*1.5> ml", "だし汁 37.5 ml"),
+        ("卵 <三*2>個、にんにく <ひと*1/2>かけ", "卵 6個、にんにく 1/2かけ"),
+        ("八丁味噌 <1本と半分*2>", "八丁味噌 3本"),
     ],
 )
 def test_products_are_computed_exactly(target: str, canonical: str) -> None:
@@ -146,7 +154,9 @@ def test_numbers_are_exact_fractions_and_what_is_none_is_refused() -> None:
     """0.1 is a tenth, not its neighbour in binary."""
     assert read_number("0.1") == Fraction(1, 10) and read_number("1と1/3") == Fraction(4, 3)
     assert read_number("１½") == Fraction(3, 2) and read_number("1,250") == 1250
-    for text in ("", "1/0", "一", "1 1/2", "-1"):
+    assert read_number("1 1/2") == read_number("2半") - 1 == read_number("1+1/2") == Fraction(3, 2)
+    assert read_number(".5") == read_number("半") and read_number("二百十三") == 213 and read_number("ふた") == 2
+    for text in ("", "1/0", "二三", "1  1/2", "-1", "1,5"):
         with pytest.raises(DataError):
             read_number(text)
     with pytest.raises(DataError):

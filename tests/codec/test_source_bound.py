@@ -12,7 +12,7 @@ from terakoya.decoding.constraints import grammar_constraints
 from terakoya.tasks.quantities import task
 from terakoya.tasks.quantities.sampler import RecipeLineSampler
 
-TAIL = "[ 　]*を[^を]*"
+TAIL = "[ 　]*を(?:[ 　]?[0-9０-９一二三四五六七八九十]{1,3}人[分前]?を)?[^を]*"
 SOURCE = "大根 1/2本（約300g） を3倍"
 
 

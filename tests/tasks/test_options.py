@@ -6,11 +6,11 @@ import pytest
 
 from terakoya.config import SplitConfig
 from terakoya.errors import ConfigError
-from terakoya.i18n import both, japanese
+from terakoya.i18n import Recorded, in_language
 from terakoya.tasks.emoji import task as emoji
 from terakoya.tasks.options import hash_split_config, require_count, require_flag, require_one_of, require_unset
 
-THINGS = both("poems", "詩")
+THINGS = Recorded("poems", {"ja": "詩"})
 
 
 def test_good_options_pass() -> None:
@@ -41,7 +41,7 @@ def test_what_is_drawn_without_end_is_split_by_hash(changed: dict[str, object]) 
     """A list that never ends cannot be cut; and without dev or exam nothing can be evaluated."""
     with pytest.raises(ConfigError, match="poems") as refused:
         hash_split_config(SplitConfig.model_validate(changed), THINGS)
-    assert "詩" in japanese(refused.value.what)
+    assert "詩" in in_language(refused.value.what, "ja")
 
 
 def test_the_older_name_of_a_label_set_is_understood() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.i18n import _
 
 
 class Codec(Protocol):
@@ -117,7 +117,7 @@ def require_target(target: str) -> str:
     """
     if not target:
         raise DataError(
-            both("a target is empty", "正解が空である"),
-            do=both("Remove the row or fill in its target.", "行を取り除くか、正解を埋めること。"),
+            _("a target is empty"),
+            do=_("Remove the row or fill in its target."),
         )
     return target

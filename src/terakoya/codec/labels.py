@@ -4,23 +4,25 @@
     codec.write("📚 ✨ 📚")  → "📚 ✨"           # as given, repeats dropped
     codec.canonical("📚 ✨")  → "✨ 📚"          # order carries no meaning
 
-Labels are separated by white space, or by `separator`. Where all of them are emoji they are read by grapheme and
-brought to one normal form (text.normalise_emoji), so ❤ and ❤️ are one label and ✨📚 are two; other labels stay as
-they are. White space inside a label becomes "_", because a canonical set has one space between labels.
+Labels are separated by white space, or by `separator`. Where nearly all targets are emoji they are read by grapheme
+and brought to one normal form (text.split_emoji), so ❤ and ❤️ are one label and ✨📚 are two; that is decided for each
+piece, so a word or a sequence that no table knows changes no other row. Other labels stay as they are. White space
+inside a label becomes "_", because a canonical set has one space between labels.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
 
 from terakoya.errors import DataError
-from terakoya.i18n import both
-from terakoya.text import emoji_name, normalise_emoji, parse_emoji
+from terakoya.i18n import _
+from terakoya.text import emoji_name, normalise_emoji, split_emoji
 
+EMOJI_SHARE = 0.9  # of the targets, from which on a codec is one of emoji
 _MOST = 5  # labels in a prediction where no target shows how many there may be
 
 
@@ -63,25 +65,16 @@ class LabelsCodec:
         if strange:
             first, known = strange[0], len(self.labels)
             raise DataError(
-                both(
-                    f"'{first}' is none of the {known} labels of this codec",
-                    f"'{first}' はこのコーデックの{known}種類のラベルにない",
-                ),
+                _("'{first}' is none of the {known} labels of this codec", first=first, known=known),
                 where=target[:40],
-                do=both(
-                    "Make the codec from all targets of the training data.",
-                    "学習データのすべての正解からコーデックを作ること。",
-                ),
+                do=_("Make the codec from all targets of the training data."),
             )
         if len(found) > self.most:
             count = len(found)
             raise DataError(
-                both(
-                    f"{count} labels, and a prediction has at most {self.most}",
-                    f"ラベルが{count}個あり、予測は{self.most}個までである",
-                ),
+                _("{count} labels, and a prediction has at most {most}", count=count, most=self.most),
                 where=target[:40],
-                do=both("Leave labels out, or drop the row.", "ラベルを減らすか、行を外すこと。"),
+                do=_("Leave labels out, or drop the row."),
             )
         return self.join(found)
 
@@ -133,13 +126,14 @@ class LabelsCodec:
 
         target     labels
         separator  between them; None is the codec's own
-        Raises DataError where there is none, and for a text among emoji.
+        Raises DataError where there is none, and for a word among emoji that is no label.
         """
-        found = list(dict.fromkeys(_pieces(target, self.separator if separator is None else separator, self.emoji)))
+        used = self.separator if separator is None else separator
+        found = list(dict.fromkeys(_pieces(target, used, self.emoji, self.legal)))
         if not found:
             raise DataError(
-                both("a set of labels is empty", "ラベルの集合が空である"),
-                do=both("Remove the row or fill in its target.", "行を取り除くか、正解を埋めること。"),
+                _("a set of labels is empty"),
+                do=_("Remove the row or fill in its target."),
             )
         return found
 
@@ -208,13 +202,13 @@ def labels_codec(
     Raises DataError where no target has a label, and where two labels become one.
     """
     rows = [target for target in targets if target.strip()]
-    emoji = bool(rows) and all(parse_emoji(target.replace(separator, " ") if separator else target) for target in rows)
+    emoji = _are_emoji(rows, separator)
     found = [list(dict.fromkeys(_pieces(target, separator, emoji))) for target in rows]
     labels = sorted({label for row in found for label in row} | {normalise_emoji(one) or one for one in extra})
     if not labels:
         raise DataError(
-            both("no target holds a label", "ラベルのある正解がない"),
-            do=both("Fill in the targets, or take the codec 'text'.", "正解を埋めるか、コーデック 'text' を使うこと。"),
+            _("no target holds a label"),
+            do=_("Fill in the targets, or take the codec 'text'."),
         )
     _refuse_ambiguous(rows, separator, emoji)
     limit = most or max(map(len, found)) or _MOST
@@ -231,18 +225,32 @@ def emoji_label_names(codec: object) -> dict[str, tuple[str, ...]]:
     return {label: (name,) for label in codec.labels if (name := emoji_name(label))}
 
 
-def _pieces(target: str, separator: str, emoji: bool) -> list[str]:
-    if emoji:
-        found = parse_emoji(target.replace(separator, " ") if separator else target)
-        if found is None:
-            raise DataError(
-                both("a label is no emoji", "絵文字でないラベルがある"),
-                where=target[:40],
-                do=both("Mend the row, or leave it out.", "行を直すか、外すこと。"),
-            )
-        return found
+def _are_emoji(rows: Sequence[str], separator: str) -> bool:
+    """Whether targets are emoji: EMOJI_SHARE of them hold nothing else but white space, symbols and the separator."""
+    spaced = [target.replace(separator, " ") if separator else target for target in rows]
+    found = [split_emoji(target) for target in spaced]
+    if not any(one and any(map(normalise_emoji, one)) for one in found):
+        return False  # symbols alone are labels like words
+    return sum(one is not None for one in found) >= EMOJI_SHARE * len(rows)
+
+
+def _pieces(target: str, separator: str, emoji: bool, legal: Container[str] | None = None) -> list[str]:
+    """The labels of a target. Among emoji a word is a label only where it is `legal`; None: every word is."""
     parts = target.split(separator) if separator else target.split()
-    return ["_".join(part.split()) for part in parts if part.strip()]
+    words = ["_".join(part.split()) for part in parts if part.strip()]
+    if not emoji:
+        return words
+    found: list[str] = []
+    for word in words:
+        pieces = split_emoji(word.replace("_", " "))
+        if pieces is None and legal is not None and word not in legal:
+            raise DataError(
+                _("a label is no emoji"),
+                where=target[:40],
+                do=_("Mend the row, or leave it out."),
+            )
+        found += pieces or [word]
+    return found
 
 
 def _refuse_ambiguous(rows: Sequence[str], separator: str, emoji: bool) -> None:
@@ -255,9 +263,6 @@ def _refuse_ambiguous(rows: Sequence[str], separator: str, emoji: bool) -> None:
         first = seen.setdefault(form, part)
         if " ".join(first.split()) != " ".join(part.split()):
             raise DataError(
-                both(
-                    f"the labels '{first}' and '{part}' differ by a space only",
-                    f"ラベル '{first}' と '{part}' は空白だけが異なる",
-                ),
-                do=both("Rename one of them.", "一方の名前を変えること。"),
+                _("the labels '{first}' and '{part}' differ by a space only", first=first, part=part),
+                do=_("Rename one of them."),
             )

@@ -25,7 +25,7 @@ import regex
 
 from terakoya.codec.arithmetic import WORKING, is_working, may_be_worked_out, worked_out
 from terakoya.errors import ConfigError, DataError, nearest
-from terakoya.i18n import both
+from terakoya.i18n import _
 
 # So many digits on either side of the point: whole groups of four, and positions of two digits. More is a serial
 # number, not a quantity.
@@ -54,19 +54,16 @@ def canonical_number(text: str) -> str:
     found = _SPOKEN.fullmatch(given)
     if not found or (found["whole"] is None and found["rest"] is None):
         raise DataError(
-            both(f"{text!r} is no number", f"{text!r} は数ではない"),
-            do=both(
-                "Write it in digits, as in 15000, 1,000, -2 or 0.5; or choose another codec.",
-                "15000、1,000、-2、0.5 のように数字で書くか、別のコーデックを選ぶこと。",
-            ),
+            _("{text!r} is no number", text=text),
+            do=_("Write it in digits, as in 15000, 1,000, -2 or 0.5; or choose another codec."),
         )
     whole = (found["whole"] or "0").replace(",", "").lstrip("0") or "0"
     rest = (found["rest"] or "").rstrip("0")
     if len(whole) > MAX_DIGITS or len(rest) > MAX_DIGITS:
         first = text[:20]
         raise DataError(
-            both(f"{first!r}… has more than {MAX_DIGITS} digits", f"{first!r}… は{MAX_DIGITS}桁を超える"),
-            do=both('Such a thing is a text: set codec = "text".', 'それは文字列である：codec = "text" とすること。'),
+            _("{first!r}… has more than {max_digits} digits", first=first, max_digits=MAX_DIGITS),
+            do=_('Such a thing is a text: set codec = "text".'),
         )
     sign = "-" if found["sign"] == "-" and (whole != "0" or rest) else ""
     return f"{sign}{whole}.{rest}" if rest else f"{sign}{whole}"
@@ -257,15 +254,12 @@ class NumberCodec:
             return target
         if not how.any_sign and not number.isdecimal():
             raise DataError(
-                both(
-                    f"{target!r} cannot be written in the notation '{self.notation}', which knows whole numbers "
-                    "from 0 on",
-                    f"{target!r} は、0 以上の整数だけを扱う書き方 '{self.notation}' では書けない",
+                _(
+                    "{target!r} cannot be written in the notation '{notation}', which knows whole numbers from 0 on",
+                    target=target,
+                    notation=self.notation,
                 ),
-                do=both(
-                    "Choose the notation plain, bracketed or exponent.",
-                    "書き方 plain・bracketed・exponent のいずれかを選ぶこと。",
-                ),
+                do=_("Choose the notation plain, bracketed or exponent."),
             )
         return how.spell(number)
 
@@ -288,8 +282,8 @@ class NumberCodec:
         value = worked_out(target)
         if value is None:
             raise DataError(
-                both(f"{target!r} has no end as a decimal", f"{target!r} は小数として終わらない"),
-                do=both("Leave it out, or choose another codec.", "除くか、別のコーデックを選ぶこと。"),
+                _("{target!r} has no end as a decimal", target=target),
+                do=_("Leave it out, or choose another codec."),
             )
         return value
 
@@ -317,7 +311,7 @@ def number_codec(notation: str = "plain") -> NumberCodec:
     """
     if notation not in _NOTATIONS:
         raise ConfigError(
-            both(f"there is no notation '{notation}' for numbers", f"'{notation}' という数の書き方はない"),
+            _("there is no notation '{notation}' for numbers", notation=notation),
             where="notation",
             do=nearest(notation, NOTATIONS),
         )

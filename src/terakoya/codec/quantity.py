@@ -5,8 +5,9 @@ A target may hold products in angle brackets, and so may a prediction:
     大根 <5/4*5/2>本（約<300*5/2>g）   reads as   大根 25/8本（約750g）
 
 Digit by digit a small model scales .12 of unseen pairs of quantity and factor correctly, with products .94. Both
-factors are numbers as recipes write them: 250, ２５０, 1.5, 3/4, ½, 1と1/2, 1・1/2, 1½, 1,000, 半. Values are exact
-fractions. A `<` that opens no product is text; it is written twice.
+factors are numbers as recipes write them: 250, ２５０, 1.5, 3/4, ½, 1と1/2, 1 1/2, 1½, 1,000, 半; the first may also be
+a kanji numeral (三), ひと or ふた, or an amount whose half stands behind its unit (<1本半*2> reads as 3本). Values are
+exact fractions. A `<` that opens no product is text; it is written twice.
 
 Canonical form: equal value, equal text. A whole number is written as one. Beside a metric unit (g kg ml cc L cm …) a
 value that ends within three decimals is a decimal; everywhere else it is a reduced fraction, improper where it is one
@@ -23,94 +24,44 @@ from fractions import Fraction
 import regex
 
 from terakoya.codec.base import Codec, require_target
-from terakoya.codec.source_bound import SourceBoundCodec
-from terakoya.errors import DataError
-from terakoya.i18n import both
-
-VULGAR = {
-    "½": Fraction(1, 2), "⅓": Fraction(1, 3), "⅔": Fraction(2, 3), "¼": Fraction(1, 4), "¾": Fraction(3, 4),
-    "⅕": Fraction(1, 5), "⅖": Fraction(2, 5), "⅗": Fraction(3, 5), "⅘": Fraction(4, 5), "⅙": Fraction(1, 6),
-    "⅚": Fraction(5, 6), "⅛": Fraction(1, 8), "⅜": Fraction(3, 8), "⅝": Fraction(5, 8), "⅞": Fraction(7, 8),
-}  # fmt: skip
-METRIC = (
-    "kg", "g", "mg", "ml", "mL", "dl", "dL", "cc", "L", "l", "cm", "ｋｇ", "ｇ", "ｍｌ", "ｍＬ", "ｃｃ", "Ｌ",
-    "ｃｍ", "㎏", "㎖", "㎝", "㏄", "グラム", "キロ", "リットル", "センチ",
-)  # fmt: skip
-COUNTERS = (
-    "カップ", "合", "個", "コ", "ケ", "本", "枚", "片", "かけ", "丁", "束", "切れ", "缶", "袋", "玉", "株", "房",
-    "滴", "つまみ", "つかみ", "杯", "パック", "枝", "節", "尾", "匹", "羽", "粒", "箱", "瓶", "びん", "膳", "人分",
-    "人前", "皿", "ネット", "塊", "かたまり", "山", "さや", "腹", "斤", "升", "巻", "把", "食", "ふり", "振り",
-    "絞り", "包", "プッシュ", "茎", "柵", "さく", "台", "セット", "串", "ブロック", "シート", "ロール",
-    "ポーション", "カット", "はい", "ぱい", "つ",
-)  # fmt: skip
-SPOONS = ("大さじ", "小さじ", "大匙", "小匙", "おおさじ", "こさじ", "カップ")
-RANGE = "〜～~\\-－–"  # between the ends of a range, as a class of characters
-# After the unit: what makes a number a size or a content, and no quantity.
-NO_QUANTITY = "切り|きり|入り|いり|幅|角|厚|長さ|大|四方|等分|台|×|x"
-
-_D, _DD = "[0-9０-９]", "[1-9１-９]"
-_WHOLE = rf"{_D}{{1,6}}"
-_FRACTION = rf"{_WHOLE}[/／]{_DD}{_D}{{0,2}}"
-_VULGAR = f"[{''.join(VULGAR)}]"
-NUMBER = (
-    rf"(?:{_WHOLE}[と・]{_FRACTION}|{_WHOLE}と?{_VULGAR}|{_D}{{1,3}}(?:,{_D}{{3}}){{1,2}}|{_FRACTION}"
-    rf"|{_WHOLE}[.．]{_D}{{1,4}}|{_WHOLE}|{_VULGAR}|半)"
+from terakoya.codec.recipe_numbers import (
+    AFTER,
+    AMOUNT_NUMBER,
+    HALF_AFTER_UNIT,
+    METRIC,
+    NO_QUANTITY,
+    NUMBER,
+    OUTSIDE,
+    RANGE,
+    SHORT_SPOONS,
+    SPOON_GAP,
+    SPOONS,
+    UNITS,
+    join_half,
+    read_number,
+    spell,
 )
-_PRODUCT = rf"<{NUMBER}\*{NUMBER}>"
-_OUTSIDE = r"(?<![0-9０-９.．/／,])"
-_AFTER = r"(?![0-9０-９.．/／,]*[0-9０-９])"
-_PLAIN = rf"{_OUTSIDE}(?!半){NUMBER}{_AFTER}"
-_UNITS = "|".join(sorted({*METRIC, *COUNTERS}, key=len, reverse=True))
+from terakoya.codec.source_bound import SourceBoundCodec
 
-_HALF_WIDTH = str.maketrans("０１２３４５６７８９．／", "0123456789./")
+_ANY_AMOUNT = rf"(?:{HALF_AFTER_UNIT}|{AMOUNT_NUMBER})"
+_PRODUCT = rf"<{_ANY_AMOUNT}\*{NUMBER}>"
+_PLAIN = rf"{OUTSIDE}(?!半){NUMBER}{AFTER}"
+
 _TOKENS = regex.compile(rf"(?:[^<]+|<<|{_PRODUCT})*+")
 _OPEN = regex.compile(_PRODUCT)
 _ESCAPED = re.compile(rf"({_PRODUCT})|<")
 _NUMBER = re.compile(rf"{_PRODUCT}|{_PLAIN}")
+_HALF_BEHIND = re.compile(
+    rf"<(?P<first>{HALF_AFTER_UNIT})\*(?P<second>{NUMBER})>|{OUTSIDE}(?=[0-9０-９])(?P<plain>{HALF_AFTER_UNIT})"
+)
 # A run of numbers (a range has two) with the spoon before it or the unit after it.
 _QUANTITY = re.compile(
-    rf"(?P<spoon>(?:{'|'.join(SPOONS)})[ 　約]{{0,2}})?"
+    rf"(?P<spoon>(?:{'|'.join((*SPOONS, *SHORT_SPOONS))}){SPOON_GAP})?"
     rf"(?P<numbers>(?:{_PRODUCT}|{_PLAIN})(?:[{RANGE}](?:{_PRODUCT}|{_PLAIN}))?)"
-    rf"(?:(?P<unit>{_UNITS})(?!{NO_QUANTITY}))?"
+    rf"(?:(?P<unit>[ 　]?{UNITS})(?!{NO_QUANTITY}))?"
 )
 # Larger units that amounts may be promoted to: how many of the smaller make one, and which amounts are worth it.
 _PROMOTED = {"g": ("kg", 1000), "ｇ": ("ｋｇ", 1000), "ml": ("L", 1000), "cc": ("L", 1000), "ｍｌ": ("Ｌ", 1000)}
-
-
-def read_number(text: str) -> Fraction:
-    """The value of a number as recipes write it.
-
-    text  the number alone
-    Raises DataError, naming the text, for what is no number.
-    """
-    if not re.fullmatch(NUMBER, text):
-        raise DataError(
-            both(f"{text!r} is no number of a recipe", f"{text!r} はレシピの数ではない"),
-            do=both("Write it as in 250, 1.5, 3/4, ½ or 1と1/2.", "250、1.5、3/4、½、1と1/2 のように書くこと。"),
-        )
-    if text == "半":
-        return Fraction(1, 2)
-    plain = text.translate(_HALF_WIDTH).replace(",", "")
-    if plain[-1] in VULGAR:
-        whole = plain[:-1].rstrip("と")
-        return Fraction(whole or 0) + VULGAR[plain[-1]]
-    whole, _, rest = plain.replace("・", "と").rpartition("と")
-    return Fraction(whole or 0) + Fraction(rest)
-
-
-def spell(value: Fraction, *, decimal: bool) -> str:
-    """An integer where the value is one; else a decimal or a fraction.
-
-    value    exact
-    decimal  whether to prefer a decimal, where it ends within three decimals
-    """
-    if value.denominator == 1:
-        return str(value.numerator)
-    if decimal and 1000 % value.denominator == 0:
-        thousandths = value * 1000
-        sign, whole = "-" if thousandths < 0 else "", abs(int(thousandths))
-        return f"{sign}{whole // 1000}.{whole % 1000:03d}".rstrip("0")
-    return f"{value.numerator}/{value.denominator}"
 
 
 @dataclass(frozen=True)
@@ -137,7 +88,7 @@ class QuantityCodec:
 
         source  the line, and the instruction that `tail` matches
         """
-        return SourceBoundCodec(self, source, _OUTSIDE + NUMBER, self.tail) if self.tail else self
+        return SourceBoundCodec(self, source, OUTSIDE + _ANY_AMOUNT, self.tail) if self.tail else self
 
     def write(self, target: str) -> str:
         """The target as it is, products kept; other `<` are doubled.
@@ -184,6 +135,7 @@ class QuantityCodec:
 
     def _canonical(self, text: str) -> str:
         """Computed until nothing changes: a result may stand beside digits and form another number with them."""
+        text = _HALF_BEHIND.sub(_half_before_unit, text)
         while (again := _QUANTITY.sub(self._one_form, text)) != text:
             text = again
         return text
@@ -194,7 +146,7 @@ class QuantityCodec:
         if self.promote:
             spoon, unit, values = _promoted(spoon, unit, values)
         parts = iter(values)
-        metric = unit in METRIC
+        metric = unit.lstrip(" 　") in METRIC
         known = bool(spoon or unit)
         return spoon + _NUMBER.sub(lambda one: _shown(one[0], next(parts), metric, known), numbers) + unit
 
@@ -218,6 +170,12 @@ def _unescaped(raw: str) -> list[str]:
     return [piece if piece != "<<" else "<" for piece in re.findall(rf"{_PRODUCT}|<<|[^<]+", raw)]
 
 
+def _half_before_unit(found: re.Match[str]) -> str:
+    """1本半 as 1半本, so that the number stands together."""
+    number, unit = join_half(found["plain"] or found["first"])
+    return f"{number}{unit}" if found["plain"] else f"<{number}*{found['second']}>{unit}"
+
+
 def _value(text: str) -> Fraction:
     if text.startswith("<"):
         one, other = text[1:-1].split("*")
@@ -230,14 +188,15 @@ def _shown(text: str, value: Fraction, metric: bool, known: bool) -> str:
         return spell(value, decimal=metric)
     if text.startswith("<"):  # a unit we do not know: as the quantity was written
         return spell(value, decimal="." in text.partition("*")[0] or "．" in text.partition("*")[0])
-    return spell(value, decimal=False) if re.search("[と・]", text) else text
+    return spell(value, decimal=False) if re.search("[と・+＋半]", text) else text
 
 
 def _promoted(spoon: str, unit: str, values: list[Fraction]) -> tuple[str, str, list[Fraction]]:
     """Full larger units, where every number of the run makes one."""
     if spoon.startswith(("小さじ", "小匙")) and all(value >= 3 and value % 3 == 0 for value in values):
         return "大" + spoon[1:], unit, [value / 3 for value in values]
-    larger, count = _PROMOTED.get(unit, ("", 1))
+    smaller = unit.lstrip(" 　")
+    larger, count = _PROMOTED.get(smaller, ("", 1))
     if larger and all(value >= count for value in values):
-        return spoon, larger, [value / count for value in values]
+        return spoon, unit.removesuffix(smaller) + larger, [value / count for value in values]
     return spoon, unit, values

@@ -18,6 +18,10 @@ from typing import NamedTuple
 import regex
 
 from terakoya.codec.base import Codec
+from terakoya.errors import IncompatibleError
+from terakoya.i18n import _
+
+_SECONDS = 2.0  # for one match of the pattern
 
 
 class _State(NamedTuple):
@@ -91,7 +95,15 @@ class SourceBoundCodec:
         state = self._state(written)
         if state is None or state.phase != "outside" or not self.codec.complete(written):
             return False
-        return regex.fullmatch(self.tail, self.source, pos=state.copied) is not None
+        # The pattern may come with somebody else's model, and some patterns never end.
+        try:
+            return regex.fullmatch(self.tail, self.source, pos=state.copied, timeout=_SECONDS) is not None
+        except TimeoutError as error:
+            raise IncompatibleError(
+                _("the pattern of this codec takes too long"),
+                where=self.tail,
+                do=_("Predict without it: --set decode.constrained=false"),
+            ) from error
 
     def _state(self, prefix: str) -> _State | None:
         """The state after a prefix, None where it left the source; computed from the longest known shorter prefix."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from terakoya.config import SplitConfig
 from terakoya.errors import ConfigError, nearest
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 
 _WHERE = "[task.options]"
 
@@ -29,7 +29,7 @@ def require_count(**options: object) -> None:
     """
     for name, value in options.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise _refusal(name, value, both("Write a whole number from 0 on.", "0 以上の整数を書くこと。"))
+            raise _refusal(name, value, _("Write a whole number from 0 on."))
 
 
 def require_flag(**options: object) -> None:
@@ -40,7 +40,7 @@ def require_flag(**options: object) -> None:
     """
     for name, value in options.items():
         if not isinstance(value, bool):
-            raise _refusal(name, value, both("Write true or false.", "true か false を書くこと。"))
+            raise _refusal(name, value, _("Write true or false."))
 
 
 def require_one_of(name: str, value: object, known: Sequence[str]) -> None:
@@ -64,15 +64,12 @@ def require_unset(**options: object) -> None:
     for name, value in options.items():
         if value:
             raise ConfigError(
-                both(
-                    f"'{name}' has no effect on an exam whose items are fixed",
-                    f"'{name}' は問題が固定された試験には効果がない",
-                ),
+                _("'{name}' has no effect on an exam whose items are fixed", name=name),
                 where=_WHERE,
-                do=both(
-                    f"Leave out '{name}' (or the score or split setting that sets it), or choose an exam whose items "
+                do=_(
+                    "Leave out '{name}' (or the score or split setting that sets it), or choose an exam whose items "
                     "are drawn.",
-                    f"'{name}'（またはそれを決める score や split の設定）を外すか、問題が生成される試験を選ぶこと。",
+                    name=name,
                 ),
             )
 
@@ -82,34 +79,25 @@ def hash_split_config(split: SplitConfig | None, what: str, *, do: str = "") -> 
 
     Such a task cannot list its examples and cut the list; the split of each must follow from the example alone.
     split  the config's section `[split]`; None is the default (hash, a tenth each for dev and exam)
-    what   what is drawn, for the message: a bilingual text in the plural
+    what   what is drawn, for the message; in the plural
     do     what to do instead, where the task has another way; a default advice otherwise
     Raises ConfigError where the method is not "hash", where there are folds, and where dev or exam has no share.
     """
     config = split or SplitConfig()
     if config.method != "hash" or config.folds:
         raise ConfigError(
-            both(
-                f"{what} are drawn without end; only the hash method can assign each of them to a split",
-                f"{japanese(what)}は限りなく生成される。それぞれをどの分割に入れるかを決められるのはハッシュだけである",
-            ),
+            _("{what} are drawn without end; only the hash method can assign each of them to a split", what=what),
             where="[split]",
-            do=do
-            or both(
-                'Set split.method = "hash" and split.folds = 0.',
-                'split.method = "hash" と split.folds = 0 にすること。',
-            ),
+            do=do or _('Set split.method = "hash" and split.folds = 0.'),
         )
     if not config.dev or not config.exam:
         raise ConfigError(
-            both(f"{what} need a share for dev and for the exam", f"{japanese(what)}には検証と試験の割合が必要である"),
+            _("{what} need a share for dev and for the exam", what=what),
             where="[split]",
-            do=both("Set split.dev and split.exam above 0.", "split.dev と split.exam を 0 より大きくすること。"),
+            do=_("Set split.dev and split.exam above 0."),
         )
     return config
 
 
 def _refusal(name: str, value: object, do: str) -> ConfigError:
-    return ConfigError(
-        both(f"'{name}' cannot be {value!r}", f"'{name}' を {value!r} にはできない"), where=_WHERE, do=do
-    )
+    return ConfigError(_("'{name}' cannot be {value!r}", name=name, value=value), where=_WHERE, do=do)

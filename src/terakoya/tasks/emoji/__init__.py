@@ -15,7 +15,7 @@ from terakoya.codec.labels import LabelsCodec, labels_codec
 from terakoya.config import SplitConfig
 from terakoya.data.split import split_examples
 from terakoya.generation.sentences import categories, lexicon
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import Example, Split
 from terakoya.scoring.metrics import LABEL_METRICS, METRICS, category
 from terakoya.task import Task
@@ -75,7 +75,7 @@ def task(
         split=emoji_split,
         instruction="次の文に合う絵文字を1個から5個、空白で区切って答えてください。",
         label_names=MappingProxyType(_names(codec)),
-        summary=both("Japanese text → the one to five emoji that fit it", "日本語の文 → 合う絵文字を1個から5個"),
+        summary=_("Japanese text → the one to five emoji that fit it"),
     )
 
 

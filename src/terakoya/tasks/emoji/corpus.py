@@ -21,7 +21,7 @@ from terakoya.generation.recipe import find_recipe
 from terakoya.generation.sentences import Sentence, corpus_sentences, lexicon
 from terakoya.generation.teacher.offline import LexiconTeacher, cued_emoji
 from terakoya.generation.teacher.protocol import TeacherRequest
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import Example, fingerprint
 from terakoya.text import normalise_emoji, parse_emoji
 
@@ -79,12 +79,9 @@ def make_corpus(data: str, samples: int = 0, seed: int = 0) -> tuple[Example, ..
             break
     count = len(rows)
     raise DataError(
-        both(
-            f"only {count} of {wanted} rows can be made within the quota",
-            f"上限の中で作れるのは{wanted}行のうち{count}行だけである",
-        ),
+        _("only {count} of {wanted} rows can be made within the quota", count=count, wanted=wanted),
         where=f"task emoji, data {data}",
-        do=both("Request fewer samples.", "件数を減らすこと。"),
+        do=_("Request fewer samples."),
     )
 
 

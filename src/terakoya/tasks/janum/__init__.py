@@ -12,16 +12,16 @@ from types import MappingProxyType
 from terakoya.codec.number import number_codec
 from terakoya.config import SplitConfig
 from terakoya.errors import ConfigError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import Example, Prediction
 from terakoya.scoring.metrics import exact
-from terakoya.task import Task
+from terakoya.task import Rule, Task
 from terakoya.tasks.janum.exam import IDIOMS, build_split, log_list
 from terakoya.tasks.janum.rule import read_expression
 from terakoya.tasks.janum.sampler import ExpressionSampler
 from terakoya.tasks.options import hash_split_config, require_count, require_one_of, require_unset
 
-__all__ = ["read_expression", "task"]
+__all__ = ["make_rule", "read_expression", "task"]
 
 LISTS = ("drawn", "log")
 NOTATIONS = ("plain", "bracketed", "exponent", "calculator")
@@ -55,12 +55,9 @@ def task(
     if notation not in NOTATIONS:
         known = ", ".join(NOTATIONS)
         raise ConfigError(
-            both(
-                f"the notation '{notation}' knows no decimals and no negatives",
-                f"書き方 '{notation}' は小数も負の数も扱わない",
-            ),
+            _("the notation '{notation}' knows no decimals and no negatives", notation=notation),
             where="[task]",
-            do=both(f"Choose one of {known}.", f"{known} のいずれかを選ぶこと。"),
+            do=_("Choose one of {known}.", known=known),
         )
     base = Task(
         name="janum",
@@ -68,28 +65,40 @@ def task(
         metrics=_METRICS,
         rule=read_expression,
         rule_exempt=True,
+        reverse=reverse,
         error_kind=error_kind,
         instruction="次の表現が表す数を算用数字で書いてください。【】があれば、その中の表現だけを見てください。",
-        summary=both(
-            "Japanese number expressions of every kind, idioms included → number",
-            "あらゆる数の表現（慣用句を含む） → 数",
-        ),
+        summary=_("Japanese number expressions of every kind, idioms included → number"),
     )
     if rows == "log":
         require_unset(items=items)
         return replace(base, examples=log_list())
     split_config = hash_split_config(
         split,
-        both("expressions", "表現"),
-        do=both(
-            'Set split.method = "hash" and split.folds = 0, or the option rows = "log".',
-            'split.method = "hash" と split.folds = 0 にするか、オプション rows = "log" とすること。',
-        ),
+        _("expressions"),
+        do=_('Set split.method = "hash" and split.folds = 0, or the option rows = "log".'),
     )
     sampler = ExpressionSampler(split_config, workings=codec.name == "number:calculator")
     return replace(
         base, draw=sampler.draw, split=build_split(sampler, items or _ITEMS, exam_seed), memorised=is_memorised
     )
+
+
+def make_rule(**options: object) -> Rule:
+    """The rule of this task without its data.
+
+    options  of the task; none changes the rule
+    """
+    return read_expression
+
+
+def reverse(source: str, target: str) -> bool:
+    """Whether this target is what the rule reads in this source, for verified decoding; idioms are never verified.
+
+    source  an expression, or a sentence with one in 【】
+    target  a predicted number
+    """
+    return read_expression(source) == target
 
 
 def is_memorised(item: Example) -> bool:

@@ -10,7 +10,7 @@ from random import Random
 
 from terakoya.data.split import SplitName
 from terakoya.errors import ConfigError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import Example, Split
 from terakoya.tasks.janum.expressions import FORMS
 from terakoya.tasks.janum.idioms import Idiom, training_idioms, unseen_idioms
@@ -65,11 +65,8 @@ def draw_fresh(sampler: ExpressionSampler, rng: Random, items: int, where: Split
             if not forms:
                 count = len(seen)
                 raise ConfigError(
-                    both(
-                        f"the {where} split has only {count} expressions",
-                        f"{where} の分割にある表現は{count}件だけである",
-                    ),
-                    do=both("Request fewer items.", "問題を減らすこと。"),
+                    _("the {where} split has only {count} expressions", where=where, count=count),
+                    do=_("Request fewer items."),
                 )
             continue
         seen.add(item.source)

@@ -21,6 +21,7 @@ from terakoya.text import normalise_source
 
 _KANJI = "〇一二三四五六七八九"
 _FULL = str.maketrans("0123456789.", "０１２３４５６７８９．")
+_DIVISIBLE = ("年", "時間", "週間", "日", *units.HALF_STEPS)
 _SPELLINGS = (
     "kanji",
     "kanji",
@@ -94,7 +95,7 @@ def spelled(rng: Random, value: int) -> str:
         return str(value).translate(_FULL)
     for _ in range(20):
         text = write_if_fits(value, rng.choice(_SPELLINGS), rng)
-        if text is not None:
+        if text is not None and not units.names_two_numbers(text):
             return text
     return str(value)
 
@@ -116,7 +117,8 @@ def decimal(rng: Random) -> tuple[str, Fraction]:
         return f"{whole}.{digits}".translate(_FULL), value
     before = (write_if_fits(whole, "kanji", Random(1)) or "") if whole else "〇" if kind < 0.8 else "零"
     between = "点" if kind > 0.75 else "・"
-    return before + between + "".join(_KANJI[int(digit)] for digit in digits), value
+    after = "".join(_KANJI[int(digit)] for digit in digits)
+    return before + between + (after.replace("〇", "零") if rng.random() < 0.5 else after), value
 
 
 def _ordinal(rng: Random) -> tuple[str, Fraction]:
@@ -131,10 +133,31 @@ def _ordinal(rng: Random) -> tuple[str, Fraction]:
 
 
 def _count(rng: Random) -> tuple[str, Fraction]:
+    kind = rng.random()
+    if kind < 0.06:
+        return _named_year(rng)
     text, value = number(rng)
+    if kind < 0.09:
+        return f"{rng.choice(units.ABOVE_ZERO)}{text}{rng.choice(units.COUNTERS)}", Fraction(value)
     before = rng.choice(units.ABOUT) if rng.random() < 0.12 else ""
     after = rng.choice(units.BOUNDS) if rng.random() < 0.12 else ""
     return f"{before}{text}{rng.choice(units.COUNTERS)}{after}", Fraction(value)
+
+
+def _named_year(rng: Random) -> tuple[str, Fraction]:
+    """西暦二〇二一年, 七十年代, 十代, 早朝六時, 二十一世紀."""
+    kind = rng.random()
+    if kind < 0.35:
+        year = 1 + int(rng.random() * 2999)
+        return f"{rng.choice(units.ERAS)}{spelled(rng, year)}年{rng.choice(('', '', '度', '頃'))}", Fraction(year)
+    if kind < 0.65:
+        tens = 10 * (1 + int(rng.random() * 9))
+        return f"{spelled(rng, tens)}{rng.choice(('代', '年代'))}", Fraction(tens)
+    if kind < 0.8:
+        hour = int(rng.random() * 12) + 1
+        return f"{rng.choice(units.BEFORE_HOURS)}{spelled(rng, hour)}時", Fraction(hour)
+    century = 10 + int(rng.random() * 15)
+    return f"{spelled(rng, century)}世紀", Fraction(century)
 
 
 def _tsu(rng: Random) -> tuple[str, Fraction]:
@@ -144,17 +167,31 @@ def _tsu(rng: Random) -> tuple[str, Fraction]:
 
 def _step(rng: Random) -> tuple[str, Fraction]:
     unit = rng.choice(units.STEPS)
-    text, value = number(rng, 9 if unit == "つ" else 2000)
+    text, value = (
+        decimal(rng) if unit in _DIVISIBLE and rng.random() < 0.1 else number(rng, 9 if unit == "つ" else 2000)
+    )
     back = rng.random() < 0.5
     return f"{text}{unit}{rng.choice(units.BACK if back else units.FORWARD)}", Fraction(-value if back else value)
 
 
 def _and_a_half(rng: Random) -> tuple[str, Fraction]:
     text, value = number(rng, 99)
-    return f"{text}{rng.choice(units.AND_A_HALF)}半", value + units.HALF
+    kind = rng.random()
+    if kind < 0.15:
+        back = rng.random() < 0.5
+        half = f"{text}{rng.choice(units.HALF_STEPS)}半{rng.choice(units.BACK if back else units.FORWARD)}"
+        return half, -(value + units.HALF) if back else value + units.HALF
+    if kind < 0.22:
+        hour = 1 + int(rng.random() * 11)
+        return f"{rng.choice(units.BEFORE_HOURS)}{spelled(rng, hour)}時半", hour + units.HALF
+    return f"{text}{rng.choice(units.AND_A_HALF)}半{rng.choice(units.BOUNDS) if kind > 0.9 else ''}", value + units.HALF
 
 
 def _half(rng: Random) -> tuple[str, Fraction]:
+    if rng.random() < 0.2:
+        back = rng.random() < 0.5
+        step = rng.choice(units.BACK if back else units.FORWARD)
+        return f"半{rng.choice(units.HALF_BEFORE)}{step}", -units.HALF if back else units.HALF
     return f"半{rng.choice(units.HALF_OF)}", units.HALF
 
 
@@ -205,15 +242,16 @@ def _percent(rng: Random) -> tuple[str, Fraction]:
     return text + word, Fraction(value, 100)
 
 
-def _fraction(rng: Random) -> tuple[str, str]:
-    """三分の二, as a working: 2/3."""
+def _fraction(rng: Random) -> tuple[str, Fraction] | tuple[str, str]:
+    """三分の二, as a working: 2/3; behind a sign the value, for a working has none."""
     below = rng.choice(units.DENOMINATORS)
     above = 1 + int(rng.random() * min(below - 1, 12)) if rng.random() < 0.9 else 1 + int(rng.random() * 30)
-    text = f"{spelled(rng, below)}分の{spelled(rng, above)}"
+    text, value, working = f"{spelled(rng, below)}分の{spelled(rng, above)}", Fraction(above, below), f"{above}/{below}"
+    minus = rng.random() < 0.1
     if rng.random() < 0.15:
-        whole, value = number(rng, 20)
-        return f"{whole}と{text}", f"{value}+{above}/{below}"
-    return text, f"{above}/{below}"
+        whole, count = number(rng, 20)
+        text, value, working = f"{whole}{rng.choice('ととと荷')}{text}", count + value, f"{count}+{working}"
+    return (f"マイナス{text}", -value) if minus else (text, working)
 
 
 def _decimal(rng: Random) -> tuple[str, Fraction]:
@@ -229,7 +267,8 @@ def _negative(rng: Random) -> tuple[str, Fraction]:
     if kind < 0.4:
         era, count = number(rng, 3000)
         return f"紀元前{era}年", Fraction(-count)
-    return f"{rng.choice(units.BELOW_ZERO)}{text}{rng.choice(('', '', '度', '円', '点', '人'))}", -Fraction(value)
+    after = rng.choice(("", "", "度", "円", "点", "人", "ポイント", "キロ", rng.choice(units.COUNTERS)))
+    return f"{rng.choice(units.BELOW_ZERO)}{text}{after}", -Fraction(value)
 
 
 def _century(rng: Random) -> tuple[str, Fraction]:

@@ -14,7 +14,7 @@ from importlib import resources
 from terakoya.codec.number import canonical_number
 from terakoya.data.split import hash_position
 from terakoya.errors import CorruptError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.tasks.janum.rule import read_expression
 
 UNSEEN_SHARE = 0.2
@@ -60,9 +60,9 @@ def lexicon() -> tuple[Idiom, ...]:
     for idiom in found:
         if idiom.text not in idiom.sentence:
             raise CorruptError(
-                both(f"the sentence of {idiom.text} does not hold it", f"「{idiom.text}」の例文にその語がない"),
-                where=both(f"number-idioms.tsv, row {idiom.row}", f"number-idioms.tsv、{idiom.row}行目"),
-                do=both("Install Terakoya again.", "Terakoya を入れ直すこと。"),
+                _("the sentence of {text} does not hold it", text=idiom.text),
+                where=_("number-idioms.tsv, row {row}", row=idiom.row),
+                do=_("Install Terakoya again."),
             )
     return found
 

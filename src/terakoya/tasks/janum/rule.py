@@ -15,8 +15,8 @@ from terakoya.tasks.janum import units
 from terakoya.tasks.numerals.reader import read
 
 _MARKED = re.compile("【([^【】]+)】")
-_WHOLE = r"[0-9０-９,，〇零一二三四五六七八九十百千万億兆壱壹弐貳参參肆伍陸漆捌玖柒拾佰仟阡萬廿卅卌]+"
-_DECIMAL = r"(?:[0-9]+\.[0-9]+|[０-９]+．[０-９]+|[〇零一二三四五六七八九十百千]+[・点][〇一二三四五六七八九]+)"
+_WHOLE = r"[0-9０-９,，〇零一二三四五六七八九十百千万億兆壱壹弐貳貮弍弌参參叁弎肆伍陸漆捌玖柒拾佰仟阡萬廿卄卅卌]+"
+_DECIMAL = r"(?:[0-9]+\.[0-9]+|[０-９]+．[０-９]+|[〇零一二三四五六七八九十百千万億兆]+[・点][〇零一二三四五六七八九]+)"
 _NUMBER = rf"(?:{_DECIMAL}|{_WHOLE})"
 _DIGITS = str.maketrans("〇零一二三四五六七八九０１２３４５６７８９．・点", "00123456789" + "0123456789" + "...")
 
@@ -29,7 +29,9 @@ _UNIT = _any(units.COUNTERS)
 _DIGIT = "[1-9１-９一二三四五六七八九]"
 # Tried in order; the groups are numbers (n, m) or words (w).
 _SMALLER = rf"(?:(?P<bu>{_DIGIT})分)?(?:(?P<rin>{_DIGIT})厘)?"
-_HALF_UNITS = _any(units.AND_A_HALF)
+_ABOUT = f"(?:{_any(units.ABOUT)})?"
+_BOUNDS = f"(?:{_any(units.BOUNDS)})?"
+_BACK, _FORWARD = _any(units.BACK), _any(units.FORWARD)
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (name, re.compile(pattern))
     for name, pattern in (
@@ -38,23 +40,33 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
         ("ordinal", rf"(?P<n>{_WHOLE})(?:{_any(units.RANKS)})"),
         ("tenths", rf"(?P<n>{_DIGIT})(?:{_any(units.TENTHS)})"),
         ("share", rf"約?(?P<wari>{_DIGIT}|十)割{_SMALLER}(?:{_any(units.SHARES)})"),
-        ("percent", rf"(?P<n>{_NUMBER})(?:[%％]|パーセント)(?:引き|オフ|増)?"),
-        ("fraction", rf"(?:(?P<whole>{_WHOLE})と)?(?P<below>{_WHOLE})分の(?P<n>{_WHOLE})"),
+        ("percent", rf"{_ABOUT}(?P<n>{_NUMBER})(?:[%％]|パーセント)(?:引き|オフ|増)?{_BOUNDS}"),
+        ("fraction", rf"{_ABOUT}(?:(?P<whole>{_WHOLE})(?:と|荷|か))?(?P<below>{_WHOLE})分の(?P<n>{_WHOLE}){_BOUNDS}"),
         ("half", rf"半(?:{_any(units.HALF_OF)})"),
+        ("half back", rf"半(?:{_any(units.HALF_BEFORE)})(?:{_BACK})"),
+        ("half", rf"半(?:{_any(units.HALF_BEFORE)})(?:{_FORWARD})"),
         ("dozens", rf"(?:(?P<n>{_WHOLE})|半)(?P<w>{_any(tuple(units.DOZENS))})(?P<half>半)?"),
-        ("rank century", rf"(?P<n>{_WHOLE})世紀(?:初頭|末|前半|後半|半ば|以降)"),
-        ("before", rf"紀元前(?P<n>{_WHOLE})(?:年|世紀)"),
+        ("rank century", rf"(?:西暦)?(?P<n>{_WHOLE})世紀(?:{_any(units.CENTURY_RANKS)})"),
+        ("before", rf"紀元前(?P<n>{_WHOLE})(?:年|世紀)(?:{_any((*units.CENTURY_RANKS, *units.BOUNDS))})?"),
         ("century", rf"(?P<n>{_WHOLE})世紀(?P<w>間|半|前|後|ぶり)"),
-        ("half more", rf"(?P<n>{_WHOLE})(?:{_HALF_UNITS})半"),
-        ("back", rf"(?P<n>{_WHOLE})(?:{_any(units.STEPS)})(?:{_any(units.BACK)})"),
-        ("forward", rf"(?P<n>{_WHOLE})(?:{_any(units.STEPS)})(?:{_any(units.FORWARD)})"),
+        ("late century", rf"(?:西暦)?(?P<n>{_WHOLE})世紀"),
+        ("decade", rf"(?P<n>{_WHOLE})代"),
+        ("year", rf"(?:{_any(units.ERAS)})(?P<n>{_WHOLE})年(?:度|代)?{_BOUNDS}"),
+        ("hour", rf"(?:{_any(units.BEFORE_HOURS)})の?(?P<n>{_WHOLE})時(?P<half>半)?(?:頃|ごろ|過ぎ|すぎ)?"),
+        ("half more", rf"{_ABOUT}(?P<n>{_WHOLE})(?:{_any(units.AND_A_HALF)})半{_BOUNDS}"),
+        ("half more", rf"(?P<n>{_WHOLE})(?:{_any(units.HALF_STEPS)})半(?:{_FORWARD}|ぶり|間)"),
+        ("half more back", rf"(?P<n>{_WHOLE})(?:{_any(units.HALF_STEPS)})半(?:{_BACK})"),
+        ("back", rf"{_ABOUT}(?P<n>{_NUMBER})(?:{_any(units.STEPS)})(?:{_BACK})"),
+        ("forward", rf"{_ABOUT}(?P<n>{_NUMBER})(?:{_any(units.STEPS)})(?:{_FORWARD})"),
+        ("minutes", rf"{_ABOUT}(?P<n>{_WHOLE})分{_BOUNDS}"),
         ("below", rf"(?:{_any(units.FREEZING)})(?P<n>{_NUMBER})度"),
-        ("below", rf"(?:{_any(units.BELOW_ZERO)})(?P<n>{_NUMBER})(?:度|円|点|人)?"),
         ("relative", rf"(?P<w>{_any(tuple(units.RELATIVE))})(?P<unit>.+)"),
         ("count", rf"(?P<n>{_WHOLE})つ目?"),
-        ("count", rf"(?:{_any(units.ABOUT)})?(?P<n>{_NUMBER})(?:{_UNIT})?(?:{_any(units.BOUNDS)})?"),
+        ("count", rf"{_ABOUT}(?P<n>{_NUMBER})(?:{_UNIT})?{_BOUNDS}"),
     )
 )  # fmt: skip
+_SIGN = re.compile(rf"(?:(?P<minus>{_any(units.BELOW_ZERO)})|{_any(units.ABOVE_ZERO)})[ 　]?")
+_SIGNED = frozenset({"count", "percent", "fraction", "share", "half more"})  # what may stand behind a sign
 
 
 def read_expression(source: str) -> str | None:
@@ -74,16 +86,19 @@ def expression_value(text: str) -> Fraction | None:
 
     text  the expression alone
     """
+    sign = _SIGN.match(text)
+    rest = text[sign.end() :] if sign else text
     for name, pattern in _PATTERNS:
-        if found := pattern.fullmatch(text):
-            return _value(name, found)
+        if (not sign or name in _SIGNED) and (found := pattern.fullmatch(rest)):
+            value = _value(name, found)
+            return -value if sign and sign["minus"] and value is not None else value
     return None
 
 
 def _value(name: str, found: re.Match[str]) -> Fraction | None:
     """What a pattern makes of its parts. None where a part is no well-formed numeral, or the decimal does not end."""
-    if name == "half":
-        return units.HALF
+    if name in _WITHOUT_NUMBER:
+        return _WITHOUT_NUMBER[name]
     if name == "share":
         return _share(found)
     if name == "relative":
@@ -92,15 +107,29 @@ def _value(name: str, found: re.Match[str]) -> Fraction | None:
     if name == "dozens":
         return _dozens(found)
     value = _number(found["n"])
-    if value is None:
+    if value is None or not _is_meant(name, found["n"], value):
         return None
     if name == "fraction":
         return _fraction(found, value)
     if name == "century":
         return value * (-100 if found["w"] == "前" else 100) + (50 if found["w"] == "半" else 0)
-    sign = -1 if name in ("back", "below", "before") else 1
+    if name == "hour":
+        return value + (units.HALF if found["half"] else 0)
+    sign = -1 if name in ("back", "below", "before", "half more back") else 1
     scale = Fraction(1, 100) if name == "percent" else Fraction(1, 10) if name == "tenths" else Fraction(1)
-    return sign * value * scale + (units.HALF if name == "half more" else 0)
+    return sign * (value * scale + (units.HALF if name.startswith("half more") else 0))
+
+
+_WITHOUT_NUMBER = {"half": units.HALF, "half back": -units.HALF}
+
+
+def _is_meant(name: str, numeral: str, value: Fraction) -> bool:
+    """Whether the number has one reading here: 二世紀 is a span or a rank, 三代 three generations or a rank."""
+    if name == "late century":
+        return value >= 10
+    if name == "decade":
+        return value % 10 == 0 and 10 <= value <= 90
+    return name != "minutes" or numeral not in units.NO_MINUTES
 
 
 def _share(found: re.Match[str]) -> Fraction:
@@ -137,5 +166,5 @@ def _number(text: str) -> Fraction | None:
         whole, point, rest = re.split("([.．・点])", text)
         units_read = read(whole) if point in "・点" else int(whole)
         return None if units_read is None else Fraction(f"{units_read}.{rest.translate(_DIGITS)}")
-    value = read(text)
+    value = None if units.names_two_numbers(text) else read(text)
     return None if value is None else Fraction(value)

@@ -15,10 +15,10 @@ from types import MappingProxyType
 from terakoya.codec.number import number_codec
 from terakoya.config import SplitConfig
 from terakoya.errors import ConfigError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import Example, Finding, Split
 from terakoya.scoring.metrics import exact
-from terakoya.task import Task
+from terakoya.task import Rule, Task
 from terakoya.tasks.numerals.coverage import coverage_gaps
 from terakoya.tasks.numerals.exam import EXAMS, build_split, held_out
 from terakoya.tasks.numerals.kinds import is_memorised_number
@@ -29,7 +29,7 @@ from terakoya.tasks.numerals.small import small_split
 from terakoya.tasks.numerals.writer import FORMS, can_stand_for
 from terakoya.tasks.options import hash_split_config, require_count, require_one_of, require_unset
 
-__all__ = ["FORMS", "can_stand_for", "read", "task"]
+__all__ = ["FORMS", "can_stand_for", "make_rule", "read", "task"]
 
 REGIMES = ("drawn", "160")
 _ITEMS = 2000
@@ -73,17 +73,14 @@ def task(
         reverse=reverse,
         error_kind=error_kind,
         instruction="次の数を算用数字で書いてください。",
-        summary=both(
-            "Japanese written numbers in every form → digits, from 0 to 10^16 − 1",
-            "あらゆる表記の数詞 → 算用数字（0 から 10^16 − 1 まで）",
-        ),
+        summary=_("Japanese written numbers in every form → digits, from 0 to 10^16 − 1"),
     )
     if str(regime) == "160":
         require_unset(items=items, forms=tuple(forms), exam=exam != EXAMS[0])
         return replace(base, split=small_split(exam_seed))
     if exam != EXAMS[0]:
         require_unset(items=items)
-    split_config = hash_split_config(split, both("numerals", "数詞"))
+    split_config = hash_split_config(split, _("numerals"))
     sampler = NumeralSampler(_choose_forms(forms), split_config, *held_out(), curriculum)
     return replace(
         base,
@@ -92,6 +89,14 @@ def task(
         memorised=is_memorised,
         checks=(partial(check_coverage, sampler),),
     )
+
+
+def make_rule(**options: object) -> Rule:
+    """The rule of this task without its data.
+
+    options  of the task; none changes the rule
+    """
+    return oracle
 
 
 def oracle(source: str) -> str | None:
@@ -141,8 +146,8 @@ def _choose_forms(forms: Iterable[str]) -> tuple[str, ...]:
         require_one_of("forms", form, tuple(FORMS))
     if set(chosen) == {"bare"}:
         raise ConfigError(
-            both("the forms are only 'bare', which writes six numbers", "形が 'bare' だけでは六つの数しか書けない"),
+            _("the forms are only 'bare', which writes six numbers"),
             where="[task.options]",
-            do=both("Name another form beside it.", "別の形も指定すること。"),
+            do=_("Name another form beside it."),
         )
     return chosen or tuple(FORMS)

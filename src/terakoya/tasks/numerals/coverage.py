@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from random import Random
 
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.records import Finding
 from terakoya.tasks.numerals.kinds import MAGNITUDES, any_number, pattern
 
@@ -50,34 +50,28 @@ def _classes(number: int) -> Iterator[str]:
     significant = digits.rstrip("0")
     zeros = len(digits) - len(significant)
     magnitude, kind, first, last, length = len(digits) - 1, pattern(number), digits[0], digits[-1], len(significant)
-    yield both(f"numbers of magnitude 10^{magnitude}", f"10^{magnitude} の位の数")
-    yield both(f"numbers with the pattern '{kind}'", f"「{kind}」の形の数")
-    yield both(f"numbers that start with {first}", f"{first} で始まる数")
-    yield both(f"numbers whose last digit is {last}", f"最後の桁が {last} の数")
-    yield from (
-        both(f"multiples of 10^{power}", f"10^{power} の倍数") for power in (1, 2, 3, 4, 6, 8, 10, 12) if zeros >= power
-    )
+    yield _("numbers of magnitude 10^{magnitude}", magnitude=magnitude)
+    yield _("numbers with the pattern '{kind}'", kind=kind)
+    yield _("numbers that start with {first}", first=first)
+    yield _("numbers whose last digit is {last}", last=last)
+    yield from (_("multiples of 10^{power}", power=power) for power in (1, 2, 3, 4, 6, 8, 10, 12) if zeros >= power)
     if len(significant) <= 3:
-        yield both(
-            f"round numbers of {length} digits other than final zeros",
-            f"末尾のゼロを除いて{length}桁の丸い数",
-        )
+        yield _("round numbers of {length} digits other than final zeros", length=length)
     if len(set(digits)) == 1:
-        yield both("numbers of one repeated digit", "同じ数字だけの数")
+        yield _("numbers of one repeated digit")
 
 
 def _finding(name: str, share: float, outside: float, members: int) -> Finding:
     return Finding(
         "systematic hole",
         "warn" if share else "stop",
-        both(
-            f"{name}: {share:.0%} of them are in training (of {members} drawn), but {outside:.0%} of all others",
-            f"{japanese(name)}：学習に現れるのは{share:.0%}（生成した{members}個のうち）だが、"
-            f"それ以外では{outside:.0%}である",
+        _(
+            "{name}: {share:.0%} of them are in training (of {members} drawn), but {outside:.0%} of all others",
+            name=name,
+            share=share,
+            members=members,
+            outside=outside,
         ),
-        do=both(
-            "Hold numbers out by hash alone (split.method hash), or hold out fewer.",
-            "取り置きはハッシュだけで行うか（split.method hash）、取り置く数を減らすこと。",
-        ),
+        do=_("Hold numbers out by hash alone (split.method hash), or hold out fewer."),
         values={"trained": share, "others": outside, "numbers": float(members)},
     )

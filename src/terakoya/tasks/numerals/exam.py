@@ -15,10 +15,10 @@ from random import Random
 
 from terakoya.data.split import SplitName
 from terakoya.errors import ConfigError, CorruptError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import MEMORISED, Example, Split
 from terakoya.tasks.numerals.kinds import MAGNITUDES, example, is_memorised_number, number_for
-from terakoya.tasks.numerals.reader import read
+from terakoya.tasks.numerals.reader import ALIKE, read
 from terakoya.tasks.numerals.sampler import NumeralSampler
 from terakoya.tasks.numerals.spelling import BARE
 from terakoya.tasks.numerals.writer import fits
@@ -44,9 +44,9 @@ def _kannume_row(source: str, target: str, row: int) -> Example:
     number = read(source)
     if number is None or str(number) != target:
         raise CorruptError(
-            both(f"{source} stands for {number}, not for {target}", f"{source} は {number} であり、{target} ではない"),
-            where=both(f"kannume-200.csv, row {row}", f"kannume-200.csv、{row}行目"),
-            do=both("Install Terakoya again.", "Terakoya を入れ直すこと。"),
+            _("{source} stands for {number}, not for {target}", source=source, number=number, target=target),
+            where=_("kannume-200.csv, row {row}", row=row),
+            do=_("Install Terakoya again."),
         )
     return example(number, _form_of(source), source, subset=KANNUME, origin="kannume-200.csv", row=row)
 
@@ -117,14 +117,13 @@ def draw_fresh(sampler: NumeralSampler, rng: Random, items: int, where: SplitNam
             if len(empty) == len(cells):
                 count = len(seen)
                 raise ConfigError(
-                    both(
-                        f"the {where} split has only {count} written numbers, not {items}",
-                        f"{where} の分割にある表記は{count}件だけで、{items}件に足りない",
+                    _(
+                        "the {where} split has only {count} written numbers, not {items}",
+                        where=where,
+                        count=count,
+                        items=items,
                     ),
-                    do=both(
-                        f"Request fewer items, or set split.{where} higher.",
-                        f"問題を減らすか、split.{where} を大きくすること。",
-                    ),
+                    do=_("Request fewer items, or set split.{where} higher.", where=where),
                 )
             continue
         seen.add(item.source)
@@ -134,7 +133,7 @@ def draw_fresh(sampler: NumeralSampler, rng: Random, items: int, where: SplitNam
 def _from_cell(
     sampler: NumeralSampler, rng: Random, form: str, magnitude: int, where: SplitName, seen: set[str]
 ) -> Example | None:
-    for _ in range(_TRIES):
+    for _attempt in range(_TRIES):
         number = number_for(form, rng, magnitude)
         if not fits(number, form) or sampler.split_of(number) != where or number in sampler.held_out:
             continue
@@ -145,14 +144,21 @@ def _from_cell(
 
 
 def memorised_items(sampler: NumeralSampler, rng: Random) -> Iterator[Example]:
-    """The memorised subset: every bare unit, then numbers that training shows in every form, form after form.
+    """The memorised subset: every bare unit, every character that is a number by itself, then numbers that training
+    shows in every form, form after form.
 
     sampler  draws the numbers and writes them
     rng      makes every choice
     """
-    items = [example(number, "bare", shape, subset=MEMORISED) for number, shapes in BARE.items() for shape in shapes]
-    yield from items if "bare" in sampler.forms else ()
-    seen = {item.source for item in items}
+    bare = [example(number, "bare", shape, subset=MEMORISED) for number, shapes in BARE.items() for shape in shapes]
+    yield from bare if "bare" in sampler.forms else ()
+    seen = {item.source for item in bare}
+    if "shapes" in sampler.forms:
+        alone = dict.fromkeys(char for one, others in ALIKE.items() if not one.isascii() for char in one + others)
+        values = [(char, read(char)) for char in alone if char not in seen | sampler.excluded_sources]
+        characters = [example(value, "shapes", char, subset=MEMORISED) for char, value in values if value is not None]
+        yield from characters
+        seen |= {item.source for item in characters}
     forms = cycle([form for form in sampler.forms if form != "bare"] or ["bare"])
     tries = 0
     while len(seen) < _MEMORISED_ITEMS and tries < 50 * _MEMORISED_ITEMS:

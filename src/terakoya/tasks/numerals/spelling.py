@@ -188,14 +188,14 @@ def kanji_groups(number: int, rng: Random) -> str:
     padded = rng.random() < 0.5
     return "".join(
         (str(section).zfill(4) if padded and at else str(section)).translate(_by_digit(KANJI)) + unit
-        for at, (section, unit) in enumerate(_parts(number))
+        for at, (section, unit) in enumerate(sections(number))
     )
 
 
-def _parts(number: int) -> list[tuple[int, str]]:
-    """Sections other than 0 with their units, highest first."""
-    sections = ((number // 10**power % 10000, unit) for power, unit in ((12, "兆"), (8, "億"), (4, "万"), (0, "")))
-    return [(section, unit) for section, unit in sections if section]
+def sections(number: int) -> list[tuple[int, str]]:
+    """The sections of a `number` other than 0 with their units, highest first: 20050 is (2, "万"), (50, "")."""
+    every = ((number // 10**power % 10000, unit) for power, unit in ((12, "兆"), (8, "億"), (4, "万"), (0, "")))
+    return [(section, unit) for section, unit in every if section]
 
 
 def _wide(text: str, rng: Random) -> str:
@@ -228,14 +228,14 @@ def units(number: int, rng: Random) -> str:
     """
     draw = rng.random()
     if draw < 0.4 or number < 10000:
-        pieces = (_small_units(section) + unit for section, unit in _parts(number))
+        pieces = (_small_units(section) + unit for section, unit in sections(number))
     elif draw < 0.7:
-        pieces = (f"{section}{unit}" for section, unit in _parts(number))
+        pieces = (f"{section}{unit}" for section, unit in sections(number))
     elif draw < 0.9:
-        pieces = (f"{section:,}{unit}" for section, unit in _parts(number))
+        pieces = (f"{section:,}{unit}" for section, unit in sections(number))
     else:
         pieces = (
-            f"{section:04}{unit}" if at else f"{section}{unit}" for at, (section, unit) in enumerate(_parts(number))
+            f"{section:04}{unit}" if at else f"{section}{unit}" for at, (section, unit) in enumerate(sections(number))
         )
     return _wide("".join(pieces), rng)
 
@@ -296,4 +296,4 @@ def has_twenty(number: int) -> bool:
 
     number  from 0 on
     """
-    return any(section // 10 % 10 in _TWENTIES for section, _ in _parts(number))
+    return any(section // 10 % 10 in _TWENTIES for section, _ in sections(number))

@@ -11,8 +11,8 @@ from random import Random
 from types import MappingProxyType
 
 from terakoya.errors import DataError, nearest
-from terakoya.i18n import both
-from terakoya.tasks.numerals import spelling
+from terakoya.i18n import _
+from terakoya.tasks.numerals import spelling, spelling_variants
 from terakoya.tasks.numerals.reader import LIMIT, read
 from terakoya.tasks.numerals.spelling import BARE
 
@@ -38,6 +38,10 @@ _FORMS: Mapping[str, _Form] = MappingProxyType(
         "separated": (9, spelling.separated, lambda number: number >= 1000),
         "units": (11, spelling.units, lambda number: number >= 10000 or (number > 0 and number % 100 == 0)),
         "decimal": (9, spelling.decimal, lambda number: bool(spelling.decimal_powers(number))),
+        "shapes": (5, spelling_variants.shapes, _always),
+        "units-and-digits": (4, spelling_variants.units_and_digits, spelling_variants.has_thousands),
+        "separated-units": (4, spelling_variants.separated_units, spelling_variants.has_sections),
+        "zeros": (4, spelling_variants.written_zeros, _always),
         "bare": (1, spelling.bare, BARE.__contains__),
     }
 )
@@ -71,18 +75,15 @@ def write(number: int, form: str, rng: Random) -> str:
     if not 0 <= number < LIMIT:
         largest = LIMIT - 1
         raise DataError(
-            both(f"{number} is out of range", f"{number} は範囲の外にある"),
-            do=both(
-                f"Numerals are written from 0 to {largest} (below 10^16).",
-                f"書ける数は 0 から {largest} まで（10^16 未満）である。",
-            ),
+            _("{number} is out of range", number=number),
+            do=_("Numerals are written from 0 to {largest} (below 10^16).", largest=largest),
         )
     source = write_if_fits(number, form, rng)
     if source is None:
         forms = ", ".join(forms_of(number))
         raise DataError(
-            both(f"{number} is not written in the form '{form}'", f"{number} は形 '{form}' では書かない"),
-            do=both(f"Forms for it: {forms}.", f"使える形：{forms}。"),
+            _("{number} is not written in the form '{form}'", number=number, form=form),
+            do=_("Forms for it: {forms}.", forms=forms),
         )
     return source
 
@@ -109,7 +110,5 @@ def can_stand_for(source: str, number: int) -> bool:
 
 def _form(name: str) -> _Form:
     if name not in _FORMS:
-        raise DataError(
-            both(f"there is no written form '{name}'", f"'{name}' という表記の形はない"), do=nearest(name, FORMS)
-        )
+        raise DataError(_("there is no written form '{name}'", name=name), do=nearest(name, FORMS))
     return _FORMS[name]

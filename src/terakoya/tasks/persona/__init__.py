@@ -18,7 +18,7 @@ from typing import Any
 import regex
 
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import Example, Turn
 from terakoya.scoring.health import repeated_text
 from terakoya.scoring.metrics import Metric, chrf
@@ -47,10 +47,7 @@ def task(*, turns: int = 0) -> Task:
             }
         ),
         instruction=description["description"].strip(),
-        summary=both(
-            "a game character's voice, in conversations of one or several turns (煤助, a talking iron kettle)",
-            "ゲームの登場人物の口調。一往復または複数往復の会話（しゃべる鉄瓶の煤助）",
-        ),
+        summary=_("a game character's voice, in conversations of one or several turns (煤助, a talking iron kettle)"),
     )
 
 
@@ -104,9 +101,9 @@ def _with_context(example: Example, turns: int) -> Example:
 def _example(before: Sequence[Turn], response: Turn, exchange: Any, row: int) -> Example:
     if not before or before[-1].role != "user":
         raise DataError(
-            both("a response without a user's message before it", "直前に利用者の発言のない応答がある"),
-            where=both(f"{ORIGIN}, line {row}", f"{ORIGIN}、{row}行目"),
-            do=both("Let user and assistant alternate.", "利用者とアシスタントが交互になるようにすること。"),
+            _("a response without a user's message before it"),
+            where=_("{origin}, line {row}", origin=ORIGIN, row=row),
+            do=_("Let user and assistant alternate."),
         )
     return Example(
         source=before[-1].content,

@@ -12,20 +12,21 @@ from functools import partial
 
 from terakoya.codec.quantity import QuantityCodec, quantity_codec
 from terakoya.config import SplitConfig
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import Example, Prediction
-from terakoya.task import Task
+from terakoya.task import Rule, Task
 from terakoya.tasks.options import hash_split_config, require_count, require_flag
 from terakoya.tasks.quantities.exam import build_split
 from terakoya.tasks.quantities.sampler import RecipeLineSampler
 from terakoya.tasks.quantities.scale import scale, scale_list, scale_query, scaling_queries
 
-__all__ = ["scale", "scale_list", "scale_query", "scaling_queries", "task"]
+__all__ = ["make_rule", "scale", "scale_list", "scale_query", "scaling_queries", "task"]
 
 _ITEMS = 2000
 ERROR_KINDS = ("unreadable", "text changed", "not scaled", "wrong amount")
 _NUMBERS = re.compile("[0-9][0-9./]*|半(?=[丁個束玉本株袋枚缶パカ])")
-_TAIL = "[ 　]*を[^を]*"  # the instruction after the line: を3倍
+# The instruction after the line: を3倍, を2人分を4人分.
+_TAIL = "[ 　]*を(?:[ 　]?[0-9０-９一二三四五六七八九十]{1,3}人[分前]?を)?[^を]*"
 _FACTOR = re.compile(f"{_TAIL}$")
 
 
@@ -41,7 +42,7 @@ def task(*, items: int = 0, exam_seed: int = 0, promote: bool = False, split: Sp
     """
     require_count(items=items, exam_seed=exam_seed)
     require_flag(promote=promote)
-    split_config = hash_split_config(split, both("recipe lines", "レシピの行"))
+    split_config = hash_split_config(split, _("recipe lines"))
     codec, sampler = quantity_codec(promote=promote, tail=_TAIL), RecipeLineSampler(split_config)
     return Task(
         name="quantities",
@@ -53,8 +54,17 @@ def task(*, items: int = 0, exam_seed: int = 0, promote: bool = False, split: Sp
         reverse=partial(reverse, codec),
         error_kind=error_kind,
         instruction="次の材料の分量を指定どおりに計算し直してください。",
-        summary=both("ingredient lines scaled by a factor, with exact fractions", "材料の行を倍率で換算（分数は正確）"),
+        summary=_("ingredient lines scaled by a factor, with exact fractions"),
     )
+
+
+def make_rule(*, promote: bool = False, **options: object) -> Rule:
+    """The rule of this task without its data.
+
+    promote  as for the task
+    options  other options of the task; none changes the rule
+    """
+    return partial(rule, quantity_codec(promote=promote, tail=_TAIL))
 
 
 def rule(codec: QuantityCodec, source: str) -> str | None:

@@ -8,10 +8,11 @@ from importlib import resources
 from itertools import islice
 from random import Random
 
+from terakoya.codec.recipe_numbers import VULGAR
 from terakoya.data.split import SplitName
 from terakoya.records import Example, Split
 from terakoya.tasks.quantities.sampler import RecipeLineSampler
-from terakoya.tasks.quantities.words import alphabet
+from terakoya.tasks.quantities.words import alphabet, is_like_an_amount
 
 HAND = "hand-written"
 _TRAIN_ITEMS, _DEV_ITEMS = 2000, 400
@@ -53,11 +54,16 @@ def build_split(sampler: RecipeLineSampler, items: int, seed: int) -> Split:
 
 
 def _covering(rng: Random, sampler: RecipeLineSampler) -> Iterator[Example]:
-    """The vocabulary is made of the characters in train; these names hold every character that can be drawn."""
-    characters = rng.sample(alphabet(), len(alphabet()))
+    """The vocabulary is made of the characters in train; these lines hold every character that can be drawn."""
+    yield from (sampler.one_amount(rng, sign) for sign in (*VULGAR, "半"))
+    characters = [char for char in alphabet() if not char.isascii() or not char.isdigit()]
+    characters = [char for char in characters if char not in VULGAR and char != "半"]
+    rng.shuffle(characters)
     for at in range(0, len(characters), _SLICE):
-        name = "".join(characters[at : at + _SLICE])
-        yield sampler.query(rng, "train", name)
+        name = [*characters[at : at + _SLICE], "ん"]
+        while is_like_an_amount("".join(name)):
+            rng.shuffle(name)
+        yield sampler.query(rng, "train", "".join(name))
 
 
 def _fresh(sampler: RecipeLineSampler, rng: Random, items: int, where: SplitName) -> tuple[Example, ...]:

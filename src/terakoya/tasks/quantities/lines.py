@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from terakoya.codec.recipe_numbers import read_number
 from terakoya.tasks.quantities import numbers
+from terakoya.tasks.quantities.spellings import draw_rare_spelling
 from terakoya.tasks.quantities.words import nonsense, words
 
 _SEPARATORS = (" ", " ", " ", "　", "　", "…", "：", ":", "・・・", "……", "", " … ", "　　")
@@ -23,6 +25,7 @@ _HALVED = ("丁", "個", "束", "玉", "本", "株", "袋", "枚", "缶", "パ�
 _SIZED = ("大", "中", "小", "全形", "茶碗", "丼", "各", "正味", "約", "約", "約", "およそ", "だいたい")
 _AFTER = ("程度", "くらい", "前後", "ほど", "弱", "強", "ぐらい")
 _RANGES = ("〜", "〜", "～", "-", "~")
+_RARE = 0.25  # share of the amounts in a rarer spelling
 
 
 @dataclass
@@ -104,8 +107,8 @@ def _names(rng: Random, line: DrawnLine, name: NameDrawer) -> None:
 def _quantity(rng: Random, line: DrawnLine) -> None:
     """What separates it, and the amount. 半 and digits need a separator, or they would belong to the name."""
     kind = rng.random()
-    separator = rng.choice(_SEPARATORS)
-    if not separator and (0.09 <= kind < 0.12 or line.source[-1][-1:].isdigit()):
+    separator, rare = rng.choice(_SEPARATORS), kind >= 0.12 and rng.random() < _RARE
+    if not separator and (rare or 0.09 <= kind < 0.12 or line.source[-1][-1:].isdigit()):
         separator = " "
     line.add(separator)
     if kind < 0.09:
@@ -116,6 +119,9 @@ def _quantity(rng: Random, line: DrawnLine) -> None:
         line.amount("半")
         line.add(rng.choice(_HALVED))
         line.kinds.append("half")
+        return
+    if rare:
+        draw_rare_spelling(rng, line)
         return
     if rng.random() < 0.1:
         line.add(rng.choice(("各", "各 ")) if rng.random() < 0.5 else rng.choice(_SIZED))
@@ -151,12 +157,16 @@ def _counted(rng: Random, line: DrawnLine) -> None:
 
 
 def _run(rng: Random, line: DrawnLine, draw: Callable[[Random], str], unit: str = "") -> None:
-    """One number, or a range of two."""
-    line.amount(draw(rng))
-    if rng.random() < 0.12:
-        line.add((unit if rng.random() < 0.1 else "") + rng.choice(_RANGES))
-        line.amount(draw(rng))
-        line.kinds.append("range")
+    """One number, or a range of two that rises."""
+    first = draw(rng)
+    if rng.random() >= 0.12:
+        line.amount(first)
+        return
+    low, high = sorted((first, draw(rng)), key=read_number)
+    line.amount(low)
+    line.add((unit if rng.random() < 0.1 else "") + rng.choice(_RANGES))
+    line.amount(high)
+    line.kinds.append("range")
 
 
 def _several(rng: Random, line: DrawnLine, name: NameDrawer) -> None:

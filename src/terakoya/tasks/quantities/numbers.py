@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
-from terakoya.codec.quantity import VULGAR
+from terakoya.codec.recipe_numbers import VULGAR
 
 _FULL = str.maketrans("0123456789./", "０１２３４５６７８９．／")
 _EASY = ("1/2", "1/2", "1/3", "2/3", "1/4", "3/4", "1/8", "1/5", "1/6", "3/8")
 _SIGNS = {f"{value.numerator}/{value.denominator}": sign for sign, value in VULGAR.items()}
+_KANJI = "〇一二三四五六七八九"
 _TIMES = (
     "2",
     "2",
@@ -118,6 +119,8 @@ def factor(rng: Random) -> tuple[str, str]:
 
     rng  makes every choice
     """
+    if rng.random() < 0.15:
+        return _rare_factor(rng)
     kind = rng.random()
     if kind < 0.12:
         return "半分", "1/2"
@@ -135,6 +138,25 @@ def factor(rng: Random) -> tuple[str, str]:
     if rng.random() < 0.05:
         text = text.translate(_FULL)
     return f"{text}倍", text
+
+
+def _rare_factor(rng: Random) -> tuple[str, str]:
+    """半量, 倍量, 三倍, ×2, 三分の一, 二人分→四人分, 2人分 → 4人分, 2人→4人, 2人分を4人分に."""
+    kind, times = rng.random(), 2 + int(rng.random() * 8)
+    if kind < 0.3:
+        word, value = rng.choice((("半量", "1/2"), ("倍", "2"), ("倍量", "2"), ("半分の量", "1/2"), ("倍の量", "2")))
+        return word, value
+    if kind < 0.45:
+        return f"{_KANJI[times]}倍{rng.choice(('', '', '量'))}", str(times)
+    if kind < 0.6:
+        return f"{rng.choice('×✕x')}{times}", str(times)
+    if kind < 0.65:
+        return f"{_KANJI[times]}分の一", f"1/{times}"
+    one, other = 1 + int(rng.random() * 9), 1 + int(rng.random() * 9)
+    if kind < 0.75:
+        return f"{_KANJI[one]}人分→{_KANJI[other]}人分", f"{other}/{one}"
+    written = rng.choice(("{}人分 → {}人分", "{}人→{}人", "{}人分を{}人分", "{}人分から{}人分", "{}人分を{}人分に"))
+    return written.format(one, other), f"{other}/{one}"
 
 
 def _width(rng: Random, text: str) -> str:

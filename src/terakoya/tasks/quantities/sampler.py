@@ -51,6 +51,21 @@ class RecipeLineSampler:
             if len(query) <= LONGEST and text == text.strip() and self._allowed(rng, line, where):
                 return _example(query, line)
 
+    def one_amount(self, rng: Random, number: str) -> Example:
+        """A training query with this number as its only amount.
+
+        rng     draws name and factor
+        number  as the recipe writes it
+        """
+        while True:
+            written_factor, factor = numbers.factor(rng)
+            if self.split_of(number, factor) == "train":
+                line = DrawnLine(factor)
+                line.add(f"{self._name(rng, 'train')} ")
+                line.amount(number)
+                line.add("カップ")
+                return _example(f"{''.join(line.source)} を{written_factor}", line)
+
     def split_of(self, *parts: str) -> SplitName:
         """The split of a name, or of a quantity and a factor, by hash.
 

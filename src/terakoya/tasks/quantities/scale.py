@@ -9,23 +9,32 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-from terakoya.codec.quantity import METRIC, read_number, spell
+from terakoya.codec.recipe_numbers import read_number, spell
 from terakoya.errors import DataError
-from terakoya.i18n import both
-from terakoya.tasks.quantities.parse import amounts, read_factor, read_query
+from terakoya.i18n import _
+from terakoya.tasks.quantities.amounts import Amount, find_amounts
+from terakoya.tasks.quantities.parse import read_factor, read_query
 
 
-def scale(line: str, factor: Fraction) -> str:
+def scale(line: str, factor: Fraction) -> str | None:
     """The line with every quantity multiplied, in the form that the exam's README calls canonical.
 
     line    an ingredient line: しょうゆ 大さじ1/2
     factor  exact
+    Returns None where the rule abstains, because a number of the line is neither an amount nor known to stay.
     """
-    return _replaced(line, lambda text, after: _product(text, after, factor))
+    amounts = find_amounts(line)
+    if amounts is None:
+        return None
+    pieces, last = [], 0
+    for amount in amounts:
+        pieces += [line[last : amount.start], _product(amount, factor)]
+        last = amount.end
+    return "".join((*pieces, line[last:]))
 
 
 def scale_query(source: str) -> str | None:
-    """The rule: the scaled line of a query, None where the text is no query.
+    """The rule: the scaled line of a query, None where the text is no query or the rule abstains.
 
     source  an ingredient line and a factor: しょうゆ 大さじ1/2 を3倍
     """
@@ -41,11 +50,8 @@ def scaling_queries(recipe: str, factor: str) -> list[str]:
     """
     if read_factor(factor) is None:
         raise DataError(
-            both(f"'{factor}' is no factor", f"'{factor}' は倍率ではない"),
-            do=both(
-                "Write it as 3倍, 1/2倍, 1.5倍, 半分 or 2人分→5人分.",
-                "3倍、1/2倍、1.5倍、半分、2人分→5人分 のように書くこと。",
-            ),
+            _("'{factor}' is no factor", factor=factor),
+            do=_("Write it as 3倍, 1/2倍, 1.5倍, 半分 or 2人分→5人分."),
         )
     return [f"{line.rstrip()} を{factor}" for line in recipe.splitlines() if line.strip()]
 
@@ -66,29 +72,16 @@ def _scaled(query: str, scale_line: Callable[[str], str | None]) -> str:
     found = scale_line(query)
     if found is None:
         raise DataError(
-            both("this line cannot be scaled", "この行は計算できない"),
+            _("this line cannot be scaled"),
             where=query,
-            do=both("Scale it by hand.", "手で計算すること。"),
+            do=_("Scale it by hand."),
         )
     return found
 
 
-def _replaced(line: str, new: Callable[[str, str], str]) -> str:
-    pieces, last = [], 0
-    for begin, end in amounts(line):
-        pieces += [line[last:begin], new(line[begin:end], line[end:])]
-        last = end
-    return "".join((*pieces, line[last:]))
-
-
-def _product(text: str, after: str, factor: Fraction) -> str:
+def _product(amount: Amount, factor: Fraction) -> str:
     """Decimal as it was written, or where whole grams and the like no longer are; else a fraction."""
-    decimal = "." in text or "．" in text
-    whole = text.isdecimal() and _measured(after)
-    return spell(read_number(text) * factor, decimal=decimal or whole)
-
-
-def _measured(after: str) -> bool:
-    """Whether a metric unit follows, behind the other end of a range too."""
-    rest = after.lstrip("0123456789０１２３４５６７８９〜～~-－–.．/／と・")
-    return rest.startswith(METRIC)
+    number = amount.number
+    decimal = "." in number or "．" in number
+    whole = number.isdecimal() and amount.metric
+    return spell(read_number(number) * factor, decimal=decimal or whole) + amount.unit
