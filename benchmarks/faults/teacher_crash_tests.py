@@ -223,7 +223,9 @@ class JournalSummary:
 
 def summarise_journal(journal: Path) -> JournalSummary:
     """A summary of the journal by code independent of the package's."""
-    journal_summary, open_, completed = JournalSummary(), {}, set()
+    journal_summary, completed = JournalSummary(), set()
+    open_: dict[str, int] = {}  # sent without an outcome: the reservation counts
+    uncosted: dict[str, int] = {}  # responses whose cost is not booked: the reservation counts as well
     for record in read_lines(journal):
         key = record["id"].partition(".")[0]
         if record["event"] == "intent":
@@ -234,12 +236,14 @@ def summarise_journal(journal: Path) -> JournalSummary:
             del open_[record["id"]]
             journal_summary.incomplete += 1
         elif record["event"] == "reply":
-            journal_summary.recorded_cost += record["cost"]
-            del open_[record["id"]]
+            uncosted[record["id"]] = open_.pop(record["id"])
             if record["status"] == 200:
                 completed.add(key)
                 journal_summary.response_ids.append(json.loads(record["body"])["id"])
-    journal_summary.recorded_cost += sum(open_.values())
+        elif record["event"] == "cost":
+            journal_summary.recorded_cost += record["cost"]
+            del uncosted[record["id"]]
+    journal_summary.recorded_cost += sum(open_.values()) + sum(uncosted.values())
     journal_summary.incomplete += len(open_)
     return journal_summary
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 JSON = "application/json"
-PRICE = 1_000  # billionths charged for one response
+PRICE = 200_000  # billionths charged for one response: not less than prices and tokens of the tests allow
 EMOJI = [
     "🍎",
     "🍊",
@@ -70,6 +70,7 @@ class ServerPlan:
     delay: tuple[float, float] = (0.0, 0.0)  # seconds, drawn between the two
     response: Callable[[dict[str, Any]], str] | None = None
     sold: Path | None = None
+    seen: Path | None = None  # one line of JSON for each request: its body and its headers
     cost: float | None = PRICE / 1e9
     seed: int = 0
     usage: dict[str, Any] = field(default_factory=lambda: {"prompt_tokens": 30, "completion_tokens": 5})
@@ -110,7 +111,11 @@ class Server:
         head = await reader.readuntil(b"\r\n\r\n")
         names = dict(line.lower().split(": ", 1) for line in head.decode().split("\r\n")[1:] if ": " in line)
         body = await reader.readexactly(int(names.get("content-length", 0)))
-        return {**(json.loads(body) if body else {}), "_path": head.split(b" ", 2)[1].decode()}
+        request = json.loads(body) if body else {}
+        if self.plan.seen is not None and body:
+            with self.plan.seen.open("a", encoding="utf-8") as seen:
+                seen.write(json.dumps({"body": request, "headers": names}) + "\n")
+        return {**request, "_path": head.split(b" ", 2)[1].decode()}
 
     async def reply(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> bool:
         number, self.number = self.number, self.number + 1
@@ -166,6 +171,13 @@ async def status(server: Server, request: dict[str, Any], writer: asyncio.Stream
     await server.send(
         writer, int(code), json.dumps(error, ensure_ascii=False), extra=f"Retry-After: {wait}\r\n" if wait else ""
     )
+    return True
+
+
+async def raw(server: Server, request: dict[str, Any], writer: asyncio.StreamWriter, argument: str) -> bool:
+    """ "raw:429:{json}": a status with exactly this body."""
+    code, _, data = argument.partition(":")
+    await server.send(writer, int(code), data, "text/html" if data.startswith("<") else JSON)
     return True
 
 
@@ -230,7 +242,7 @@ async def changed(server: Server, request: dict[str, Any], writer: asyncio.Strea
 
 FAULTS = {
     "status": status, "html": html, "body": body, "cut": cut, "slow": slow, "hang": hang, "large": large,
-    "changed": changed,
+    "changed": changed, "raw": raw,
 }  # fmt: skip
 
 

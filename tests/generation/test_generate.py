@@ -182,7 +182,8 @@ def test_an_estimate_sends_nothing_and_comes_near_the_log(tmp_path: Path) -> Non
 
 MAY_CHANGE = (
     "samples", "licence", "key_variable", "budget", "currency", "requests", "price_in", "price_out", "max_concurrent",
-    "requests_per_minute", "tokens_per_minute", "deadline", "attempts", "hedge", "max_rejected",
+    "requests_per_minute", "tokens_per_minute", "deadline", "attempts", "hedge", "max_rejected", "max_tokens_name",
+    "thinking", "headers",
 )  # fmt: skip
 
 
@@ -194,7 +195,7 @@ def test_every_setting_is_part_of_the_identity_or_may_change() -> None:
 CHANGED: dict[str, Any] = {
     "kind": "rules", "base_url": "http://127.0.0.1:8/v1", "model": "other", "recipe": "emoji-v2", "sources": "hand",
     "exclude": ["old.jsonl"], "max_tokens": 99, "temperature": 0.1, "banned": ["🍎"], "labels": ["🍎"], "quota": 0.9,
-    "density": 3,
+    "density": 3, "extra": {"top_p": 0.5},
 }  # fmt: skip
 
 

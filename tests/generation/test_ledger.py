@@ -15,9 +15,10 @@ import pytest
 
 from terakoya.errors import BudgetError, CorruptError, DiskError, LockedError
 from terakoya.generation.teacher import ledger as ledgers
-from terakoya.generation.teacher.ledger import JOURNAL, Ledger, RequestCost, SpendingCap
+from terakoya.generation.teacher.ledger import JOURNAL, Ledger
 from terakoya.generation.teacher.ledger_index import INDEX, costs, update_index, usage
 from terakoya.generation.teacher.protocol import NoResponse, RawResponse, TeacherRequest, free_response
+from terakoya.generation.teacher.spending import NO_CAP, RequestCost, SpendingCap
 from terakoya.records import Turn
 from terakoya.runs import Lock, journal
 
@@ -26,14 +27,15 @@ def request(number: int) -> TeacherRequest:
     return TeacherRequest("emoji", str(number), "", (Turn("user", f"文{number}"),), "m", 8, 0.0, 0)
 
 
-def opened(place: Path, cap: SpendingCap = ledgers.NO_CAP) -> Ledger:
+def opened(place: Path, cap: SpendingCap = NO_CAP) -> Ledger:
     return Ledger(place, cap, max_concurrent=4, max_tokens=8)
 
 
 async def buy(book: Ledger, number: int, worst: int = 10, cost: int = 10) -> None:
     reservation = await book.reserve(request(number), worst)
     await asyncio.sleep(0)
-    book.record_response(reservation, free_response("🍎"), RequestCost(cost, "provider", 9, 2))
+    book.record_response(reservation, free_response("🍎"))
+    book.record_cost(reservation, RequestCost(cost, "provider", 9, 2))
 
 
 @pytest.mark.parametrize("workers", [1, 2, 8, 64])
@@ -90,8 +92,8 @@ def test_a_request_without_an_outcome_counts_as_spent(tmp_path: Path) -> None:
         assert book.committed == 23
         await book.close()
         again = opened(tmp_path, SpendingCap(30))
-        assert (again.spent, again.lost, again.requests) == (3, 20, 4)
-        with pytest.raises(BudgetError, match="has no recorded outcome and counts as spent"):
+        assert (again.spent, again.at_risk, again.requests) == (3, 20, 3)
+        with pytest.raises(BudgetError, match=r"0\.000000 at risk \(sent without a usable outcome; counts as spent\)"):
             await again.reserve(request(5), 10)
         return again
 
@@ -111,7 +113,7 @@ def test_a_torn_last_line_loses_one_line_and_no_more(tmp_path: Path) -> None:
         whole = (tmp_path / JOURNAL).read_bytes()
         (tmp_path / JOURNAL).write_bytes(whole[:-30])
         torn = opened(tmp_path)
-        assert (torn.response_count, torn.spent, torn.lost) == (2, 20, 10)
+        assert (torn.response_count, torn.spent, torn.at_risk) == (3, 30, 0)
         await buy(torn, 2)
         await torn.close()
         assert opened(tmp_path).response_count == 3
@@ -151,7 +153,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, reserve: Path, after: int) -> Ite
         yield writes
 
 
-@pytest.mark.parametrize("after", range(12))
+@pytest.mark.parametrize("after", range(14))
 def test_a_full_disk_costs_nothing(after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """P5: the log's generator charged 800 and stored 100. Here every paid response fits into the reserved space."""
     sold: list[int] = []
@@ -160,23 +162,24 @@ def test_a_full_disk_costs_nothing(after: int, tmp_path: Path, monkeypatch: pyte
         reservation = await book.reserve(request(number), 10)
         sold.append(number)
         await asyncio.sleep(0)
-        book.record_response(reservation, free_response("🍎"), RequestCost(10, "provider"))
+        book.record_response(reservation, free_response("🍎"))
+        book.record_cost(reservation, RequestCost(10, "provider"))
 
     async def go() -> list[Any]:
         book = opened(tmp_path)
         with full_disk(monkeypatch, tmp_path / ".reserve", after):
             done = await asyncio.gather(*(one(book, number) for number in range(4)), return_exceptions=True)
             refused = await asyncio.gather(one(book, 9), return_exceptions=True)
-        assert after >= 8 or book.disk_error is not None
+        assert after >= 12 or book.disk_error is not None
         await book.close()
-        return [*done, *(refused if after < 8 else [])]
+        return [*done, *(refused if after < 12 else [])]
 
     outcomes = asyncio.run(go())
     kept = {number for number in range(10) if opened(tmp_path).response(request(number).key) is not None}
     assert kept == set(sold)
     errors = [outcome for outcome in outcomes if outcome is not None]
     assert all(isinstance(error, DiskError) for error in errors)
-    assert bool(errors) == (after < 8)
+    assert bool(errors) == (after < 12)
     assert all(str(tmp_path / JOURNAL) in str(error) and "bytes" in str(error) for error in errors)
 
 
@@ -205,8 +208,9 @@ def test_a_failed_fsync_stops_everything_and_is_never_tried_again(
     async def go() -> None:
         book = opened(tmp_path)
         monkeypatch.setattr(ledgers, "_fsync", fail)
-        await buy(book, 1)
-        await asyncio.sleep(0.05)
+        with pytest.raises(DiskError, match="reports an error"):
+            await buy(book, 1)
+        await asyncio.sleep(0.3)
         with pytest.raises(DiskError, match="reports an error"):
             await buy(book, 2)
 
@@ -255,9 +259,7 @@ def test_a_raw_response_is_kept_byte_for_byte(tmp_path: Path) -> None:
 
     async def go() -> None:
         book = opened(tmp_path)
-        book.record_response(
-            await book.reserve(request(1), 10), RawResponse(200, body, 1.5, "text/x", "7"), RequestCost(1, "provider")
-        )
+        book.record_response(await book.reserve(request(1), 10), RawResponse(200, body, 1.5, "text/x", "7"))
         await book.close()
 
     asyncio.run(go())

@@ -25,7 +25,7 @@ def body(content: Any = "🍎 🍊", finish: Any = "stop", **message: Any) -> st
 
 DEFECTIVE_RESPONSES = [
     body(finish="length"), body(finish="content_filter"), body(finish=None), body(finish="tool_calls"),
-    body(finish="error"), body(None), body(""), body("  \n "), body([{"type": "text", "text": "🍎"}]), body(7),
+    body(finish="error"), body(None), body(""), body("  \n "), body([{"type": "image_url", "image_url": {}}]), body(7),
     body({"text": "🍎"}), body(refusal="I cannot"), body(tool_calls=[{"id": "x"}]), body(function_call={"name": "f"}),
     body("<think>りんごかな</think>🍎"), body("<think>りんごかな"), body("🍎</think>"), body("<|channel|>analysis🍎"),
     body("<reasoning>x</reasoning>🍎"), body("[THINK]x[/THINK]🍎"), body("🍎\0"), body("\ud83c"),

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from checkpoints import checkpoint
 
 from terakoya.config import make_config
-from terakoya.errors import BudgetError
+from terakoya.errors import BudgetError, ProviderError
 from terakoya.generation.generate import REJECTED, generate
 from terakoya.generation.teacher.ledger import JOURNAL
 from terakoya.generation.teacher.rate_limits import RetryPolicy
@@ -77,7 +78,9 @@ def test_a_third_party_server_is_used_paid_and_trusted_no_further_than_its_respo
     )  # fmt: skip
     with pytest.raises(BudgetError):
         generate(config, tmp_path, tmp_path / "data.jsonl", retry_policy=RetryPolicy(base_wait=0.05))
-    replies = [record for record in read_lines(tmp_path / JOURNAL) if record["event"] == "reply"]
+    records = list(read_lines(tmp_path / JOURNAL))
+    costs = {record["id"]: record for record in records if record["event"] == "cost"}
+    replies = [record | costs[record["id"]] for record in records if record["event"] == "reply"]
     assert [reply["status"] for reply in replies] == [200] * 6
     for reply in replies:
         response = json.loads(reply["body"])
@@ -91,3 +94,26 @@ def test_a_third_party_server_is_used_paid_and_trusted_no_further_than_its_respo
     rejected = [json.loads(line) for line in (tmp_path / REJECTED).read_text().splitlines()]
     assert len(rejected) == 3
     assert all(len(row["raw"]) == 2 and row["step"] == "rewrite" for row in rejected)
+
+
+def test_a_third_party_server_takes_our_settings_and_its_refusals_are_understood(
+    served: tuple[str, Path], tmp_path: Path
+) -> None:
+    """Its words for an unknown field and a wrong address are its own."""
+    url, model = served
+    usual = {
+        "kind": "api", "base_url": url, "model": str(model), "licence": "ours", "recipe": "emoji-v1", "samples": 2,
+        "requests": 2, "price_in": 1.0, "price_out": 5.0, "key_variable": "", "max_tokens": 5, "max_concurrent": 2,
+    }  # fmt: skip
+
+    def refused(name: str, **teacher: Any) -> str:
+        with pytest.raises((BudgetError, ProviderError)) as refusal:
+            generate(make_config({"teacher": usual | teacher}), tmp_path / name, tmp_path / f"{name}.jsonl")
+        return str(refusal.value)
+
+    settings = {"max_tokens_name": "max_completion_tokens", "temperature": "unset", "extra": {"top_p": 0.9}}
+    assert "all 2 requests are used" in refused("taken", **settings)
+    replies = [record for record in read_lines(tmp_path / "taken" / JOURNAL) if record["event"] == "reply"]
+    assert [json.loads(reply["body"])["usage"]["completion_tokens"] for reply in replies] == [5, 5]
+    assert "does not accept the parameter 'no_such_field'" in refused("field", extra={"no_such_field": 1})
+    assert "does not know this model or address" in refused("address", base_url=url.removesuffix("/v1"))

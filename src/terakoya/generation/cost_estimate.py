@@ -12,7 +12,7 @@ from terakoya.generation.recipe import Recipe
 from terakoya.generation.sources import source_sentences
 from terakoya.generation.teacher.ledger_index import INDEX, usage
 from terakoya.generation.teacher.protocol import NANO, TeacherRequest
-from terakoya.i18n import both
+from terakoya.i18n import _
 
 
 def estimate_cost(config: Config, recipe: Recipe, folder: Path, home: Path) -> CostEstimate:
@@ -26,9 +26,7 @@ def estimate_cost(config: Config, recipe: Recipe, folder: Path, home: Path) -> C
     """
     teacher = config.teacher
     if teacher.kind != "api":
-        return CostEstimate(
-            teacher.samples * len(recipe.steps), 0.0, 0.0, both("this teacher is free", "この教師モデルは無料である")
-        )
+        return CostEstimate(teacher.samples * len(recipe.steps), 0.0, 0.0, _("this teacher is free"))
     if min(teacher.price_in, teacher.price_out) < 0:
         raise unknown_price()
     prices, measured = prices_of(teacher), usage(folder / INDEX)
@@ -37,18 +35,12 @@ def estimate_cost(config: Config, recipe: Recipe, folder: Path, home: Path) -> C
     for step in recipe.steps:
         for sentence in sentences:
             turns = step.turns(sentence.text, teacher.banned, ())
-            request = TeacherRequest(
-                step.name, "", "", turns, teacher.model, teacher.max_tokens, teacher.temperature, config.seed
-            )
+            request = TeacherRequest(step.name, "", "", turns, teacher.model, teacher.max_tokens, None, config.seed)
             characters = sum(len(turn.content) for turn in turns)
             fallback = (characters, 3 * step.most if "labels" in step.checks else len(sentence.text))
             tokens_in, tokens_out = measured.get(step.name, fallback)
             likely += prices.of(round(tokens_in), round(tokens_out))
             worst += prices.of(3 * request.max_tokens_in + teacher.max_tokens, 2 * teacher.max_tokens)
     scale = teacher.samples / max(len(sentences), 1) / NANO
-    basis = (
-        both("earlier responses in this folder", "このフォルダの過去の応答に基づく")
-        if measured
-        else both("prompt lengths, one token per character", "プロンプトの長さ（一文字一トークン）に基づく")
-    )
+    basis = _("earlier responses in this folder") if measured else _("prompt lengths, one token per character")
     return CostEstimate(teacher.samples * len(recipe.steps), likely * scale, worst * scale, basis)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from types import MappingProxyType
 
 import regex
 
 from terakoya.errors import ConfigError, nearest
+from terakoya.generation.leaks import broken_text, control_token, prompt_mark
 from terakoya.generation.recipe import RecipeStep
-from terakoya.i18n import both
+from terakoya.generation.wrappers import has_wrapping
+from terakoya.i18n import _
 from terakoya.text import graphemes, normalise_emoji, parse_emoji
 
 Check = Callable[[str, RecipeStep], str]
@@ -25,11 +28,16 @@ _REFUSAL = regex.compile(
     r"|AI(アシスタント|言語モデル)?(として|なので)|言語モデル(として|なので)"
     r"|(?i:I('m| am) (sorry|unable|not able)|I can(no|')t (help|assist|comply|provide)|as an AI)"
 )
-_PREAMBLE = regex.compile(
-    r"^(はい[、。!！]|承知|了解|かしこまり|もちろん|以下|こちらが|変換後|書き換え(後|た文)|投稿文?[:：]|SNS風?[:：]|出力[:：]"
-    r"|回答[:：]|答え[:：]|(?i:sure|here(\s+is|'s)|output|answer))|```|^\s*[#*\-]\s|\*\*"
-)
 _JAPANESE = regex.compile(r"[\p{Hiragana}\p{Katakana}\p{Han}ー々〆]")
+_KANA = regex.compile(r"[\p{Hiragana}\p{Katakana}ー]")
+_HAN = regex.compile(r"\p{Han}")
+# Scripts that no Japanese sentence is written in; Greek and Cyrillic letters are parts of faces and formulas.
+_OTHER_SCRIPT = regex.compile(
+    r"[\p{Hangul}\p{Thai}\p{Arabic}\p{Hebrew}\p{Devanagari}\p{Bengali}\p{Bopomofo}\p{Khmer}\p{Lao}\p{Myanmar}]|\p{Cyrillic}{3}"
+)
+_CHINESE = frozenset("很們這嗎吧呢啊哦喔沒麼妳您咱啦嘛")  # of cp932 or its kin, but not of Japanese sentences
+_VARIANTS = frozenset("𠮷")  # in names
+_FEWEST_KANA = 0.15  # share of kana among the letters; the least in 5,000 sentences of our corpus is 0.29
 _LETTER = regex.compile(r"\p{L}")
 _SEPARATORS = re.compile(r"[\s、,，・]+")
 _PAIRS = {"「": "」", "『": "』", "（": "）", "(": ")", "【": "】", "［": "］", "〈": "〉", "《": "》"}
@@ -65,17 +73,41 @@ def no_refusal(response: str, step: RecipeStep) -> str:
 
 
 def no_preamble(response: str, step: RecipeStep) -> str:
-    """`response` is one line without preamble or Markdown (`step` unused)."""
+    """`response` is one line without preamble, label, count, quotation marks around it, hash tags, Markdown, HTML or
+    JSON (`step` unused)."""
     if "\n" in response.strip():
         return "一行ではない"
-    return "前置きや記号がある" if _PREAMBLE.search(response) else ""
+    return "前置きや記号がある" if has_wrapping(response) else ""
 
 
 def japanese(response: str, step: RecipeStep) -> str:
-    """At least half of the letters of `response` are Japanese (`step` unused)."""
+    """`response` is Japanese (`step` unused): at least half of its letters are, some of them kana, and none belongs to
+    Chinese or Korean alone."""
     letters = _LETTER.findall(response)
     share = len(_JAPANESE.findall(response)) / max(len(letters), 1)
-    return "" if letters and share >= 0.5 else "日本語の文ではない"
+    kana = len(_KANA.findall(response)) / max(len(letters), 1)
+    if not letters or share < 0.5 or kana < _FEWEST_KANA:
+        return "日本語の文ではない"
+    return "日本語ではない文字がある" if _OTHER_SCRIPT.search(response) or _has_chinese(response) else ""
+
+
+def _has_chinese(response: str) -> bool:
+    """Whether a character is written in Chinese only, as 们, 开 and 很 are."""
+    return any(char in _CHINESE or not _is_japanese_han(char) for char in _HAN.findall(response))
+
+
+@cache
+def _is_japanese_han(char: str) -> bool:
+    """Whether `char` belongs to the sets that Japanese is written with: cp932, or the first plane of JIS X 0213."""
+    if char in _VARIANTS:
+        return True
+    for encoding in ("cp932", "euc_jis_2004"):
+        try:
+            if len(char.encode(encoding)) == 2:
+                return True
+        except UnicodeEncodeError:
+            continue
+    return False
 
 
 def length(response: str, step: RecipeStep) -> str:
@@ -113,20 +145,28 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "whole": whole,
     }
 )
+# Made for every step, before its own checks: what they find is no part of any response.
+_ALWAYS: Mapping[str, Check] = MappingProxyType(
+    {"broken-text": broken_text, "control-token": control_token, "prompt-mark": prompt_mark}
+)
 
 
 def first_failure(response: str, step: RecipeStep) -> tuple[str, str]:
-    """(name, reason) of the first check of `step` that `response` fails; ("", "") if all pass.
+    """(name, reason) of the first check that `response` fails, ("", "") if all pass: those made for every step, then
+    those of `step`.
 
     response  the teacher's text
     step      supplies checks and limits
     Raises ConfigError for a check that does not exist.
     """
+    for name, check in _ALWAYS.items():
+        if reason := check(response, step):
+            return name, reason
     for name in step.checks:
         if name not in CHECKS:
             raise ConfigError(
-                both(f"there is no check '{name}'", f"「{name}」という検査はない"),
-                where=both(f"step {step.name}", f"ステップ {step.name}"),
+                _("there is no check '{name}'", name=name),
+                where=_("step {name}", name=step.name),
                 do=nearest(name, CHECKS),
             )
         if reason := CHECKS[name](response, step):

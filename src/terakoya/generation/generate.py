@@ -10,17 +10,18 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from terakoya.config import Config, TeacherConfig
 from terakoya.errors import TerakoyaError
 from terakoya.generation.cost_estimate import estimate_cost
-from terakoya.generation.output import GenerationResult, read_generated, write_rejected, write_rows
+from terakoya.generation.output import GeneratedRow, GenerationResult, read_generated, write_rejected, write_rows
 from terakoya.generation.prepare import make_client, make_teacher, open_ledger, require_permission_to_spend, rules_of
 from terakoya.generation.recipe import Recipe, find_recipe
+from terakoya.generation.replacing import remember_own_output, require_output, write_output
 from terakoya.generation.resume import identity, require_same_identity
 from terakoya.generation.run import Generation, RequestSettings
 from terakoya.generation.sources import source_fingerprint, source_sentences
@@ -28,12 +29,14 @@ from terakoya.generation.teacher.ledger import JOURNAL, Ledger
 from terakoya.generation.teacher.ledger_index import INDEX, update_index
 from terakoya.generation.teacher.protocol import NANO
 from terakoya.generation.teacher.rate_limits import RETRY_POLICY, RetryPolicy
-from terakoya.i18n import both, japanese
+from terakoya.generation.teacher.spending import flag_message
+from terakoya.i18n import _, joined
 from terakoya.progress import Listener, SilentListener
 from terakoya.runs import Lock, disk_faults
 
 __all__ = ["DATA", "REJECTED", "GenerationResult", "generate", "read_generated"]
 DATA, REJECTED = "data.jsonl", "rejected.jsonl"
+T = TypeVar("T")
 
 
 def generate(
@@ -43,6 +46,7 @@ def generate(
     *,
     estimate: bool = False,
     i_have_the_right: bool = False,
+    overwrite: bool = False,
     listener: Listener | None = None,
     home: Path = Path(),
     retry_policy: RetryPolicy = RETRY_POLICY,
@@ -54,6 +58,7 @@ def generate(
     output            where the finished data set is written (.jsonl or .csv)
     estimate          send nothing, and return the estimated cost
     i_have_the_right  the user vouches for training on this teacher's output
+    overwrite         replace a file at `output` that this generation did not write
     listener          receives progress; default: none
     home              the folder that paths of the config are relative to
     retry_policy      waits and limits of failing requests
@@ -66,6 +71,7 @@ def generate(
         return GenerationResult(
             0, teacher.samples, False, None, folder / JOURNAL, currency=teacher.currency, estimate=expected
         )
+    require_output(output, folder, overwrite=overwrite)
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = Lock(folder / ".lock")
@@ -73,9 +79,14 @@ def generate(
     try:
         now = identity(config, recipe.fingerprint, source_fingerprint(teacher.sources or recipe.sources, home))
         require_same_identity(folder, now, {"licence": teacher.licence, "i_have_the_right": i_have_the_right})
-        return _run_in_own_loop(
-            _generate(config, recipe, folder, output, home, listener or SilentListener(), retry_policy)
+        remember_own_output(output, folder)
+        generated, rows = _run_in_own_loop(
+            _generate(config, recipe, folder, home, listener or SilentListener(), retry_policy)
         )
+        if not generated.complete:
+            return generated
+        write_output(output, rows, folder, overwrite=overwrite)
+        return replace(generated, output=output)
     finally:
         lock.release()
 
@@ -84,11 +95,11 @@ async def _generate(
     config: Config,
     recipe: Recipe,
     folder: Path,
-    output: Path,
     home: Path,
     listener: Listener,
     retry_policy: RetryPolicy,
-) -> GenerationResult:
+) -> tuple[GenerationResult, Sequence[GeneratedRow]]:
+    """The summary, `complete` where enough rows were accepted, and these rows."""
     start = time.monotonic()
     rules = rules_of(config, recipe)
     teacher = make_teacher(config.teacher, recipe, rules)
@@ -97,17 +108,14 @@ async def _generate(
     settings = RequestSettings(
         config.teacher.model or teacher.name,
         config.teacher.max_tokens,
-        config.teacher.temperature,
+        None if config.teacher.temperature == "unset" else config.teacher.temperature,
         config.seed,
         config.teacher.max_rejected,
     )
     samples = config.teacher.samples
     listener.stage(
         "generate",
-        both(
-            f"{samples:,} rows by {recipe.name}, teacher {settings.model}",
-            f"{recipe.name} で{samples:,}行、教師モデルは {settings.model}",
-        ),
+        _("{samples:,} rows by {name}, teacher {model}", samples=samples, name=recipe.name, model=settings.model),
     )
     run = Generation(
         recipe,
@@ -121,16 +129,13 @@ async def _generate(
     try:
         await run.run()
     except TerakoyaError as error:
-        error.saved = error.saved or _saved(run, ledger, folder, config.teacher.currency)
+        error.saved = joined(" ", (error.saved or _saved(run, ledger, folder, config.teacher.currency), *_blame(run)))
         raise
     finally:
         await teacher.close()
         notes = await _write_partial(run, ledger, folder)
     generated = _summary(run, ledger, config.teacher, folder, time.monotonic() - start, notes)
-    if not run.counter.done:
-        return generated
-    write_rows(output, run.rows)
-    return replace(generated, complete=True, output=output)
+    return replace(generated, complete=run.counter.done), run.rows
 
 
 async def _write_partial(run: Generation, ledger: Ledger | None, folder: Path) -> tuple[str, ...]:
@@ -142,15 +147,12 @@ async def _write_partial(run: Generation, ledger: Ledger | None, folder: Path) -
             update_index(ledger.path, folder / INDEX)
             (folder / INDEX).chmod(0o600)
         except (sqlite3.Error, TerakoyaError) as error:
-            notes.append(
-                both(
-                    f"the index could not be updated ({error}); the journal is intact",
-                    f"索引を更新できなかった（{error}）。記録（journal）は無事である",
-                )
-            )
+            notes.append(_("the index could not be updated ({error}); the journal is intact", error=error))
     try:
         write_rows(folder / DATA, run.rows)
-        write_rejected(folder / REJECTED, run.rejected)
+        write_rejected(folder / REJECTED, run.rejections.rows)
+        for path in (folder / DATA, folder / REJECTED):  # both quote the raw traffic
+            path.chmod(0o600)
     except TerakoyaError as error:
         if run.client.fatal is None:
             raise
@@ -161,21 +163,35 @@ async def _write_partial(run: Generation, ledger: Ledger | None, folder: Path) -
 def _saved(run: Generation, ledger: Ledger | None, folder: Path, currency: str) -> str:
     rows, data = len(run.rows), folder / DATA
     if ledger is None:
-        return both(f"{rows:,} rows so far are in {data}.", f"これまでの{rows:,}行は {data} にある。")
-    lost, spent = ledger.lost / NANO, ledger.committed / NANO
-    unknown = (
-        both(
-            f", of which {lost:.6f} has no recorded outcome and counts as spent",
-            f"、うち {lost:.6f} は結果が不明で、支出として数える",
-        )
-        if ledger.lost
-        else ""
+        return _("{rows:,} rows so far are in {data}.", rows=rows, data=data)
+    return joined(
+        " ",
+        (
+            _(
+                "{response_count:,} responses are kept in {path}, {rows:,} rows so far in {data}.",
+                response_count=ledger.response_count,
+                path=ledger.path,
+                rows=rows,
+                data=data,
+            ),
+            ledger.summary(currency),
+        ),
     )
-    return both(
-        f"{ledger.response_count:,} responses are kept in {ledger.path}, {rows:,} rows so far in {data}; "
-        f"spent {spent:.6f} {currency}{unknown}.",
-        f"応答{ledger.response_count:,}件は {ledger.path} に、これまでの{rows:,}行は {data} にある。"
-        f"支出は {spent:.6f} {currency}{japanese(unknown)}。",
+
+
+def _blame(run: Generation) -> tuple[str, ...]:
+    """Where most rows were rejected, by what, and an example; () where they were not, or the error says it already."""
+    rejections, rows = run.rejections, len(run.rows)
+    if rejections.by_teacher <= rows or rejections.reported:
+        return ()
+    return (
+        _(
+            "{bad} of {checked} rows were rejected ({reasons}); {commonest}.",
+            bad=rejections.by_teacher,
+            checked=rows + len(rejections.rows),
+            reasons=rejections.top(),
+            commonest=rejections.commonest(),
+        ),
     )
 
 
@@ -186,22 +202,34 @@ def _summary(
         models = ", ".join(sorted(run.client.models))
         notes = (
             *notes,
-            both(f"the provider used several models: {models}", f"提供元が複数のモデルを使った：{models}"),
+            _("the provider used several models: {models}", models=models),
+        )
+    for flag, count in sorted(ledger.flags.items()) if ledger else ():
+        notes = (
+            *notes,
+            _(
+                "{count:,} responses report {flag}: booked by your own prices instead",
+                count=count,
+                flag=flag_message(flag),
+            ),
         )
     if not run.counter.done:
         notes = (
             *notes,
-            both("the source sentences ran out before enough rows were accepted", "必要な行数に届く前に文が尽きた"),
+            _("the source sentences ran out before enough rows were accepted"),
         )
+        notes = (*notes, *_blame(run))
     return GenerationResult(
         rows=len(run.rows),
         wanted=teacher.samples,
         complete=False,
         output=None,
         ledger=folder / JOURNAL,
-        rejected=dict(run.rejection_counts),
+        rejected=dict(run.rejections.counts),
         cost=ledger.committed / NANO if ledger else 0.0,
-        unknown=ledger.lost / NANO if ledger else 0.0,
+        reported=ledger.reported / NANO if ledger else 0.0,
+        estimated=(ledger.spent - ledger.reported) / NANO if ledger else 0.0,
+        unknown=ledger.at_risk / NANO if ledger else 0.0,
         currency=teacher.currency,
         requests=ledger.requests if ledger else 0,
         reused=run.client.reused,
@@ -213,13 +241,13 @@ def _summary(
     )
 
 
-def _run_in_own_loop(work: Coroutine[Any, Any, GenerationResult]) -> GenerationResult:
+def _run_in_own_loop(work: Coroutine[Any, Any, T]) -> T:
     """Run the coroutine to its end; inside a notebook, which has a running event loop, in a thread of its own."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    done: list[GenerationResult | BaseException] = []
+    done: list[T | BaseException] = []
 
     def go() -> None:
         try:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from terakoya.data.formats import read_rows, require_columns
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import Example, fingerprint
 from terakoya.runs import write_text
+from terakoya.runs.display import Displayed
 
 HEADER = ("source", "target", "origin", "group", "original", "fingerprint")
 
@@ -79,14 +80,17 @@ class CostEstimate:
 
 
 @dataclass(frozen=True)
-class GenerationResult:
+class GenerationResult(Displayed):
     """Summary of a generation. Money is in `currency`.
 
     rows, wanted  accepted rows, and rows requested
     complete      whether the data set was finished and written to `output`
     ledger        the journal of all requests
     rejected      check → number of rejected rows
-    cost          all that was or may have been charged; `unknown` is the part without a recorded outcome
+    cost          all that was or may have been charged: the sum of the next three
+    reported      charged as the provider reported
+    estimated     charged; the amount is an estimate from token counts, or the whole reservation
+    unknown       at risk: sent and failed, possibly charged
     requests      requests sent; `reused`: responses taken from the ledger instead
     seconds       wall-clock time
     labels        the most frequent labels with their counts; `uses`: all label uses, `kinds`: distinct labels
@@ -101,6 +105,8 @@ class GenerationResult:
     ledger: Path
     rejected: Mapping[str, int] = field(default_factory=dict)
     cost: float = 0.0
+    reported: float = 0.0
+    estimated: float = 0.0
     unknown: float = 0.0
     currency: str = "USD"
     requests: int = 0
@@ -131,9 +137,9 @@ def write_rows(path: Path, rows: Sequence[GeneratedRow]) -> None:
         write_text(path, _lines(lines))
     else:
         raise DataError(
-            both(f"'{path.suffix}' cannot be written", f"'{path.suffix}' の形式では書けない"),
+            _("'{suffix}' cannot be written", suffix=path.suffix),
             where=str(path),
-            do=both("Name a .jsonl or .csv file.", ".jsonl か .csv のファイルを指定すること。"),
+            do=_("Name a .jsonl or .csv file."),
         )
 
 

@@ -3,9 +3,12 @@ request."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from terakoya.config import Config, TeacherConfig
@@ -13,12 +16,15 @@ from terakoya.errors import ConfigError
 from terakoya.generation.balance import BalanceRules
 from terakoya.generation.recipe import Recipe
 from terakoya.generation.sentences import lexicon
-from terakoya.generation.teacher.ledger import Ledger, SpendingCap
+from terakoya.generation.teacher.ledger import Ledger
 from terakoya.generation.teacher.offline import LexiconTeacher, RuleTeacher
 from terakoya.generation.teacher.protocol import NANO, Teacher
 from terakoya.generation.teacher.rate_limits import RetryPolicy
-from terakoya.generation.teacher.retries import TeacherClient, TokenPrices
-from terakoya.i18n import both, joined
+from terakoya.generation.teacher.retries import TeacherClient
+from terakoya.generation.teacher.spending import SpendingCap, TokenPrices
+from terakoya.i18n import _, joined
+
+_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def make_teacher(config: TeacherConfig, recipe: Recipe, rules: BalanceRules) -> Teacher:
@@ -41,7 +47,10 @@ def make_teacher(config: TeacherConfig, recipe: Recipe, rules: BalanceRules) -> 
         key,
         deadline=config.deadline,
         connections=config.max_concurrent,
-        redact=_redactor(key, config.key_variable),
+        redact=_redactor({config.key_variable: key} | _referenced((config.extra, config.headers))),
+        extra=_with_variables(config.extra),
+        headers=_with_variables(config.headers),
+        max_tokens_name=config.max_tokens_name,
     )
 
 
@@ -56,26 +65,17 @@ def rules_of(config: Config, recipe: Recipe) -> BalanceRules:
     allowed = frozenset(teacher.labels or (lexicon() if recipe.labels == "lexicon" else ())) - frozenset(teacher.banned)
     if teacher.density and not allowed:
         raise ConfigError(
-            both(
-                "density is counted over a fixed label set, and none is given",
-                "density は固定のラベル集合について数えるが、ラベル集合の指定がない",
-            ),
+            _("density is counted over a fixed label set, and none is given"),
             where="[teacher]",
-            do=both('Name the labels: labels = ["🍎", …].', 'ラベルを指定すること：labels = ["🍎", …]。'),
+            do=_('Name the labels: labels = ["🍎", …].'),
         )
     size = len(allowed)
     if teacher.quota and size and teacher.quota * size < 1:
         smallest = 1 / size
         raise ConfigError(
-            both(
-                f"{size} labels with at most {teacher.quota:.1%} each do not add up to 100%",
-                f"{size}種類のラベルに各 {teacher.quota:.1%} の上限では、合計が100%に届かない",
-            ),
+            _("{size} labels with at most {quota:.1%} each do not add up to 100%", size=size, quota=teacher.quota),
             where="[teacher]",
-            do=both(
-                f"Raise quota to at least {smallest:.3f}, or name more labels.",
-                f"quota を {smallest:.3f} 以上にするか、ラベルを増やすこと。",
-            ),
+            do=_("Raise quota to at least {smallest:.3f}, or name more labels.", smallest=smallest),
         )
     return BalanceRules(teacher.samples, frozenset(teacher.banned), allowed, teacher.quota, teacher.density)
 
@@ -94,89 +94,117 @@ def require_permission_to_spend(config: Config, i_have_the_right: bool) -> None:
     if not teacher.model:
         faults.append(
             ConfigError(
-                both("no model is named", "モデルが指定されていない"),
+                _("no model is named"),
                 where="[teacher]",
-                do=both('Write model = "…".', 'model = "…" と書くこと。'),
+                do=_('Write model = "…".'),
             )
         )
-    if "@" in urlsplit(teacher.base_url).netloc:
-        faults.append(
-            ConfigError(
-                both(
-                    "base_url contains a user name or password, and configs are stored with their results",
-                    "base_url にユーザー名かパスワードが含まれている。設定は結果と一緒に保存される",
-                ),
-                where="[teacher]",
-                do=both(
-                    "Put the key into an environment variable and name that variable: key_variable = …",
-                    "鍵は環境変数に入れ、その名前を書くこと：key_variable = …",
-                ),
-            )
-        )
+    if fault := _address_fault(teacher.base_url):
+        faults.append(fault)
     if not teacher.licence and not i_have_the_right:
         faults.append(
             ConfigError(
-                both(
-                    "the terms for training on this teacher's output are not stated",
-                    "この教師モデルの出力を学習に使う条件が書かれていない",
-                ),
+                _("the terms for training on this teacher's output are not stated"),
                 where="[teacher]",
-                do=both(
+                do=_(
                     'Many providers forbid it. Read their terms and write licence = "…" (its name or address), '
-                    "or pass --i-have-the-right, which is recorded.",
-                    '禁じている提供元が多い。規約を読み、licence = "…"（ライセンスの名前か URL）'
-                    "を書くか、--i-have-the-right を付けること（記録に残る）。",
+                    "or pass --i-have-the-right, which is recorded."
                 ),
             )
         )
     if not teacher.budget and not teacher.requests:
         faults.append(
             ConfigError(
-                both("no limit on spending is set", "支出の上限が設定されていない"),
+                _("no limit on spending is set"),
                 where="[teacher]",
-                do=both(
-                    "Write budget = … (money) or requests = … (a number).",
-                    "budget = …（金額）か requests = …（回数）を書くこと。",
-                ),
+                do=_("Write budget = … (money) or requests = … (a number)."),
             )
         )
     if teacher.budget and min(teacher.price_in, teacher.price_out) < 0:
         faults.append(unknown_price())
-    variable = teacher.key_variable
-    if variable and not os.environ.get(variable) and not _is_local(teacher.base_url):
-        faults.append(
-            ConfigError(
-                both(f"the environment variable {variable} is not set", f"環境変数 {variable} が設定されていない"),
-                where="[teacher]",
-                do=both(
-                    f"Set it to your API key: export {variable}=…",
-                    f"API キーを設定すること：export {variable}=…",
-                ),
-            )
-        )
+    faults += _key_faults(teacher)
     if len(faults) == 1:
         raise faults[0]
     if faults:
         raise ConfigError(
             joined("\n", (fault.message for fault in faults)),
-            do=both(
-                "Correct these in [teacher]; docs/settings.md lists every setting.",
-                "[teacher] のこれらの設定を直すこと。設定の一覧は docs/settings.md にある。",
+            do=_("Correct these in [teacher]; docs/settings.md lists every setting."),
+        )
+
+
+def _address_fault(base_url: str) -> ConfigError | None:
+    """What keeps `base_url` from being the address of an API; its user names and keys are refused when it is read."""
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or any(char.isspace() for char in base_url):
+        return ConfigError(
+            _("'{base_url}' is no address of an API", base_url=base_url),
+            where="[teacher] base_url",
+            do=_(
+                "Write it with https:// or http://, as in base_url = {example}.",
+                example='"https://openrouter.ai/api/v1"',
             ),
         )
+    if parts.path.rstrip("/").endswith("/completions"):
+        shorter = base_url.split("/chat/completions")[0].removesuffix("/completions")
+        return ConfigError(
+            _("base_url names the method as well, which is added to it"),
+            where="[teacher] base_url",
+            do=_('Write base_url = "{shorter}".', shorter=shorter),
+        )
+    return None
+
+
+def _key_faults(teacher: TeacherConfig) -> list[ConfigError]:
+    """What is wrong with the environment variables that hold keys; their values are never shown."""
+    faults = []
+    referenced = _referenced((teacher.extra, teacher.headers))
+    key = {teacher.key_variable: os.environ.get(teacher.key_variable, "")} if teacher.key_variable else {}
+    for variable, value in {**key, **referenced}.items():
+        if not value and (variable in referenced or not _is_local(teacher.base_url)):
+            faults.append(
+                ConfigError(
+                    _("the environment variable {variable} is not set", variable=variable),
+                    where="[teacher]",
+                    do=_("Set it to your API key: export {variable}=…", variable=variable),
+                )
+            )
+        elif any(not "!" <= char <= "~" for char in value):
+            faults.append(
+                ConfigError(
+                    _(
+                        "the environment variable {variable} holds white space or a character that no key contains",
+                        variable=variable,
+                    ),
+                    where="[teacher]",
+                    do=_(
+                        "Set it to the key alone, without line break or quotation marks: export {variable}=…",
+                        variable=variable,
+                    ),
+                )
+            )
+    return faults
+
+
+def _referenced(values: Any) -> dict[str, str]:
+    """The environment variables that `values` refer to as ${NAME}, with their content."""
+    return {name: os.environ.get(name, "") for name in _REFERENCE.findall(json.dumps(values, ensure_ascii=False))}
+
+
+def _with_variables(value: Any) -> Any:
+    """`value` with every ${NAME} replaced by the environment variable NAME."""
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda found: os.environ.get(found.group(1), ""), value)
+    if isinstance(value, Mapping):
+        return {key: _with_variables(item) for key, item in value.items()}
+    return [_with_variables(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def unknown_price() -> ConfigError:
     """The refusal of a budget while price_in or price_out is unknown."""
     return ConfigError(
-        both(
-            "the model's price is not known, so no budget can be enforced", "モデルの価格が不明なので、予算を守れない"
-        ),
+        _("the model's price is not known, so no budget can be enforced"),
         where="[teacher]",
-        do=both(
-            "Write price_in and price_out, each per million tokens (0 where it is free).",
-            "price_in と price_out を、百万トークンあたりの額で書くこと（無料なら 0）。",
-        ),
+        do=_("Write price_in and price_out, each per million tokens (0 where it is free)."),
     )
 
 
@@ -210,15 +238,24 @@ def make_client(
         teacher,
         ledger,
         prices=prices_of(config),
+        currency=config.currency,
         requests_per_minute=config.requests_per_minute,
         tokens_per_minute=config.tokens_per_minute,
         retry_policy=retry_policy,
         attempts=config.attempts,
         max_concurrent=config.max_concurrent,
         hedge=config.hedge,
+        thinking=config.thinking,
     )
 
 
-def _redactor(key: str, name: str) -> Callable[[str], str]:
-    """A provider may quote the key in its response; it never reaches the disk."""
-    return (lambda text: text.replace(key, f"[{name}]")) if len(key) >= 8 else str
+def _redactor(keys: Mapping[str, str]) -> Callable[[str], str]:
+    """A provider may quote a key in its response; it never reaches the disk. `keys`: name of the variable → key."""
+    known = {key: name for name, key in keys.items() if len(key) >= 8}
+
+    def redact(text: str) -> str:
+        for key, name in known.items():
+            text = text.replace(key, f"[{name}]")
+        return text
+
+    return redact

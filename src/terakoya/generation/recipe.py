@@ -15,8 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 from terakoya.errors import ConfigError, nearest
-from terakoya.file_errors import parse_toml, read_text
-from terakoya.i18n import both, japanese
+from terakoya.errors.files import parse_toml, read_text
+from terakoya.i18n import _
 from terakoya.records import Turn, fingerprint
 
 _KEYS = {"name", "says", "sources", "labels", "step", "habits", "counts", "vocabulary"}
@@ -92,12 +92,9 @@ def find_recipe(name: str, folder: Path) -> Recipe:
     known = nearest(name, recipes())
     if not name:
         raise ConfigError(
-            both("no recipe is named", "レシピが指定されていない"),
+            _("no recipe is named"),
             where="[teacher]",
-            do=both(
-                f'Write recipe = "…". {known}',
-                f'recipe = "…" と書くこと。{japanese(known)}',
-            ),
+            do=_('Write recipe = "…". {known}', known=known),
         )
     shipped = resources.files("terakoya") / "recipes" / name
     if name in recipes():
@@ -105,12 +102,9 @@ def find_recipe(name: str, folder: Path) -> Recipe:
     path = folder / name
     if not (path / "recipe.toml").is_file():
         raise ConfigError(
-            both(f"there is no recipe '{name}'", f"「{name}」というレシピはない"),
+            _("there is no recipe '{name}'", name=name),
             where="[teacher]",
-            do=both(
-                f"{known} Or name a folder with recipe.toml.",
-                f"{japanese(known)}recipe.toml のあるフォルダを指定してもよい。",
-            ),
+            do=_("{known} Or name a folder with recipe.toml.", known=known),
         )
     files = sorted(file for file in path.iterdir() if file.suffix in {".toml", ".txt", ".tsv"} and file.is_file())
     return _read({file.name: read_text(file) for file in files}, str(path))
@@ -127,9 +121,9 @@ def _read(files: Mapping[str, str], where: str) -> Recipe:
     steps = table.get("step")
     if not isinstance(steps, list) or not steps or not all(isinstance(step, dict) for step in steps):
         raise ConfigError(
-            both("a recipe needs at least one [[step]]", "レシピには [[step]] が一つ以上必要である"),
+            _("a recipe needs at least one [[step]]"),
             where=where,
-            do=both("See the recipes that ship with the package.", "同梱のレシピを参照すること。"),
+            do=_("See the recipes that ship with the package."),
         )
     return Recipe(
         name=table.get("name", Path(where).name),
@@ -150,9 +144,7 @@ def _step(step: Mapping[str, Any], files: Mapping[str, str], where: str) -> Reci
     for key in ("prompt", "rules"):
         name = values.get(key, "")
         if name and name not in files:
-            raise ConfigError(
-                both(f"there is no file '{name}'", f"ファイル '{name}' がない"), where=where, do=nearest(name, files)
-            )
+            raise ConfigError(_("there is no file '{name}'", name=name), where=where, do=nearest(name, files))
     values["prompt"] = files[step["prompt"]] if step.get("prompt") else "{text}"
     values["rules"] = _rules(files[step["rules"]]) if step.get("rules") else ()
     values["checks"] = tuple(step.get("checks", ()))
@@ -168,7 +160,7 @@ def _known(table: Mapping[str, Any], keys: set[str], where: str) -> None:
     for key in table:
         if key not in keys:
             raise ConfigError(
-                both(f"unknown key '{key}'", f"知らないキー '{key}'"),
+                _("unknown key '{key}'", key=key),
                 where=f"{where}/recipe.toml",
                 do=nearest(key, keys),
             )

@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from terakoya.config import Config
+from terakoya.config import Config, TeacherConfig
 from terakoya.errors import IncompatibleError
-from terakoya.i18n import both
+from terakoya.generation.teacher.ledger import JOURNAL
+from terakoya.generation.teacher.ledger_journal import read_journal
+from terakoya.generation.teacher.responses import TeacherResponse, parse_response
+from terakoya.i18n import _
 from terakoya.runs import read_json, write_json
 
 FILE = "generation.json"
 # Keys of [teacher] that determine requests or rows. A test lists the others, so that a new key is assigned to one side.
 IDENTITY_KEYS = (
     "kind", "base_url", "model", "recipe", "sources", "exclude", "max_tokens", "temperature", "banned", "labels",
-    "quota", "density",
+    "quota", "density", "extra",
 )  # fmt: skip
 
 
@@ -36,6 +39,8 @@ def identity(config: Config, recipe: str, corpus: str) -> dict[str, Any]:
 def require_same_identity(folder: Path, now: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Write the identity into a new folder, or refuse a folder of another generation, naming what changed.
 
+    A folder in which no response was received yet takes the new identity: the settings were wrong, and are corrected.
+
     folder  the generation folder
     now     the identity (see `identity`)
     facts   further values recorded when the folder is made
@@ -45,22 +50,38 @@ def require_same_identity(folder: Path, now: Mapping[str, Any], facts: Mapping[s
     if not path.exists():
         write_json(path, {"format": 1, "identity": now, **facts})
         return
-    before = read_json(path)["identity"]
+    # A key that the folder's version did not have yet had its default.
+    before = _defaults() | read_json(path)["identity"]
     names = sorted(set(before) | set(now))
     changed = [name for name in names if before.get(name) != now.get(name)]
-    if changed:
+    if changed and not _has_content(folder):
+        write_json(path, {"format": 1, "identity": now, **facts})
+    elif changed:
         changes = ", ".join(f"{name} ({_short(before.get(name))} → {_short(now.get(name))})" for name in changed)
         raise IncompatibleError(
-            both(
-                f"this folder belongs to another generation; changed: {changes}",
-                f"このフォルダは別の生成のものである。変更点：{changes}",
-            ),
+            _("this folder belongs to another generation; changed: {changes}", changes=changes),
             where=str(folder),
-            do=both(
-                "Undo the change, or name another folder. Responses already paid for stay here.",
-                "変更を元に戻すか、別のフォルダを指定すること。支払い済みの応答はここに残る。",
-            ),
+            do=_("Undo the change, or name another folder. Responses already paid for stay here."),
         )
+
+
+def _defaults() -> dict[str, Any]:
+    values = TeacherConfig().model_dump(mode="json")
+    return {name: values[name] for name in IDENTITY_KEYS}
+
+
+def _has_content(folder: Path) -> bool:
+    """Whether a response was received or a row made: only then does the identity bind."""
+    rows = folder / "data.jsonl"
+    if rows.is_file() and rows.stat().st_size:
+        return True
+    journal = folder / JOURNAL
+    if not journal.is_file():
+        return False
+    state = read_journal(journal)
+    return bool(state.abandoned) or any(
+        isinstance(parse_response(reply), TeacherResponse) for reply in state.responses.values()
+    )
 
 
 def _short(value: Any) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,22 +22,22 @@ from terakoya.generation.balance import BalanceRules, LabelCounter, SourceSelect
 from terakoya.generation.filters import first_failure, parse_labels
 from terakoya.generation.output import GeneratedRow, RejectedRow
 from terakoya.generation.recipe import Recipe, RecipeStep
+from terakoya.generation.rejections import Rejections
 from terakoya.generation.sentences import Sentence
 from terakoya.generation.teacher.offline import cued_emoji
 from terakoya.generation.teacher.protocol import TeacherRequest
 from terakoya.generation.teacher.rate_limits import RETRY_POLICY, RetryPolicy
 from terakoya.generation.teacher.retries import GenerationStopped, RequestAbandoned, TeacherClient
-from terakoya.i18n import both, joined
+from terakoya.i18n import _, joined
 from terakoya.progress import Listener, SilentListener
 from terakoya.records import Turn, fingerprint
 from terakoya.text import normalise_source
 
 WINDOW = 512  # sentences planned beyond the last checked row; fixed, because the plan depends on it
-_PROGRESS_EVERY = 5.0  # seconds between two lines of progress
+_PROGRESS_EVERY = 10.0  # seconds between two lines of progress
 _AFTER_FATAL = 3.0  # seconds to wait for pending responses when the generation must end
 _MIN_CHECKED = 40  # rows checked before the share of rejected ones is trusted
 _MAX_FRUITLESS, _MAX_FRUITLESS_PAID = 2000, 200  # consecutive rejected rows, for a free and for a paid teacher
-_NOT_THE_TEACHER = frozenset({"quota", "duplicate"})  # rejections that do not count against the teacher
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +46,29 @@ class RequestSettings:
 
     model         the teacher's model name
     max_tokens    largest number of tokens of a response
-    temperature   sampling temperature
+    temperature   sampling temperature; None: not sent
     seed          part of every request's key
     max_rejected  share of rejected rows, in (0, 1], at which the generation stops
     """
 
     model: str
     max_tokens: int
-    temperature: float
+    temperature: float | None
     seed: int
     max_rejected: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedSource:
-    """A sentence, and the labels near their quota when it was planned (`avoid`)."""
+    """A sentence, the labels near their quota when it was planned (`avoid`), and its place in the plan (`order`)."""
 
     sentence: Sentence
     avoid: tuple[str, ...]
+    order: int
 
 
 class Generation:
-    """Runs a recipe over source sentences. `rows` and `rejected` may be read whatever ends it.
+    """Runs a recipe over source sentences. `rows` and `rejections` may be read whatever ends it.
 
     recipe        the steps
     settings      of every request
@@ -93,12 +94,11 @@ class Generation:
         self._feeder = SourceSelector(sources, self.counter, self._hints)
         self._listener, self._retry_policy = listener or SilentListener(), retry_policy
         self.rows: list[GeneratedRow] = []
-        self.rejected: list[RejectedRow] = []
-        self.rejection_counts: Counter[str] = Counter()
+        self.rejections = Rejections()
         self._seen: set[str] = set()
         self._pending: deque[asyncio.Task[GeneratedRow | RejectedRow]] = deque()
         self._interrupted = False
-        self._fruitless = 0
+        self._fruitless = self._planned = 0
         self._start = self._reported = time.monotonic()
 
     async def run(self) -> None:
@@ -136,7 +136,9 @@ class Generation:
             sentence = next(self._feeder, None)
             if sentence is None:
                 return
-            self._pending.append(asyncio.ensure_future(self._make(PlannedSource(sentence, self.counter.nearly_full()))))
+            planned = PlannedSource(sentence, self.counter.nearly_full(), self._planned)
+            self._planned += 1
+            self._pending.append(asyncio.ensure_future(self._make(planned)))
 
     def _record(self, row: GeneratedRow | RejectedRow) -> None:
         """Accept or reject the next row in planned order."""
@@ -148,8 +150,7 @@ class Generation:
             self.rows.append(row)
             self._fruitless = 0
         else:
-            self.rejected.append(row)
-            self.rejection_counts[row.check] += 1
+            self.rejections.add(row)
             self._fruitless += 1
             self._stop_if_fruitless()
             self._stop_if_mostly_rejected()
@@ -179,7 +180,7 @@ class Generation:
 
     async def _step(self, planned: PlannedSource, step: RecipeStep, text: str) -> str | RejectedRow:
         """Send the request; where the response fails a check, once more with the reason; then reject the row."""
-        sentence, check, reason = planned.sentence, "", ""
+        sentence, check, reason, detail = planned.sentence, "", "", ""
         raw: list[str] = []
         banned = tuple(sorted(self.counter.rules.banned))
         turns = step.turns(text, banned, planned.avoid)
@@ -189,16 +190,17 @@ class Generation:
                 self.settings.temperature, self.settings.seed, retry,
             )  # fmt: skip
             try:
-                response = await self.client.complete(request)
+                response = await self.client.complete(request, planned.order)
             except RequestAbandoned as error:
                 return RejectedRow(sentence.text, sentence.origin, step.name, "unanswered", str(error), tuple(raw))
             check, reason = ("answer", response.defect) if response.defect else self._check(response.text, step)
+            detail = f" ({response.detail})" if response.detail else ""
             if not reason:
                 return response.text
             raw.append(response.text)
             correction = f"その答えは使えません({reason})。はじめの指示どおりに、答えだけを書き直してください。"
             turns = (*turns, Turn("assistant", response.text), Turn("user", correction))
-        return RejectedRow(sentence.text, sentence.origin, step.name, check, reason, tuple(raw))
+        return RejectedRow(sentence.text, sentence.origin, step.name, check, reason + detail, tuple(raw))
 
     def _check(self, response: str, step: RecipeStep) -> tuple[str, str]:
         check, reason = first_failure(response, step)
@@ -214,35 +216,36 @@ class Generation:
         """Stop where a quota or density cannot be reached: sentences would be drawn for ever."""
         rejected = self._fruitless
         if rejected >= (_MAX_FRUITLESS_PAID if self.client.teacher.paid else _MAX_FRUITLESS):
-            reasons = self._top_reasons()
+            self.rejections.reported = True
             raise self.client.abort(
                 DataError(
-                    both(
-                        f"the last {rejected:,} sentences gave no accepted row ({reasons})",
-                        f"直近の{rejected:,}文から一行も採用されなかった（{reasons}）",
+                    _(
+                        "the last {rejected:,} sentences gave no accepted row ({reasons}); {commonest}",
+                        rejected=rejected,
+                        reasons=self.rejections.top(),
+                        commonest=self.rejections.commonest(),
                     ),
-                    do=both(
-                        "Raise teacher.quota, lower teacher.density, or provide sentences that suit other labels.",
-                        "teacher.quota を上げるか、teacher.density を下げるか、別のラベルに合う文を用意すること。",
-                    ),
+                    do=_("Raise teacher.quota, lower teacher.density, or provide sentences that suit other labels."),
                 )
             )
 
     def _stop_if_mostly_rejected(self) -> None:
-        checked = len(self.rows) + len(self.rejected)
-        bad = sum(count for check, count in self.rejection_counts.items() if check not in _NOT_THE_TEACHER)
-        if checked >= _MIN_CHECKED and bad > self.settings.max_rejected * checked:
-            reasons = self._top_reasons()
+        checked, bad = len(self.rows) + len(self.rejections.rows), self.rejections.by_teacher
+        # Ten alike are enough where each costs money; a limit of 1 says that the user wants none of these stops.
+        stoppable = self.client.teacher.paid and self.settings.max_rejected < 1
+        hopeless = stoppable and not self.rows and self.rejections.all_alike
+        if hopeless or (checked >= _MIN_CHECKED and bad > self.settings.max_rejected * checked):
+            self.rejections.reported = True
             raise self.client.abort(
                 ProviderError(
-                    both(
-                        f"{bad} of {checked} rows were rejected ({reasons})",
-                        f"{checked}行のうち{bad}行が不採用になった（{reasons}）",
+                    _(
+                        "{bad} of {checked} rows were rejected ({reasons}); {commonest}",
+                        bad=bad,
+                        checked=checked,
+                        reasons=self.rejections.top(),
+                        commonest=self.rejections.commonest(),
                     ),
-                    do=both(
-                        "Look at rejected.jsonl; use another model or prompt, or raise teacher.max_rejected.",
-                        "rejected.jsonl を見て、別のモデルかプロンプトにするか、teacher.max_rejected を上げること。",
-                    ),
+                    do=self.rejections.advice,
                 )
             )
 
@@ -260,24 +263,18 @@ class Generation:
         rows, wanted = len(self.rows), self.counter.rules.samples
         rate = rows / max(seconds, 1e-9)
         parts = [
-            both(f"{rows:,} of {wanted:,} rows", f"{wanted:,}行中{rows:,}行"),
-            both(f"{rate:.1f} per second", f"毎秒{rate:.1f}行"),
+            _("{rows:,} of {wanted:,} rows", rows=rows, wanted=wanted),
+            _("{rate:.1f} per second", rate=rate),
         ]
-        if self.rejection_counts:
-            reasons = self._top_reasons()
-            parts.append(both(f"rejected: {reasons}", f"不採用：{reasons}"))
+        if self.rejections.rows:
+            parts.append(_("rejected: {reasons}", reasons=self.rejections.top()))
         if cost := self.client.total_cost:
             projected = cost * wanted / max(rows, 1)
-            parts.append(
-                both(f"cost {cost:.4f}, projected {projected:.4f}", f"費用 {cost:.4f}、見込み {projected:.4f}")
-            )
+            parts.append(_("cost {cost:.4f}, projected {projected:.4f}", cost=cost, projected=projected))
         if self.counter.label_uses:
             top = " ".join(f"{label} {count / self.counter.label_uses:.1%}" for label, count in self.counter.top(3))
-            parts.append(both(f"labels {top}", f"ラベル {top}"))
+            parts.append(_("labels {top}", top=top))
         return joined("; ", parts)
-
-    def _top_reasons(self) -> str:
-        return ", ".join(f"{check} {count}" for check, count in self.rejection_counts.most_common(4))
 
     def _reason(self) -> TerakoyaError:
         return self.client.fatal or _interrupted()
@@ -328,9 +325,6 @@ class Generation:
 
 def _interrupted() -> Interrupted:
     return Interrupted(
-        both("stopped on request", "指示により停止した"),
-        do=both(
-            "Run the same command again to continue; no response is paid for twice.",
-            "続けるには同じコマンドをもう一度実行すること。同じ応答に二度支払うことはない。",
-        ),
+        _("stopped on request"),
+        do=_("Run the same command again to continue; no response is paid for twice."),
     )

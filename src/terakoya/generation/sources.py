@@ -12,11 +12,11 @@ from random import Random
 import regex
 
 from terakoya.config import Config
-from terakoya.data.formats import detect_encoding, read_table, require_columns
+from terakoya.data.formats import read_lines, read_table, require_columns
 from terakoya.errors import DataError
 from terakoya.generation.filters import has_unbalanced_bracket
 from terakoya.generation.sentences import Sentence, corpus_sentences, hand_written
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import fingerprint
 from terakoya.text import normalise_source
 
@@ -66,19 +66,17 @@ def complete_sentences(text: str) -> list[str]:
 def _from_file(config: Config, name: str, folder: Path) -> Iterator[Sentence]:
     """A plain text is split into sentences; so is each cell of a table's source column."""
     if name.endswith(".txt"):
-        path = folder / name
-        detect_encoding(path, config.task.encoding)  # raises what is wrong with the file, if anything
-        text = path.read_text(detect_encoding(path, config.task.encoding))
-        texts = complete_sentences(text)
+        lines = read_lines(folder / name, encoding=config.task.encoding)
+        texts = [sentence for line in lines for sentence in complete_sentences(line)]
     else:
         column = config.task.source
         rows = require_columns(read_table(name, folder, encoding=config.task.encoding, wanted=[column]), [column], name)
         texts = [sentence for row in rows for sentence in complete_sentences(row.cells[column])]
     if not texts:
         raise DataError(
-            both("no complete sentence was found", "完結した文が見つからない"),
+            _("no complete sentence was found"),
             where=name,
-            do=both("Provide sentences that end with 。 or ！ or ？.", "。か ！ か ？ で終わる文を用意すること。"),
+            do=_("Provide sentences that end with 。 or ！ or ？."),
         )
     texts = list(dict.fromkeys(texts))
     Random(f"sentences {config.seed}").shuffle(texts)

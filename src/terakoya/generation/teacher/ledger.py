@@ -1,9 +1,10 @@
 """Append-only ledger of paid requests: no response is lost or paid for twice, and the spending cap is never exceeded.
 
-Order of durability: (1) disk space is reserved, (2) the intent with its maximum cost is written, (3) the request is
-sent, (4) the raw response is written as soon as it arrives, (5) fsyncs are shared, four per second, (6) the SQLite
-index is updated later and can be rebuilt. The journal is authoritative; an intent without an outcome counts as spent. A
-kill loses nothing that was written; a power failure at most the last quarter of a second.
+Order of durability: (1) disk space is reserved, (2) the intent with its maximum cost is written and fsynced, one fsync
+for all that wait, (3) the request is sent, (4) the raw response is written as soon as it arrives, before anything
+interprets it, (5) its cost is written, fsynced within a quarter of a second, (6) the SQLite index is updated later and
+can be rebuilt. The journal is authoritative; an intent without an outcome counts as spent. A kill loses nothing that
+was written; a power failure at most the responses of the last quarter of a second, whose intents are there.
 """
 
 from __future__ import annotations
@@ -11,68 +12,23 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from terakoya.errors import BudgetError, DiskError
+from terakoya.generation.teacher.ledger_journal import read_journal
 from terakoya.generation.teacher.protocol import NANO, NoResponse, RawResponse, TeacherRequest
-from terakoya.i18n import both, japanese
-from terakoya.runs import Journal, disk_faults, read_lines
+from terakoya.generation.teacher.spending import NO_CAP, RequestCost, Reservation, SpendingCap
+from terakoya.i18n import Message, _, joined
+from terakoya.runs import Journal, disk_faults
 
 JOURNAL = "journal.jsonl"
 _RESERVE = ".reserve"
 _fsync = getattr(os, "fdatasync", os.fsync)
 _SYNC_EVERY = 0.25  # seconds
 _PER_RESPONSE = 64 * 1024  # bytes reserved for one pending response, besides 32 per token
-
-
-@dataclass(frozen=True, slots=True)
-class SpendingCap:
-    """What may be spent.
-
-    money     in billionths of the currency; None: no limit
-    requests  number of requests; 0: no limit
-    """
-
-    money: int | None = None
-    requests: int = 0
-
-
-NO_CAP = SpendingCap()
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """Permission to send one request once; its intent has been written.
-
-    id        the request's key and the number of the attempt
-    key       the request's key
-    max_cost  money reserved, in billionths
-    """
-
-    id: str
-    key: str
-    max_cost: int
-
-
-@dataclass(frozen=True, slots=True)
-class RequestCost:
-    """What one attempt cost.
-
-    amount      in billionths of the currency
-    basis       "provider" (as reported), "prices" (from token counts), "reserved" (charged, amount unknown) or "free"
-    tokens_in   prompt tokens, None where not reported
-    tokens_out  response tokens, None where not reported
-    """
-
-    amount: int
-    basis: str  # "provider" | "prices" | "reserved" (charged, amount unknown) | "free"
-    tokens_in: int | None = None
-    tokens_out: int | None = None
 
 
 class Ledger:
@@ -87,17 +43,15 @@ class Ledger:
         self, folder: Path, cap: SpendingCap = NO_CAP, *, max_concurrent: int = 64, max_tokens: int = 256
     ) -> None:
         self.path, self._cap = folder / JOURNAL, cap
-        self.spent = self.lost = self.requests = 0  # billionths; lost: possibly charged, without an outcome
+        self._state = read_journal(self.path)
         self.overrun = 0  # billionths by which a response cost more than was reserved for it
-        self._open: dict[str, int] = {}  # own intents without an outcome: id → maximum cost
-        self._responses: dict[str, RawResponse] = {}
-        self._abandoned: dict[str, str] = {}
-        self._attempts: Counter[str] = Counter()
+        self._open: dict[str, int] = {}  # own intents whose cost is not booked: id → maximum cost
         self._disk_error: DiskError | None = None
+        self._fsync_failed = False
         self._freed = asyncio.Event()
         self._synced = 0.0
         self._syncing: asyncio.Task[None] | None = None
-        self._read()
+        self._written = self._flushed = 0  # lines written, and lines that are certainly on the disk
         self._reserve = folder / _RESERVE
         self._reserved_bytes = max_concurrent * (_PER_RESPONSE + 32 * max_tokens)
         _reserve_space(self._reserve, self._reserved_bytes)
@@ -107,30 +61,57 @@ class Ledger:
         self._handle = os.open(self.path, os.O_RDWR)
 
     @property
+    def spent(self) -> int:
+        """Billionths charged, as reported or as estimated."""
+        return self._state.spending.reported + self._state.spending.estimated
+
+    @property
+    def reported(self) -> int:
+        """The part of `spent` that the provider reported."""
+        return self._state.spending.reported
+
+    @property
+    def at_risk(self) -> int:
+        """Billionths for requests that were sent and failed: possibly charged, and booked in full."""
+        return self._state.spending.at_risk
+
+    @property
+    def requests(self) -> int:
+        """Requests sent, or about to be."""
+        return self._state.requests
+
+    @property
+    def flags(self) -> Mapping[str, int]:
+        """Why a provider's own values were not taken → number of responses."""
+        return self._state.flags
+
+    @property
     def committed(self) -> int:
-        """All that is or may be spent, in billionths: known costs, unknown ones, and reservations."""
-        return self.spent + self.lost + sum(self._open.values())
+        """All that is or may be spent, in billionths: known costs, costs at risk, and reservations."""
+        return self._state.spending.total + sum(self._open.values())
 
     @property
     def response_count(self) -> int:
         """Number of successful responses stored."""
-        return len(self._responses)
+        return len(self._state.responses)
 
     def response(self, key: str) -> RawResponse | None:
         """The stored raw response to the request `key` (the latest with HTTP 200); None if there is none."""
-        return self._responses.get(key)
+        return self._state.responses.get(key)
 
     def abandoned_reason(self, key: str) -> str:
         """Why the request `key` was abandoned, "" if it was not. A resumed generation does not send it either."""
-        return self._abandoned.get(key, "")
+        return self._state.abandoned.get(key, "")
 
     def record_abandoned(self, key: str, what: str) -> None:
         """Record that the request `key` will not be sent again, because of `what`."""
-        self._abandoned[key] = what
+        self._state.abandoned[key] = what
         self._write({"event": "given up", "id": f"{key}.0", "what": what})
 
     async def reserve(self, request: TeacherRequest, max_cost: int) -> Reservation:
-        """Reserve `max_cost` billionths for `request` and write the intent; wait while pending ones may free money.
+        """Reserve `max_cost` billionths for `request`; wait while pending ones may free money.
+
+        Returns once the intent is on the disk: what is sent afterwards is known even after a power failure.
 
         Raises BudgetError where the cap is exhausted, DiskError where the disk is full.
         """
@@ -141,28 +122,28 @@ class Ledger:
             await self._freed.wait()
         if self._disk_error is not None:
             raise self._disk_error
-        self._attempts[request.key] += 1
-        reservation = Reservation(f"{request.key}.{self._attempts[request.key]}", request.key, max_cost)
+        self._state.attempts[request.key] += 1
+        attempt = self._state.attempts[request.key]
+        reservation = Reservation(f"{request.key}.{attempt}", request.key, max_cost)
         self._open[reservation.id] = max_cost
-        self.requests += 1
+        self._state.requests += 1
+        intent = {"event": "intent", "id": reservation.id, "step": request.step, "source": request.source}
         try:
-            self._write(
-                {
-                    "event": "intent",
-                    "id": reservation.id,
-                    "step": request.step,
-                    "source": request.source,
-                    "reserved": max_cost,
-                }
-            )
+            self._write({**intent, "reserved": max_cost})
         except DiskError as error:
             self._disk_error = error
+            self._state.requests -= 1
             self._release(reservation)
+            raise
+        try:
+            await self._durable()
+        except (DiskError, asyncio.CancelledError):
+            self.record_failure(reservation, NoResponse("not sent", sent=False))
             raise
         return reservation
 
-    def record_response(self, reservation: Reservation, reply: RawResponse, cost: RequestCost) -> None:
-        """Store the raw response `reply` and its `cost` for `reservation` at once.
+    def record_response(self, reservation: Reservation, reply: RawResponse) -> None:
+        """Store the raw response `reply` for `reservation` at once, before it is interpreted; `record_cost` follows.
 
         On a full disk the reserved space is used, and `disk_error` is set.
         """
@@ -174,34 +155,34 @@ class Ledger:
             "seconds": reply.seconds,
             "type": reply.content_type,
             "retry_after": reply.retry_after,
-            "cost": cost.amount,
-            "by": cost.basis,
-            "in": cost.tokens_in,
-            "out": cost.tokens_out,
         }
-        try:
-            self._write(record)
-        except DiskError as error:
-            self._disk_error = error
-            self._reserve.unlink(missing_ok=True)
-            self._write(record)
-        self.spent += cost.amount
+        self._write_with_reserve(record)
+        if reply.status == 200:
+            self._state.responses[reservation.key] = reply
+
+    def record_cost(self, reservation: Reservation, cost: RequestCost) -> None:
+        """Book `cost` for the response to `reservation`."""
+        record = {"event": "cost", "id": reservation.id, "cost": cost.amount, "by": cost.basis}
+        flag = {"flag": cost.flag} if cost.flag else {}
+        self._write_with_reserve({**record, "in": cost.tokens_in, "out": cost.tokens_out, **flag})
+        self._state.spending.book(cost.amount, cost.basis)
+        if cost.flag:
+            self._state.flags[cost.flag] += 1
         if self._cap.money is not None:
             self.overrun = max(self.overrun, cost.amount - reservation.max_cost)
-        if reply.status == 200:
-            self._responses[reservation.key] = reply
         self._release(reservation)
 
     def record_failure(self, reservation: Reservation, lost: NoResponse) -> None:
         """Record for `reservation` that no response arrived. Where the request may have been sent (`lost.sent`), its
-        maximum cost counts as spent."""
+        maximum cost counts as spent; where it certainly was not, nothing does, and no cap counts it."""
         cost = reservation.max_cost if lost.sent else 0
         try:
-            self._write({"event": "lost", "id": reservation.id, "fault": lost.fault, "cost": cost})
+            self._write({"event": "lost", "id": reservation.id, "fault": lost.fault, "cost": cost, "sent": lost.sent})
         except DiskError as error:
             # The intent stands; without an outcome it counts as spent, which is never too little.
             self._disk_error, cost = error, reservation.max_cost
-        self.lost += cost
+        self._state.spending.at_risk += cost
+        self._state.requests -= not (cost or lost.sent)
         self._release(reservation)
 
     @property
@@ -225,36 +206,35 @@ class Ledger:
         return self._cap.money is None or self.committed + max_cost <= self._cap.money
 
     def _exhausted(self, max_cost: int) -> BudgetError:
-        spent, lost, requests = (self.spent + self.lost) / NANO, self.lost / NANO, self._cap.requests
-        if requests and self.requests >= requests:
-            what = both(f"all {requests:,} requests are used", f"要求{requests:,}回をすべて使った")
+        if self._cap.requests and self.requests >= self._cap.requests:
+            what = _("all {requests:,} requests are used", requests=self._cap.requests)
         else:
-            left, next_cost = (self._cap.money or 0) / NANO - spent, max_cost / NANO
-            what = both(
-                f"the next request may cost {next_cost:.6f}, and {left:.6f} is left",
-                f"次の要求の費用は最大 {next_cost:.6f} で、残りは {left:.6f} である",
+            left, next_cost = ((self._cap.money or 0) - self._state.spending.total) / NANO, max_cost / NANO
+            what = _(
+                "the next request may cost {next_cost:.6f}, and {left:.6f} is left", next_cost=next_cost, left=left
             )
-        kept = self.response_count
-        unknown = (
-            both(
-                f" (of which {lost:.6f} has no recorded outcome and counts as spent)",
-                f"（うち {lost:.6f} は結果が不明で、支出として数える）",
-            )
-            if lost
-            else ""
-        )
         return BudgetError(
             what,
             where=str(self.path),
-            saved=both(
-                f"{kept:,} responses are kept; spent {spent:.6f}{unknown}.",
-                f"応答{kept:,}件は保存済み。支出は {spent:.6f}{japanese(unknown)}。",
-            ),
-            do=both(
-                "Raise teacher.budget or teacher.requests and run the same command: no response is paid for twice.",
-                "teacher.budget か teacher.requests を上げて、同じコマンドを実行すること。"
-                "同じ応答に二度支払うことはない。",
-            ),
+            saved=joined(" ", (_("{kept:,} responses are kept.", kept=self.response_count), self.summary())),
+            do=_("Raise teacher.budget or teacher.requests and run the same command: no response is paid for twice."),
+        )
+
+    def summary(self, currency: str = "") -> Message:
+        """What was spent, in one sentence: as reported, as estimated, at risk.
+
+        currency  named behind the total
+        """
+        spending = self._state.spending
+        shown_currency = f" {currency}" if currency else ""
+        return _(
+            "Spent {total:.6f}{currency}: {reported:.6f} charged as reported, {estimated:.6f} charged as estimated, "
+            "{at_risk:.6f} at risk (sent without a usable outcome; counts as spent).",
+            total=self.committed / NANO,
+            currency=shown_currency,
+            reported=spending.reported / NANO,
+            estimated=spending.estimated / NANO,
+            at_risk=(self.committed - self.spent) / NANO,
         )
 
     def _release(self, reservation: Reservation) -> None:
@@ -263,45 +243,44 @@ class Ledger:
 
     def _write(self, record: Mapping[str, Any]) -> None:
         self._journal.append(record)
+        self._written += 1
         self._sync_soon()
 
+    def _write_with_reserve(self, record: Mapping[str, Any]) -> None:
+        """Write what was paid for: on a full disk into the space that was reserved for it."""
+        try:
+            self._write(record)
+        except DiskError as error:
+            self._disk_error = error
+            self._reserve.unlink(missing_ok=True)
+            self._write(record)
+
+    async def _durable(self) -> None:
+        """Wait for an fsync that began after the last line was written; all who wait share it. Raises DiskError."""
+        wanted = self._written
+        while self._flushed < wanted and self._disk_error is None:
+            if self._syncing is None or self._syncing.done():
+                self._syncing = asyncio.get_running_loop().create_task(self._sync())
+            await asyncio.shield(self._syncing)
+        if self._disk_error is not None:
+            raise self._disk_error
+
     def _sync_soon(self) -> None:
-        """Fsync outside the event loop at most every quarter of a second; only a power failure needs it."""
+        """Fsync outside the event loop at least every quarter of a second; only a power failure needs it."""
+        if self._fsync_failed:
+            return
         if self._syncing is None or (self._syncing.done() and time.monotonic() - self._synced >= _SYNC_EVERY):
             self._syncing = asyncio.get_running_loop().create_task(self._sync())
 
     async def _sync(self) -> None:
         """A failed fsync is never tried again: the kernel may have dropped what it could not write."""
-        self._synced = time.monotonic()
+        self._synced, written = time.monotonic(), self._written
         try:
             with disk_faults(self.path):
                 await asyncio.get_running_loop().run_in_executor(None, _fsync, self._handle)
+            self._flushed = max(self._flushed, written)
         except DiskError as error:
-            self._disk_error = error
-
-    def _read(self) -> None:
-        waiting: dict[str, int] = {}
-        for record in read_lines(self.path):
-            attempt = record["id"]
-            key = attempt.rpartition(".")[0]
-            if record["event"] == "intent":
-                self._attempts[key] += 1
-                self.requests += 1
-                waiting[attempt] = record["reserved"]
-                continue
-            waiting.pop(attempt, None)
-            if record["event"] == "given up":
-                self._abandoned[key] = record["what"]
-                continue
-            if record["event"] == "lost":
-                self.lost += record["cost"]
-                continue
-            self.spent += record["cost"]
-            if record["status"] == 200:
-                self._responses[key] = RawResponse(
-                    200, record["body"], record["seconds"], record["type"], record["retry_after"]
-                )
-        self.lost += sum(waiting.values())
+            self._disk_error, self._fsync_failed = error, True
 
 
 def _private(path: Path) -> None:

@@ -76,17 +76,13 @@ def _take(base: sqlite3.Connection, record: Mapping[str, Any], offset: int) -> N
     elif record["event"] == "lost":
         base.execute("UPDATE requests SET outcome = 'lost', cost = ? WHERE id = ?", (record["cost"], record["id"]))
     elif record["event"] == "reply":
+        # Until its cost is booked, the whole reservation counts.
         base.execute(
-            "UPDATE requests SET outcome = 'reply', status = ?, cost = ?, cost_by = ?, tokens_in = ?, tokens_out = ?,"
-            " seconds = ?, line = ? WHERE id = ?",
-            (
-                record["status"],
-                record["cost"],
-                record["by"],
-                record["in"],
-                record["out"],
-                record["seconds"],
-                offset,
-                record["id"],
-            ),
+            "UPDATE requests SET outcome = 'reply', status = ?, seconds = ?, line = ? WHERE id = ?",
+            (record["status"], record["seconds"], offset, record["id"]),
+        )
+    if record["event"] == "cost" or (record["event"] == "reply" and "cost" in record):  # one event in older journals
+        base.execute(
+            "UPDATE requests SET cost = ?, cost_by = ?, tokens_in = ?, tokens_out = ? WHERE id = ?",
+            (record["cost"], record["by"], record["in"], record["out"], record["id"]),
         )

@@ -16,7 +16,7 @@ from terakoya.errors import ConfigError
 from terakoya.generation.recipe import Recipe, RecipeStep
 from terakoya.generation.sentences import hand_written, lexicon, phrases
 from terakoya.generation.teacher.protocol import RawResponse, TeacherRequest, free_response
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.text import all_emoji, emoji_name
 
 _SECONDS = 1.0  # for one rule on one text; a pattern that runs longer is reported by name
@@ -41,14 +41,12 @@ class RuleTeacher:
         if missing:
             step = missing[0]
             raise ConfigError(
-                both(
-                    f"the teacher 'rules' has no rules for the step '{step}' of the recipe '{recipe.name}'",
-                    f"教師モデル 'rules' に、レシピ '{recipe.name}' のステップ '{step}' の規則がない",
+                _(
+                    "the teacher 'rules' has no rules for the step '{step}' of the recipe '{name}'",
+                    step=step,
+                    name=recipe.name,
                 ),
-                do=both(
-                    'Give the step a file: rules = "rewrite.tsv", with pattern and replacement separated by a tab.',
-                    'ステップにファイルを与えること：rules = "rewrite.tsv"（パターンと置換文字列をタブで区切る）。',
-                ),
+                do=_('Give the step a file: rules = "rewrite.tsv", with pattern and replacement separated by a tab.'),
             )
 
     async def send(self, request: TeacherRequest) -> RawResponse:
@@ -200,6 +198,6 @@ def _search(pattern: str, text: str):  # type: ignore[no-untyped-def]
 
 def _unusable(pattern: str, error: Exception) -> ConfigError:
     return ConfigError(
-        both(f"the rule '{pattern}' cannot be used: {error}", f"規則 '{pattern}' は使えない：{error}"),
-        do=both("Correct the pattern in the recipe's rules.", "レシピの規則のパターンを直すこと。"),
+        _("the rule '{pattern}' cannot be used: {error}", pattern=pattern, error=error),
+        do=_("Correct the pattern in the recipe's rules."),
     )

@@ -26,7 +26,7 @@ class TeacherRequest:
     turns        the prompt as messages
     model        model name
     max_tokens   largest number of tokens of the response
-    temperature  sampling temperature
+    temperature  sampling temperature; None: not sent
     seed         seed of the generation
     retry        0: first attempt; 1: repeated with the reason for rejecting the first response
     """
@@ -37,7 +37,7 @@ class TeacherRequest:
     turns: tuple[Turn, ...]
     model: str
     max_tokens: int
-    temperature: float
+    temperature: float | None
     seed: int
     retry: int = 0
 

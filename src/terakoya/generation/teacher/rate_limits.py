@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
 
@@ -33,6 +35,52 @@ class RetryPolicy:
 
 
 RETRY_POLICY = RetryPolicy()
+
+
+class Slots:
+    """Admits so many requests at once, those of the earliest rows first: their fate is known before more is paid.
+
+    count  requests at once
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._arrivals = 0
+
+    @asynccontextmanager
+    async def slot(self, order: int) -> AsyncIterator[None]:
+        """Wait for a slot and hold it for the block.
+
+        order  the row's place in the plan; lower ones are admitted first
+        """
+        await self._acquire(order)
+        try:
+            yield
+        finally:
+            self._release()
+
+    async def _acquire(self, order: int) -> None:
+        if self._free > 0:
+            self._free -= 1
+            return
+        admitted = asyncio.get_running_loop().create_future()
+        self._arrivals += 1
+        heapq.heappush(self._waiting, (order, self._arrivals, admitted))
+        try:
+            await admitted
+        except asyncio.CancelledError:
+            if admitted.done() and not admitted.cancelled():  # admitted and cancelled in the same moment
+                self._release()
+            raise
+
+    def _release(self) -> None:
+        while self._waiting:
+            admitted = heapq.heappop(self._waiting)[2]
+            if not admitted.done():
+                admitted.set_result(None)
+                return
+        self._free += 1
 
 
 class RateLimiter:

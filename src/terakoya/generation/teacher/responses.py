@@ -13,22 +13,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import Any, Literal
+from typing import Any
 
-from terakoya.generation.teacher.protocol import NANO, RawResponse
-from terakoya.i18n import both, japanese
+from terakoya.generation.teacher.content import (
+    Thinking,
+    finish_of,
+    has_reasoning_field,
+    has_thinking,
+    message_text,
+)
+from terakoya.generation.teacher.protocol import RawResponse
+from terakoya.generation.teacher.provider_errors import ResponseFault, classify_error, error_code, error_in
+from terakoya.generation.teacher.usage import parse_usage
+from terakoya.i18n import _
 
 LONGEST_WAIT = 120.0  # seconds; a Retry-After beyond it is clamped
 MOST_BYTES = 1 << 20  # of one body
-Kind = Literal["busy", "down", "garbled", "refused", "hopeless"]
+# Reasons of a response that no chat completions API sends: where nothing else ever arrived, the address is wrong.
+PAGE, CHALLENGE, NO_COMPLETION = "page", "challenge", "no completion"
 
-_REASONING = re.compile(r"</?(think|thinking|thought|reasoning)\b[^>]*>|<\|channel\|>|^\s*\[/?THINK\]", re.IGNORECASE)
-_MODERATION = re.compile(r"moderat|content.?policy|content.?filter|flagged|safety", re.IGNORECASE)
-_HOPELESS = {
-    401: both("the key was rejected", "API キーが拒否された"),
-    402: both("there is no credit left", "残高がない"),
-    403: both("the key does not permit this use", "この API キーはこの用途に使えない"),
-    404: both("the provider does not know this model or address", "提供元にこのモデルまたは URL がない"),
+_CUT, _UNFINISHED, _THINKING = "cut by the length limit", "not finished", "thinking left inside"
+_NO_TEXT, _EMPTY = "no text in the answer", "empty answer"
+_THINK_LESS = _(
+    "Raise teacher.max_tokens, or switch the model's thinking off by what its provider calls it, as in "
+    '[teacher.extra] reasoning_effort = "none"; name another --output for it, because these are other requests.'
+)
+_ADVICE = {
+    _CUT: _THINK_LESS,
+    _NO_TEXT: _THINK_LESS,
+    _EMPTY: _THINK_LESS,
+    _UNFINISHED: _(
+        "The provider's finish_reason means neither an end nor a limit; take another provider of this model."
+    ),
+    _THINKING: _(
+        'Write thinking = "strip" in [teacher] to drop the thinking in front of each output, and run the same command '
+        "again: the responses are read anew, not paid again."
+    ),
 }
 
 
@@ -42,6 +62,9 @@ class TeacherResponse:
     tokens_out  see `tokens_in`
     cost        in billionths of the currency as reported; None: not reported
     model       the model that the provider names
+    currency    of `cost`; "" where none is named
+    unusable    names of reported values that cannot be used
+    detail      more about the defect, for people; "" where there is no more
     """
 
     text: str
@@ -50,45 +73,38 @@ class TeacherResponse:
     tokens_out: int | None = None
     cost: int | None = None
     model: str = ""
+    currency: str = ""
+    unusable: tuple[str, ...] = ()
+    detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseFault:
-    """Why a response is unusable.
+def parse_response(
+    reply: RawResponse, max_tokens: int = 0, thinking: Thinking = "reject"
+) -> TeacherResponse | ResponseFault:
+    """The content of a raw response, or why it is unusable.
 
-    kind  "busy" (rate limited), "down" (transient), "garbled", "refused" (this request), "hopeless" (every request)
-    what  in words
-    wait  seconds that the provider demands, None where it does not
-    free  whether nothing is charged
+    reply       what arrived
+    max_tokens  the request's limit: a response with fewer tokens that does not say how it ended is complete; 0: unknown
+    thinking    "strip" drops thinking in front of the output, "reject" makes it a defect
     """
-
-    kind: Kind
-    what: str
-    wait: float | None = None
-    free: bool = False
-
-
-def parse_response(reply: RawResponse) -> TeacherResponse | ResponseFault:
-    """The content of the raw response `reply`, or why it is unusable."""
     body = _json(reply.body)
-    if reply.status != 200:
-        return _by_status(reply.status, _message(body, reply.body), parse_retry_after(reply.retry_after))
-    if body is None:
-        page = "html" in reply.content_type or reply.body.lstrip()[:1] == "<"
-        return ResponseFault(
-            "garbled",
-            both("the response is a web page", "応答がウェブページである")
-            if page
-            else both("the response is not complete JSON", "応答が完全な JSON ではない"),
-        )
-    if body.get("error"):
-        return _inside(body["error"], reply)
-    choices = body.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        return ResponseFault("garbled", both("the response contains no choice", "応答に候補（choices）がない"))
-    if choices[0].get("error"):
-        return _inside(choices[0]["error"], reply)
-    return _content(body, choices[0])
+    wait = parse_retry_after(reply.retry_after)
+    try:
+        if reply.status != 200:
+            return classify_error(reply.status, body, reply.body, wait)
+        if body is None:
+            return _no_json(reply)
+        if error_in(body):
+            return classify_error(error_code(body) or 200, body, reply.body, wait)
+        choices = body.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            return ResponseFault("garbled", _("the response contains no choice"), reason=NO_COMPLETION)
+        if choices[0].get("error"):
+            inside = {"error": choices[0]["error"]}
+            return classify_error(error_code(inside) or 200, inside, reply.body, wait)
+        return _content(body, choices[0], max_tokens, thinking)
+    except RecursionError:
+        return ResponseFault("garbled", _("the response is nested too deeply"))
 
 
 def parse_retry_after(header: str, now: float | None = None) -> float | None:
@@ -110,103 +126,89 @@ def parse_retry_after(header: str, now: float | None = None) -> float | None:
     return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT)
 
 
-def _content(body: Mapping[str, Any], choice: Mapping[str, Any]) -> TeacherResponse:
+def defect_advice(defect: str) -> str:
+    """What to do where every response has the `defect`; "" where nothing specific is known."""
+    return _ADVICE.get(defect, "")
+
+
+def _content(
+    body: Mapping[str, Any], choice: Mapping[str, Any], max_tokens: int, thinking: Thinking
+) -> TeacherResponse:
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
-    content = message.get("content")
-    text = content if isinstance(content, str) else ""
-    usage = body.get("usage")
-    usage = usage if isinstance(usage, dict) else {}
+    usage, text = parse_usage(body), message_text(message, thinking)
+    brief = usage.tokens_out is not None and 0 < usage.tokens_out < max_tokens
+    defect = _defect(choice, message, text, brief)
     return TeacherResponse(
-        text.strip(),
-        _defect(choice, message, content),
-        _count(usage.get("prompt_tokens")),
-        _count(usage.get("completion_tokens")),
-        _money(usage.get("cost")),
+        text or "",
+        defect,
+        usage.tokens_in,
+        usage.tokens_out,
+        usage.cost,
         body["model"] if isinstance(body.get("model"), str) else "",
+        usage.currency,
+        usage.unusable,
+        _detail(defect, choice, message),
     )
 
 
-def _defect(choice: Mapping[str, Any], message: Mapping[str, Any], content: Any) -> str:
+def _defect(choice: Mapping[str, Any], message: Mapping[str, Any], text: str | None, brief: bool) -> str:
     """What excludes this response from the data; "" if nothing does.
 
     The wording is part of the retry prompt: changing it would change requests that are paid.
     """
-    finish = choice.get("finish_reason")
-    if finish == "length":
-        return "cut by the length limit"
-    if finish == "content_filter" or message.get("refusal"):
+    finish = finish_of(choice)
+    if finish == "cut":
+        return _CUT
+    if finish == "filtered" or message.get("refusal"):
         return "refused by the provider"
     if message.get("tool_calls") or message.get("function_call"):
         return "a tool call instead of text"
-    if not isinstance(content, str):
-        return "no text in the answer"
-    if not content.strip():
-        return "empty answer"
-    if finish != "stop":
-        return "not finished"
-    if _REASONING.search(content):
-        return "thinking left inside"
-    if any("\ud800" <= char <= "\udfff" or char == "\0" for char in content):
+    if text is None:
+        return _NO_TEXT
+    if not text.strip():
+        return _EMPTY
+    if finish != "finished" and not (finish == "" and brief):
+        return _UNFINISHED
+    if has_thinking(text):
+        return _THINKING
+    if any("\ud800" <= char <= "\udfff" or char == "\0" for char in text):
         return "broken characters"
     return ""
 
 
-def _inside(error: Any, reply: RawResponse) -> ResponseFault:
-    """An error inside HTTP 200. Its code is treated as a status; without a code the request is retried."""
-    code = error.get("code") if isinstance(error, dict) else None
-    message = _message({"error": error}, "")
-    number = int(code) if isinstance(code, int | str) and str(code).isdigit() else 0
-    if 400 <= number < 600:
-        return _by_status(number, message, parse_retry_after(reply.retry_after))
-    return ResponseFault("garbled", both(f"error inside the response: {message}", f"応答の中にエラーがある：{message}"))
+def _detail(defect: str, choice: Mapping[str, Any], message: Mapping[str, Any]) -> str:
+    if defect in {_NO_TEXT, _EMPTY} and has_reasoning_field(message):
+        return "only thinking arrived"
+    finish = finish_of(choice)
+    return f"finish_reason {finish[:40] or 'absent'}" if defect == _UNFINISHED else ""
 
 
-def _by_status(status: int, message: str, wait: float | None) -> ResponseFault:
-    detail = f" ({message})" if message else ""
-    if status == 429:
-        return ResponseFault("busy", both(f"too many requests{detail}", f"要求が多すぎる{detail}"), wait, free=True)
-    if status == 403 and _MODERATION.search(message):
+def _no_json(reply: RawResponse) -> ResponseFault:
+    text = reply.body.lstrip()
+    if "html" in reply.content_type or text[:1] == "<":
         return ResponseFault(
-            "refused", both(f"refused by moderation{detail}", f"モデレーションで拒否された{detail}"), free=True
+            "garbled", _("the response is a web page"), reason=CHALLENGE if _is_challenge(text) else PAGE
         )
-    if status in _HOPELESS:
-        reason = _HOPELESS[status]
-        return ResponseFault(
-            "hopeless",
-            both(f"{reason}: HTTP {status}{detail}", f"{japanese(reason)}：HTTP {status}{detail}"),
-            free=True,
-        )
-    if status in {408, 409, 425} or status >= 500:
-        # A gateway may say 502 after the model behind it has worked and charged: counted as spent.
-        return ResponseFault("down", f"HTTP {status}{detail}", wait)
-    return ResponseFault("refused", f"HTTP {status}{detail}", free=400 <= status < 500)
+    if text and text[:1] not in '{["' and not text.startswith("data:"):
+        # Some servers respond at an address they do not have with one line of text and HTTP 200.
+        fault = classify_error(200, None, reply.body, None)
+        if fault.kind == "hopeless":
+            return fault
+    return ResponseFault("garbled", _("the response is not complete JSON"), reason=NO_COMPLETION)
+
+
+def _is_challenge(page: str) -> bool:
+    """Whether a web page is that of a protection in front of the API, which usually lets the next request pass."""
+    return (
+        re.search(r"just a moment|challenge|captcha|checking your browser|cloudflare", page, re.IGNORECASE) is not None
+    )
 
 
 def _json(text: str) -> dict[str, Any] | None:
     try:
-        value = json.loads(text)
+        # A number of thousands of digits is a number all the same: as a float it is infinite, and refused as a value.
+        value = json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 300 else float(digits))
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
-
-
-def _message(body: Mapping[str, Any] | None, raw: str) -> str:
-    """The provider's own words, one line, without control characters."""
-    error = (body or {}).get("error", (body or {}).get("message", "" if body else raw))
-    if isinstance(error, dict):
-        error = error.get("message", "")
-    text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())[:200]
-
-
-def _count(value: Any) -> int | None:
-    ok = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 40
-    return value if ok else None
-
-
-def _money(value: Any) -> int | None:
-    """Billionths, rounded up; None for NaN, negative and other invalid values."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        return None
-    return math.ceil(value * NANO - 1e-6)

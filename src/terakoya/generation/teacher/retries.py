@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import statistics
 from collections import deque
-from dataclasses import dataclass
 from random import Random
 
 from terakoya.errors import ProviderError, TerakoyaError
-from terakoya.generation.teacher.ledger import Ledger, RequestCost, Reservation
-from terakoya.generation.teacher.protocol import NANO, NoResponse, Teacher, TeacherRequest
-from terakoya.generation.teacher.rate_limits import RETRY_POLICY, CircuitBreaker, RateLimiter, RetryPolicy
-from terakoya.generation.teacher.responses import ResponseFault, TeacherResponse, parse_response
-from terakoya.i18n import both, japanese
+from terakoya.generation.teacher.content import Thinking
+from terakoya.generation.teacher.failures import NETWORK, hopeless_error, other_currency, repeated_failure
+from terakoya.generation.teacher.ledger import Ledger
+from terakoya.generation.teacher.protocol import NANO, NoResponse, RawResponse, Teacher, TeacherRequest
+from terakoya.generation.teacher.provider_errors import ResponseFault, address_fault
+from terakoya.generation.teacher.rate_limits import RETRY_POLICY, CircuitBreaker, RateLimiter, RetryPolicy, Slots
+from terakoya.generation.teacher.responses import (
+    CHALLENGE,
+    NO_COMPLETION,
+    PAGE,
+    TeacherResponse,
+    parse_response,
+)
+from terakoya.generation.teacher.spending import FREE, Reservation, TokenPrices, cost_of
+from terakoya.i18n import _
 
 _HEDGE_AFTER = 3.0  # multiple of the median response time
 _HEDGE_MIN_RESPONSES = 20  # responses before that median is trusted
-
-
-@dataclass(frozen=True, slots=True)
-class TokenPrices:
-    """Prices in billionths of the currency per token, of the prompt (`one_in`) and the response (`one_out`)."""
-
-    one_in: float = 0.0
-    one_out: float = 0.0
-
-    def of(self, tokens_in: int, tokens_out: int) -> int:
-        """Cost in billionths of `tokens_in` prompt and `tokens_out` response tokens, rounded up."""
-        return math.ceil(tokens_in * self.one_in + tokens_out * self.one_out - 1e-6)
-
-
-FREE = TokenPrices()
+_MOST_NO_COMPLETIONS = 3  # responses of another kind, before any of the right one, at which the address is wrong
+_MOST_ROUNDS = 3  # rounds of attempts of one request while others succeed
 
 
 class GenerationStopped(Exception):
@@ -40,7 +35,8 @@ class GenerationStopped(Exception):
 
 
 class RequestAbandoned(Exception):
-    """No response after all attempts. The ledger records it, so that a resumed generation does the same."""
+    """No usable response after all attempts. Where the responses were to blame, the ledger records it, and a resumed
+    generation does the same; where the network was, the next call sends the request again."""
 
 
 class TeacherClient:
@@ -48,12 +44,14 @@ class TeacherClient:
 
     teacher              who responds
     ledger               required for a paid teacher
-    prices               for costs that the provider does not report
+    prices               for costs that the provider does not report, and below which none is booked
+    currency             of the prices and the budget
     requests_per_minute, tokens_per_minute  rate limits; 0: none
     retry_policy         waits and limits of failures
     attempts             attempts per request
     max_concurrent       pending requests at most
     hedge                send a second request where the first is slow (Dean and Barroso, 2013)
+    thinking             what is done with thinking in front of an output (teacher/content.py)
     rng                  spreads waits only; never influences a result
     """
 
@@ -63,24 +61,30 @@ class TeacherClient:
         ledger: Ledger | None = None,
         *,
         prices: TokenPrices = FREE,
+        currency: str = "USD",
         requests_per_minute: int = 0,
         tokens_per_minute: int = 0,
         retry_policy: RetryPolicy = RETRY_POLICY,
         attempts: int = 5,
         max_concurrent: int = 64,
         hedge: bool = False,
+        thinking: Thinking = "reject",
         rng: Random | None = None,
     ) -> None:
-        self.teacher, self._ledger, self._prices = teacher, ledger, prices
+        self.teacher, self._ledger, self._prices, self._currency = teacher, ledger, prices, currency
         self._retry_policy, self._attempts, self._hedge = retry_policy, attempts, hedge
         self._rate_limiter = RateLimiter(requests_per_minute, tokens_per_minute, sleep=self._nap)
         self._breaker = CircuitBreaker(retry_policy, sleep=self._nap)
         self._stop = asyncio.Event()
-        self._slots = asyncio.Semaphore(max_concurrent)
+        self._slots = Slots(max_concurrent)
         self._rng = rng or Random()
         self._seconds: deque[float] = deque(maxlen=200)
         self.fatal: TerakoyaError | None = None
         self.reused = self.sent = 0
+        self._succeeded = 0  # responses that arrived, over all requests
+        self._thinking = thinking
+        self._last_fault: ResponseFault | None = None
+        self._no_completions = 0  # responses that no chat completions API sends
         self.models: set[str] = set()
 
     def stop(self) -> None:
@@ -102,8 +106,8 @@ class TeacherClient:
         """Money spent or possibly spent, in the currency of the prices."""
         return self._ledger.committed / NANO if self._ledger is not None else 0.0
 
-    async def complete(self, request: TeacherRequest) -> TeacherResponse:
-        """The response to `request`, from the ledger or sent now.
+    async def complete(self, request: TeacherRequest, order: int = 0) -> TeacherResponse:
+        """The response to `request`, from the ledger or sent now; requests of a lower `order` are sent first.
 
         Raises RequestAbandoned, or GenerationStopped once the generation ends (`fatal` says why).
         """
@@ -111,28 +115,68 @@ class TeacherClient:
             return self._response_or_raise(parse_response(await self.teacher.send(request)))
         assert self._ledger is not None
         known = self._ledger.response(request.key)
-        if known is not None and isinstance(response := parse_response(known), TeacherResponse):
+        if known is not None and isinstance(response := self._interpret(known, request), TeacherResponse):
             self.reused += 1
             return response
         if reason := self._ledger.abandoned_reason(request.key):
             raise RequestAbandoned(reason)
-        async with self._slots:
+        async with self._slots.slot(order):
             return await self._send_until_done(request)
 
     async def _send_until_done(self, request: TeacherRequest) -> TeacherResponse:
         assert self._ledger is not None
-        attempt = 0
+        attempt = rounds = 0
+        succeeded = self._succeeded
         while True:
             attempt += 1
             outcome = await (self._hedged(request) if self._hedge else self._attempt(request))
             if isinstance(outcome, TeacherResponse):
+                self._succeeded += 1
                 return outcome
+            self._last_fault = outcome
             if outcome.kind == "hopeless":
-                raise self.abort(_hopeless(outcome))
-            if outcome.kind == "refused" or attempt >= self._attempts:
-                self._ledger.record_abandoned(request.key, outcome.what)
-                raise RequestAbandoned(outcome.what)
+                raise self.abort(hopeless_error(outcome))
+            if outcome.kind == "refused":
+                raise self._refused(request, outcome)
+            self._stop_at_wrong_address(outcome)
+            if attempt >= self._attempts:
+                rounds += 1
+                self._abandon_or_pause(request, outcome, rounds, others=self._succeeded > succeeded)
+                attempt, succeeded = 0, self._succeeded
             await self._wait(outcome, attempt)
+
+    def _refused(self, request: TeacherRequest, fault: ResponseFault) -> RequestAbandoned:
+        """The provider refuses this request. Where it explains nothing and no other request succeeded, it may refuse
+        all of them for a reason that passes, so the next call sends the request again."""
+        assert self._ledger is not None
+        if fault.reason or self._succeeded or self.reused:
+            self._ledger.record_abandoned(request.key, fault.what)
+        return RequestAbandoned(fault.what)
+
+    def _stop_at_wrong_address(self, fault: ResponseFault) -> None:
+        """End the generation where nothing that responds at this address is a chat completions API."""
+        if self._succeeded or self.reused or fault.reason not in {PAGE, CHALLENGE, NO_COMPLETION}:
+            return
+        self._no_completions += 1
+        if fault.reason == PAGE or self._no_completions >= _MOST_NO_COMPLETIONS:
+            raise self.abort(hopeless_error(address_fault(fault.what)))
+
+    def _abandon_or_pause(self, request: TeacherRequest, fault: ResponseFault, rounds: int, *, others: bool) -> None:
+        """After all attempts of a round: a row is set aside for what the responses were, not for what the network did.
+
+        rounds  rounds of attempts that have failed
+        others  whether other requests succeeded meanwhile; where none was, nothing is wrong with this one
+        Pauses the generation, abandons the request, or returns where the request goes on waiting.
+        """
+        assert self._ledger is not None
+        if not others:
+            raise self.abort(repeated_failure(fault))
+        if fault.kind == "busy" or rounds < _MOST_ROUNDS:
+            return
+        if fault.reason in {NETWORK, PAGE, CHALLENGE}:
+            raise self.abort(repeated_failure(fault))
+        self._ledger.record_abandoned(request.key, fault.what)
+        raise RequestAbandoned(fault.what)
 
     async def _attempt(self, request: TeacherRequest) -> TeacherResponse | ResponseFault:
         """Send once: circuit breaker, rate limit, intent, request, ledger."""
@@ -142,7 +186,7 @@ class TeacherClient:
         try:
             self._check()
             if not probing and self._breaker.open:
-                raise self.abort(_repeated_failure(self._breaker.last))
+                raise self.abort(repeated_failure(self._last_fault))
             tokens = _estimate_tokens(request)
             await self._rate_limiter.acquire(tokens)
             self._check()
@@ -154,8 +198,8 @@ class TeacherClient:
             if isinstance(outcome, TeacherResponse):
                 self._rate_limiter.refund(tokens - (outcome.tokens_in or tokens) - (outcome.tokens_out or 0))
                 failed = ""
-            # A rate limit is no failure of the provider, nor is one sentence that its moderation refuses.
-            elif outcome.kind == "busy" or (outcome.kind == "refused" and "moderation" in outcome.what):
+            # A rate limit is no failure of the provider, nor is one sentence that it refuses for a known reason.
+            elif outcome.kind == "busy" or (outcome.kind == "refused" and outcome.reason):
                 failed = "" if not probing else outcome.what
                 return outcome
             else:
@@ -179,26 +223,17 @@ class TeacherClient:
             reply = await self.teacher.send(request)
         except NoResponse as lost:
             self._ledger.record_failure(reservation, lost)
-            return ResponseFault("down", lost.fault, free=not lost.sent)
+            return ResponseFault("down", lost.fault, free=not lost.sent, reason=NETWORK)
         except asyncio.CancelledError:
             self._ledger.record_failure(reservation, NoResponse("cancelled while pending", sent=True))
             raise
-        outcome = parse_response(reply)
-        self._ledger.record_response(reservation, reply, self._cost(outcome, reservation))
+        self._ledger.record_response(reservation, reply)  # before anything interprets it
+        outcome = self._interpret(reply, request)
+        cost = cost_of(outcome, request, reservation.max_cost, self._prices, self._currency)
+        self._ledger.record_cost(reservation, cost)
         self._seconds.append(reply.seconds)
         self._check_outcome(outcome)
         return outcome
-
-    def _cost(self, outcome: TeacherResponse | ResponseFault, reservation: Reservation) -> RequestCost:
-        """As the provider reports it, else by the prices of the config, else the whole reservation."""
-        if isinstance(outcome, ResponseFault):
-            return RequestCost(0, "free") if outcome.free else RequestCost(reservation.max_cost, "reserved")
-        tokens = outcome.tokens_in, outcome.tokens_out
-        if outcome.cost is not None:
-            return RequestCost(outcome.cost, "provider", *tokens)
-        if outcome.tokens_in is not None and outcome.tokens_out is not None:
-            return RequestCost(self._prices.of(outcome.tokens_in, outcome.tokens_out), "prices", *tokens)
-        return RequestCost(reservation.max_cost, "reserved", *tokens)
 
     def _check_outcome(self, outcome: TeacherResponse | ResponseFault) -> None:
         """End the generation where the disk or the prices turned out wrong, although a response arrived."""
@@ -208,20 +243,17 @@ class TeacherClient:
         if self._ledger.overrun > 0:
             raise self.abort(
                 ProviderError(
-                    both(
-                        "a response cost more than price and length limit allow",
-                        "価格と長さの上限から計算した額を超える応答があった",
-                    ),
-                    do=both(
+                    _("a response cost more than price and length limit allow"),
+                    do=_(
                         "Check teacher.price_in and teacher.price_out, and whether the model generates reasoning "
-                        "tokens beyond max_tokens.",
-                        "teacher.price_in、teacher.price_out、"
-                        "モデルが max_tokens を超える推論トークンを生成していないかを確かめること。",
+                        "tokens beyond max_tokens."
                     ),
                 )
             )
         if isinstance(outcome, TeacherResponse):
             self.models.add(outcome.model)
+            if outcome.currency not in {"", self._currency.upper()}:
+                raise self.abort(other_currency(outcome.currency, self._currency))
 
     async def _wait(self, fault: ResponseFault, attempt: int) -> None:
         wait = self._retry_policy.wait(attempt, self._rng)
@@ -258,6 +290,13 @@ class TeacherClient:
         if self._stop.is_set():
             raise GenerationStopped
 
+    def _interpret(self, reply: RawResponse, request: TeacherRequest) -> TeacherResponse | ResponseFault:
+        """The response as parsed. One that breaks the parser was paid for as well: it is kept, and not bought again."""
+        try:
+            return parse_response(reply, request.max_tokens, self._thinking)
+        except Exception as error:
+            return TeacherResponse("", f"unreadable response ({type(error).__name__})")
+
     def _response_or_raise(self, outcome: TeacherResponse | ResponseFault) -> TeacherResponse:
         if isinstance(outcome, ResponseFault):
             raise RequestAbandoned(outcome.what)
@@ -267,26 +306,3 @@ class TeacherClient:
 def _estimate_tokens(request: TeacherRequest) -> int:
     """Estimated tokens of one request for the rate limiter: Japanese has about one per character."""
     return sum(len(turn.content) for turn in request.turns) + request.max_tokens // 2
-
-
-def _hopeless(fault: ResponseFault) -> ProviderError:
-    return ProviderError(
-        fault.what,
-        do=both(
-            "Check the API key, the credit and the model's name, then run the same command again.",
-            "API キー、残高、モデルの名前を確かめて、同じコマンドをもう一度実行すること。",
-        ),
-    )
-
-
-def _repeated_failure(last: str) -> ProviderError:
-    return ProviderError(
-        both(
-            f"the provider fails repeatedly; most recently: {last}",
-            f"提供元の失敗が続いている。直近の失敗：{japanese(last)}",
-        ),
-        do=both(
-            "Look at the provider's status page or your network, then run the same command again.",
-            "提供元の稼働状況か自分のネットワークを確かめて、同じコマンドをもう一度実行すること。",
-        ),
-    )
