@@ -13,7 +13,7 @@ from terakoya.decoding.likelihood import is_character_level, negative_log_likeli
 from terakoya.models.builtin.model import build
 from terakoya.models.protocol import Pair, Query
 from terakoya.pipeline import run as pipeline
-from terakoya.report.result_sections import examples, metrics
+from terakoya.reporting.result_sections import examples, metrics
 from terakoya.runs import read_json
 
 PAIRS = [Pair(Query(source), written) for source, written in (("あ", "いろは"), ("か", "きく"), ("さ", "しすせそ"))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from terakoya.records import Finding, Score, Signature, Step
-from terakoya.report import RunRecord, SweepRecord, html, markdown, read_record, sweep_html
+from terakoya.reporting import RunRecord, SweepRecord, html, markdown, read_record, sweep_html
 from terakoya.runs import Index, Run
 
 MARK = Signature("aa", "exact|v:1", "greedy")

@@ -178,7 +178,7 @@ def _asked_from_files(run: Path, folder: Path) -> None:
         "このりんごの色,あお,あか,False",
     ]
     # such a table stands for a run of others
-    unsure = list(commands.predict(run, ["まったく知らない文"], overrides=["decode.abstain_below=1.0"]))
+    unsure = list(commands.predict(run, ["このりんごの色"], overrides=["decode.abstain_below=1.0"]))
     assert unsure[0]["prediction"] is None
     assert unsure[0]["withheld"] == "probability"
     command = [sys.executable, "-m", "terakoya", "predict", str(run), "--input", "-"]

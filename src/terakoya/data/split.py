@@ -15,9 +15,9 @@ from typing import Literal
 
 from terakoya.config import SplitConfig
 from terakoya.errors import DataError
-from terakoya.i18n import both, japanese, joined
+from terakoya.i18n import _, joined
 from terakoya.records import MEMORISED, Example, Split, fingerprint
-from terakoya.text import normalise_source
+from terakoya.text import fold_source
 
 SplitName = Literal["train", "dev", "exam"]
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "dev", "exam")
@@ -29,13 +29,13 @@ _COLUMN_WORDS: Mapping[str, SplitName] = {
 
 
 def group_of(example: Example) -> str:
-    """What must stay in one split: the example's own group, or the normal form of its source.
+    """What must stay in one split: the example's own group, or the folded form of its source.
 
     example  all turns of a conversation count
     """
     if example.group:
         return example.group
-    return normalise_source("\n".join([*(turn.content for turn in example.turns), example.source]))
+    return fold_source("\n".join([*(turn.content for turn in example.turns), example.source]))
 
 
 def hash_position(group: str, salt: str = "") -> float:
@@ -90,14 +90,8 @@ def split_examples(
     count = len(rows)
     if len({group_of(row) for row in rows}) < 3:
         raise DataError(
-            both(
-                f"{count} examples in fewer than 3 groups cannot be split into train, dev and exam",
-                f"{count}件の例では、グループが 3 に満たないため、学習・検証・試験データに分割できない",
-            ),
-            do=both(
-                "Bring more examples, or name files of your own with task.dev and task.exam.",
-                "例を増やすか、task.dev と task.exam で自分のファイルを指定すること。",
-            ),
+            _("{count} examples in fewer than 3 groups cannot be split into train, dev and exam", count=count),
+            do=_("Bring more examples, or name files of your own with task.dev and task.exam."),
         )
     if config.folds:
         chosen = _by_fold(rows, config)
@@ -125,8 +119,8 @@ def _build_split(
             members[where].append(row)
     if not members["train"]:
         raise DataError(
-            both("the split leaves nothing to train on", "分割の後に学習する行が残らない"),
-            do=both("Lower split.dev and split.exam.", "split.dev と split.exam を小さくすること。"),
+            _("the split leaves nothing to train on"),
+            do=_("Lower split.dev and split.exam."),
         )
     return Split(tuple(members["train"]), tuple(members["dev"]), tuple(members["exam"]), method)
 
@@ -136,14 +130,8 @@ def _by_fold(rows: Sequence[Example], config: SplitConfig) -> list[SplitName]:
     fold, folds = config.fold, config.folds
     if folds < 3 or fold >= folds:
         raise DataError(
-            both(
-                f"there is no fold {fold} of {folds}",
-                f"{folds}分割に {fold} 番の分割はない",
-            ),
-            do=both(
-                "Set split.folds to 3 or more and split.fold below it.",
-                "split.folds を 3 以上、split.fold をそれより小さくすること。",
-            ),
+            _("there is no fold {fold} of {folds}", fold=fold, folds=folds),
+            do=_("Set split.folds to 3 or more and split.fold below it."),
         )
     found = [int(hash_position(group_of(row), config.salt) * folds) for row in rows]
     following = (fold + 1) % folds
@@ -153,24 +141,16 @@ def _by_fold(rows: Sequence[Example], config: SplitConfig) -> list[SplitName]:
 def _by_column(rows: Sequence[Example], words: Sequence[str] | None) -> list[SplitName]:
     if words is None:
         raise DataError(
-            both("the method 'column' needs a split column", "方法 'column' には分割の列が必要である"),
-            do=both("Name it with task.split.", "task.split で指定すること。"),
+            _("the method 'column' needs a split column"),
+            do=_("Name it with task.split."),
         )
     unknown = [(row.row, word) for row, word in zip(rows, words, strict=True) if _word(word) not in _COLUMN_WORDS]
     if unknown:
-        shown = joined(
-            ", ", (both(f"row {number}: {word!r}", f"{number}行目：{word!r}") for number, word in unknown[:5])
-        )
+        shown = joined(", ", (_("row {number}: {word!r}", number=number, word=word) for number, word in unknown[:5]))
         count = len(unknown)
         raise DataError(
-            both(
-                f"{count} rows do not name a split ({shown})",
-                f"{count}行が分割の名前を示していない（{japanese(shown)}）",
-            ),
-            do=both(
-                "Write train, dev or exam (test) in the split column.",
-                "分割の列に train・dev・exam（test）のいずれかを書くこと。",
-            ),
+            _("{count} rows do not name a split ({shown})", count=count, shown=shown),
+            do=_("Write train, dev or exam (test) in the split column."),
         )
     return [_COLUMN_WORDS[_word(word)] for word in words]
 
@@ -183,13 +163,15 @@ def parse_split_name(word: str) -> SplitName:
     """
     if _word(word) not in _COLUMN_WORDS:
         raise DataError(
-            both(f"{word!r} is no name of a split", f"{word!r} は分割の名前ではない"),
-            do=both(
-                "Write train, dev or exam (test) in the split column.",
-                "分割の列に train・dev・exam（test）のいずれかを書くこと。",
-            ),
+            _("{word!r} is no name of a split", word=word),
+            do=_("Write train, dev or exam (test) in the split column."),
         )
     return _COLUMN_WORDS[_word(word)]
+
+
+def is_split_name(word: str) -> bool:
+    """Whether a `word` of a split column names a split."""
+    return _word(word) in _COLUMN_WORDS
 
 
 def _word(word: str) -> str:
@@ -246,10 +228,7 @@ def _sizes(rows: int, config: SplitConfig) -> tuple[int, int]:
     dev = config.dev_items if config.dev_items and exact else round(rows * config.dev)
     if exam + dev >= rows and exact:
         raise DataError(
-            both(
-                f"{rows} rows cannot give {exam} for the exam and {dev} for dev",
-                f"{rows}行から試験データ{exam}件と検証データ{dev}件は取れない",
-            ),
-            do=both("Lower split.exam or split.dev.", "split.exam か split.dev を小さくすること。"),
+            _("{rows} rows cannot give {exam} for the exam and {dev} for dev", rows=rows, exam=exam, dev=dev),
+            do=_("Lower split.exam or split.dev."),
         )
     return exam, dev

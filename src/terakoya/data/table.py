@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,15 +15,10 @@ from terakoya.config import Config, TaskConfig
 from terakoya.data.formats import TableRow, read_table, require_columns
 from terakoya.data.split import split_examples
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import MEMORISED, Example, Split, subset_of
 from terakoya.scoring.metrics import LABEL_METRICS, METRICS, Metric, metric
 from terakoya.task import Task
-
-# The first metric for targets of a codec, unless the config names another.
-_DEFAULT_METRIC = MappingProxyType(
-    {"": "exact", "text": "exact", "number": "exact", "quantity": "exact", "labels": "jaccard"}
-)
 
 
 def table_task(config: Config, folder: Path) -> Task:
@@ -51,7 +47,7 @@ def table_task(config: Config, folder: Path) -> Task:
         metrics=default_metrics(wanted, codec),
         split=split,
         label_names=emoji_label_names(codec),
-        summary=both(f"the table {wanted.data}", f"表 {wanted.data}"),
+        summary=_("the table {data}", data=wanted.data),
     )
 
 
@@ -61,8 +57,9 @@ def default_metrics(wanted: TaskConfig, codec: Codec) -> Mapping[str, Metric]:
     wanted  the config's section `[task]`
     codec   of the task
     """
-    first = metric(wanted.metric or _DEFAULT_METRIC[wanted.codec])
-    family = LABEL_METRICS if wanted.codec == "labels" else ("exact",)
+    labels = wanted.codec == "labels" or bool(getattr(codec, "labels", ()))
+    first = metric(wanted.metric or ("jaccard" if labels else "exact"))
+    family = LABEL_METRICS if labels else ("exact",)
     chosen = {first.name: first}
     return MappingProxyType(chosen | {name: METRICS[name] for name in family if name in METRICS})
 
@@ -104,11 +101,14 @@ def _examples(wanted: TaskConfig, file: str, folder: Path) -> tuple[Example, ...
 
 
 def _example(row: TableRow, wanted: TaskConfig, file: str, tags: tuple[str, ...]) -> Example:
-    if wanted.source in row.lists:
+    if wanted.source in row.lists or wanted.source in row.nested:
         raise DataError(
-            both(f"the column '{wanted.source}' holds a list", f"列 '{wanted.source}' に配列がある"),
-            where=both(f"{file}, line {row.line}", f"{file}、{row.line}行目"),
-            do=both("A source is one text.", "入力は一つのテキストである。"),
+            _("the column '{source}' holds a list or an object, and no text", source=wanted.source),
+            where=_("{file}, line {line}", file=file, line=row.line),
+            do=_(
+                "A source is one text. A chat is read from a column messages, conversations, or prompt with "
+                "completion: leave out task.source and task.target then."
+            ),
         )
     return Example(
         source=row.cells[wanted.source],
@@ -139,19 +139,45 @@ def _tags(row: TableRow) -> tuple[tuple[str, str], ...]:
 
 def _target(row: TableRow, wanted: TaskConfig, file: str) -> str:
     """The target as text; a list is a set of labels, or the mistake of somebody who meant a text."""
+    if wanted.target in row.nested:
+        raise DataError(
+            _("the column '{target}' holds an object, and no text", target=wanted.target),
+            where=_("{file}, line {line}", file=file, line=row.line),
+            do=_("A target is one text, or with the codec labels a list of texts."),
+        )
     labels = row.lists.get(wanted.target)
     if labels is None:
-        return row.cells[wanted.target]
+        text = row.cells[wanted.target]
+        labels = list_literal(text) if wanted.codec == "labels" else None
+        if labels is None:
+            return text
     if wanted.codec != "labels":
         raise DataError(
-            both(f"the column '{wanted.target}' holds a list", f"列 '{wanted.target}' に配列がある"),
-            where=both(f"{file}, line {row.line}", f"{file}、{row.line}行目"),
-            do=both(
-                'A list is a set of labels: set codec = "labels".',
-                '配列はラベルの集合である：codec = "labels" とすること。',
-            ),
+            _("the column '{target}' holds a list", target=wanted.target),
+            where=_("{file}, line {line}", file=file, line=row.line),
+            do=_('A list is a set of labels: set codec = "labels".'),
         )
-    return (wanted.separator or " ").join(labels)
+    if wanted.separator:
+        return wanted.separator.join(labels)
+    return " ".join("_".join(label.split()) for label in labels)
+
+
+def list_literal(text: str) -> tuple[str, ...] | None:
+    """The texts of a list that was saved as text, ["✨", "📚"] or ['✨', '📚']; None for any other text.
+
+    text  a cell
+    """
+    bare = text.strip()
+    if not (bare.startswith("[") and bare.endswith("]")):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(bare)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(found, list) and all(isinstance(label, str) for label in found):
+            return tuple(found)
+    return None
 
 
 def _build_split(
@@ -164,10 +190,8 @@ def _build_split(
     """The author's own files where they are named; the rest is split as the config says."""
     if split_column is not None and (dev or exam):
         raise DataError(
-            both(
-                "a split column and files of one's own exclude each other", "分割の列と自分のファイルは同時に使えない"
-            ),
-            do=both("Leave out task.split, dev and exam.", "task.split と task.dev・task.exam のどちらかを外すこと。"),
+            _("a split column and files of one's own exclude each other"),
+            do=_("Leave out task.split, dev and exam."),
         )
     if dev and exam:
         return Split(examples, dev, exam, "files")

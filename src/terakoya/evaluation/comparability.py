@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from terakoya.errors import ConfigError, IncompatibleError
 from terakoya.evaluation.item_scores import IMPORTED, ItemScores
-from terakoya.i18n import both, japanese, joined
+from terakoya.i18n import _, joined
 from terakoya.scoring.statistics.paired import fisher
 
 _FIELDS = (
-    ("exam", both("the exam", "試験")),
-    ("metric", both("the metric or its version", "指標またはその版")),
-    ("labels", both("the label set", "ラベルの集合")),
-    ("normal", both("the normal form of predictions", "予測の正規形")),
-    ("decoding", both("the decoding", "デコード")),
+    ("exam", _("the exam")),
+    ("metric", _("the metric or its version")),
+    ("labels", _("the label set")),
+    ("normal", _("the normal form of predictions")),
+    ("decoding", _("the decoding")),
 )
 
 
@@ -32,14 +32,16 @@ def incomparable(first: ItemScores, second: ItemScores, across: Collection[str] 
     for field, name in _FIELDS:
         one, other = getattr(a, field) or "none", getattr(b, field) or "none"
         if field not in across and one != other:
-            faults.append(both(f"{name} ({one} / {other})", f"{japanese(name)}（{one} / {other}）"))
+            faults.append(_("{name} ({one} / {other})", name=name, one=one, other=other))
     keys, others = first.keyed().keys(), second.keyed().keys()
     if keys != others:
         shared, size, other_size = len(keys & others), len(keys), len(others)
         faults.append(
-            both(
-                f"the items ({shared} in common of {size} / {other_size})",
-                f"問題（{size} / {other_size} のうち共通は{shared}）",
+            _(
+                "the items ({shared} in common of {size} / {other_size})",
+                shared=shared,
+                size=size,
+                other_size=other_size,
             )
         )
     return tuple(faults)
@@ -54,20 +56,14 @@ def refuse_incomparable(first: ItemScores, second: ItemScores, across: Collectio
     """
     if wrong := ", ".join(sorted(set(across) - {"decoding"})):
         raise ConfigError(
-            both(f"{wrong} may not differ in a comparison", f"比較では {wrong} が異なってはならない"),
-            do=both("Only 'decoding' may.", "異なってよいのは 'decoding' だけである。"),
+            _("{wrong} may not differ in a comparison", wrong=wrong),
+            do=_("Only 'decoding' may."),
         )
     if differing := incomparable(first, second, across):
         one, other, faults, unpaired = first.name, second.name, joined("; ", differing), _unpaired(first, second)
         raise IncompatibleError(
-            both(
-                f"{one} and {other} cannot be compared. These differ: {faults}",
-                f"{one} と {other} は比較できない。異なるもの：{japanese(faults)}",
-            ),
-            do=both(
-                f"Evaluate both on the same exam: terakoya evaluate RUN --data FILE.{unpaired}",
-                f"両方を同じ試験で評価すること：terakoya evaluate RUN --data FILE。{japanese(unpaired)}",
-            ),
+            _("{one} and {other} cannot be compared. These differ: {faults}", one=one, other=other, faults=faults),
+            do=_("Evaluate both on the same exam: terakoya evaluate RUN --data FILE.{unpaired}", unpaired=unpaired),
         )
 
 
@@ -78,7 +74,11 @@ def _unpaired(first: ItemScores, second: ItemScores) -> str:
         return ""
     (right, other_right), (size, other_size) = [round(sum(arm)) for arm in scores], [len(arm) for arm in scores]
     p = fisher(right, size, other_right, other_size)
-    return both(
-        f" (Even if both exams were alike: {right}/{size} and {other_right}/{other_size}, Fisher p = {p:.2g}.)",
-        f"（仮に試験が同等だとしても：{right}/{size} と {other_right}/{other_size}、Fisher の p = {p:.2g}。）",
+    return _(
+        " (Even if both exams were alike: {right}/{size} and {other_right}/{other_size}, Fisher p = {p:.2g}.)",
+        right=right,
+        size=size,
+        other_right=other_right,
+        other_size=other_size,
+        p=p,
     )

@@ -21,7 +21,8 @@ from terakoya.evaluation.item_scores import (
     read_prediction_table,
     read_run_scores,
 )
-from terakoya.i18n import both, in_language, japanese
+from terakoya.i18n import _, in_language, joined
+from terakoya.runs.display import Displayed
 from terakoya.scoring.statistics.intervals import ALPHA
 from terakoya.scoring.statistics.paired import Effect, holm, paired_seeds
 from terakoya.scoring.statistics.power import detectable_difference, items_needed, two_digits
@@ -45,9 +46,9 @@ State = Literal["first is better", "second is better", "cannot be told apart"]
 UNDECIDED: State = "cannot be told apart"
 
 _TESTS = {
-    "mcnemar": both("exact McNemar", "正確マクネマー検定"),
-    "permutation": both("paired permutation", "対応のある並べ替え検定"),
-    "two-level": both("permutation over items and t over seeds", "問の並べ替え検定とシードの t 検定"),
+    "mcnemar": _("exact McNemar"),
+    "permutation": _("paired permutation"),
+    "two-level": _("permutation over items and t over seeds"),
 }
 
 
@@ -65,7 +66,7 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Displayed):
     """Two arms on one exam.
 
     first, second  their names; `first_value` and `second_value` are their mean scores
@@ -76,6 +77,7 @@ class Comparison:
     detectable     the smallest difference that this exam would have found with power 0.8
     needed         items that would decide (None: decided, or no number of items is enough)
     seeds          number of seeds of each arm
+    spelling       predictions of each arm that miss their target by spaces or width only
     """
 
     first: str
@@ -90,6 +92,7 @@ class Comparison:
     detectable: float
     needed: int | None
     seeds: tuple[int, int]
+    spelling: tuple[int, int] = (0, 0)
 
     @property
     def decided(self) -> bool:
@@ -131,13 +134,12 @@ def compare(
     if len(arms) < 2:
         given, recipes = len(item_scores), len(arms)
         raise ConfigError(
-            both(
-                f"a comparison needs two recipes; {given} results of {recipes} recipe were given",
-                f"比較には二つのレシピが必要である。与えられたのは{recipes}つのレシピの結果{given}件",
+            _(
+                "a comparison needs two recipes; {given} results of {recipes} recipe were given",
+                given=given,
+                recipes=recipes,
             ),
-            do=both(
-                "Name two runs that differ in more than their seed.", "シード以外も異なる二つの実行を指定すること。"
-            ),
+            do=_("Name two runs that differ in more than their seed."),
         )
     for other in item_scores[1:]:
         refuse_incomparable(item_scores[0], other, across)
@@ -199,6 +201,7 @@ def _comparison(a: Arm, b: Arm, effect: Effect, p: float, family: int, smallest_
         detectable=detectable_difference(effect, alpha, differences=differences),
         needed=None if count is None else max(count, effect.n + 1),
         seeds=(len(a.seeds), len(b.seeds)),
+        spelling=tuple(sum(scores.spelling for scores in arm.seeds) for arm in (a, b)),  # type: ignore[arg-type]
     )
 
 
@@ -206,57 +209,86 @@ def _comparison(a: Arm, b: Arm, effect: Effect, p: float, family: int, smallest_
 
 
 def comparison_message(comparison: Comparison) -> str:
-    """What may be concluded, as sentences in both languages.
+    """What may be concluded, as a message.
 
     comparison  two arms on one exam
     """
     first, second, n = comparison.first, comparison.second, comparison.effect.n
-    values, single = _values(comparison), _single_seeds(comparison)
+    values, single, spelling = _values(comparison), _single_seeds(comparison), _spelling(comparison)
     if comparison.decided:
         better = first if comparison.effect.value > 0 else second
-        return both(
-            f"{better} is better. {values}{single}", f"{better} のほうが良い。{japanese(values)}{japanese(single)}"
-        )
+        said: str = _("{better} is better. {values}{single}", better=better, values=values, single=single)
+        return joined("", (said, spelling))
     smallest, more = comparison.detectable, _more_needed(comparison)
-    shown = both(
-        f" The smallest difference that this exam could have shown is about {smallest:.2f}.",
-        f"この試験で見分けられた最小の差は約 {smallest:.2f}。",
+    shown = _(" The smallest difference that this exam could have shown is about {smallest:.2f}.", smallest=smallest)
+    said = _(
+        "{first} and {second} cannot be told apart with {n} items{more}. {values}{shown}{single}",
+        first=first,
+        second=second,
+        n=n,
+        more=more,
+        values=values,
+        shown=shown,
+        single=single,
     )
-    return both(
-        f"{first} and {second} cannot be told apart with {n} items{more}. {values}{shown}{single}",
-        f"{first} と {second} は {n}問では区別できない{japanese(more)}。"
-        f"{japanese(values)}{japanese(shown)}{japanese(single)}",
-    )
+    return joined("", (said, spelling))
 
 
 def _values(c: Comparison) -> str:
     first, second, first_value, second_value, metric = c.first, c.second, c.first_value, c.second_value, c.metric
     difference, low, high, p = c.effect.value, c.effect.low, c.effect.high, c.p
     test, wins, losses, n, size = _TESTS[c.effect.test], c.effect.wins, c.effect.losses, c.effect.n, c.family
-    family = both(f", corrected for {size} comparisons", f"、{size}個の比較で補正") if size > 1 else ""
-    return both(
-        f"{first} {first_value:.3f}, {second} {second_value:.3f} ({metric}): "
-        f"difference {difference:+.3f} [{low:+.3f}, {high:+.3f}], p = {p:.2g} "
-        f"({test}, {wins} items against {losses} of {n}{family}).",
-        f"{first} {first_value:.3f}、{second} {second_value:.3f}（{metric}）。"
-        f"差は {difference:+.3f} [{low:+.3f}, {high:+.3f}]、p = {p:.2g}"
-        f"（{japanese(test)}、{n}問中 {wins} 対 {losses}{japanese(family)}）。",
+    family = _(", corrected for {size} comparisons", size=size) if size > 1 else ""
+    return _(
+        "{first} {first_value:.3f}, {second} {second_value:.3f} ({metric}): "
+        "difference {difference:+.3f} [{low:+.3f}, {high:+.3f}], p = {p:.2g} "
+        "({test}, {wins} items against {losses} of {n}{family}).",
+        first=first,
+        first_value=first_value,
+        second=second,
+        second_value=second_value,
+        metric=metric,
+        difference=difference,
+        low=low,
+        high=high,
+        p=p,
+        test=test,
+        wins=wins,
+        losses=losses,
+        n=n,
+        family=family,
     )
 
 
 def _single_seeds(c: Comparison) -> str:
     if c.seeds != (1, 1):
         return ""
-    return both(
-        " One seed each: this holds for these models, not for their recipes.",
-        "シードは各1つなので、この2つのモデルについてだけいえる。",
-    )
+    return _(" One seed each: this holds for these models, not for their recipes.")
 
 
 def _more_needed(c: Comparison) -> str:
     if c.needed:
         more = two_digits(c.needed)
-        return both(f"; about {more} would be needed", f"（約{more}問が必要）")
+        return _("; about {more} would be needed", more=more)
     if c.effect.seed_error:
-        return both("; more items are not enough, more seeds are needed", "（問ではなくシードを増やす必要がある）")
+        return _("; more items are not enough, more seeds are needed")
     return ""
+
+
+def _spelling(c: Comparison) -> str:
+    """A warning where a verdict hangs on how predictions are spelt."""
+    if not any(c.spelling):
+        return ""
+    counted = joined(
+        ", ",
+        (
+            _("{count} of {name}", count=count, name=name)
+            for name, count in zip((c.first, c.second), c.spelling, strict=True)
+            if count
+        ),
+    )
+    return _(
+        " Warning: predictions that differ from their target by spaces or width only counted as wrong ({counted}). "
+        "--codec (number, labels or quantity) compares them by what they mean.",
+        counted=counted,
+    )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from terakoya.codec.choose import refuse_other_codec
 from terakoya.config import Config
 from terakoya.data.table import read_examples
 from terakoya.decoding import move_to_device
@@ -19,7 +21,7 @@ from terakoya.evaluation.exam import (
     resumable_predictor,
     write_exam,
 )
-from terakoya.i18n import both, japanese, joined
+from terakoya.i18n import _, joined
 from terakoya.models.protocol import Pair
 from terakoya.progress import Listener
 from terakoya.records import Example, Split, set_fingerprint
@@ -28,29 +30,47 @@ from terakoya.runs.result import RunResult, read_result
 from terakoya.saved_model import Skill, read_skill
 from terakoya.task import Task
 
+
+@dataclass(frozen=True, slots=True)
+class ExamColumns:
+    """Where the items of another exam stand: its columns, its encoding ("" is detected), and the codec of its targets.
+
+    source, target  names of the columns
+    encoding        of the file
+    codec           that the user expects; "" is the model's own
+    """
+
+    source: str = "source"
+    target: str = "target"
+    encoding: str = ""
+    codec: str = ""
+
+
 TakeExam = Callable[[ResumablePredict | None], ExamResult]
 
 
 def evaluate_skill(
-    path: Path, data: Path, columns: tuple[str, str], overrides: tuple[str, ...], listener: Listener
+    path: Path, data: Path, columns: ExamColumns, overrides: tuple[str, ...], listener: Listener
 ) -> RunResult:
     """A trained skill takes another exam, kept in RUN/evaluations/EXAM/.
 
     path       a run folder or a model folder
     data       a table with the exam's items
-    columns    names of its source and target column
+    columns    where its items stand
     overrides  KEY=VALUE settings of decoding
     listener   receives progress events
     Raises DataError, naming rows, where a target is no legal target.
     """
-    skill = read_skill(path, overrides)
+    skill = read_skill(path, overrides, scored=True)
+    refuse_other_codec(skill.task.codec, columns.codec, "evaluate")
     wanted = skill.config.task.model_copy(
-        update={"source": columns[0], "target": columns[1], "group": "", "split": "", "encoding": ""}
+        update={"source": columns.source, "target": columns.target, "group": "", "split": ""}
+        | {"encoding": columns.encoding}
     )
     exam = read_examples(wanted, data.name, data.resolve().parent)
     check_targets_readable(exam, skill.task)
     items, table = len(exam), data.name
-    listener.stage("exam", both(f"{items} items from {table}", f"{table} の{items}問"))
+    listener.stage("exam", _("{items} items from {table}", items=items, table=table))
 
     def take(resumable: ResumablePredict | None) -> ExamResult:
         return examine(skill.model, skill.task, skill.config, exam, max_tokens=skill.max_tokens, resumable=resumable)
@@ -69,9 +89,9 @@ def evaluate_own_exam(
     overrides  KEY=VALUE settings of decoding
     listener   receives progress events
     """
-    skill = read_skill(path, overrides)
+    skill = read_skill(path, overrides, task=task)
     items = len(split.exam)
-    listener.stage("exam", both(f"{items} items of its own exam", f"自分の試験{items}問"))
+    listener.stage("exam", _("{items} items of its own exam", items=items))
 
     def take(resumable: ResumablePredict | None) -> ExamResult:
         return examine(
@@ -106,7 +126,7 @@ def evaluate_external(
         make(settings, pairs, tuple(getattr(task.codec, "labels", ())), seed=config.seed), config.device
     )
     items = len(split.exam)
-    listener.stage("exam", both(f"{items} items for {path}", f"{path} に{items}問"))
+    listener.stage("exam", _("{items} items for {path}", items=items, path=path))
     max_tokens = config.decode.max_tokens or generation_limit(model, pairs)
 
     def take(_: ResumablePredict | None) -> ExamResult:
@@ -130,11 +150,11 @@ def check_targets_readable(exam: Sequence[Example], task: Task) -> None:
             bad.append((example.row, error.what))
     if bad:
         count = len(bad)
-        shown = joined("; ", (both(f"line {row}: {what}", f"{row}行目：{japanese(what)}") for row, what in bad[:5]))
+        shown = joined("; ", (_("line {row}: {what}", row=row, what=what) for row, what in bad[:5]))
         raise DataError(
-            both(f"{count} targets cannot be read ({shown})", f"正解{count}件を読めない（{japanese(shown)}）"),
+            _("{count} targets cannot be read ({shown})", count=count, shown=shown),
             where=exam[0].origin,
-            do=both("Correct or remove these rows.", "それらの行を直すか取り除くこと。"),
+            do=_("Correct or remove these rows."),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,12 +11,13 @@ from terakoya.decoding import predict
 from terakoya.decoding.predict import query_of
 from terakoya.evaluation.perplexity import PerplexityResult, score_perplexity
 from terakoya.evaluation.resume import PredictFunction, discard_partial, predict_resumable
-from terakoya.i18n import both, in_language
+from terakoya.i18n import _, in_every_language
 from terakoya.models.protocol import Model, Query
-from terakoya.records import Example, Prediction, Signature, fingerprint, set_fingerprint
+from terakoya.records import Example, Finding, Prediction, Signature, fingerprint, set_fingerprint
 from terakoya.runs import Run, seal_of, versions
+from terakoya.runs.lifecycle import record_finding
 from terakoya.saved_model import Skill
-from terakoya.scoring.baselines.standard import HYBRID, Baseline, make_baselines
+from terakoya.scoring.baselines.standard import HYBRID, Baseline, FitBaseline, installed_baselines, make_baselines
 from terakoya.scoring.metrics import Metric
 from terakoya.scoring.score_predictions import (
     MAIN,
@@ -26,7 +27,7 @@ from terakoya.scoring.score_predictions import (
     prediction_lines,
     score_predictions,
 )
-from terakoya.scoring.statistics.verdict import Verdict, verdict
+from terakoya.scoring.statistics.verdict import Verdict, verdict, verdict_message
 from terakoya.task import Task
 
 ModelFactory = Callable[..., Model]
@@ -60,6 +61,9 @@ class ExamResult:
         return next((scored for scored in self.systems[1:] if scored.system == name), None)
 
 
+UNKNOWN_SHARE = 0.01  # of the exam's items, from which on unknown characters are a warning
+
+
 def examine(
     model: Model,
     task: Task,
@@ -89,7 +93,8 @@ def examine(
     queries = [query_of(example) for example in exam]
     predictions = predict_chunk(queries) if resumable is None else resumable(queries, predict_chunk)
     systems = [score_predictions("model", exam, predictions, task.codec, task.metrics)]
-    baselines = _baselines(task, train, dev, refit=config.train.refit is True)
+    more = {**task.baselines, **installed_baselines(config.score.baselines)}
+    baselines = _baselines(task, train, dev, more, refit=config.train.refit is True)
     systems += [_score_baseline(baseline, task, exam) for baseline in baselines]
     systems += _score_hybrid(task, exam, predictions)
     texts = task.codec.name == "text" and model.head != "set"
@@ -118,11 +123,42 @@ def write_exam(run: Run, result: ExamResult, task: Task, config: Config, *, wher
         )
     ]
     values = {"verdict": _verdict_values(result.verdict)}
+    if unknown := unknown_finding(result):
+        values["unknown_characters"] = dict(unknown.values)
+        if not where:
+            record_finding(run, unknown)
     if result.perplexity:
         scores += result.perplexity.scores(result.exam)
         values["perplexity"] = result.perplexity.to_dict()
     run.write_json(f"{where}scores.json", {"scores": scores, **values})
     discard_partial(run, where=where)
+
+
+def unknown_finding(result: ExamResult) -> Finding | None:
+    """How many items hold characters that the model does not know, and which characters; None where none does.
+
+    result  of the exam
+    """
+    found = [(item.example, item.prediction.unknown) for item in result.systems[0].items if item.prediction.unknown]
+    if not found:
+        return None
+    count, items = len(found), len(result.exam)
+    characters = "".join(dict.fromkeys("".join(unknown for _example, unknown in found)))[:40]
+    return Finding(
+        "unknown-characters",
+        "warn" if count >= UNKNOWN_SHARE * items else "note",
+        _(
+            "{count} of {items} exam items hold characters that the model does not know ({characters}); it predicted "
+            "from the rest",
+            count=count,
+            items=items,
+            characters=characters,
+        ),
+        where="exam",
+        do=_("Bring training rows with these characters. `terakoya predict` withholds such predictions."),
+        rows=tuple(example.row for example, _unknown in found if example.row)[:20],
+        values={"items": float(count)},
+    )
 
 
 def resumable_predictor(run: Run, skill: Skill, exam: Sequence[Example], *, where: str = "") -> ResumablePredict:
@@ -153,7 +189,9 @@ def _signature_of(exam: Sequence[Example], task: Task, config: Config, head: str
     return signature_of
 
 
-def _baselines(task: Task, train: Sequence[Example], dev: Sequence[Example], *, refit: bool) -> list[Baseline]:
+def _baselines(
+    task: Task, train: Sequence[Example], dev: Sequence[Example], more: Mapping[str, FitBaseline], *, refit: bool
+) -> list[Baseline]:
     if not train:
         return []
     made = make_baselines(
@@ -164,7 +202,7 @@ def _baselines(task: Task, train: Sequence[Example], dev: Sequence[Example], *, 
         labels=task.codec.name.startswith("labels"),
         rule=task.rule,
         names=task.label_names,
-        more=task.baselines,
+        more=more,
         refit=refit,
     )
     return list(made.values())
@@ -209,8 +247,6 @@ def _verdict(systems: Sequence[ScoredPredictions], task: Task, config: Config) -
 
 def _verdict_values(reached: Verdict | None) -> dict[str, Any]:
     if reached is None:
-        message = both(
-            "No verdict: there is nothing to compare the model with.", "判定なし：モデルと比べるものがない。"
-        )
-        return {"state": "no verdict", "words": {lang: in_language(message, lang) for lang in ("en", "ja")}}
-    return {**asdict(reached), "words": {lang: reached.words(lang) for lang in ("en", "ja")}}
+        message = _("No verdict: there is nothing to compare the model with.")
+        return {"state": "no verdict", "words": in_every_language(message)}
+    return {**asdict(reached), "words": in_every_language(verdict_message(reached))}

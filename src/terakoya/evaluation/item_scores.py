@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from terakoya.data.formats import read_rows, require_columns
+from terakoya.data.formats import TABLE_SUFFIXES, TableRow, read_rows, require_columns
 from terakoya.errors import ConfigError, CorruptError, DataError, IncompatibleError, LockedError
-from terakoya.i18n import both, japanese, joined
+from terakoya.i18n import _, joined
 from terakoya.records import Example, Score, Signature, fingerprint, set_fingerprint, subset_named, subset_of
-from terakoya.report.record import read_config_values, read_scores
+from terakoya.reporting.record import read_config_values, read_scores
 from terakoya.runs import Run
-from terakoya.scoring.metrics import METRICS, Metric, exact
+from terakoya.scoring.metrics import Metric, exact, metric_with_signature
+from terakoya.text import nfkc
 
 ReadTarget = Callable[[str], str | None]
 Canonical = Callable[[str], str]
@@ -43,6 +44,7 @@ class ItemScores:
     items      one for each item of the exam
     seed       the run was trained with, None where unknown
     recipe     fingerprint of all settings but the seed; runs that agree in it are one arm of a comparison
+    spelling   of an imported table: predictions that miss their target by spaces or width only
     """
 
     name: str
@@ -50,6 +52,7 @@ class ItemScores:
     items: tuple[ItemScore, ...]
     seed: int | None = None
     recipe: str = ""
+    spelling: int = 0
 
     @property
     def mean(self) -> float:
@@ -66,8 +69,28 @@ class ItemScores:
         return scores
 
 
+@dataclass(frozen=True, slots=True)
+class PredictionColumns:
+    """Where predictions of others stand in their tables.
+
+    source, target  names of the columns
+    encoding        of the files; "" is detected
+    predictions     names under which the predictions may stand; what `terakoya predict` writes is among them
+    """
+
+    source: str = "source"
+    target: str = "target"
+    encoding: str = ""
+    predictions: tuple[str, ...] = ("inference", "prediction")
+
+
 def read_item_scores(
-    paths: Sequence[Path], *, read: ReadTarget | None = None, canonical: Canonical = str, subset: str = ""
+    paths: Sequence[Path],
+    *,
+    read: ReadTarget | None = None,
+    canonical: Canonical = str,
+    subset: str = "",
+    columns: PredictionColumns | None = None,
 ) -> tuple[ItemScores, ...]:
     """Item scores of run folders and tables, in the order given; tables are scored as the first run was.
 
@@ -75,19 +98,22 @@ def read_item_scores(
     read       for tables: text → prediction (the codec's `read`), None takes it as it is
     canonical  for tables: the form in which targets are compared
     subset     of the exam, "" the main one
+    columns    where the tables' cells stand; None: source, target, inference
     """
     runs = {path: read_run_scores(path, subset) for path in paths if not _is_table(path)}
     reference = next(iter(runs.values()), None)
     found = list[ItemScores]()
     for path in paths:
-        scores = runs.get(path) or read_prediction_table(path, like=reference, read=read, canonical=canonical)
+        scores = runs.get(path) or read_prediction_table(
+            path, like=reference, read=read, canonical=canonical, columns=columns
+        )
         reference = reference or scores
         found.append(scores)
     return tuple(found)
 
 
 def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in (".csv", ".tsv", ".jsonl") and not path.is_dir()
+    return path.suffix.lower() in TABLE_SUFFIXES and not path.is_dir()
 
 
 # ── run folders ─────────────────────────────────────────────────────────────────────────────────────────
@@ -104,21 +130,18 @@ def read_run_scores(path: Path, subset: str = "") -> ItemScores:
     run = Run.open(path)
     if run.is_being_written():
         raise LockedError(
-            both("this run is still being written", "この実行はまだ書き込み中である"),
+            _("this run is still being written"),
             where=str(path),
-            do=both("Compare it when it is done.", "終わってから比較すること。"),
+            do=_("Compare it when it is done."),
         )
     subset = subset_named(subset)
     lines = [line for line in run.read_lines("predictions.jsonl") if subset_of(line) == subset]
     if not lines or not run.has("scores.json"):
         state = run.state
         raise ConfigError(
-            both(
-                f"this run has no scored predictions (it is {state})",
-                f"この実行には採点済みの予測がない（状態は {state}）",
-            ),
+            _("this run has no scored predictions (it is {state})", state=state),
             where=f"subset '{subset}' of {path}" if subset else str(path),
-            do=both(f"Continue with: terakoya run {path}", f"続けるには：terakoya run {path}"),
+            do=_("Continue with: terakoya run {path}", path=path),
         )
     items = tuple(_item(line, f"{path / 'predictions.jsonl'}, line {i}") for i, line in enumerate(lines, 1))
     signature = _signature(read_scores(run), items, subset, path / "scores.json")
@@ -133,9 +156,7 @@ def _item(line: Mapping[str, Any], where: str) -> ItemScore:
         source, target, value = str(line["source"]), str(line["target"]), float(line["verdict"])
     except (KeyError, TypeError, ValueError) as error:
         fault = repr(error)
-        raise CorruptError(
-            both(f"this is no scored prediction ({fault})", f"採点済みの予測になっていない（{fault}）"), where=where
-        ) from error
+        raise CorruptError(_("this is no scored prediction ({fault})", fault=fault), where=where) from error
     accepted = tuple(str(other) for other in line.get("accepted") or ())
     return ItemScore(
         source, target, value, str(line.get("fingerprint") or Example(source, target).fingerprint), accepted
@@ -150,12 +171,9 @@ def _signature(scores: Sequence[Score], items: Sequence[ItemScore], subset: str,
         if score.who == "model" and score.subset == subset and fits:
             return score.signature
     raise CorruptError(
-        both(
-            f"no score of the model belongs to its {count} predictions (mean {mean:.4f})",
-            f"モデルのどのスコアも、その{count}件の予測（平均 {mean:.4f}）と合わない",
-        ),
+        _("no score of the model belongs to its {count} predictions (mean {mean:.4f})", count=count, mean=mean),
         where=str(where),
-        do=both("Score the run again with `terakoya evaluate`.", "`terakoya evaluate` で採点し直すこと。"),
+        do=_("Score the run again with `terakoya evaluate`."),
     )
 
 
@@ -169,20 +187,28 @@ def read_prediction_table(
     metric: Metric | None = None,
     read: ReadTarget | None = None,
     canonical: Canonical = str,
+    columns: PredictionColumns | None = None,
 ) -> ItemScores:
     """Item scores of others' predictions: a table with the columns source, target and inference, scored here.
+
+    What `terakoya predict` wrote is such a table too, as .csv and as .jsonl, where its input had targets.
 
     path       the table
     like       scores of the same exam: the rows must be its items, and its metric is used; None: the rows are the exam
     metric     used instead of that of `like`; exact by default
     read       text → prediction (the codec's `read`), None takes it as it is; an empty cell is no prediction
     canonical  the form in which targets are compared; raises DataError for what is no target
+    columns    where its cells stand; None: source, target, inference
 
     Raises DataError, naming rows, where the rows are not the exam's items.
     """
-    rows = list(require_columns(read_rows(path), ("source", "target", "inference"), str(path)))
+    stand = columns or PredictionColumns()
+    needed = (stand.source, stand.target)
+    read_as = read_rows(path, encoding=stand.encoding, wanted=needed, skip_blank=True)
+    rows = list(_with_predictions(require_columns(read_as, needed, str(path)), stand, path))
     wanted = [
-        (row.cells["source"], _target(row.cells["target"], canonical, f"{path}, line {row.line}")) for row in rows
+        (row.cells[stand.source], _target(row.cells[stand.target], canonical, f"{path}, line {row.line}"))
+        for row, _text in rows
     ]
     used = metric or (_metric_of(like.signature) if like else exact)
     if like is None:
@@ -190,14 +216,40 @@ def read_prediction_table(
         items = [ItemScore(e.source, e.target, 0.0, e.fingerprint) for e in examples]
         signature = Signature(set_fingerprint(examples), used.signature, IMPORTED)
     else:
-        items = _matched(wanted, [row.line for row in rows], like, canonical, path)
+        items = _matched(wanted, [row.line for row, _text in rows], like, canonical, path)
         signature = replace(like.signature, decoding=IMPORTED, metric=used.signature)
-    predictions = [_prediction(row.cells["inference"], read) for row in rows]
+    predictions = [_prediction(text, read) for _row, text in rows]
     scored = tuple(
         replace(item, value=used.score(prediction, tuple(canonical(t) for t in (item.target, *item.accepted))))
         for item, prediction in zip(items, predictions, strict=True)
     )
-    return ItemScores(path.name, signature, scored)
+    missed = [
+        item.value < 1 and _same_but_spelling(text, item.target)
+        for item, (_row, text) in zip(scored, rows, strict=True)
+    ]
+    return ItemScores(path.name, signature, scored, spelling=sum(missed))
+
+
+def _with_predictions(
+    rows: Iterable[TableRow], columns: PredictionColumns, path: Path
+) -> Iterator[tuple[TableRow, str]]:
+    """Each row with its prediction: a text, "" where there is none."""
+    for row in rows:
+        name = next((name for name in columns.predictions if name in row.cells), "")
+        if not name and "raw" not in row.cells:  # `predict` writes null for what it withholds, and the raw text beside
+            found = ", ".join(map(repr, row.cells))
+            raise DataError(
+                _("there is no column 'inference' (found: {found})", found=found),
+                where=_("{path}, line {number}", path=path, number=row.line),
+                do=_("It holds the predictions; the column prediction that `terakoya predict` writes is read too."),
+            )
+        yield row, row.cells.get(name, "")
+
+
+def _same_but_spelling(prediction: str, target: str) -> bool:
+    """Whether a prediction is its target, written with other spaces or in another width."""
+    one, other = ("".join(nfkc(text).split()) for text in (prediction, target))
+    return prediction != target and one == other
 
 
 def _target(target: str, canonical: Canonical, where: str) -> str:
@@ -213,19 +265,13 @@ def _prediction(text: str, read: ReadTarget | None) -> str | None:
 
 def _metric_of(signature: Signature) -> Metric:
     """The metric that made a score, in the same version."""
-    for metric in METRICS.values():
-        if metric.signature == signature.metric:
-            return metric
+    found = metric_with_signature(signature.metric)
+    if found is not None:
+        return found
     used = signature.metric
     raise IncompatibleError(
-        both(
-            f"the run was scored by '{used}', which cannot score a table from here",
-            f"実行は '{used}' で採点されたが、その指標で表を採点することはここからはできない",
-        ),
-        do=both(
-            "Pass the metric (from Python), or score the run again with this version.",
-            "指標を（Python から）渡すか、この版で実行を採点し直すこと。",
-        ),
+        _("the run was scored by '{used}', which cannot score a table from here", used=used),
+        do=_("Pass the metric (from Python), or score the run again with this version."),
     )
 
 
@@ -248,23 +294,15 @@ def _not_the_items(exam: str, extra: Sequence[int], missing: Sequence[str], path
     faults = []
     if extra:
         count, listed = len(extra), _listed(extra)
-        faults.append(
-            both(f"{count} rows are no items of it: lines {listed}", f"{count}行が試験の問題ではない：行 {listed}")
-        )
+        faults.append(_("{count} rows are no items of it: lines {listed}", count=count, listed=listed))
     if missing:
         count, listed = len(missing), _listed(missing)
-        faults.append(both(f"{count} of its items are missing: {listed}", f"{count}問が足りない：{listed}"))
+        faults.append(_("{count} of its items are missing: {listed}", count=count, listed=listed))
     found = joined("; ", faults)
     return DataError(
-        both(
-            f"these are not the items of {exam}'s exam ({found})",
-            f"{exam} の試験の問題と一致しない（{japanese(found)}）",
-        ),
+        _("these are not the items of {exam}'s exam ({found})", exam=exam, found=found),
         where=str(path),
-        do=both(
-            "Bring one row for every item of the exam, with the same source and target.",
-            "試験のどの問題にも、入力と正解が同じ行を一つずつ用意すること。",
-        ),
+        do=_("Bring one row for every item of the exam, with the same source and target."),
     )
 
 

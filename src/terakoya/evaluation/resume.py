@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from terakoya.errors import CorruptError
+from terakoya.i18n import _
 from terakoya.models.protocol import Query
 from terakoya.records import Prediction
 from terakoya.runs import Run
@@ -34,7 +36,7 @@ def predict_resumable(
     header, *kept = run.read_lines(name) or [{}]
     complete = len(kept) if len(kept) == len(queries) else len(kept) // CHUNK * CHUNK
     predictions = (
-        [_prediction(line, query) for line, query in zip(kept[:complete], queries, strict=False)]
+        [_prediction(line, query, run, name) for line, query in zip(kept[:complete], queries, strict=False)]
         if header == {"key": key}
         else []
     )
@@ -55,13 +57,21 @@ def discard_partial(run: Run, *, where: str = "") -> None:
     run.remove(f"{where}{FILE}")
 
 
-def _prediction(line: Mapping[str, Any], query: Query) -> Prediction:
-    probability = line["probability"]
-    return Prediction(
-        query.source,
-        line["raw"],
-        line["text"],
-        None if probability is None else float(probability),  # one that is not finite is kept by its name
-        tuple((label, float(p)) for label, p in line["labels"]),
-        line["withheld"],
-    )
+def _prediction(line: Mapping[str, Any], query: Query, run: Run, name: str) -> Prediction:
+    try:
+        probability = line["probability"]
+        return Prediction(
+            query.source,
+            line["raw"],
+            line["text"],
+            None if probability is None else float(probability),  # one that is not finite is kept by its name
+            tuple((label, float(p)) for label, p in line["labels"]),
+            line["withheld"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        fault = repr(error)
+        raise CorruptError(
+            _("a line of the interrupted evaluation is no prediction ({fault})", fault=fault),
+            where=str(run.path / name),
+            do=_("Delete this file, and run the same command again: the evaluation starts anew."),
+        ) from error

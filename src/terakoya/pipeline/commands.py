@@ -2,68 +2,103 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from terakoya import registry
+from terakoya import __version__, registry
 from terakoya.codec import Codec, TextCodec
-from terakoya.config import read_config
-from terakoya.errors import ConfigError, DataError
-from terakoya.i18n import both, language
+from terakoya.codec.choose import choose_codec, refuse_other_codec
+from terakoya.config import Config
+from terakoya.config.schema import CODEC_NAMES, LOSS_NAMES
+from terakoya.data.formats import TABLE_SUFFIXES
+from terakoya.errors import ConfigError, DataError, TerakoyaError
+from terakoya.errors.files import parse_toml, read_text
+from terakoya.i18n import _, language
 from terakoya.pipeline.dataset import audit_dataset, config_for_table, load_dataset, load_tokenizer
+from terakoya.pipeline.run import RUNS, read_run_config
 from terakoya.progress import Listener, SilentListener
 from terakoya.records import Finding
 from terakoya.registry import Experiment
+from terakoya.runs.display import Displayed, Listing
 from terakoya.runs.result import RunResult
+from terakoya.scoring.baselines.standard import BASELINES
+from terakoya.scoring.metrics import METRICS
 
 if TYPE_CHECKING:
     from terakoya.evaluation.compare import Comparison
+    from terakoya.evaluation.item_scores import PredictionColumns
     from terakoya.generation.generate import GenerationResult
-from terakoya.pipeline.run import RUNS
 
 
-def audit(subject: str, *, overrides: Sequence[str] = ()) -> list[Finding]:
+def audit(subject: str | Config, *, overrides: Sequence[str] = (), with_run: Path | None = None) -> list[Finding]:
     """Findings on a table, or on the data of an experiment.
 
     subject    a table, or what `run` takes as an experiment
     overrides  KEY=VALUE settings
+    with_run   a run whose trained model predicts which rows look wrong; None: no model
     """
     from terakoya.data import audit as data_audit
 
-    path = Path(subject)
-    if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"):
-        return data_audit.audit_table(path, config_for_table(path, overrides))
-    dataset = load_dataset(registry.find_experiment(subject, overrides))
-    return audit_dataset(dataset, load_tokenizer(dataset))
+    path = Path("" if isinstance(subject, Config) else subject)
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        config = config_for_table(path, overrides)
+        found = data_audit.audit_table(path, config)
+        experiment = Experiment(config.name, config, path.resolve().parent)
+    else:
+        experiment = registry.find_experiment(subject, overrides)
+        dataset = load_dataset(experiment)
+        found = audit_dataset(dataset, load_tokenizer(dataset))
+    if with_run is None:
+        return found
+    from terakoya.evaluation.wrong_rows import wrong_rows
+
+    return [*wrong_rows(with_run, load_dataset(experiment).split), *found]
 
 
-def split(experiment: str, output: Path, *, overrides: Sequence[str] = ()) -> dict[str, str | int]:
+@dataclass(frozen=True)
+class SplitSummary(Displayed):
+    """How many examples each split has; `exam_fingerprint` and `method` say which exam it is and how it was drawn."""
+
+    train: int
+    dev: int
+    exam: int
+    exam_fingerprint: str
+    method: str
+
+
+def split(
+    experiment: str | Config, output: Path, *, overrides: Sequence[str] = (), for_spreadsheet: bool = False
+) -> SplitSummary:
     """Split the examples and write train.jsonl, dev.jsonl and exam.jsonl.
 
-    experiment  what `run` takes
-    output      the folder to write to
-    overrides   KEY=VALUE settings
+    experiment       what `run` takes
+    output           the folder to write to
+    overrides        KEY=VALUE settings
+    for_spreadsheet  True: also train.csv, dev.csv and exam.csv, for reading in a spreadsheet
     Returns the sizes, the exam's fingerprint and the method of the split.
     """
-    from terakoya.data.formats.examples import write_examples
+    from terakoya.data.formats.examples import write_examples, write_spreadsheet
 
     parts = load_dataset(registry.find_experiment(experiment, overrides)).split
     for name in ("train", "dev", "exam"):
         write_examples(output / f"{name}.jsonl", getattr(parts, name))
-    sizes: dict[str, str | int] = {name: len(getattr(parts, name)) for name in ("train", "dev", "exam")}
-    return {**sizes, "exam fingerprint": parts.exam_fingerprint, "method": parts.method}
+        if for_spreadsheet:
+            write_spreadsheet(output / f"{name}.csv", getattr(parts, name))
+    sizes = {name: len(getattr(parts, name)) for name in ("train", "dev", "exam")}
+    return SplitSummary(**sizes, exam_fingerprint=parts.exam_fingerprint, method=parts.method)
 
 
 def generate(
-    experiment: str,
+    experiment: str | Config,
     *,
     output: Path | None = None,
     overrides: Sequence[str] = (),
     estimate: bool = False,
     i_have_the_right: bool = False,
+    overwrite: bool = False,
+    for_spreadsheet: bool = False,
     listener: Listener | None = None,
 ) -> GenerationResult:
     """Let a teacher make the table that an experiment names in task.data, or continue; nothing is paid twice.
@@ -73,6 +108,8 @@ def generate(
     overrides         KEY=VALUE settings
     estimate          True: estimate the cost without a request
     i_have_the_right  True: confirms the right to send the source texts to a provider
+    overwrite         True: replace a file at the table's place that this generation did not write
+    for_spreadsheet   True: also write TABLE.spreadsheet.csv, for reading in a spreadsheet
     listener          receives progress events
     The generation folder (journal, index, rejected rows) lies beside the table and bears its name. Raises ConfigError
     where no table is named.
@@ -82,33 +119,44 @@ def generate(
     found = registry.find_experiment(experiment, overrides)
     if output is None and not found.config.task.data:
         raise ConfigError(
-            both("no output table is named", "書き出す表の指定がない"),
-            do=both(
-                "Name the table with --output FILE, or in the config: [task] data = …",
-                "表の名前を --output FILE で指定するか、設定に書くこと：[task] data = …",
-            ),
+            _("no output table is named"),
+            do=_("Name the table with --output FILE, or in the config: [task] data = …"),
         )
     table = output or found.folder / found.config.task.data
-    return generation.generate(
+    made = generation.generate(
         found.config,
-        table.with_suffix(".generation"),
+        table.parent / f"{table.stem}.generation",
         table,
         estimate=estimate,
         i_have_the_right=i_have_the_right,
+        overwrite=overwrite,
         listener=listener,
         home=found.folder,
     )
+    if for_spreadsheet and not estimate:
+        from terakoya.data.formats.examples import write_spreadsheet
+        from terakoya.data.table import read_examples
+
+        columns = found.config.task.model_copy(
+            update={"source": "source", "target": "target", "split": "", "group": ""}
+        )
+        write_spreadsheet(table.with_suffix(".spreadsheet.csv"), read_examples(columns, table.name, table.parent))
+    return made
 
 
 @dataclass(frozen=True)
-class DoctorReport:
+class DoctorReport(Displayed):
     """Findings of audit and preflight; `tokens` shows a batch with the target tokens marked, "" unless requested."""
 
     findings: tuple[Finding, ...]
     tokens: str = ""
 
+    def table_rows(self) -> list[dict[str, Any]]:
+        """One dictionary for each finding."""
+        return Listing(self.findings).table_rows()
 
-def doctor(experiment: str, *, overrides: Sequence[str] = (), show_tokens: bool = False) -> DoctorReport:
+
+def doctor(experiment: str | Config, *, overrides: Sequence[str] = (), show_tokens: bool = False) -> DoctorReport:
     """Audit and preflight, without training.
 
     experiment   what `run` takes
@@ -119,7 +167,7 @@ def doctor(experiment: str, *, overrides: Sequence[str] = (), show_tokens: bool 
     from terakoya.training.prepare import prepare_training
 
     dataset = load_dataset(registry.find_experiment(experiment, overrides))
-    maker = registry.find_model_maker(dataset.config.model.base)
+    maker = registry.find_model_maker(dataset.config.model.base, dataset.folder)
     setup, model, _ = prepare_training(dataset.task, dataset.split, dataset.config, maker)
     found = (*audit_dataset(dataset), *preflight.preflight(setup, model, RUNS))
     return DoctorReport(found, preflight.show_tokens(setup, model) if show_tokens else "")
@@ -129,8 +177,10 @@ def evaluate(
     run: Path,
     *,
     data: Path | None = None,
-    source: str = "source",
-    target: str = "target",
+    source: str = "",
+    target: str = "",
+    encoding: str = "",
+    codec: str = "",
     task: str = "",
     overrides: Sequence[str] = (),
     listener: Listener | None = None,
@@ -139,8 +189,10 @@ def evaluate(
 
     run        a run folder, a model folder, or with `task` an external checkpoint
     data       a table with the exam's items, None for the run's own exam
-    source     its source column ("source")
-    target     its target column ("target")
+    source     its source column ("" is "source")
+    target     its target column ("" is "target")
+    encoding   of the table; "" is detected
+    codec      what its targets are; a model of another codec is refused. "" is the model's own
     task       an experiment whose exam the checkpoint `run` takes, untrained
     overrides  KEY=VALUE settings
     listener   receives progress events
@@ -150,63 +202,113 @@ def evaluate(
 
     receiver = listener or SilentListener()
     if task:
-        dataset = load_dataset(registry.find_experiment(task, overrides))
+        given = {"source": source, "target": target, "encoding": encoding, "codec": codec}
+        settings = [*overrides, *(f"task.{key}={value}" for key, value in given.items() if value)]
+        dataset = load_dataset(registry.find_experiment(task, settings))
         maker = registry.find_model_maker(str(run))
         return evaluate.evaluate_external(run, dataset.task, dataset.split, dataset.config, maker, receiver)
     if data is not None:
-        return evaluate.evaluate_skill(run, data, (source, target), tuple(overrides), receiver)
+        columns = evaluate.ExamColumns(source or "source", target or "target", encoding, codec)
+        return evaluate.evaluate_skill(run, data, columns, tuple(overrides), receiver)
     if not (run / "manifest.json").is_file():
         raise ConfigError(
-            both("which exam?", "どの試験か指定がない"),
+            _("which exam?"),
             where=str(run),
-            do=both(
+            do=_(
                 "Name a run, whose own exam is known; or a table with --data FILE, its columns with --source and "
-                "--target.",
-                "自分の試験を持つ実行を指定するか、--data FILE で表を、--source と --target でその列を指定すること。",
+                "--target."
             ),
         )
-    config = read_config(run / "config.toml")
-    dataset = load_dataset(Experiment(config.name, config, run))
+    config = read_run_config(run)
+    dataset = load_dataset(Experiment(config.name, config, run, own=False))
     return evaluate.evaluate_own_exam(run, dataset.task, dataset.split, tuple(overrides), receiver)
 
 
 def predict(
-    run: Path, texts: Sequence[str] = (), *, input: str = "", output: str = "", overrides: Sequence[str] = ()
+    run: Path,
+    texts: Sequence[str] = (),
+    *,
+    input: str = "",
+    output: str = "",
+    overrides: Sequence[str] = (),
+    for_spreadsheet: bool = False,
 ) -> Iterator[dict[str, object]]:
     """Predictions of a trained model: one for each input, in order, whatever the input holds.
 
-    run        a run folder or a model folder
-    texts      sources
-    input      a file with further sources, "-" for standard input
-    output     a .jsonl or .csv file to write, "" for none
-    overrides  KEY=VALUE settings of decoding
+    run              a run folder or a model folder
+    texts            sources
+    input            a file with further sources, "-" for standard input
+    output           a .jsonl or .csv file to write, "" for none
+    overrides        KEY=VALUE settings of decoding; task.source, task.target, task.encoding and task.codec are those
+                     of the input
+    for_spreadsheet  True: mark a .csv as UTF-8 and leave no cell a formula
     Yields JSON-ready lines. Raises ConfigError where there is nothing to predict.
     """
     from terakoya.pipeline import predict as prediction
 
-    return prediction.predict(run, texts, input=input, output=output, overrides=tuple(overrides))
+    return prediction.predict(
+        run, texts, input=input, output=output, overrides=tuple(overrides), for_spreadsheet=for_spreadsheet
+    )
 
 
-def compare(runs: Sequence[Path], *, subset: str = "") -> tuple[Comparison, ...]:
+def compare(
+    runs: Sequence[Path],
+    *,
+    subset: str = "",
+    encoding: str = "",
+    source: str = "",
+    target: str = "",
+    codec: str = "",
+) -> tuple[Comparison, ...]:
     """Compare runs (or tables of others' predictions) on the same exam, item by item.
 
-    runs    run folders and tables
-    subset  of the exam, "" the main one
+    runs      run folders and tables
+    subset    of the exam, "" the main one
+    encoding  of the tables; "" is detected
+    source    their column of inputs ("" is "source")
+    target    their column of targets ("" is "target")
+    codec     what targets are, for tables without a run: text, number, quantity, labels; "" is text
     Raises IncompatibleError, which says what differs.
     """
     from terakoya.evaluation import compare as comparison
-    from terakoya.evaluation.item_scores import read_item_scores
+    from terakoya.evaluation.item_scores import PredictionColumns, read_item_scores
 
-    codec = next((_codec_of(path) for path in runs if path.is_dir()), TextCodec())
+    columns = PredictionColumns(source or "source", target or "target", encoding)
+    tables = [path for path in runs if not path.is_dir()]  # runs were scored when they ended: no codec is needed
+    used: Codec = TextCodec()
+    if tables:
+        own = next((_codec_of(path) for path in runs if path.is_dir()), None)
+        used = own or codec_for_tables(codec, tables, columns)
+        refuse_other_codec(used, codec if own else "", "compare")
 
     def read(text: str) -> str | None:
         """Others write predictions as people do, or as our models do."""
         try:
-            return codec.canonical(text)
+            return used.canonical(text)
         except DataError:
-            return codec.read(text)
+            return used.read(text)
 
-    return comparison.compare(read_item_scores(runs, read=read, canonical=codec.canonical, subset=subset))
+    scores = read_item_scores(runs, read=read, canonical=used.canonical, subset=subset, columns=columns)
+    return comparison.compare(scores)
+
+
+def codec_for_tables(kind: str, tables: Sequence[Path], columns: PredictionColumns) -> Codec:
+    """The codec that tables without a run are compared under.
+
+    kind     as --codec names it; "" is text
+    tables   of predictions; all of their targets tell which labels there are
+    columns  where targets stand
+    """
+    from terakoya.data.formats import read_table
+
+    if not kind or kind == "text":
+        return TextCodec()
+    rows = (
+        row.cells.get(columns.target, "")
+        for path in tables
+        for row in read_table(path.name, path.parent, encoding=columns.encoding, wanted=[columns.target])
+    )
+    return choose_codec(kind, list(rows) if kind == "labels" else ())
 
 
 def _codec_of(run: Path) -> Codec:
@@ -225,29 +327,54 @@ def configured_language(subject: str, overrides: Sequence[str] = ()) -> str:
     overridden = [item.partition("=")[2] for item in overrides if item.startswith("lang=")]
     path = Path(subject) / "config.toml" if Path(subject).is_dir() else Path(subject)
     try:
-        own = tomllib.loads(path.read_text(encoding="utf-8-sig")) if path.suffix == ".toml" else {}
-    except (OSError, ValueError, RecursionError):  # reported where the experiment is opened
+        own = parse_toml(read_text(path), str(path)) if path.suffix == ".toml" else {}
+    except TerakoyaError:  # reported where the experiment is opened
         own = {}
     return str(overridden[-1] if overridden else own.get("lang", ""))
 
 
 def list_() -> dict[str, list[tuple[str, str]]]:
-    """Experiments, sweeps, tasks and models that a command can name, each with one sentence."""
+    """What a command or a config can name: experiments and sweeps, each with one sentence; tasks, models, metrics,
+    codecs, losses and baselines, each with the package that brings it.
+    """
+    package = f"terakoya {__version__}"
+    ours = {"metrics": METRICS, "codecs": CODEC_NAMES, "losses": LOSS_NAMES, "baselines": BASELINES}
+    brought = {
+        kind: [*((name, package) for name in ours.get(kind, ())), *rows]
+        for kind, rows in registry.installed_parts().items()
+    }
     return {
         "experiments": [(found.name, found.description) for found in registry.experiments()],
         "series": list(registry.series()),
-        "tasks": [(name, "") for name in registry.names(registry.TASKS)],
-        "models": [(name, "") for name in registry.names(registry.MODELS)],
+        **brought,
     }
 
 
-def new(name: str, *, lang: str = "") -> list[Path]:
-    """A folder with a table and a config that run as they are.
+def new(
+    name: str,
+    *,
+    data: Path | None = None,
+    encoding: str = "",
+    source: str = "",
+    target: str = "",
+    codec: str = "",
+    lang: str = "",
+) -> list[Path]:
+    """A folder with a config that runs as it is: for a table of one's own, or for the small one that comes with it.
 
-    name  the folder to make; its last part names the files in it
-    lang  language of the config's comments; by default the locale's
-    Returns the paths of the files. Raises ConfigError where the folder exists.
+    name      the folder to make; its last part names the files in it
+    data      a table to look at; None makes one to start from
+    encoding  of that table; "" is detected
+    source    its column of inputs; "" is looked for
+    target    its column of targets; "" is looked for
+    codec     what its targets are: text, number, quantity, labels; "" is looked for
+    lang      language of the config's comments; by default the locale's
+    Returns the paths of the files, the config first. Raises ConfigError where the folder exists, DataError where the
+    table cannot be read.
     """
     from terakoya import scaffold
 
-    return scaffold.write(Path(name), language(lang))
+    if data is None:
+        return scaffold.write(Path(name), language(lang))
+    given = {"encoding": encoding, "source": source, "target": target, "codec": codec}
+    return scaffold.write_for_table(Path(name), data, given, language(lang))

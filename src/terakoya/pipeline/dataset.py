@@ -13,7 +13,8 @@ from terakoya.config import Config, make_config, with_overrides
 from terakoya.data.split import split_examples
 from terakoya.data.statistics import dataset_statistics
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.errors.third_party import broken_contract
+from terakoya.i18n import _
 from terakoya.records import MEMORISED, Finding, Split, set_fingerprint
 from terakoya.registry import Experiment
 from terakoya.runs import Run
@@ -39,7 +40,7 @@ def load_dataset(experiment: Experiment) -> Dataset:
     experiment  its config and the folder that paths are relative to
     Raises ConfigError and DataError for what the user can mend.
     """
-    task = registry.find_task(experiment.config, experiment.folder)
+    task = registry.find_task(experiment.config, experiment.folder, own=experiment.own)
     split = task.split or split_examples(task.examples, experiment.config.split, memorised=task.memorised)
     return Dataset(experiment.config, experiment.folder, task, split)
 
@@ -52,8 +53,17 @@ def audit_dataset(dataset: Dataset, tokenizer: AuditTokenizer | None = None) -> 
     """
     from terakoya.data import audit
 
-    own = [finding for check in dataset.task.checks for finding in check(dataset.split)]
+    own = [finding for check in dataset.task.checks for finding in _own_findings(check, dataset.split)]
     return [*audit.audit(dataset.task, _mark_memorised(dataset.task, dataset.split), tokenizer), *own]
+
+
+def _own_findings(check: Callable[[Split], list[Finding]], split: Split) -> list[Finding]:
+    found = check(split)
+    if not isinstance(found, (list, tuple)) or not all(isinstance(one, Finding) for one in found):
+        raise broken_contract(
+            check, _("a task's check must return a list of Findings, and returned {given}", given=repr(found))
+        )
+    return list(found)
 
 
 def _mark_memorised(task: Task, split: Split) -> Split:
@@ -69,7 +79,7 @@ def load_tokenizer(dataset: Dataset) -> AuditTokenizer | None:
     dataset  its config names the base; its targets are what new tokens are made for
     A run leaves this to its preflight, which has the whole model loaded.
     """
-    maker = registry.find_reader(dataset.config.model.base)
+    maker = registry.find_reader(dataset.config.model.base, dataset.folder)
     if maker is None:
         return None
     codec = dataset.task.codec
@@ -110,9 +120,9 @@ def record_dataset(opened: Run, dataset: Dataset) -> None:
     if known and known["fingerprint"] != data:
         config = opened.path / "config.toml"
         raise DataError(
-            both("the data is not what this run started with", "データがこの実行を始めたときと異なる"),
+            _("the data is not what this run started with"),
             where=str(opened.path),
-            do=both(f"Start a new run: terakoya run {config}", f"新しく始めること：terakoya run {config}"),
+            do=_("Start a new run: terakoya run {config}", config=config),
         )
     counts = {name: len(getattr(split, name)) for name in ("train", "dev", "exam")}
     drawn = dataset.task.draw is not None
@@ -126,9 +136,12 @@ def split_sizes(split: Split) -> str:
     split  of a dataset
     """
     train, dev, exam, method = len(split.train), len(split.dev), len(split.exam), split.method
-    return both(
-        f"{train:,} to train on, {dev:,} for dev, {exam:,} in the exam ({method})",
-        f"学習{train:,}件、検証{dev:,}件、試験{exam:,}件（{method}）",
+    return _(
+        "{train:,} to train on, {dev:,} for dev, {exam:,} in the exam ({method})",
+        train=train,
+        dev=dev,
+        exam=exam,
+        method=method,
     )
 
 

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from types import MappingProxyType
+from typing import Any
 
-from terakoya.data.formats import read_rows, write_rows
-from terakoya.decoding.predict import predict_queries
+from terakoya.codec.choose import refuse_other_codec
+from terakoya.data.formats import TABLE_SUFFIXES, read_lines, read_rows, write_rows
 from terakoya.errors import ConfigError, DataError
-from terakoya.file_errors import file_read_errors
-from terakoya.i18n import both
-from terakoya.models.protocol import Query
+from terakoya.i18n import _
 from terakoya.records import Prediction
 from terakoya.runs import write_text
 from terakoya.saved_model import Skill, read_skill
 from terakoya.scoring.score_predictions import canonical_targets
 
 CHUNK = 1024  # sources predicted together
-MAX_CHARACTERS = 10_000  # of one source; longer ones get no prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,44 +33,55 @@ class PredictInput:
 
 
 def predict(
-    path: Path, texts: Sequence[str], *, input: str, output: str, overrides: tuple[str, ...]
+    path: Path,
+    texts: Sequence[str],
+    *,
+    input: str,
+    output: str,
+    overrides: tuple[str, ...],
+    for_spreadsheet: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """JSON-ready predictions, in input order.
 
-    path       a run folder or a model folder
-    texts      sources
-    input      a file with further sources (.csv .tsv .jsonl with a column source, else one a line), "-" for standard
-               input, "" for none
-    output     a .jsonl or .csv file, written completely or not at all; "" for none
-    overrides  KEY=VALUE settings of decoding
+    path             a run folder or a model folder
+    texts            sources
+    input            a file with further sources (a table with a column source, else one a line), "-" for standard
+                     input, "" for none
+    output           a .jsonl or .csv file, written completely or not at all; "" for none
+    overrides        KEY=VALUE settings of decoding; those of the columns and the encoding (task.source, task.target,
+                     task.encoding) are the input's
+    for_spreadsheet  True: a .csv that spreadsheets open as UTF-8 and without running formulas
     Yields one line for each source. Raises ConfigError without input or for another kind of output, DataError for a
     table without the column.
     """
     if not texts and not input:
         raise ConfigError(
-            both("there is no input", "入力が与えられていない"),
-            do=both(
-                "terakoya predict RUN 'text', or --input FILE, or --input - for a pipe.",
-                "次のいずれかで入力を与えること：terakoya predict RUN '文'、--input FILE、パイプなら --input -",
-            ),
+            _("there is no input"),
+            do=_("terakoya predict RUN 'text', or --input FILE, or --input - for a pipe."),
         )
     if output and Path(output).suffix.lower() not in (".csv", ".jsonl"):
         raise ConfigError(
-            both(f"'{output}' ends in neither .csv nor .jsonl", f"'{output}' の末尾が .csv でも .jsonl でもない"),
+            _("'{output}' ends in neither .csv nor .jsonl", output=output),
             where="--output",
-            do=both("Name it FILE.jsonl.", "FILE.jsonl のように名付けること。"),
+            do=_("Name it FILE.jsonl."),
         )
-    inputs = itertools.chain((PredictInput(text) for text in texts), _read(input))
+    if for_spreadsheet and Path(output).suffix.lower() != ".csv":
+        raise ConfigError(
+            _("only a .csv is for spreadsheets"), where="--for-spreadsheet", do=_("Say --output FILE.csv.")
+        )
+    given, settings = _input_settings(overrides)
+    inputs = itertools.chain((PredictInput(text) for text in texts), _read(input, given))
     first = next(inputs, None)
     if first is None:
         return
-    skill = read_skill(path, overrides)
+    skill = read_skill(path, settings)
+    refuse_other_codec(skill.task.codec, given.get("codec", ""), "predict")
     lines = _predict_chunks(skill, itertools.chain([first], inputs))
     if not output:
         yield from lines
         return
     kept = list(lines)
-    _write(Path(output), kept)
+    _write(Path(output), kept, for_spreadsheet)
     yield from kept
 
 
@@ -81,17 +91,8 @@ def predict_lines(skill: Skill, inputs: Sequence[PredictInput]) -> list[dict[str
     skill   the trained model
     inputs  sources, with targets where they are known
     """
-    indices = [i for i, one in enumerate(inputs) if 0 < len(one.source) <= MAX_CHARACTERS]
-    found = predict_queries(
-        skill.model,
-        [Query(inputs[i].source) for i in indices],
-        skill.task,
-        skill.config.decode,
-        max_tokens=skill.max_tokens,
-        seed=skill.config.seed,
-    )
-    by_index = dict(zip(indices, found, strict=True))
-    return [_line(one, by_index.get(i, Prediction(one.source, "", None)), skill) for i, one in enumerate(inputs)]
+    predictions = skill.predict([one.source for one in inputs])
+    return [_line(one, prediction, skill) for one, prediction in zip(inputs, predictions, strict=True)]
 
 
 def _predict_chunks(skill: Skill, inputs: Iterator[PredictInput]) -> Iterator[dict[str, Any]]:
@@ -108,6 +109,10 @@ def _line(one: PredictInput, prediction: Prediction, skill: Skill) -> dict[str, 
     }
     if prediction.withheld:
         line["withheld"] = prediction.withheld
+    if prediction.unknown:
+        line["unknown"] = prediction.unknown
+    if prediction.verified is not None:
+        line["verified"] = prediction.verified
     if prediction.labels:
         line["labels"] = [(label, round(share, 6)) for label, share in prediction.labels]
     if one.target is not None:
@@ -116,47 +121,88 @@ def _line(one: PredictInput, prediction: Prediction, skill: Skill) -> dict[str, 
     return line
 
 
-def _read(name: str) -> Iterator[PredictInput]:
+def _input_settings(overrides: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """(settings of the input's table, the other settings): the first are no settings of the skill."""
+    given: dict[str, str] = {}
+    others = []
+    for item in overrides:
+        section, _dot, rest = item.partition(".")
+        key, equals, value = rest.partition("=")
+        if section == "task" and equals and key.strip() in ("source", "target", "encoding", "codec"):
+            given[key.strip()] = value
+        else:
+            others.append(item)
+    return given, tuple(others)
+
+
+def _read(name: str, given: Mapping[str, str] = MappingProxyType({})) -> Iterator[PredictInput]:
     if not name:
         return
     if name == "-":
-        yield from _read_lines(sys.stdin)
+        yield from (PredictInput(line) for line in _standard_input(given.get("encoding", "")))
         return
     path = Path(name)
-    if path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".ndjson"):
-        for row in read_rows(path):
-            if "source" not in row.cells:
+    encoding, column = given.get("encoding", ""), given.get("source", "") or "source"
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        for row in read_rows(path, encoding=encoding, wanted=(column,)):
+            if column not in row.cells:
                 columns, line = ", ".join(row.cells), row.line
                 raise DataError(
-                    both(
-                        f"there is no column 'source' (found: {columns})", f"列 'source' がない（あるのは {columns}）"
-                    ),
-                    where=both(f"{path}, line {line}", f"{path}、{line}行目"),
-                    do=both("Rename the column that holds the sources.", "入力の列の名前を source に変えること。"),
+                    _("there is no column '{column}' (found: {columns})", column=column, columns=columns),
+                    where=_("{path}, line {line}", path=path, line=line),
+                    do=_("Name the column that holds the sources: --source COLUMN."),
                 )
-            yield PredictInput(row.cells["source"], row.cells.get("target"))
+            yield PredictInput(row.cells[column], row.cells.get(given.get("target", "") or "target"))
         return
-    with file_read_errors(path), path.open(encoding="utf-8-sig", newline="") as file:
-        yield from _read_lines(file)
+    for text in read_lines(path, encoding=encoding):
+        yield PredictInput(text)
 
 
-def _read_lines(file: IO[str]) -> Iterator[PredictInput]:
-    for line in file:
-        yield PredictInput(line.rstrip("\r\n"))
+def _standard_input(encoding: str) -> Iterator[str]:
+    """Lines of standard input without their ends; "" as encoding is UTF-8, with or without a mark."""
+    raw = getattr(sys.stdin, "buffer", None)
+    if raw is None:  # a stream of text, as a notebook has
+        yield from (line.rstrip("\r\n") for line in sys.stdin)
+        return
+    try:
+        name = codecs.lookup(encoding or "utf-8-sig").name
+    except (LookupError, ValueError) as error:
+        raise ConfigError(
+            _("there is no encoding '{encoding}'", encoding=encoding),
+            where="--encoding",
+            do=_("Name one that Python knows, such as utf-8 or cp932."),
+        ) from error
+    # Bytes end lines in every encoding but these, whose characters have several.
+    stream = codecs.getreader(name)(raw) if name.startswith(("utf-16", "utf-32")) else raw
+    for number in itertools.count(1):
+        try:
+            line = stream.readline()
+            text = line if isinstance(line, str) else line.decode(name if number == 1 else name.removesuffix("-sig"))
+        except UnicodeError as error:
+            raise DataError(
+                _("this is no {name}: {error}", name=name.removesuffix("-sig"), error=error),
+                where=_("standard input, line {number}", number=number),
+                do=_("Name its encoding with --encoding, as in: --encoding cp932"),
+            ) from error
+        if not line:
+            return
+        yield text.rstrip("\r\n")
 
 
-def _write(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+def _write(path: Path, lines: Sequence[Mapping[str, Any]], for_spreadsheet: bool) -> None:
     if path.suffix.lower() == ".csv":
-        header = ("source", "target", "inference", "match")
+        more = [key for key in ("withheld", "unknown", "verified") if any(key in line for line in lines)]
+        header = ("source", "target", "inference", "match", *more)
         cells = [
-            (
+            [
                 str(line["source"]),
                 str(line.get("target") or ""),
                 str(line["prediction"] or ""),
                 str(line.get("match", "")),
-            )
+                *(str(line.get(key, "")) for key in more),
+            ]
             for line in lines
         ]
-        write_rows(path, header, cells)
+        write_rows(path, header, cells, for_spreadsheet=for_spreadsheet)
     else:
         write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))

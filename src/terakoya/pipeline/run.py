@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from terakoya import registry
-from terakoya.config import read_config, write_config
+from terakoya.config import Config, read_config, write_config
+from terakoya.config.used_plugins import require_plugins, used_plugins
 from terakoya.errors import ConfigError
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.pipeline.dataset import Dataset, audit_dataset, load_dataset, record_dataset, split_sizes
 from terakoya.progress import Listener, SilentListener
 from terakoya.registry import Experiment
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 _STOP_REASONS = {
-    "steps": both("steps", "予定のステップ数"),
-    "solved": both("solved", "検証データで解けた"),
-    "minutes": both("minutes", "予定の時間"),
-    "patience": both("patience", "検証データで改善しない"),
-    "guard": both("guard", "監視"),
+    "steps": _("the planned steps"),
+    "solved": _("dev solved"),
+    "minutes": _("the planned minutes"),
+    "patience": _("no gain on dev"),
+    "guard": _("a guard"),
 }
 
 
@@ -42,7 +43,7 @@ _STOP_REASONS = {
 
 
 def run(
-    experiment: str,
+    experiment: str | Config,
     *,
     overrides: Sequence[str] = (),
     run_dir: Path = RUNS,
@@ -52,7 +53,7 @@ def run(
 ) -> RunResult:
     """Load examples, audit, split, train, take the exam, write the report; a run folder is resumed.
 
-    experiment  name of a shipped experiment, a TOML file, a table, or a run folder to be resumed
+    experiment  name of a shipped experiment, a TOML file, a `Config`, or a run folder to be resumed
     overrides   KEY=VALUE settings
     run_dir     where the run folder is made ("runs")
     anyway      True: go on in spite of findings of level stop
@@ -62,7 +63,7 @@ def run(
     Raises a TerakoyaError for whatever the user can mend.
     """
     options = _RunOptions(anyway, exam, listener or SilentListener())
-    if (Path(experiment) / "manifest.json").is_file():
+    if not isinstance(experiment, Config) and (Path(experiment) / "manifest.json").is_file():
         return _resume(Path(experiment), overrides, options)
     found = registry.find_experiment(experiment, overrides)
     with _new_run(run_dir, found) as opened, lifecycle.record_outcome(opened):
@@ -97,16 +98,16 @@ def _run_stages(opened: Run, experiment: Experiment, options: _RunOptions) -> Ru
     name, weights, family = model.info.name, model.info.weights, model.info.family
     listener.stage(
         "model",
-        both(f"{name}, {weights:,} weights, {family}", f"{name}、パラメータ数 {weights:,}、{family}"),
+        _("{name}, {weights:,} weights, {family}", name=name, weights=weights, family=family),
     )
     if not is_sealed(opened.path / "model"):
         _train(opened, setup, model, max_tokens, anyway, listener)
 
     if not options.exam:
-        opened.finish("stopped", reason=both("trained; the exam was not opened", "学習済み。試験は開いていない"))
+        opened.finish("stopped", reason=_("trained; the exam was not opened"))
         return read_unexamined(opened.path)
     items = len(dataset.split.exam)
-    listener.stage("exam", both(f"{items} items", f"{items}問"))
+    listener.stage("exam", _("{items} items", items=items))
     _take_exam(opened, setup)
 
     listener.stage("record")
@@ -119,10 +120,12 @@ def _prepare(dataset: Dataset, opened: Run) -> tuple[TrainingSetup, Model, int]:
     """The model, made for this data; every `auto` resolved and the whole config written down."""
     from terakoya.training.prepare import prepare_training
 
-    maker = registry.find_model_maker(dataset.config.model.base)
+    maker = registry.find_model_maker(dataset.config.model.base, dataset.folder)
     setup, model, max_tokens = prepare_training(dataset.task, dataset.split, dataset.config, maker)
     opened.write_text("config.toml", write_config(rebase_paths(setup.config, dataset.folder, opened.path)))
     opened.update_manifest(model=model.info, max_tokens=max_tokens, resolved=setup.config.train.model_dump())
+    if used := used_plugins(setup.config):
+        opened.update_manifest(plugins=used)
     return setup, model, max_tokens
 
 
@@ -133,19 +136,24 @@ def _train(opened: Run, setup: TrainingSetup, model: Model, max_tokens: int, any
     listener.stage("preflight")
     enforce(opened, preflight.preflight(setup, model, opened.path), listener, anyway)
     steps, rows = setup.config.train.steps, setup.config.train.batch_size
-    listener.stage("train", both(f"{steps} steps of {rows} rows", f"{steps}ステップ、一ステップ{rows}行"))
+    listener.stage("train", _("{steps} steps of {rows} rows", steps=steps, rows=rows))
     result = trainer.train(setup, model, opened, listener, max_tokens=max_tokens, anyway=anyway)
     opened.update_manifest(training=result)
     model = trainer.maybe_refit(setup, model, opened, listener)
     taken, seconds, best, reason = result.steps, result.seconds, result.best_step, _STOP_REASONS[result.stopped]
     listener.note(
-        both(
-            f"{taken} steps in {seconds:.0f} s, ended by {reason}; best at {best}",
-            f"{taken}ステップ、{seconds:.0f}秒、終了の理由：{japanese(reason)}、最良はステップ{best}",
+        _(
+            "{taken} steps in {seconds:.0f} s, ended by {reason}; best at {best}",
+            taken=taken,
+            seconds=seconds,
+            reason=reason,
+            best=best,
         )
     )
     folder = opened.path / "model"
-    write_skill(folder, model, setup.task, rebase_paths(setup.config, opened.path, folder), max_tokens)
+    # The run's own config: its paths are relative to the run, those of the setup to wherever the experiment lies.
+    config = rebase_paths(read_config(opened.path / "config.toml"), opened.path, folder)
+    write_skill(folder, model, setup.task, config, max_tokens)
     seal(folder)
 
 
@@ -157,7 +165,7 @@ def _take_exam(opened: Run, setup: TrainingSetup) -> None:
     # A run that was killed here is resumed with the same weights and nothing chosen since: it is the same opening.
     count = Index(opened.path.parent).open_exam(setup.split.exam_fingerprint, opened.name, once=True)
     opened.update_manifest(exam=setup.split.exam_fingerprint, openings=count)
-    skill = read_skill(opened.path)
+    skill = read_skill(opened.path, task=setup.task)
     split = setup.split
     result = examine(
         skill.model,
@@ -173,18 +181,22 @@ def _take_exam(opened: Run, setup: TrainingSetup) -> None:
 
 
 def _resume(path: Path, overrides: Sequence[str], options: _RunOptions) -> RunResult:
-    """An interrupted run, to the same bits; a finished one is shown again."""
-    if overrides:
+    """An interrupted run, to the same bits; a finished one is shown again.
+
+    The language is that of messages and no setting of the run: it may differ from what the run started with.
+    """
+    if any(not setting.replace(" ", "").startswith("lang=") for setting in overrides):
         config = path / "config.toml"
         raise ConfigError(
-            both("a run is resumed with the settings that it started with", "実行は始めたときの設定のまま再開される"),
+            _("a run is resumed with the settings that it started with"),
             where=str(path),
-            do=both(
-                f"Leave --set out, or start a new run: terakoya run {config} --set …",
-                f"--set を外すか、新しく始めること：terakoya run {config} --set …",
-            ),
+            do=_("Leave --set out, or start a new run: terakoya run {config} --set …", config=config),
         )
-    if Run.open(path).state == "done":
+    finished = Run.open(path)
+    if finished.state == "done":
+        if finished.lacks_seal():  # killed before its results were sealed
+            with Run.resume(path) as opened:
+                opened.seal_results()
         done = read_result(path)
         if not done.report:  # killed while the report was written
             report(path, lang=read_config(path / "config.toml").lang)
@@ -192,15 +204,25 @@ def _resume(path: Path, overrides: Sequence[str], options: _RunOptions) -> RunRe
     with Run.resume(path) as opened:
         opened.mark_resumed()
         with lifecycle.record_outcome(opened):
-            config_values = read_config(path / "config.toml")
-            return _run_stages(opened, Experiment(config_values.name, config_values, path), options)
+            config_values = read_run_config(path)
+            return _run_stages(opened, Experiment(config_values.name, config_values, path, own=False), options)
+
+
+def read_run_config(path: Path) -> Config:
+    """The config of a run, every `auto` resolved.
+
+    path  the run folder
+    Raises ConfigError, naming the package, where it uses what an installed package brought and none does here.
+    """
+    require_plugins(Run.open(path).manifest.get("plugins", ()), path)
+    return read_config(path / "config.toml")
 
 
 # ── single stages ───────────────────────────────────────────────────────────────────────────────────
 
 
 def train(
-    experiment: str,
+    experiment: str | Config,
     *,
     overrides: Sequence[str] = (),
     run_dir: Path = RUNS,
@@ -209,7 +231,7 @@ def train(
 ) -> RunResult:
     """A run as far as a trained model: the exam stays closed, and `run` resumes the folder to open it.
 
-    experiment  name of a shipped experiment, a TOML file, a table, or a run folder to be resumed
+    experiment  name of a shipped experiment, a TOML file, a `Config`, or a run folder to be resumed
     overrides   KEY=VALUE settings
     run_dir     where the run folder is made ("runs")
     anyway      True: go on in spite of findings of level stop
@@ -229,16 +251,13 @@ def report(
     lang      "en" or "ja", "" for the locale's
     Returns the files written. Raises ConfigError where neither is named.
     """
-    from terakoya.report import write
+    from terakoya.reporting import write
 
     if all_runs:
         return write.write_index(run_dir, lang)
     if run is None:
         raise ConfigError(
-            both("which run?", "どの実行か指定がない"),
-            do=both(
-                "terakoya report RUN, or terakoya report --all",
-                "次のように指定すること：terakoya report RUN、または terakoya report --all",
-            ),
+            _("which run?"),
+            do=_("terakoya report RUN, or terakoya report --all"),
         )
     return write.write_record(run, lang, _run)

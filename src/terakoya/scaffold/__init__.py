@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 from terakoya.config.explain import SCHEMA_COMMENT, SCHEMA_FILE, json_schema
 from terakoya.errors import ConfigError
-from terakoya.i18n import _, both, in_language
+from terakoya.i18n import _, in_language
 from terakoya.runs import safe_name, write_json, write_text
 
 _COMMENT = re.compile(r'^(?P<code>(?:[^#"]|"[^"]*")*#[ ]?)(?P<text>[^:].*)$')
@@ -23,12 +25,7 @@ def write(folder: Path, lang: str = "en") -> list[Path]:
     Returns the paths of the three files, the config first. Raises ConfigError where something is already there.
     """
     name = safe_name(folder.name)
-    if folder.exists():
-        raise ConfigError(
-            both("this already exists", "これはすでにある"),
-            where=str(folder),
-            do=both("Choose another name; nothing was changed.", "別の名前を選ぶこと。何も変えていない。"),
-        )
+    _refuse_existing(folder)
     folder.mkdir(parents=True)
     ours = resources.files("terakoya.scaffold")
     table, config = folder / f"{name}.csv", folder / f"{name}.toml"
@@ -38,6 +35,47 @@ def write(folder: Path, lang: str = "en") -> list[Path]:
     write_text(config, "\n".join([SCHEMA_COMMENT, *lines]).replace("NAME", name) + "\n")
     write_json(folder / SCHEMA_FILE, json_schema(lang))
     return [config, table, folder / SCHEMA_FILE]
+
+
+def write_for_table(folder: Path, data: Path, given: Mapping[str, str], lang: str = "en") -> list[Path]:
+    """A commented config for a table that exists (FOLDER/NAME.toml), made by looking at it, and the JSON schema.
+
+    folder  must not exist yet; its name becomes the name of the config
+    data    the table; it stays where it is, and a .txt is copied under a suffix that says what separates its cells
+    given   what the user says himself of it: "encoding", "source", "target", "codec"
+    lang    language of the comments
+    Returns the paths of the files, the config first. Raises ConfigError where the folder exists, DataError where the
+    table cannot be read.
+    """
+    from terakoya.scaffold.table_profile import config_lines, look_at
+
+    name = safe_name(folder.name)
+    _refuse_existing(folder)
+    profile = look_at(data, given)
+    folder.mkdir(parents=True)
+    made, table = [], data
+    if data.suffix.lower() == ".txt":
+        table = folder / f"{name}{'.tsv' if profile.delimiter == chr(9) else '.csv'}"
+        table.write_bytes(data.read_bytes())
+        made = [table]
+    place = Path(os.path.relpath(table.resolve(), folder.resolve())).as_posix()
+    lines = [SCHEMA_COMMENT]
+    for code, says in config_lines(profile, name, place):
+        shown = in_language(says, lang).replace("\n", " ") if says else ""
+        lines.append(f"{code}  # {shown}" if code and shown else f"# {shown}" if shown else code)
+    config = folder / f"{name}.toml"
+    write_text(config, "\n".join(lines) + "\n")
+    write_json(folder / SCHEMA_FILE, json_schema(lang))
+    return [config, *made, folder / SCHEMA_FILE]
+
+
+def _refuse_existing(folder: Path) -> None:
+    if folder.exists():
+        raise ConfigError(
+            _("this already exists"),
+            where=str(folder),
+            do=_("Choose another name; nothing was changed."),
+        )
 
 
 def comment(line: str) -> tuple[str, str]:

@@ -12,10 +12,10 @@ import pytest
 from terakoya.config import read_config
 from terakoya.data.formats import read_rows
 from terakoya.errors import ConfigError, DataError, TerakoyaError
-from terakoya.file_errors import file_read_errors, parse_toml, read_text
+from terakoya.errors.files import file_read_errors, parse_toml, read_text
 from terakoya.generation.recipe import find_recipe
 from terakoya.pipeline.predict import _read
-from terakoya.sweep.plan import read_sweep
+from terakoya.sweeps.plan import read_sweep
 
 
 def _folder(path: Path) -> None:
@@ -33,7 +33,7 @@ def _loop(path: Path) -> None:
 BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "missing": (lambda path: None, "no such"),
     "folder": (_folder, "a folder"),
-    "another encoding": (_shift_jis, "not UTF-8 (byte 0)"),
+    "another encoding": (_shift_jis, "not utf-8"),
     "a link to itself": (_loop, "cannot be read"),
 }
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
@@ -52,7 +52,7 @@ def test_every_reader_says_what_is_wrong_and_where(tmp_path: Path, fault: str, r
     make(path)
     with pytest.raises(TerakoyaError) as refused:
         read(path)
-    assert says in refused.value.words("en") and name in refused.value.words("en")
+    assert says in refused.value.words("en").lower() and name in refused.value.words("en")
     assert refused.value.do and refused.value.words("ja") != refused.value.words("en")
 
 

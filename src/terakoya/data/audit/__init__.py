@@ -9,22 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from terakoya.config import Config
+from terakoya.config import Config, TaskConfig
 from terakoya.data.audit.characters import UnwantedCharacters
 from terakoya.data.audit.duplicates import Duplicates
 from terakoya.data.audit.label_balance import LabelBalance, TextLengths
+from terakoya.data.audit.label_forms import LabelForms
 from terakoya.data.audit.near_duplicates import NearDuplicates
 from terakoya.data.audit.row_order import RowOrder
 from terakoya.data.audit.single_pass import AuditContext, AuditRow, Check, hash64, make_canonical, source_form
 from terakoya.data.audit.split_sizes import SplitSizes
 from terakoya.data.audit.spreadsheet_damage import SpreadsheetDamage
+from terakoya.data.audit.target_forms import TargetForms
 from terakoya.data.audit.targets import SourceDefects, TargetDefects
 from terakoya.data.audit.tokens import AuditTokenizer, TokenizerRoundTrip
+from terakoya.data.formats import table_notes
 from terakoya.data.split import SplitName
 from terakoya.records import Example, Finding, Split
 from terakoya.task import Task
 
-__all__ = ["AuditTokenizer", "audit", "audit_table"]
+__all__ = ["AuditTokenizer", "audit", "audit_table", "layout_findings"]
 
 _LEVELS = ("stop", "warn", "note")
 
@@ -51,12 +54,26 @@ def audit_table(path: Path, config: Config) -> list[Finding]:
     """
     from terakoya.data.audit.tables import load_small_table, stream_table
 
+    notes = list(layout_findings(config.task.model_copy(update={"data": path.name}), path.parent))
     task_or_stream = load_small_table(path, config)
     if task_or_stream is not None:
         task, split = task_or_stream
-        return audit(task, split)
+        return [*audit(task, split), *notes]
     subject, rows = stream_table(path, config)
-    return sorted(_run_checks(subject, rows, None), key=lambda finding: _LEVELS.index(finding.level))
+    found = sorted(_run_checks(subject, rows, None), key=lambda finding: _LEVELS.index(finding.level))
+    return [*found, *notes]
+
+
+def layout_findings(wanted: TaskConfig, folder: Path) -> Iterator[Finding]:
+    """What was left out around the cells of a config's tables: a title above the header, columns without a name.
+
+    wanted  the config's section `[task]`
+    folder  paths are relative to it
+    """
+    for file in filter(None, (wanted.data, wanted.dev, wanted.exam)):
+        columns = [wanted.source, wanted.target]
+        for note in table_notes(file, folder, encoding=wanted.encoding, wanted=columns):
+            yield Finding("file-layout", "note", note, where=file)
 
 
 def _run_checks(
@@ -86,6 +103,8 @@ def _checks(subject: AuditContext, tokenizer: AuditTokenizer | None) -> list[Che
         UnwantedCharacters(subject),
         SourceDefects(),
         TextLengths(subject),
+        TargetForms(subject),
+        LabelForms(subject),
     ]
     return [*checks, TokenizerRoundTrip(subject, tokenizer)] if tokenizer is not None else checks
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import COLUMN_NAMES, AuditContext, AuditRow, Tally, format_percent, share, shorten
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.records import Finding, Level
+from terakoya.text import split_emoji
 
 # Emoji that show as such by themselves (Emoji_Presentation, Unicode 16), or through the variation selector.
 EMOJI = re.compile(
@@ -44,7 +45,7 @@ _HALF, _FULL = re.compile("[0-9A-Za-zｱ-ﾝ]"), re.compile("[０-９Ａ-Ｚａ-
 
 
 @dataclass
-class _Column:
+class _CharacterColumn:
     mojibake: Tally = field(default_factory=Tally)
     invisible: Tally = field(default_factory=Tally)
     special: Tally = field(default_factory=Tally)
@@ -81,7 +82,7 @@ class UnwantedCharacters:
 
     def __init__(self, subject: AuditContext) -> None:
         self.subject = subject
-        self.columns = {"source": _Column(), "target": _Column()}
+        self.columns = {"source": _CharacterColumn(), "target": _CharacterColumn()}
         self.rows = 0
         self.emoji_sources, self.other_labels = Tally(), Tally()
         self.labels = self.emoji_labels = 0
@@ -100,11 +101,13 @@ class UnwantedCharacters:
             emoji = sum(EMOJI.search(label) is not None for label in labels)
             self.labels += len(labels)
             self.emoji_labels += emoji
-            if emoji < len(labels):
+            if emoji < len(labels) and split_emoji(example.target) is None:
                 self.other_labels.add(example.row, example.target)
             if found := EMOJI.search(example.source):
                 emoji_found, source = found[0], shorten(example.source)
-                self.emoji_sources.add(example.row, both(f"{emoji_found} in {source}", f"{source} の {emoji_found}"))
+                self.emoji_sources.add(
+                    example.row, _("{emoji_found} in {source}", emoji_found=emoji_found, source=source)
+                )
 
     def findings(self) -> Iterator[Finding]:
         """One finding for each kind of character and column."""
@@ -114,39 +117,43 @@ class UnwantedCharacters:
         if self.labels and self.emoji_labels >= line.EMOJI_TASK * self.labels:
             yield from self._emoji()
 
-    def _strange(self, name: str, column: _Column) -> Iterator[Finding]:
+    def _strange(self, name: str, column: _CharacterColumn) -> Iterator[Finding]:
         for check, tally, says, do in (
             (
                 "mojibake",
                 column.mojibake,
-                both("hold text read in a wrong encoding", "に、誤った文字コードで読まれた文字がある"),
-                both("Read the original again (--encoding).", "元のファイルを読み直すこと（--encoding）。"),
+                _("hold text read in a wrong encoding"),
+                _("Read the original again (--encoding)."),
             ),
             (
                 "invisible",
                 column.invisible,
-                both("hold invisible or control characters", "に、見えない文字か制御文字がある"),
-                both("Take them out of the table.", "表から取り除くこと。"),
+                _("hold invisible or control characters"),
+                _("Take them out of the table."),
             ),
             (
                 "loose-marks",
                 column.loose,
-                both("hold kana and sound mark apart (か+゛)", "で、仮名と濁点・半濁点が分かれている（か+゛）"),
-                both("Compose them (NFC).", "合成すること（NFC）。"),
+                _("hold kana and sound mark apart (か+゛)"),
+                _("Compose them (NFC)."),
             ),
             (
                 "special-tokens",
                 column.special,
-                both("hold marks that templates use", "に、テンプレートの制御記号がある"),
-                both("Take them out of the table.", "表から取り除くこと。"),
+                _("hold marks that templates use"),
+                _("Take them out of the table."),
             ),
         ):
             if tally.count:
                 part = share(tally.count, self.rows)
                 level: Level = "warn" if name == "target" or part >= line.STRANGE else "note"
                 count, percent, title = tally.count, format_percent(part), COLUMN_NAMES[name]
-                what = both(
-                    f"{count} {title} ({percent}) {says}", f"{japanese(title)}{count}件（{percent}）{japanese(says)}"
+                what = _(
+                    "{count} {title} ({percent}) {description}",
+                    count=count,
+                    title=title,
+                    percent=percent,
+                    description=says,
                 )
                 yield tally.finding(check, level, what, do=do, where=name)
         if count := column.edges.count:
@@ -155,15 +162,12 @@ class UnwantedCharacters:
             yield column.edges.finding(
                 "edge-space",
                 "warn" if some and share(column.edges.count, self.rows) >= line.STRANGE else "note",
-                both(
-                    f"{count} {title} start or end with white space",
-                    f"{japanese(title)}{count}件の先頭か末尾に空白がある",
-                ),
-                do=both("Trim them: two spellings of one target.", "取り除くこと：一つの正解に二つの書き方ができる。"),
+                _("{count} {title} start or end with white space", count=count, title=title),
+                do=_("Trim them: two spellings of one target."),
                 where=name,
             )
 
-    def _widths(self, name: str, column: _Column) -> Iterator[Finding]:
+    def _widths(self, name: str, column: _CharacterColumn) -> Iterator[Finding]:
         """Both widths in use, each by some rows."""
         full, half, title = column.full.count, column.half, COLUMN_NAMES[name]
         fewer = min(full, half)
@@ -173,11 +177,13 @@ class UnwantedCharacters:
             yield column.full.finding(
                 "mixed-widths",
                 "warn" if matters and share(fewer, self.rows) >= line.MIXED_WIDTH else "note",
-                both(
-                    f"{full} {title} hold full-width letters or digits, {half} half-width ones",
-                    f"{japanese(title)}{full}件に全角の英数字があり、{half}件に半角がある",
+                _(
+                    "{full} {title} hold full-width letters or digits, {half} half-width ones",
+                    full=full,
+                    title=title,
+                    half=half,
                 ),
-                do=both("Write targets in one width.", "正解はどちらか一方の幅で書くこと。"),
+                do=_("Write targets in one width."),
                 where=name,
             )
 
@@ -188,27 +194,19 @@ class UnwantedCharacters:
             yield self.emoji_sources.finding(
                 "emoji-in-input",
                 "warn" if part >= line.EMOJI_INPUT else "note",
-                both(
-                    f"{count} sources ({percent}) already hold emoji: the target is in the source",
-                    f"入力{count}件（{percent}）にすでに絵文字がある：入力の中に正解がある",
+                _(
+                    "{count} sources ({percent}) already hold emoji: the target is in the source",
+                    count=count,
+                    percent=percent,
                 ),
-                do=both(
-                    "Take the emoji out of the sources, or drop the rows.",
-                    "入力から絵文字を取り除くか、その行を外すこと。",
-                ),
+                do=_("Take the emoji out of the sources, or drop the rows."),
                 where="source",
             )
         if count := self.other_labels.count:
             yield self.other_labels.finding(
                 "odd-labels",
                 "warn",
-                both(
-                    f"{count} targets hold something other than emoji",
-                    f"正解{count}件に絵文字以外のものがある",
-                ),
-                do=both(
-                    "Correct or drop the rows: words are no labels here.",
-                    "直すか行を外すこと：ここでは言葉はラベルではない。",
-                ),
+                _("{count} targets hold something other than emoji", count=count),
+                do=_("Correct or drop the rows: words are no labels here."),
                 where="target",
             )

@@ -17,7 +17,7 @@ from terakoya.data.audit.single_pass import (
     share,
 )
 from terakoya.data.split import SPLIT_NAMES, SplitName
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.records import MEMORISED, Finding
 
 if TYPE_CHECKING:
@@ -87,12 +87,14 @@ class Duplicates:
         # In two splits it is a leak, in two subsets of an exam harmless: only a copy in the same one counts.
         same_split = by_split[order][again] == by_split[order][again - 1]
         yield from self._duplicates(rows[order][again[same & same_split]])
+        other = again[raws[order][again] != raws[order][again - 1]]
+        yield from self._spellings(rows[order][other])
         yield from self._contradictions(forms[order], again[~same], rows[order])
         yield from _leaks(forms[order], raws[order], rows[order], by_split[order] % 3, again)
 
     def _sample(self) -> str:
         rate = self.mask + 1
-        return both(f" (in a sample of 1 in {rate} sources)", f"（入力 1/{rate} の標本で）") if self.mask else ""
+        return _(" (in a sample of 1 in {rate} sources)", rate=rate) if self.mask else ""
 
     def _duplicates(self, rows: np.ndarray[Any, Any]) -> Iterator[Finding]:
         count, whole = len(rows), len(self.forms)
@@ -101,16 +103,34 @@ class Duplicates:
             yield Finding(
                 "duplicates",
                 "note" if self.drawn else level_by(count, whole, line.DUPLICATES),
-                both(
-                    f"{count} rows ({percent}) repeat an earlier source and target{sample}",
-                    f"{count}行（{percent}）が、前にある入力と正解の繰り返しである{japanese(sample)}",
+                _(
+                    "{count} rows ({percent}) repeat an earlier source and target{sample}",
+                    count=count,
+                    percent=percent,
+                    sample=sample,
                 ),
-                do=both(
-                    "Keep one of each: copies weigh twice, and a resumed generation may have paid twice.",
-                    "それぞれ一行だけ残すこと：重複は二重に効き、再開した生成では二重に払っているおそれがある。",
-                ),
+                do=_("Keep one of each: copies weigh twice, and a resumed generation may have paid twice."),
                 rows=_named(rows),
                 values={"rows": float(count), "share": share(count, whole)},
+            )
+
+    def _spellings(self, rows: np.ndarray[Any, Any]) -> Iterator[Finding]:
+        """Sources that are one under folding and several as text: copies that no comparison of texts sees."""
+        if count := len(rows):
+            sample = self._sample()
+            yield Finding(
+                "look-alikes",
+                "note",
+                _(
+                    "{count} sources repeat an earlier one in another spelling{sample} (width, spaces, 〜 and ～, "
+                    "dashes, 髙 and 高, invisible characters): they are counted as the same source",
+                    count=count,
+                    sample=sample,
+                ),
+                do=_("They stay in one split. Choose one spelling if the difference means nothing."),
+                where="source",
+                rows=_named(rows),
+                values={"rows": float(count)},
             )
 
     def _contradictions(
@@ -124,14 +144,12 @@ class Duplicates:
             yield Finding(
                 "contradictions",
                 level_by(len(at), whole, line.CONTRADICTIONS),
-                both(
-                    f"{sources} sources have several targets{sample}: no model can predict all of them",
-                    f"入力{sources}件に正解が複数ある{japanese(sample)}：すべてを正しく予測できるモデルはない",
+                _(
+                    "{sources} sources have several targets{sample}: no model can predict all of them",
+                    sources=sources,
+                    sample=sample,
                 ),
-                do=both(
-                    "Decide on one target, or list the others in a column `accepted`.",
-                    "正解を一つに決めるか、他を `accepted` 列に並べること。",
-                ),
+                do=_("Decide on one target, or list the others in a column `accepted`."),
                 rows=_named(np.sort(np.concatenate([rows[at - 1], rows[at]]))),
                 values={"sources": float(sources), "rows": float(len(at))},
             )
@@ -161,15 +179,15 @@ def _leaks(
             yield Finding(
                 "leak",
                 "stop" if here == "exam" and there == "train" else "warn",
-                both(
-                    f"{count} {one_title} items are in {other_title} too: {exact} exactly, {normalised} in normal form",
-                    f"{japanese(one_title)}の{count}件が{japanese(other_title)}にもある：完全一致{exact}件、"
-                    f"正規化して一致{normalised}件",
+                _(
+                    "{count} items of {one_title} are also in {other_title}: {exact} exactly, {normalised} normalised",
+                    count=count,
+                    one_title=one_title,
+                    other_title=other_title,
+                    exact=exact,
+                    normalised=normalised,
                 ),
-                do=both(
-                    "Take them out of one split, or let Terakoya split (by the normal form of the source).",
-                    "一方の分割から外すか、分割を Terakoya に任せること（入力の正規形による）。",
-                ),
+                do=_("Take them out of one split, or let Terakoya split (by the normal form of the source)."),
                 rows=_named(np.sort(rows[leaked])),
                 where=here,
                 values={"exact": float(exact), "normal_form": float(normalised)},

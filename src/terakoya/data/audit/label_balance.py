@@ -21,7 +21,7 @@ from terakoya.data.audit.single_pass import (
     share,
     shorten,
 )
-from terakoya.i18n import both, japanese, joined
+from terakoya.i18n import _, joined
 from terakoya.records import Example, Finding, Level
 from terakoya.scoring.baselines.standard import best_constant
 
@@ -69,14 +69,8 @@ class LabelBalance:
             yield Finding(
                 "one-answer",
                 "stop",
-                both(
-                    f"all {count} targets are {text}: there is nothing to learn",
-                    f"正解{count}件がすべて {text} である：学習することがない",
-                ),
-                do=both(
-                    "Check task.target; bring rows with different targets.",
-                    "task.target を確かめ、正解の異なる行を用意すること。",
-                ),
+                _("all {count} targets are {text}: there is nothing to learn", count=count, text=text),
+                do=_("Check task.target; bring rows with different targets."),
                 values={"rows": float(self.rows)},
             )
             return
@@ -85,19 +79,20 @@ class LabelBalance:
             yield self._skew_finding(level, values)
             yield from self._constant(level)
         if self.categorical:
-            yield from self._density()
+            if self.subject.labels:
+                yield from self._density()
             top = self.counts.most_common(12)
             histogram = bars(top)
             yield Finding(
                 "label-counts",
                 "note",
-                both(f"{histogram}", f"{histogram}"),
+                joined("", [histogram]),
                 values={name: float(count) for name, count in top},
             )
 
     def _skew(self) -> tuple[Level, Mapping[str, float]]:
         total = self.counts.total() + self.rare
-        (_, first), (_, second) = self.counts.most_common(2)
+        (_first, first), (_second, second) = self.counts.most_common(2)
         entropy = -sum(count / total * math.log(count / total) for count in self.counts.values())
         entropy += share(self.rare, total) * math.log(total)
         values = {
@@ -112,25 +107,29 @@ class LabelBalance:
         return ("warn" if leading or values["top_share"] >= line.TOP_MAJORITY else "note"), values
 
     def _skew_finding(self, level: Level, values: Mapping[str, float]) -> Finding:
-        (first, count), (second, _) = self.counts.most_common(2)
-        kind = both("labels", "ラベル") if self.subject.labels else both("targets", "正解")
+        (first, count), (second, _count) = self.counts.most_common(2)
+        kind = _("labels") if self.subject.labels else _("targets")
         top, runner_up = shorten(first), shorten(second)
         uses, ratio, labels, effective = (values[name] for name in ("uses", "ratio", "labels", "effective"))
         top_share, top_rows = format_percent(values["top_share"]), format_percent(values["top_rows"])
-        what: str = both(
-            f"{top} is {count} of {uses:.0f} {kind} ({top_share}), {ratio:.1f} times the second, {runner_up}, and "
-            f"occurs in {top_rows} of the rows; {labels:.0f} labels have the entropy of {effective:.0f} equally "
+        what: str = _(
+            "{top} is {count} of {uses:.0f} {kind} ({top_share}), {ratio:.1f} times the second, {runner_up}, and "
+            "occurs in {top_rows} of the rows; {labels:.0f} labels have the entropy of {effective:.0f} equally "
             "frequent ones",
-            f"{top} が{uses:.0f}件の{japanese(kind)}のうち{count}件（{top_share}）で、"
-            f"二位の {runner_up} の{ratio:.1f}倍。{top_rows}の行に現れる。"
-            f"{labels:.0f}種類のエントロピーは、均等な{effective:.0f}種類分にあたる",
+            top=top,
+            count=count,
+            uses=uses,
+            kind=kind,
+            top_share=top_share,
+            ratio=ratio,
+            runner_up=runner_up,
+            top_rows=top_rows,
+            labels=labels,
+            effective=effective,
         )
         if level == "warn":
-            warning = both(
-                f"A model is likely to collapse to {top} for every input",
-                f"どの入力に対しても {top} を出力するように崩壊するおそれがある",
-            )
-            what = joined(both(". ", "。"), (what, warning))
+            warning = _("A model is likely to collapse to {top} for every input", top=top)
+            what = joined(_(". "), (what, warning))
         return Finding("label-skew", level, what, do=_REMEDY if level == "warn" else "", values=values)
 
     def _constant(self, level: Level) -> Iterator[Finding]:
@@ -144,16 +143,14 @@ class LabelBalance:
         yield Finding(
             "constant-answer",
             "warn" if level == "warn" and value >= line.CONSTANT_SCORE else "note",
-            both(
-                f"the constant prediction {text} scores {name} {value:.3f} on this data: a model below that has learnt "
+            _(
+                "the constant prediction {text} scores {name} {value:.3f} on this data: a model below that has learnt "
                 "nothing",
-                f"常に {text} と予測するだけで、このデータでは {name} {value:.3f} になる："
-                "これを下回るモデルは何も学習していない",
+                text=text,
+                name=name,
+                value=value,
             ),
-            do=both(
-                "Compare every score with this value; a report does so by itself.",
-                "すべてのスコアをこの値と比べること。報告書では自動で比べている。",
-            ),
+            do=_("Compare every score with this value; a report does so by itself."),
             values={metric.name: value},
         )
 
@@ -166,19 +163,25 @@ class LabelBalance:
         more = math.ceil(lacking / size)
         enough = middle >= line.USES_PER_LABEL
         rows, labels, per_label, least = self.rows, len(counts), self.rows / len(counts), line.USES_PER_LABEL
-        what: str = both(
-            f"{rows} rows for {labels} labels: {per_label:.1f} rows per label; half of the labels are used {middle:g} "
-            f"times or less, {few} fewer than {least} times",
-            f"ラベル{labels}種類に対して{rows}行：一種類あたり{per_label:.1f}行。半数のラベルは{middle:g}回以下、"
-            f"{few}種類は{least}回未満しか使われていない",
+        what: str = _(
+            "{rows} rows for {labels} labels: {per_label:.1f} rows per label; half of the labels are used {middle:g} "
+            "times or less, {few} fewer than {least} times",
+            rows=rows,
+            labels=labels,
+            per_label=per_label,
+            middle=middle,
+            few=few,
+            least=least,
         )
         if lacking:
             wanted = line.USES_WANTED
-            need = both(
-                f"{lacking} more uses (about {more} rows) would bring each to {wanted}",
-                f"あと{lacking}回（約{more}行）で、それぞれ{wanted}回に届く",
+            need = _(
+                "{lacking} more uses (about {more} rows) would bring each to {wanted}",
+                lacking=lacking,
+                more=more,
+                wanted=wanted,
             )
-            what = joined(both(". ", "。"), (what, need))
+            what = joined(_(". "), (what, need))
         yield Finding(
             "label-density",
             "note" if enough else "warn",
@@ -194,18 +197,13 @@ class LabelBalance:
         )
 
 
-_REMEDY = both(
+_REMEDY = _(
     "Ban the label or set a quota while generating (teacher.banned, teacher.quota), and train a head for sets "
-    '(model.head = "set"). Smoothing, focal loss, learning rate, more epochs and sampling did not help in the log.',
-    "生成時にそのラベルを禁じるか上限を設け（teacher.banned、teacher.quota）、集合用の"
-    'ヘッドで学習すること（model.head = "set"）。平滑化、focal損失、学習率、エポッ'
-    "ク数の増加、サンプリングは、記録された実験では役に立たなかった。",
+    '(model.head = "set"). Smoothing, focal loss, learning rate, more epochs and sampling did not help in the log.'
 )
-_DENSER = both(
+_DENSER = _(
     "Decide the label set before generating (teacher.labels) and stop at a density (teacher.density); or leave rare "
-    "labels out.",
-    "生成の前にラベルの集合を決め（teacher.labels）、十分な密度になるまで作ること（te"
-    "acher.density）。または、まれなラベルを外すこと。",
+    "labels out."
 )
 
 
@@ -254,11 +252,8 @@ class TextLengths:
             yield self.many.finding(
                 "many-labels",
                 "warn",
-                both(f"{count} targets hold more than {most} labels", f"正解{count}件に{most}個を超えるラベルがある"),
-                do=both(
-                    "Did the prompt of the teacher allow fewer? Shorten or drop those rows.",
-                    "教師モデルへの指示はもっと少なくなかったか。ラベルを減らすか行を外すこと。",
-                ),
+                _("{count} targets hold more than {most} labels", count=count, most=most),
+                do=_("Did the prompt of the teacher allow fewer? Shorten or drop those rows."),
             )
         if not self.subject.labels:
             yield from self._long()
@@ -277,15 +272,15 @@ class TextLengths:
             yield found.finding(
                 "long-answers",
                 "warn" if extreme else "note",
-                both(
-                    f"{count} targets are more than {times:g} times as long as the median ({middle} characters); the "
-                    f"longest has {longest}",
-                    f"正解{count}件が、中央値（{middle}文字）の{times:g}倍より長い。最長は{longest}文字",
+                _(
+                    "{count} targets are more than {times:g} times as long as the median ({middle} characters); the "
+                    "longest has {longest}",
+                    count=count,
+                    times=times,
+                    middle=middle,
+                    longest=longest,
                 ),
-                do=both(
-                    "Look at them: prose around the target proper, or an unclosed quote.",
-                    "見て確かめること：正解が文章に包まれていないか、引用符が閉じているか。",
-                ),
+                do=_("Look at them: prose around the target proper, or an unclosed quote."),
             )
 
 
@@ -309,9 +304,13 @@ def _lengths(name: str, counts: Counter[int]) -> Finding:
     return Finding(
         "lengths",
         "note",
-        both(
-            f"{column} have a median length of {middle}, {high} at the 99th percentile, {most} at most: {histogram}",
-            f"{japanese(column)}の文字数は中央値{middle}、99%点{high}、最大{most}：{histogram}",
+        _(
+            "{column} have a median length of {middle}, {high} at the 99th percentile, {most} at most: {histogram}",
+            column=column,
+            middle=middle,
+            high=high,
+            most=most,
+            histogram=histogram,
         ),
         values={"median": float(middle), "high": float(high), "most": float(most)} | dict(named),
     )

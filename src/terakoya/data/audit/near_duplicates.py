@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import AuditRow, HashSample, format_percent, level_by, share, shorten
 from terakoya.data.split import SplitName
-from terakoya.i18n import both, japanese, joined
+from terakoya.i18n import _, joined
 from terakoya.records import MEMORISED, Finding
+from terakoya.text import fold_source
 
 _NUMERALS = re.compile("[0-9〇零一二三四五六七八九十百千万億兆京壱弐参肆伍陸漆捌玖拾廿卅佰陌阡仟萬]")
 _TRIED = 50  # candidates compared for one text; templates would give thousands
 
 
 @dataclass(frozen=True, slots=True)
-class _Text:
+class _ComparedText:
     form: str
     split: SplitName
     origin: str
@@ -34,8 +35,8 @@ class NearDuplicates:
     """Compares a sample of each split; short texts are left out, and so are pairs that differ in a number."""
 
     def __init__(self) -> None:
-        self.train_sample: HashSample[_Text] = HashSample(line.NEAR_ROWS)
-        self.exam_sample: HashSample[_Text] = HashSample(line.NEAR_ROWS // 4)
+        self.train_sample: HashSample[_ComparedText] = HashSample(line.NEAR_ROWS)
+        self.exam_sample: HashSample[_ComparedText] = HashSample(line.NEAR_ROWS // 4)
         self.rows = self.exam = 0
 
     def add(self, row: AuditRow) -> None:
@@ -48,7 +49,10 @@ class NearDuplicates:
         if len(row.form) >= line.NEAR_LENGTH and row.example.subset != MEMORISED:
             keep = self.train_sample if row.split == "train" else self.exam_sample
             if keep.wants(row.key):
-                keep.add(row.key, _Text(row.form[: 4 * line.LONG_TEXT], row.split, row.example.origin, row.example.row))
+                form = _with_source_first(row)
+                keep.add(
+                    row.key, _ComparedText(form[: 4 * line.LONG_TEXT], row.split, row.example.origin, row.example.row)
+                )
 
     def findings(self) -> Iterator[Finding]:
         # Exam items come last, so that each is compared with the whole of train.
@@ -64,51 +68,60 @@ class NearDuplicates:
             yield _leak(leaks, items)
         yield self._copies(found, len(texts))
 
-    def _copies(self, pairs: Sequence[tuple[_Text, _Text]], whole: int) -> Finding:
+    def _copies(self, pairs: Sequence[tuple[_ComparedText, _ComparedText]], whole: int) -> Finding:
         """Of each pair the row that comes later in its file is the copy."""
         found = [(one, two) if one.row <= two.row else (two, one) for one, two in pairs]
         origins = Counter(two.origin or "?" for _, two in found)
         one, two = found[0]
         by = joined(
-            both(", ", "、"),
-            (both(f"{uses} from {origin}", f"{origin} から{uses}件") for origin, uses in origins.most_common(5)),
+            _(", "),
+            (_("{uses} from {origin}", uses=uses, origin=origin) for origin, uses in origins.most_common(5)),
         )
         copy, original = shorten(one.form), shorten(two.form)
         count, percent = len(found), format_percent(share(len(found), whole))
         return Finding(
             "near-duplicates",
             level_by(len(found), whole, line.NEAR_DUPLICATES),
-            both(
-                f"{count} of {whole} longer sources ({percent}) are nearly another one ({by}): {copy} and {original}",
-                f"長い入力{whole}件のうち{count}件（{percent}）が他の入力とほぼ同じである（{japanese(by)}）："
-                f"{copy} と {original}",
+            _(
+                "{count} of {whole} longer sources ({percent}) are nearly another one ({by}): {copy} and {original}",
+                count=count,
+                whole=whole,
+                percent=percent,
+                by=by,
+                copy=copy,
+                original=original,
             ),
-            do=both(
-                "Vary the sources, or give near copies one group, so that they stay in one split.",
-                "入力に変化をつけるか、ほぼ同じものを一つのグループにして、同じ分割に入れること。",
-            ),
+            do=_("Vary the sources, or give near copies one group, so that they stay in one split."),
             rows=tuple(sorted(two.row for _, two in found if two.row))[: line.ROWS_NAMED],
             values={f"from {origin}": float(count) for origin, count in origins.most_common(20)}
             | {"share": share(len(found), whole)},
         )
 
 
-def _leak(leaks: Sequence[tuple[_Text, _Text]], items: int) -> Finding:
+def _with_source_first(row: AuditRow) -> str:
+    """The folded form, the source before the turns that led to it: a long system prompt must not push it out."""
+    if not row.example.turns:
+        return row.form
+    turns = [turn.content for turn in row.example.turns if turn.role != "system"]
+    return fold_source("\n".join([row.example.source, *reversed(turns)]))
+
+
+def _leak(leaks: Sequence[tuple[_ComparedText, _ComparedText]], items: int) -> Finding:
     source, item = (shorten(text.form) for text in leaks[0])
     count, part = len(leaks), share(len(leaks), items)
     percent = format_percent(part)
     return Finding(
         "near-leak",
         level_by(count, items, line.NEAR_LEAKS),
-        both(
-            f"{count} of {items} longer exam items ({percent}) are nearly a training source: {item} is {source}",
-            f"試験データの長い入力{items}件のうち{count}件（{percent}）が学習データの入力とほぼ同じである："
-            f"{item} は {source}",
+        _(
+            "{count} of {items} longer exam items ({percent}) are nearly a training source: {item} is {source}",
+            count=count,
+            items=items,
+            percent=percent,
+            item=item,
+            source=source,
         ),
-        do=both(
-            "Give near copies one group (task.group), so that they stay in one split.",
-            "ほぼ同じものを一つのグループにして（task.group）、同じ分割に入れること。",
-        ),
+        do=_("Give near copies one group (task.group), so that they stay in one split."),
         where="exam",
         rows=tuple(sorted(two.row for _, two in leaks if two.row))[: line.ROWS_NAMED],
         values={"rows": float(count), "share": part},
@@ -130,7 +143,7 @@ def near_pairs(forms: Sequence[str]) -> Iterator[tuple[int, int]]:
 
     forms  normal forms of sources
     """
-    sets = _ranked([grams(form) for form in forms])
+    sets = _ranked([grams(form) for form in forms], line.TEMPLATE_SHARE)
     numbers = ["".join(_NUMERALS.findall(form)) for form in forms]
     index: dict[int, list[int]] = defaultdict(list)
     for later, found in enumerate(sets):
@@ -154,11 +167,19 @@ def near_pairs(forms: Sequence[str]) -> Iterator[tuple[int, int]]:
             yield match, later
 
 
-def _ranked(sets: Sequence[frozenset[str]]) -> list[frozenset[int]]:
-    """Trigrams as ranks, the rarest first."""
+def _ranked(sets: Sequence[frozenset[str]], most: float) -> list[frozenset[int]]:
+    """Trigrams as ranks, the rarest first; without those that so many texts share that they are a template.
+
+    What differs is compared: an instruction before every source would make all of them nearly equal. Of a text
+    that says little beside the template nothing is concluded.
+    """
     uses = Counter(gram for found in sets for gram in found)
-    rank = {gram: at for at, gram in enumerate(sorted(uses, key=lambda gram: (uses[gram], gram)))}
-    return [frozenset(rank[gram] for gram in found) for found in sets]
+    limit = max(line.TEMPLATE_ROWS, most * len(sets))
+    rank = {
+        gram: at for at, gram in enumerate(sorted(uses, key=lambda gram: (uses[gram], gram))) if uses[gram] <= limit
+    }
+    kept = [frozenset(rank[gram] for gram in found if gram in rank) for found in sets]
+    return [found if len(found) >= line.NEAR_GRAMS else frozenset() for found in kept]
 
 
 def _near(one: frozenset[int], two: frozenset[int]) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import AuditContext, AuditRow, EvenSample, HashSample, format_percent
 from terakoya.data.split import SplitName
-from terakoya.i18n import both, japanese, joined
+from terakoya.i18n import _, joined
 from terakoya.records import MEMORISED, Finding
 
 if TYPE_CHECKING:
@@ -79,11 +79,11 @@ class RowOrder:
             yield Finding(
                 "order",
                 "note",
-                both(
-                    f"the rows are in some order: the last fifth differs from the rest ({differences}; p = {p:.2g}). "
+                _(
+                    "the rows are in some order: the last fifth differs from the rest ({differences}; p = {p:.2g}). "
                     "This split does not depend on the order; a cut at the end would",
-                    f"行の並びに偏りがある：最後の五分の一が残りと異なる（{japanese(differences)}、p = {p:.2g}）。"
-                    "今の分割は並びによらないが、末尾で切れば影響が出る",
+                    differences=differences,
+                    p=p,
                 ),
                 values={"p": p},
             )
@@ -93,33 +93,25 @@ class RowOrder:
         found = permutation_test(rows, [row.split == "exam" for row in rows], self.subject.labels)
         differences, p = (found.summary, found.p) if found else ("", 1.0)
         if found is None or p > line.ORDER_P:
-            if found is None:
-                reason = both("too few rows to test", "行が少なく検定できない")
-            else:
-                reason = both(f"no drift is seen, p = {p:.2g}", f"偏りは見られない、p = {p:.2g}")
+            reason = _("no drift is seen, p = {p:.2g}", p=p) if found else _("too few rows to test")
             yield Finding(
                 "order",
                 "note",
-                both(
-                    f"the exam is the last rows of the table ({reason})",
-                    f"試験データは表の末尾の行である（{japanese(reason)}）",
-                ),
+                _("the exam is the last rows of the table ({reason})", reason=reason),
             )
             return
         yield Finding(
             "order",
             "stop",
-            both(
-                f"the exam is the last rows of the table, and they are not like the rest ({differences}; p = {p:.2g}): "
+            _(
+                "the exam is the last rows of the table, and they are not like the rest ({differences}; p = {p:.2g}): "
                 "the order of the rows decides the score",
-                f"試験データは表の末尾の行であり、残りと異なる（{japanese(differences)}、p = {p:.2g}）："
-                "行の並びがスコアを決めてしまう",
+                differences=differences,
+                p=p,
             ),
-            do=both(
+            do=_(
                 'Split by hash: split.method = "hash". Where the last rows are meant to be of another time or '
-                "kind, name them as an exam of their own: task.exam.",
-                'ハッシュで分割すること：split.method = "hash"。末尾の行が別の時期や種類のものなら、'
-                "独立した試験データとして task.exam に指定すること。",
+                "kind, name them as an exam of their own: task.exam."
             ),
             values={"p": p},
         )
@@ -132,14 +124,12 @@ class RowOrder:
             yield Finding(
                 "sides-differ",
                 "warn" if self.subject.method == "column" else "note",
-                both(
-                    f"exam and train come from different distributions ({differences}; p = {p:.2g})",
-                    f"試験データと学習データの分布が異なる（{japanese(differences)}、p = {p:.2g}）",
+                _(
+                    "exam and train come from different distributions ({differences}; p = {p:.2g})",
+                    differences=differences,
+                    p=p,
                 ),
-                do=both(
-                    "If that is not meant (a harder exam, another time), let Terakoya split.",
-                    "意図したもの（難しい試験、別の時期）でなければ、分割を Terakoya に任せること。",
-                ),
+                do=_("If that is not meant (a harder exam, another time), let Terakoya split."),
                 where="exam",
                 values={"p": p},
             )
@@ -162,21 +152,15 @@ class RowOrder:
             named = joined(
                 ", ",
                 (
-                    both(f"{trait} ({count} items)", f"{japanese(trait)}（{count}問）")
+                    _("{trait} ({count} items)", trait=trait, count=count)
                     for trait, count in Counter(gaps).most_common(6)
                 ),
             )
             yield Finding(
                 "exam-hole",
                 "note" if "files" in self.subject.method or self.subject.method == "task" else "warn",
-                both(
-                    f"the exam holds what train never shows: {named}",
-                    f"学習データに一度も現れないものが試験データにある：{japanese(named)}",
-                ),
-                do=both(
-                    "Was something held out by a rule? Let both splits cover the same range.",
-                    "規則で何かを取り除いていないか。両方の分割が同じ範囲を含むようにすること。",
-                ),
+                _("the exam holds what train never shows: {named}", named=named),
+                do=_("Was something held out by a rule? Let both splits cover the same range."),
                 where="exam",
                 values={trait: float(count) for trait, count in list(gaps.items())[:20]},
             )
@@ -195,12 +179,12 @@ def _traits(row: _Kept, labels: bool) -> set[tuple[str, str | int]]:
 def _trait_name(kind: str, value: str | int) -> str:
     """A trait in words; only the few that are reported are put into words."""
     if kind == "character":
-        return both(f"the character {value!r}", f"文字 {value!r}")
+        return _("the character {value!r}", value=value)
     if kind == "label":
-        return both(f"the label {value!r}", f"ラベル {value!r}")
+        return _("the label {value!r}", value=value)
     if kind == "digits":
-        return both(f"{value} digits", f"{value}桁")
-    return both(f"{value} zeros at the end", f"末尾のゼロが{value}個")
+        return _("{value} digits", value=value)
+    return _("{value} zeros at the end", value=value)
 
 
 @dataclass(frozen=True)
@@ -208,7 +192,7 @@ class Difference:
     """What a permutation test found.
 
     p        value of the test
-    summary  the traits that differ most, bilingual
+    summary  the traits that differ most, a message
     """
 
     p: float
@@ -251,9 +235,9 @@ def permutation_test(rows: Sequence[_Kept], apart: Sequence[bool], labels: bool,
 
 
 _MEASURES: Mapping[str, Callable[[_Kept], float]] = {
-    both("source length", "入力の長さ"): lambda row: float(len(row.form)),
-    both("target length", "正解の長さ"): lambda row: float(len(row.target)),
-    both("target value (log)", "正解の値（対数）"): lambda row: _log(row.target),
+    _("source length"): lambda row: float(len(row.form)),
+    _("target length"): lambda row: float(len(row.target)),
+    _("target value (log)"): lambda row: _log(row.target),
 }
 
 
@@ -273,13 +257,9 @@ def _summary(
 def _comparison(name: str, values: np.ndarray[Any, Any], part: np.ndarray[Any, Any]) -> str:
     one, two = float(values[part].mean()), float(values[~part].mean())
     if name in _MEASURES:
-        return both(
-            f"{name} {one:.1f} there, {two:.1f} elsewhere", f"{japanese(name)} がそこで {one:.1f}、他で {two:.1f}"
-        )
+        return _("{name} {one:.1f} there, {two:.1f} elsewhere", name=name, one=one, two=two)
     there, elsewhere = format_percent(one), format_percent(two)
-    return both(
-        f"{name} in {there} there, {elsewhere} elsewhere", f"{japanese(name)} がそこで {there}、他で {elsewhere}"
-    )
+    return _("{name} in {there} there, {elsewhere} elsewhere", name=name, there=there, elsewhere=elsewhere)
 
 
 def _features(rows: Sequence[_Kept], labels: bool) -> tuple[list[str], np.ndarray[Any, Any]]:
@@ -289,7 +269,7 @@ def _features(rows: Sequence[_Kept], labels: bool) -> tuple[list[str], np.ndarra
     targets = Counter(label for row in rows for label in (row.target.split() if labels else [row.target]))
     shown = [char for char, count in characters.most_common(_CHARACTERS) if count > 1]
     given = [target for target, count in targets.most_common(_LABELS) if count > 1]
-    names = [*_MEASURES, *map(repr, shown), *(both(f"the target {target!r}", f"正解 {target!r}") for target in given)]
+    names = [*_MEASURES, *map(repr, shown), *(_("the target {target!r}", target=target) for target in given)]
     table = [
         [
             *(measure(row) for measure in _MEASURES.values()),

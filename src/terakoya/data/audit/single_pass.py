@@ -13,17 +13,17 @@ from terakoya.codec.labels import LabelsCodec
 from terakoya.data.audit.thresholds import LONG_TEXT, ROWS_NAMED
 from terakoya.data.split import SplitName
 from terakoya.errors import DataError
-from terakoya.i18n import Message, both, japanese
+from terakoya.i18n import Message, _
 from terakoya.records import Example, Finding, Level
 from terakoya.scoring.metrics import Metric
-from terakoya.text import normalise_source
+from terakoya.text import fold_source
 
 # As messages name the columns and the splits.
-COLUMN_NAMES = {"source": both("sources", "入力"), "target": both("targets", "正解")}
+COLUMN_NAMES = {"source": _("sources"), "target": _("targets")}
 SPLIT_TITLES = {
-    "train": both("train", "学習データ"),
-    "dev": both("dev", "検証データ"),
-    "exam": both("exam", "試験データ"),
+    "train": _("the train split"),
+    "dev": _("the dev split"),
+    "exam": _("the exam split"),
 }
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class AuditRow:
     example    the row
     split      train, dev or exam
     place      in the order of the file, counted from 0
-    form       normal form of the source
+    form       folded form of the source
     key        64 bits that stand for the form
     canonical  canonical form of the target; None where the codec cannot write it
     """
@@ -119,11 +119,11 @@ class Tally:
 
         check  its id
         level  note, warn or stop
-        what   bilingual
-        do     bilingual; what to do
+        what   a message
+        do     what to do, a message
         where  column or split
         """
-        example = both(f": {self.first}", f"：{japanese(self.first)}") if self.first else ""
+        example = _(": {first}", first=self.first) if self.first else ""
         return Finding(check, level, what + example, where, do, tuple(self.rows), {"rows": float(self.count)})
 
 
@@ -228,13 +228,13 @@ def unknown_labels(codec: Codec, form: str) -> list[str]:
 
 
 def source_form(example: Example) -> str:
-    """The normal form of a source, all turns of a conversation included.
+    """The folded form of a source (look-alikes are one character), all turns of a conversation included.
 
     example  the row
     """
     if example.turns:
-        return normalise_source("\n".join([*(turn.content for turn in example.turns), example.source]))
-    return normalise_source(example.source)
+        return fold_source("\n".join([*(turn.content for turn in example.turns), example.source]))
+    return fold_source(example.source)
 
 
 def share(part: float, whole: float) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import AuditContext, AuditRow
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import MEMORISED, Finding
 
 _Z = 1.96 + 0.84  # two-sided 5%, power 80%
@@ -37,15 +37,15 @@ class SplitSizes:
             yield Finding(
                 "empty-side",
                 "stop",
-                both("there is nothing to train on", "学習する行がない"),
+                _("there is nothing to train on"),
                 where="train",
-                do=both("Bring more rows.", "行を増やすこと。"),
+                do=_("Bring more rows."),
             )
         if not self.counts["exam"]:
             yield Finding(
                 "empty-side",
                 "warn",
-                both("the exam is empty: nothing will be known", "試験データが空である：何もわからない"),
+                _("the exam is empty: nothing will be known"),
                 where="exam",
                 do=_MORE,
             )
@@ -54,10 +54,7 @@ class SplitSizes:
             yield Finding(
                 "empty-side",
                 "warn",
-                both(
-                    "dev is empty: choices would be made on the exam",
-                    "検証データが空である：選択を試験データで行うことになる",
-                ),
+                _("dev is empty: choices would be made on the exam"),
                 where="dev",
                 do=_MORE,
             )
@@ -70,17 +67,14 @@ class SplitSizes:
         return Finding(
             "exam-size",
             "warn" if least > line.DETECTABLE else "note",
-            both(
-                f"an exam of {items} items detects differences of about {least:.2f} {metric} and more (80% power); "
+            _(
+                "an exam of {items} items detects differences of about {least:.2f} {metric} and more (80% power); "
                 "smaller ones disappear in the noise",
-                f"試験{items}問で検出できる差は約 {least:.2f} {metric} 以上（検出力80%）。"
-                "それより小さい差は偶然のばらつきに紛れる",
+                items=items,
+                least=least,
+                metric=metric,
             ),
-            do=both(
-                f"About {enough} items would detect a difference of {wanted:g}. ",
-                f"約{enough}問あれば {wanted:g} の差を検出できる。",
-            )
-            + _MORE
+            do=_("About {enough} items would detect a difference of {wanted:g}. ", enough=enough, wanted=wanted) + _MORE
             if least > line.DETECTABLE
             else "",
             where="exam",
@@ -88,10 +82,7 @@ class SplitSizes:
         )
 
 
-_MORE = both(
-    "Raise split.exam or split.dev, or name files of your own (task.exam, task.dev).",
-    "split.exam か split.dev を大きくするか、自分のファイルを指定すること（task.exam、task.dev）。",
-)
+_MORE = _("Raise split.exam or split.dev, or name files of your own (task.exam, task.dev).")
 
 
 def detectable(items: int, *, graded: bool) -> float:

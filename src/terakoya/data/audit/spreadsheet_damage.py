@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import COLUMN_NAMES, AuditContext, AuditRow, Tally, format_percent, share
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.records import Finding, Level
 
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
@@ -23,36 +23,24 @@ _CELL = re.compile(
 )
 _SAYS = {
     "float": (
-        both("end in .0", "末尾が .0 である"),
-        both(
-            "A data frame made numbers of the column: read it as text (dtype=str) and write it again.",
-            "データフレームが列を数値にしている：文字列として読み（dtype=str）、書き直すこと。",
-        ),
+        _("end in .0"),
+        _("A data frame made numbers of the column: read it as text (dtype=str) and write it again."),
     ),
     "science": (
-        both("are in scientific notation", "指数表記になっている"),
-        both(
-            "A spreadsheet shortened long numbers: format the column as text.",
-            "表計算ソフトが長い数を縮めている：列を文字列の書式にすること。",
-        ),
+        _("are in scientific notation"),
+        _("A spreadsheet shortened long numbers: format the column as text."),
     ),
     "error": (
-        both("are a spreadsheet's error marks", "表計算ソフトのエラー表示である"),
-        both("The contents are lost: take them from the original.", "内容は失われている：元のデータから取り直すこと。"),
+        _("are a spreadsheet's error marks"),
+        _("The contents are lost: take them from the original."),
     ),
     "nothing": (
-        both("are a program's word for nothing", "プログラムが空を表す語である"),
-        both(
-            "Were they empty, or the words themselves? Correct or drop the rows.",
-            "空欄だったのか、その語そのものか。直すか行を外すこと。",
-        ),
+        _("are a program's word for nothing"),
+        _("Were they empty, or the words themselves? Correct or drop the rows."),
     ),
     "date": (
-        both("are dates", "日付である"),
-        both(
-            "A spreadsheet turns 1-2 and 1/2 into dates: format the column as text before typing.",
-            "表計算ソフトは 1-2 や 1/2 を日付に変える：入力の前に列を文字列の書式にすること。",
-        ),
+        _("are dates"),
+        _("A spreadsheet turns 1-2 and 1/2 into dates: format the column as text before typing."),
     ),
 }
 _LOST = ("error", "nothing")  # of these the contents are gone
@@ -61,7 +49,7 @@ _TARGETS = frozenset("target output label labels answer response arabic emoji".s
 
 
 @dataclass
-class _Column:
+class _DamageColumn:
     """What one column shows."""
 
     kinds: dict[str, Tally] = field(default_factory=dict)
@@ -101,7 +89,7 @@ class SpreadsheetDamage:
     def __init__(self, subject: AuditContext) -> None:
         self.subject = subject
         self.rows = 0
-        self.columns = {"source": _Column(), "target": _Column()}
+        self.columns = {"source": _DamageColumn(), "target": _DamageColumn()}
         self.headers = Tally()
         self.offsets: Counter[int] = Counter()  # a source of digits, less the index of its row
 
@@ -131,25 +119,19 @@ class SpreadsheetDamage:
             yield self.headers.finding(
                 "header-rows",
                 "warn",
-                both(f"{count} rows are a header", f"{count}行が見出し行である"),
-                do=both(
-                    "Two files were concatenated: take the second header out.",
-                    "二つのファイルをつないでいる：二番目の見出し行を取り除くこと。",
-                ),
+                _("{count} rows are a header", count=count),
+                do=_("Two files were concatenated: take the second header out."),
             )
         yield from self._shifted()
 
-    def _empty(self, name: str, column: _Column) -> Iterator[Finding]:
+    def _empty(self, name: str, column: _DamageColumn) -> Iterator[Finding]:
         count, title = column.empty.count, COLUMN_NAMES[name]
         if count:
             yield column.empty.finding(
                 "empty",
                 "warn",
-                both(
-                    f"{count} {title} are empty or white space",
-                    f"{japanese(title)}{count}件が空か空白だけである",
-                ),
-                do=both("Fill them in, or drop the rows.", "埋めるか、その行を外すこと。"),
+                _("{count} {title} are empty or white space", count=count, title=title),
+                do=_("Fill them in, or drop the rows."),
                 where=name,
             )
 
@@ -158,20 +140,19 @@ class SpreadsheetDamage:
         part = share(tally.count, self.rows)
         count, percent, title = tally.count, format_percent(part), COLUMN_NAMES[name]
         level: Level = "warn" if part >= line.DAMAGED else "note"
+        if kind == "date" and part >= line.DATE_TASK:
+            level = "note"  # they are what the task is about
         if kind in _LOST and part >= line.RUINED:
             level = "stop"
         return tally.finding(
             f"damaged-{kind}",
             level,
-            both(
-                f"{count} {title} ({percent}) {says}",
-                f"{japanese(title)}{count}件（{percent}）が{japanese(says)}",
-            ),
+            _("{count} {title} ({percent}) {description}", count=count, title=title, percent=percent, description=says),
             do=do,
             where=name,
         )
 
-    def _codes(self, name: str, column: _Column) -> Iterator[Finding]:
+    def _codes(self, name: str, column: _DamageColumn) -> Iterator[Finding]:
         """Postal codes and the like: one width, some shorter, and not one that starts with 0."""
         if self.subject.kind in ("number", "quantity") or column.digits < max(line.LEAST_CODES, self.rows / 2):
             return
@@ -183,13 +164,14 @@ class SpreadsheetDamage:
             yield Finding(
                 "leading-zeros",
                 "warn",
-                both(
-                    f"{shorter} {title} have fewer than the {width} digits of the others, and none starts with 0: "
+                _(
+                    "{shorter} {title} have fewer than the {width} digits of the others, and none starts with 0: "
                     "leading zeros may be lost",
-                    f"{japanese(title)}{shorter}件が、他の{width}桁より短く、0で始まるものが一つもない："
-                    "先頭のゼロが失われたおそれがある",
+                    shorter=shorter,
+                    title=title,
+                    width=width,
                 ),
-                do=both("Take the codes from the original, as text.", "元のデータから、文字列として取り直すこと。"),
+                do=_("Take the codes from the original, as text."),
                 where=name,
                 values={"rows": float(shorter), "width": float(width)},
             )
@@ -198,19 +180,13 @@ class SpreadsheetDamage:
         """Sources that count the rows: a data frame's index has taken the position of the source."""
         if not self.offsets:
             return
-        _, count = self.offsets.most_common(1)[0]
+        _offset, count = self.offsets.most_common(1)[0]
         if count >= 5 and share(count, self.columns["source"].digits) >= line.INDEX_SHARE:
             yield Finding(
                 "shifted-header",
                 "warn",
-                both(
-                    f"{count} sources are the number of their row: an index has pushed the columns by one",
-                    f"入力{count}件が行番号である：索引のために列が一つずれている",
-                ),
-                do=both(
-                    "Write the table without its index, or name the right columns (task.source, task.target).",
-                    "索引なしで表を書き出すか、正しい列を指定すること（task.source、task.target）。",
-                ),
+                _("{count} sources are the number of their row: an index has pushed the columns by one", count=count),
+                do=_("Write the table without its index, or name the right columns (task.source, task.target)."),
                 where="source",
                 values={"rows": float(count)},
             )

@@ -16,7 +16,7 @@ from terakoya.data.audit.single_pass import AuditContext, source_form
 from terakoya.data.split import SplitName, parse_split_name, split_of
 from terakoya.data.table import default_metrics, stream_examples, table_task
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import Example, Split
 from terakoya.task import Task
 
@@ -105,8 +105,8 @@ class OpenLabelsCodec:
         found = {label for piece in target.split(self.separator) for label in self._labels(piece)}
         if not found:
             raise DataError(
-                both("a set of labels is empty", "ラベルの集合が空である"),
-                do=both("Remove the row or fill in its target.", "行を取り除くか、正解を埋めること。"),
+                _("a set of labels is empty"),
+                do=_("Remove the row or fill in its target."),
             )
         return " ".join(sorted(found))
 

@@ -18,7 +18,7 @@ from terakoya.data.audit.single_pass import (
     unknown_labels,
 )
 from terakoya.data.split import SplitName
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.records import Finding, Level
 
 _REFUSAL = re.compile(
@@ -84,19 +84,15 @@ class TargetDefects:
             yield self.unwritable.finding(
                 "unreadable-targets",
                 "stop",
-                both(
-                    f"{count} targets ({percent}) cannot be written and read back as {codec}",
-                    f"正解{count}件（{percent}）が {codec} として書いて読み戻すことができない",
+                _(
+                    "{count} targets ({percent}) cannot be written and read back as {codec}",
+                    count=count,
+                    percent=percent,
+                    codec=codec,
                 ),
-                do=both(
-                    "Source and target columns seem to be swapped: see task.source and task.target.",
-                    "入力と正解の列が入れ替わっているようだ：task.source と task.target を見ること。",
-                )
+                do=_("Source and target columns seem to be swapped: see task.source and task.target.")
                 if swapped
-                else both(
-                    "Correct or drop the rows, or choose another codec (task.codec).",
-                    "直すか行を外すか、別のコーデックを選ぶこと（task.codec）。",
-                ),
+                else _("Correct or drop the rows, or choose another codec (task.codec)."),
                 where="target",
             )
         for split, unknown in self.unknown.items():
@@ -105,14 +101,15 @@ class TargetDefects:
             yield unknown.finding(
                 "unanswerable-labels",
                 "warn" if part >= line.UNKNOWN_LABELS else "note",
-                both(
-                    f"{count} {title} targets ({percent}) hold labels that no prediction can hold",
-                    f"{japanese(title)}の正解{count}件（{percent}）に、予測できないラベルがある",
+                _(
+                    "{count} targets of {title} ({percent}) hold labels that no prediction can hold",
+                    count=count,
+                    title=title,
+                    percent=percent,
                 ),
-                do=both(
+                do=_(
                     "Add training rows with them, or make them legal labels; as it is, even a perfect model loses "
-                    "points there.",
-                    "それらを学習データに加えるか、有効なラベルにすること。このままでは完全なモデルでも点を失う。",
+                    "points there."
                 ),
                 where=split,
             )
@@ -120,8 +117,8 @@ class TargetDefects:
             yield self.refusals.finding(
                 "refusals",
                 "warn",
-                both(f"{count} targets are refusals", f"正解{count}件が回答の拒否である"),
-                do=both("Drop the rows.", "その行を外すこと。"),
+                _("{count} targets are refusals", count=count),
+                do=_("Drop the rows."),
                 where="target",
             )
         if count := self.wrapped.count:
@@ -130,11 +127,8 @@ class TargetDefects:
             yield self.wrapped.finding(
                 "prose",
                 "warn" if part >= line.PROSE else "note",
-                both(
-                    f"{count} targets ({percent}) hold prose around the target proper",
-                    f"正解{count}件（{percent}）で、正解そのものが文章に包まれている",
-                ),
-                do=both("Keep the target proper alone.", "正解そのものだけを残すこと。"),
+                _("{count} targets ({percent}) hold prose around the target proper", count=count, percent=percent),
+                do=_("Keep the target proper alone."),
                 where="target",
             )
         if count := self.copies.count:
@@ -143,14 +137,8 @@ class TargetDefects:
             yield self.copies.finding(
                 "copies",
                 "warn" if part >= line.COPIES else "note",
-                both(
-                    f"{count} targets ({percent}) equal their source",
-                    f"正解{count}件（{percent}）が入力と同じである",
-                ),
-                do=both(
-                    "Is the right column named? A model trained on this learns to copy.",
-                    "列の指定は正しいか。これを学習したモデルは入力を写すようになる。",
-                ),
+                _("{count} targets ({percent}) equal their source", count=count, percent=percent),
+                do=_("Is the right column named? A model trained on this learns to copy."),
             )
 
 
@@ -186,31 +174,28 @@ class SourceDefects:
             yield self.cut.finding(
                 "cut-sources",
                 "warn",
-                both(
-                    f"{count} sources ({percent}) do not end as the others do",
-                    f"入力{count}件（{percent}）の終わり方が他と異なる",
-                ),
-                do=both("Cut sources at whole sentences.", "入力は文の切れ目で切ること。"),
+                _("{count} sources ({percent}) do not end as the others do", count=count, percent=percent),
+                do=_("Cut sources at whole sentences."),
                 where="source",
             )
         for tally, check, says in (
-            (self.orphans, "orphan-brackets", both("have a bracket without its partner", "で、括弧の片方が欠けている")),
+            (self.orphans, "orphan-brackets", _("have a bracket without its partner")),
             (
                 self.web_remains,
                 "page-remains",
-                both("are remains of a web page (notes, headings)", "が、ウェブページの残り（注、見出し）である"),
+                _("are remains of a web page (notes, headings)"),
             ),
         ):
             if tally.count:
                 part = share(tally.count, self.rows)
                 count, percent = tally.count, format_percent(part)
                 level: Level = "warn" if part >= line.ORPHAN_BRACKETS else "note"
-                what = both(f"{count} sources ({percent}) {says}", f"入力{count}件（{percent}）{japanese(says)}")
+                what = _("{count} sources ({percent}) {description}", count=count, percent=percent, description=says)
                 yield tally.finding(
                     check,
                     level,
                     what,
-                    do=both("Cut sources at whole sentences.", "入力は文の切れ目で切ること。"),
+                    do=_("Cut sources at whole sentences."),
                     where="source",
                 )
 

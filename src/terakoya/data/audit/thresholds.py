@@ -34,6 +34,11 @@ NEAR_DUPLICATES = 0.02
 # that hold the same digits and numerals (二百一 and 二百二 are two questions, not one).
 NEAR = 0.80
 NEAR_LENGTH = 12  # characters
+# Trigrams in more texts than this are a template (an instruction, a system prompt) and are not compared; a chat set
+# with one system prompt was called 92% leaked. What is left of a text must be a few words.
+TEMPLATE_SHARE = 0.10
+TEMPLATE_ROWS = 20
+NEAR_GRAMS = 8
 
 # -- order -----------------------------------------------------------------------------------------------------
 # Permutation test of the last fifth of the rows against the rest. 1 in 500 shuffled tables is accused wrongly.
@@ -50,6 +55,7 @@ HOLE_P = 1e-6
 # table is not the one that was written (numerals log: every label turned from 1 to 1.0).
 DAMAGED = 0.002
 RUINED = 0.20
+DATE_TASK = 0.90  # share of dates, from which on nobody's spreadsheet made them
 # Codes of one width that lost their leading zeros: this share has the width, the rest is shorter, none begins with 0.
 CODE_WIDTH_SHARE = 0.80
 LEAST_CODES = 20  # fewer say nothing
@@ -81,6 +87,14 @@ CUT_SHORT = 0.02
 LONG_SENTENCE = 15  # characters
 ORPHAN_BRACKETS = 0.01
 COPIES = 0.30  # targets equal to their source, where most are not
+
+# Targets of one form (folded) are written alike but for this share: the rest is another hand's spelling. Below so many
+# rows of a form, or above the share, both spellings are in use and nobody's mistake.
+FORM_ROWS = 20
+ODD_FORMS = 0.05
+ODD_DATES = 0.10  # dates with month and day the other way round; more of them are another convention
+FORMS_KEPT = 2000  # different forms that are remembered; texts without a form have as many as rows
+SPELLINGS_KEPT = 8
 
 # -- tokenizer -------------------------------------------------------------------------------------------------
 UNKNOWN_SOURCES = 0.005

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import COLUMN_NAMES, AuditContext, AuditRow, Tally, format_percent, share
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.records import Finding
 from terakoya.text import normalise_source
 
@@ -63,7 +63,7 @@ class TokenizerRoundTrip:
             self.lost_sources.add(example.row, example.source)
         count = len(ids)
         if 0 < self.tokenizer.max_source < count:
-            self.cut_sources.add(example.row, both(f"{count} tokens", f"{count}トークン"))
+            self.cut_sources.add(example.row, _("{count} tokens", count=count))
         if row.canonical is not None:
             self._target(self.subject.codec.write(example.target), row)
 
@@ -75,7 +75,7 @@ class TokenizerRoundTrip:
             self.lost_targets.add(row.example.row, written)
         count = len(ids)
         if 0 < self.tokenizer.max_target < count:
-            self.cut_targets.add(row.example.row, both(f"{count} tokens", f"{count}トークン"))
+            self.cut_targets.add(row.example.row, _("{count} tokens", count=count))
 
     def _unknown(self, ids: Sequence[int]) -> bool:
         return self.tokenizer.unknown is not None and self.tokenizer.unknown in ids
@@ -95,14 +95,13 @@ class TokenizerRoundTrip:
                 yield lost.finding(
                     "tokenizer-loses",
                     bad if part >= few[0] else "note",  # type: ignore[arg-type]
-                    both(
-                        f"{count} {title} ({percent}) are changed by encoding and decoding",
-                        f"{japanese(title)}{count}件（{percent}）がトークナイザで元に戻らない",
+                    _(
+                        "{count} {title} ({percent}) are changed by encoding and decoding",
+                        count=count,
+                        title=title,
+                        percent=percent,
                     ),
-                    do=both(
-                        'Add what is missing (model.new_tokens = "needed"), or take another model.',
-                        '足りないものを加えるか（model.new_tokens = "needed"）、別のモデルを使うこと。',
-                    ),
+                    do=_('Add what is missing (model.new_tokens = "needed"), or take another model.'),
                     where=name,
                 )
             if cut.count:
@@ -111,13 +110,13 @@ class TokenizerRoundTrip:
                 yield cut.finding(
                     "too-long",
                     bad if part >= few[1] else "note",  # type: ignore[arg-type]
-                    both(
-                        f"{count} {title} ({percent}) are longer than {limit} tokens and would be cut",
-                        f"{japanese(title)}{count}件（{percent}）が{limit}トークンより長く、切られてしまう",
+                    _(
+                        "{count} {title} ({percent}) are longer than {limit} tokens and would be cut",
+                        count=count,
+                        title=title,
+                        percent=percent,
+                        limit=limit,
                     ),
-                    do=both(
-                        f"Raise model.max_{name}, or drop the rows.",
-                        f"model.max_{name} を大きくするか、その行を外すこと。",
-                    ),
+                    do=_("Raise model.max_{name}, or drop the rows.", name=name),
                     where=name,
                 )

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from terakoya.errors import DataError
-from terakoya.file_errors import file_read_errors
-from terakoya.i18n import both, japanese, joined
+from terakoya.errors.files import file_read_errors
+from terakoya.i18n import _, joined
 
 MAX_CELL = 16 * 1024 * 1024  # characters; a longer cell is an unclosed quote, not training text
 _CHUNK = 1 << 20
@@ -27,14 +27,14 @@ _BOMS = (
 )
 _GUESSES = ("utf-8", "cp932", "euc_jp", "iso2022_jp", "utf-16-le", "utf-16-be")
 _MAGIC = (
-    (b"PK\x03\x04", both("a zip archive or an Excel workbook", "zip アーカイブか Excel ブック")),
-    (b"\xd0\xcf\x11\xe0", both("an old Excel workbook", "古い Excel ブック")),
-    (b"\x1f\x8b", both("a gzip archive", "gzip アーカイブ")),
-    (b"BZh", both("a bzip2 archive", "bzip2 アーカイブ")),
-    (b"\xfd7zXZ", both("an xz archive", "xz アーカイブ")),
-    (b"7z\xbc\xaf", both("a 7-zip archive", "7-zip アーカイブ")),
-    (b"\x28\xb5\x2f\xfd", both("a zstd archive", "zstd アーカイブ")),
-    (b"SQLite format 3", both("a database", "データベース")),
+    (b"PK\x03\x04", _("a zip archive or an Excel workbook")),
+    (b"\xd0\xcf\x11\xe0", _("an old Excel workbook")),
+    (b"\x1f\x8b", _("a gzip archive")),
+    (b"BZh", _("a bzip2 archive")),
+    (b"\xfd7zXZ", _("an xz archive")),
+    (b"7z\xbc\xaf", _("a 7-zip archive")),
+    (b"\x28\xb5\x2f\xfd", _("a zstd archive")),
+    (b"SQLite format 3", _("a database")),
 )
 _ARCHIVES = frozenset([".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar", ".zst"])
 
@@ -51,18 +51,14 @@ def open_file(path: Path) -> Iterator[io.BufferedReader]:
 
 
 def _open(path: Path) -> io.BufferedReader:
-    do = both("Check the path; it is relative to the config.", "パスを確かめること。設定ファイルからの相対パスである。")
+    do = _("Check the path; it is relative to the config.")
     with file_read_errors(path, do=do):
         if not stat.S_ISREG(path.stat().st_mode):
-            kind = (
-                both("a folder", "フォルダ")
-                if path.is_dir()
-                else both("a pipe, socket or device", "パイプ・ソケット・デバイスのいずれか")
-            )
+            kind = _("a folder") if path.is_dir() else _("a pipe, socket or device")
             raise DataError(
-                both(f"this is {kind}, not a file", f"これは{japanese(kind)}であり、ファイルではない"),
+                _("this is {kind}, not a file", kind=kind),
                 where=str(path),
-                do=both("Name a regular file.", "通常のファイルを指定すること。"),
+                do=_("Name a regular file."),
             )
         return path.open("rb")
 
@@ -77,14 +73,10 @@ def refuse_archives(path: Path) -> None:
         head = file.read(16)
     kind = next((says for magic, says in _MAGIC if head.startswith(magic)), "")
     if kind or path.suffix.lower() in _ARCHIVES:
-        kind = kind or both("an archive", "アーカイブ")
-        do = (
-            both("Save the worksheet as CSV (UTF-8).", "シートを CSV（UTF-8）で保存すること。")
-            if "Excel" in kind
-            else both("Unpack it, and name the table inside.", "展開して、中の表を指定すること。")
-        )
+        kind = kind or _("an archive")
+        do = _("Save the worksheet as CSV (UTF-8).") if "Excel" in kind else _("Unpack it, and name the table inside.")
         raise DataError(
-            both(f"this is {kind}, not a table", f"これは{japanese(kind)}であり、表ではない"),
+            _("this is {kind}, not a table", kind=kind),
             where=str(path),
             do=do,
         )
@@ -107,9 +99,9 @@ def detect_encoding(path: Path, stated: str = "") -> str:
         name = codecs.lookup(stated).name
     except LookupError as error:
         raise DataError(
-            both(f"'{stated}' is no encoding of text", f"'{stated}' という文字コードはない"),
+            _("'{stated}' is no encoding of text", stated=stated),
             where=str(path),
-            do=both("Try utf-8, cp932 (Shift_JIS) or euc_jp.", "utf-8、cp932（Shift_JIS）、euc_jp などを試すこと。"),
+            do=_("Try utf-8, cp932 (Shift_JIS) or euc_jp."),
         ) from error
     # A BOM of the family that was stated is a BOM, not the first letter of the header.
     return marked if marked.removesuffix("-sig") == name.removesuffix("-le").removesuffix("-be") else name
@@ -134,9 +126,9 @@ def open_text(path: Path, encoding: str = "") -> Iterator[io.TextIOWrapper]:
             raise _undecodable(path, name, error) from error
         if _state(raw) != before or _now(path) != before:
             raise DataError(
-                both("the file changed while it was read", "読んでいる間にファイルが変わった"),
+                _("the file changed while it was read"),
                 where=str(path),
-                do=both("Read it again when nobody writes to it.", "誰も書き込んでいないときに読み直すこと。"),
+                do=_("Read it again when nobody writes to it."),
             )
 
 
@@ -152,27 +144,17 @@ def split_lines(file: io.TextIOWrapper, path: Path) -> Iterator[str]:
         number += 1
         if len(line) > MAX_CELL:
             raise DataError(
-                both(f"a line longer than {MAX_CELL} characters", f"{MAX_CELL}文字より長い行がある"),
-                where=both(f"{path}, line {number}", f"{path}、{number}行目"),
-                do=both(
-                    "Is it a table? Break the line up, or close an unclosed quote.",
-                    "これは表か。行を分けるか、閉じていない引用符を直すこと。",
-                ),
+                _("a line longer than {max_cell} characters", max_cell=MAX_CELL),
+                where=_("{path}, line {number}", path=path, number=number),
+                do=_("Is it a table? Break the line up, or close an unclosed quote."),
             )
         if "\0" in line or ("\x1b$" in line and _ISO_2022.search(line)):
-            mark = (
-                both("the character NUL", "NUL 文字")
-                if "\0" in line
-                else both("an escape of ISO-2022-JP", "ISO-2022-JP のエスケープ")
-            )
+            mark = _("the character NUL") if "\0" in line else _("an escape of ISO-2022-JP")
             hint = _hint(path, file.encoding)
             raise DataError(
-                both(f"there is {mark} in the text{hint}", f"本文に{japanese(mark)}がある{japanese(hint)}"),
-                where=both(f"{path}, line {number}", f"{path}、{number}行目"),
-                do=both(
-                    "Take it out, or say which encoding the file has, with task.encoding (or --encoding).",
-                    "取り除くか、ファイルの文字コードを task.encoding（または --encoding）で指定すること。",
-                ),
+                _("there is {mark} in the text{hint}", mark=mark, hint=hint),
+                where=_("{path}, line {number}", path=path, number=number),
+                do=_("Take it out, or say which encoding the file has, with task.encoding (or --encoding)."),
             )
         yield line
 
@@ -197,21 +179,12 @@ def _undecodable(path: Path, name: str, error: UnicodeError) -> DataError:
     fitting = fitting_encodings(path, excluded=name)
     reads_as, first = _reads_as(fitting), "".join(fitting[:1])
     do = (
-        both(
-            f'Say which encoding it is: task.encoding = "{first}" (or --encoding {first}).',
-            f'文字コードを指定すること：task.encoding = "{first}"（または --encoding {first}）。',
-        )
+        _('Say which encoding it is: task.encoding = "{first}" (or --encoding {first}).', first=first)
         if fitting
-        else both(
-            "No encoding that Terakoya knows reads the whole file: save it again as UTF-8.",
-            "Terakoya の知るどの文字コードでも全体は読めない：UTF-8 で保存し直すこと。",
-        )
+        else _("No encoding that Terakoya knows reads the whole file: save it again as UTF-8.")
     )
     return DataError(
-        both(
-            f"not {name}: byte {at}{byte} cannot be read{reads_as}",
-            f"{name} ではない：{at}バイト目{byte}が読めない{japanese(reads_as)}",
-        ),
+        _("not {name}: byte {at}{byte} cannot be read{reads_as}", name=name, at=at, byte=byte, reads_as=reads_as),
         where=str(path),
         do=do,
     )
@@ -246,6 +219,15 @@ def fitting_encodings(path: Path, *, excluded: str = "") -> list[str]:
     return sorted(fitting, key=lambda name: -_japanese_share(path, name))
 
 
+def is_readable(path: Path, name: str) -> bool:
+    """Whether an encoding reads the whole file.
+
+    path  the file
+    name  of the encoding
+    """
+    return _first_undecodable(path, name) is None
+
+
 def _fits(path: Path, name: str) -> bool:
     if name.startswith("utf-16") and _japanese_share(path, name) < 0.5:
         return False  # nearly every even number of bytes is some UTF-16
@@ -263,8 +245,8 @@ def _japanese_share(path: Path, name: str) -> float:
 def _reads_as(fitting: list[str]) -> str:
     if not fitting:
         return ""
-    names = joined(both(" or ", " または "), fitting)
-    return both(f"; the whole file reads as {names}", f"。ファイル全体は {japanese(names)} として読める")
+    names = joined(_(" or "), fitting)
+    return _("; the whole file reads as {names}", names=names)
 
 
 def _hint(path: Path, name: str) -> str:

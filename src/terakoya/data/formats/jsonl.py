@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from terakoya.data.formats.encoding import open_text, split_lines
+from terakoya.data.formats.layouts import (
+    CHATS,
+    ROLES,
+    RowError,
+    UnknownRole,
+    chat_of,
+    is_objects,
+    layout_of,
+    read_turns,
+    with_layout,
+)
 from terakoya.data.formats.rows import RowErrors, TableRow
 from terakoya.errors import DataError
-from terakoya.i18n import both
-from terakoya.records import Turn
-
-_ROLES = ("system", "user", "assistant")
-
-
-class _RowError(Exception):
-    """What is wrong with one line."""
+from terakoya.i18n import _, joined
 
 
 def read_jsonl(path: Path, encoding: str) -> Iterator[TableRow]:
@@ -27,12 +31,9 @@ def read_jsonl(path: Path, encoding: str) -> Iterator[TableRow]:
     encoding  "" is detected
     Raises DataError that lists the lines which are no rows.
     """
-    errors = RowErrors(
-        both("lines that are no rows", "データの行として読めない行"),
-        both(
-            'Write one JSON object a line, like {"source": "…", "target": "…"}.',
-            '一行に一つの JSON オブジェクトを書くこと。例：{"source": "…", "target": "…"}。',
-        ),
+    errors = _Errors(
+        _("lines that are no rows"),
+        _('Write one JSON object a line, like {"source": "…", "target": "…"}.'),
     )
     some = False
     with open_text(path, encoding) as file:
@@ -40,20 +41,115 @@ def read_jsonl(path: Path, encoding: str) -> Iterator[TableRow]:
             if not text.strip():
                 continue
             some = True
-            try:
-                row = row_from_object(_parse(text), line)
-            except _RowError as error:
-                errors.add(line, error.args[0])
-                continue
-            if not errors.count:
+            row = errors.row(lambda text=text: _parse(text), line)  # type: ignore[misc]
+            if row is not None:
                 yield row
     errors.raise_if_any(str(path))
     if not some:
         raise DataError(
-            both("the file is empty", "ファイルが空である"),
+            _("the file is empty"),
             where=str(path),
-            do=both("Bring at least one row.", "一行以上用意すること。"),
+            do=_("Bring at least one row."),
         )
+
+
+def read_json(path: Path, encoding: str) -> Iterator[TableRow]:
+    """Rows of a JSON file: an array of objects, an object with one such array, or JSON lines under this suffix.
+
+    path      the file
+    encoding  "" is detected
+    Raises DataError for JSON of another shape, and as `read_jsonl` does. The line of a row is where its object begins.
+    """
+    with open_text(path, encoding) as file:
+        text = "".join(split_lines(file, path))
+    start = _array_start(text)
+    if start is None:
+        raise DataError(
+            _("this JSON holds no array of objects"),
+            where=str(path),
+            do=_('Write an array of rows, [{"source": "…", "target": "…"}, …], or one object a line as .jsonl.'),
+        )
+    if start < 0:
+        yield from read_jsonl(path, encoding)
+        return
+    errors = _Errors(_("elements that are no rows"), _("Write each row as an object of texts."))
+    for line, element in _elements(text, start, path):
+        row = errors.row(lambda element=element: _require_object(element), line)  # type: ignore[misc]
+        if row is not None:
+            yield row
+    errors.raise_if_any(str(path))
+
+
+def _array_start(text: str) -> int | None:
+    """Where the array of rows begins; -1 for JSON lines, None for neither."""
+    begin = len(text) - len(text.lstrip())
+    if text[begin : begin + 1] == "[":
+        return begin
+    if text[begin : begin + 1] != "{":
+        return None if text.strip() else -1
+    try:
+        value, end = json.JSONDecoder().raw_decode(text, begin)
+    except (ValueError, RecursionError):
+        return -1  # read line by line, the fault is named with its line
+    arrays = [key for key, item in value.items() if is_objects(item) and key not in CHATS]
+    if text[end:].strip() or len(arrays) != 1:
+        return -1 if text[end:].strip() or _is_row(value) else None
+    return text.index("[", text.index(json.dumps(arrays[0], ensure_ascii=False), begin))
+
+
+def _is_row(value: Mapping[str, Any]) -> bool:
+    return any(isinstance(item, str) for item in value.values()) or any(key in CHATS for key in value)
+
+
+def _elements(text: str, start: int, path: Path) -> Iterator[tuple[int, Any]]:
+    """(line, element) of the array that begins there."""
+    decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_Pairs)
+    at, line, counted = start + 1, 1, 0
+    while True:
+        at = _skip_space(text, at)
+        if text[at : at + 1] == "]":
+            break
+        line += text.count("\n", counted, at)
+        counted = at
+        try:
+            element, at = decoder.raw_decode(text, at)
+            at = _skip_space(text, at)
+            if text[at : at + 1] not in (",", "]"):
+                raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
+        except (json.JSONDecodeError, RecursionError) as error:
+            what = error.msg if isinstance(error, json.JSONDecodeError) else _("nested too deeply")
+            broken = text.count("\n", 0, error.pos) + 1 if isinstance(error, json.JSONDecodeError) else line
+            raise DataError(
+                _("not valid JSON ({what})", what=what),
+                where=_("{path}, line {number}", path=path, number=broken),
+                do=_("Mend the file there, or write it again."),
+            ) from error
+        yield line, element
+        at += text[at] == ","
+
+
+class _Pairs(list[Any]):
+    """The pairs of a JSON object, not yet looked at: repeated keys are the fault of one row and not of the file."""
+
+
+def _skip_space(text: str, at: int) -> int:
+    while text[at : at + 1] in (" ", "\t", "\r", "\n") and at < len(text):
+        at += 1
+    return at
+
+
+def _require_object(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, _Pairs):
+        raise RowError(_("no JSON object"))
+    found = _unfolded(value)
+    _refuse_surrogates(found)
+    return found  # type: ignore[no-any-return]
+
+
+def _unfolded(value: Any) -> Any:
+    if isinstance(value, _Pairs):
+        return _object([(key, _unfolded(item)) for key, item in value])
+    return [_unfolded(item) for item in value] if isinstance(value, list) else value
 
 
 def _parse(text: str) -> Mapping[str, Any]:
@@ -62,16 +158,11 @@ def _parse(text: str) -> Mapping[str, Any]:
         value = json.loads(text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         position = error.pos + 1
-        raise _RowError(
-            both(
-                f"not valid JSON ({error.msg}, character {position})",
-                f"正しい JSON ではない（{error.msg}、{position}文字目）",
-            )
-        ) from error
+        raise RowError(_("not valid JSON ({msg}, character {position})", msg=error.msg, position=position)) from error
     except RecursionError as error:
-        raise _RowError(both("nested too deeply", "入れ子が深すぎる")) from error
+        raise RowError(_("nested too deeply")) from error
     if not isinstance(value, dict):
-        raise _RowError(both("no JSON object", "JSON オブジェクトではない"))
+        raise RowError(_("no JSON object"))
     if "\\u" in text:
         _refuse_surrogates(value)
     return value
@@ -80,9 +171,9 @@ def _parse(text: str) -> Mapping[str, Any]:
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
+        names = [name for name, _value in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _RowError(both(f"the key {twice!r} occurs twice", f"キー {twice!r} が二度ある"))
+        raise RowError(_("the key {twice!r} occurs twice", twice=twice))
     return found
 
 
@@ -92,29 +183,26 @@ def _refuse_surrogates(value: Any) -> None:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
         half = error.object[error.start]
-        raise _RowError(
-            both(
-                f"a lone surrogate ({half!r}), half of a character",
-                f"対にならないサロゲート（{half!r}）、文字の半分である",
-            )
-        ) from error
+        raise RowError(_("a lone surrogate ({half!r}), half of a character", half=half)) from error
 
 
 def row_from_object(value: Mapping[str, Any], line: int) -> TableRow:
-    """A row from plain values; `messages` makes it a chat, unless it has a source of its own.
+    """A row from plain values. A chat gives its last exchange and the turns before it (layouts.py).
 
     value  column → value; what is no text is written as JSON, null leaves the column out
     line   in the file, counted from 1
     """
     cells = {key: _cell(item) for key, item in value.items() if item is not None}
     lists = {key: tuple(item) for key, item in value.items() if _texts(item)}
-    if isinstance(value.get("messages"), list) and "source" not in value:
-        turns, source, target = _chat(value["messages"])
-        return TableRow(line, cells | {"source": source, "target": target}, lists, turns)
+    nested = frozenset(key for key, item in value.items() if isinstance(item, list | dict) and key not in lists)
+    if chat := chat_of(value):
+        turns, found = chat
+        return TableRow(
+            line, with_layout(cells | found, layout_of(list(cells | found))), lists, turns, nested - set(found)
+        )
     said = value.get("turns")
-    if isinstance(said, list) and all(isinstance(turn, dict) and "role" in turn for turn in said):
-        return TableRow(line, cells, lists, tuple(_turn(turn) for turn in said))
-    return TableRow(line, cells, lists)
+    turns = read_turns(said) if isinstance(said, list) and is_objects(said) and "role" in said[0] else ()
+    return TableRow(line, with_layout(cells, layout_of(list(cells))), lists, turns, nested)
 
 
 def _cell(item: Any) -> str:
@@ -125,38 +213,6 @@ def _texts(item: Any) -> bool:
     return isinstance(item, list) and all(isinstance(part, str) for part in item)
 
 
-def _chat(messages: Sequence[Any]) -> tuple[tuple[Turn, ...], str, str]:
-    """The turns before the last user turn, that turn, and the response to it."""
-    said = [_turn(message) for message in messages]
-    if len(said) < 2 or said[-1].role != "assistant" or said[-2].role != "user":
-        raise _RowError(
-            both(
-                "a chat must end with a user's turn and the assistant's response",
-                "会話は、利用者の発言とアシスタントの応答で終わらなければならない",
-            )
-        )
-    return tuple(said[:-2]), said[-2].content, said[-1].content
-
-
-def _turn(message: Any) -> Turn:
-    if not isinstance(message, dict) or message.get("role") not in _ROLES:
-        roles = ", ".join(_ROLES)
-        raise _RowError(
-            both(
-                f"a message needs a role ({roles}) and a content",
-                f"メッセージには role（{roles}）と content が必要である",
-            )
-        )
-    content = message.get("content")
-    if isinstance(content, list):  # content in parts, as some servers write it
-        if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content):
-            raise _RowError(both("a message holds something other than text", "メッセージにテキスト以外のものがある"))
-        content = "".join(part["text"] for part in content)
-    if not isinstance(content, str):
-        raise _RowError(both("a message has no text", "メッセージに本文がない"))
-    return Turn(str(message["role"]), content)
-
-
 def rows_from_objects(values: Iterator[tuple[int, Mapping[str, Any]]], where: str) -> Iterator[TableRow]:
     """Rows from plain values that another reader brought (Parquet, the Hub), under the same rules.
 
@@ -164,15 +220,58 @@ def rows_from_objects(values: Iterator[tuple[int, Mapping[str, Any]]], where: st
     where   for messages: the file
     Raises DataError that lists the rows which cannot be read.
     """
-    errors = RowErrors(
-        both("rows that cannot be read", "読めない行"), both("Correct them, or leave them out.", "直すか、外すこと。")
-    )
+    errors = _Errors(_("rows that cannot be read"), _("Correct them, or leave them out."))
     for line, value in values:
-        try:
-            row = row_from_object(value, line)
-        except _RowError as error:
-            errors.add(line, error.args[0])
-            continue
-        if not errors.count:
+        row = errors.row(lambda value=value: value, line)  # type: ignore[misc]
+        if row is not None:
             yield row
     errors.raise_if_any(where)
+
+
+class _Errors:
+    """Collects what is wrong with rows; each unknown role is named once, whatever the number of its rows.
+
+    what  the kind of error, in the plural
+    do    what to do about it
+    """
+
+    def __init__(self, what: str, do: str) -> None:
+        self.rows = RowErrors(what, do)
+        self.roles: dict[str, list[int]] = {}
+
+    def row(self, value: Callable[[], Mapping[str, Any]], line: int) -> TableRow | None:
+        """The row of these values, None where it or an earlier one is faulty.
+
+        value  gives the values of the row, or raises RowError
+        line   in the file
+        """
+        try:
+            found = row_from_object(value(), line)
+        except UnknownRole as error:
+            self.roles.setdefault(error.args[0], []).append(line)
+        except RowError as error:
+            self.rows.add(line, error.args[0])
+        else:
+            return None if self.rows.count or self.roles else found
+        return None
+
+    def raise_if_any(self, where: str) -> None:
+        """Raises DataError where a row was faulty.
+
+        where  the file
+        """
+        self.rows.raise_if_any(where)
+        if self.roles:
+            named = joined(
+                ", ",
+                (
+                    _("{role!r} ({count} rows, the first in line {line})", role=role, count=len(lines), line=lines[0])
+                    for role, lines in self.roles.items()
+                ),
+            )
+            known = ", ".join(ROLES)
+            raise DataError(
+                _("messages with roles that are not known: {named}", named=named),
+                where=where,
+                do=_("Known are {known}. Rename the roles, or leave those rows out.", known=known),
+            )

@@ -9,7 +9,7 @@ from pathlib import Path
 from terakoya.data.formats.encoding import open_text, split_lines
 from terakoya.data.formats.rows import TableRow
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.i18n import _
 
 
 def read_parallel(source: Path, target: Path, encoding: str) -> Iterator[TableRow]:
@@ -28,23 +28,22 @@ def read_parallel(source: Path, target: Path, encoding: str) -> Iterator[TableRo
                 name = (source if left is None else target).name
                 shorter, longer = number - 1, number + sum(1 for _ in pairs)
                 raise DataError(
-                    both(
-                        f"{name} has {shorter} lines and the other file {longer}",
-                        f"{name} は{shorter}行、もう一方のファイルは{longer}行である",
+                    _(
+                        "{name} has {shorter} lines and the other file {longer}",
+                        name=name,
+                        shorter=shorter,
+                        longer=longer,
                     ),
                     where=where,
-                    do=both(
-                        "Line n of one must belong to line n of the other: find where they diverge.",
-                        "一方の n 行目が他方の n 行目に対応しなければならない：ずれている所を探すこと。",
-                    ),
+                    do=_("Line n of one must belong to line n of the other: find where they diverge."),
                 )
             count = number
             yield TableRow(number, {"source": left, "target": right})
     if not count:
         raise DataError(
-            both("both files are empty", "どちらのファイルも空である"),
+            _("both files are empty"),
             where=where,
-            do=both("Bring at least one line in each.", "それぞれ一行以上用意すること。"),
+            do=_("Bring at least one line in each."),
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from terakoya.errors import DataError, nearest
-from terakoya.i18n import both, japanese, joined
+from terakoya.i18n import _, joined
 from terakoya.records import Turn
 
 SHOWN = 20  # faults that a refusal lists
@@ -18,16 +18,18 @@ _NOTHING: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 class TableRow:
     """One row of a table.
 
-    line   in the file, counted from 1
-    cells  column name → text
-    lists  cells that were lists of texts, as such (in `cells` they are JSON)
-    turns  of a chat, the messages before the source
+    line    in the file, counted from 1
+    cells   column name → text
+    lists   cells that were lists of texts, as such (in `cells` they are JSON)
+    turns   of a chat, the messages before the source
+    nested  columns that held objects, or lists of anything but texts (in `cells` they are JSON)
     """
 
     line: int
     cells: Mapping[str, str]
     lists: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NOTHING)
     turns: tuple[Turn, ...] = ()
+    nested: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -53,7 +55,7 @@ class RowErrors:
         """
         self.count += 1
         if self.count <= SHOWN:
-            self.found.append(both(f"line {line}: {detail}", f"{line}行目：{japanese(detail)}"))
+            self.found.append(_("line {line}: {detail}", line=line, detail=detail))
 
     def raise_if_any(self, where: str) -> None:
         """Raises DataError where there is an error.
@@ -62,8 +64,8 @@ class RowErrors:
         """
         if self.count:
             rest, count = self.count - SHOWN, self.count
-            more = both(f"\n… and {rest} more", f"\n… 他{rest}件") if rest > 0 else ""
-            times = both(f" ({count} times)", f"（{count}件）") if count > 1 else ""
+            more = _("\n… and {rest} more", rest=rest) if rest > 0 else ""
+            times = _(" ({count} times)", count=count) if count > 1 else ""
             raise DataError(
                 joined("", (self.what, times, "\n", joined("\n", self.found), more)), where=where, do=self.do
             )
@@ -78,8 +80,8 @@ def require_columns(rows: Iterator[TableRow], wanted: Sequence[str], where: str)
     Raises DataError where a column is missing from the table or from a row, and for a table without rows.
     """
     missing = RowErrors(
-        both("rows lack a column that the config names", "設定で指定された列のない行"),
-        both("Fill it in, or leave those rows out.", "埋めるか、その行を外すこと。"),
+        _("rows lack a column that the config names"),
+        _("Fill it in, or leave those rows out."),
     )
     first = True
     for row in rows:
@@ -88,15 +90,15 @@ def require_columns(rows: Iterator[TableRow], wanted: Sequence[str], where: str)
             _refuse_column(absent[0], list(row.cells), where)
         first = False
         for name in absent:
-            missing.add(row.line, both(f"no '{name}' (or null)", f"'{name}' がない（または null）"))
+            missing.add(row.line, _("no '{name}' (or null)", name=name))
         if not missing.count:
             yield row
     missing.raise_if_any(where)
     if first:
         raise DataError(
-            both("0 rows", "0行である"),
+            _("0 rows"),
             where=where,
-            do=both("Bring a table with a header and at least one row.", "見出しと一行以上のある表を用意すること。"),
+            do=_("Bring a table with a header and at least one row."),
         )
 
 
@@ -105,17 +107,13 @@ def _refuse_column(name: str, found: list[str], where: str) -> None:
     if len(found) == 1:
         mark = next((mark for mark in (";", "\t", ",", "|") if mark in found[0]), "")
         if mark:
-            do = both(
-                f"The cells seem to be separated by {mark!r}: save it as .csv with commas, or as .tsv with tabs.",
-                f"セルが {mark!r} で区切られているようだ：コンマ区切りの .csv か、タブ区切りの .tsv で保存すること。",
+            do = _(
+                "The cells seem to be separated by {mark!r}: save it as .csv with commas, or as .tsv with tabs.",
+                mark=mark,
             )
     names, first = ", ".join(map(repr, found)), found[0] if found else "text"
     raise DataError(
-        both(f"there is no column '{name}' (found: {names})", f"列 '{name}' がない（あるのは {names}）"),
+        _("there is no column '{name}' (found: {names})", name=name, names=names),
         where=where,
-        do=do
-        or both(
-            f'Say which column it is, as in task.source = "{first}".',
-            f'どの列か指定すること。例：task.source = "{first}"。',
-        ),
+        do=do or _('Say which column it is, as in task.source = "{first}".', first=first),
     )

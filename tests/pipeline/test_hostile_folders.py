@@ -1,0 +1,145 @@
+"""Other people's folders run no code: whatever lies in one, predict, compare, evaluate and run only read data."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import hostile_folders
+import pytest
+from hostile_folders import CANARY, KINDS, TASK, VICTIM
+
+from terakoya.cli.main import main
+
+SECRET = "a line of the user's\n"
+TABLE = "source,target,inference\nあか,かあ,かあ\nいき,きい,きい\n"
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of a task file of one's own."""
+    home = tmp_path_factory.mktemp("sound")
+    (home / "swap.py").write_text(TASK)
+    (home / "swap.toml").write_text(
+        'name = "swap"\n[task]\nuse = "swap.py"\n[model]\nbase = "tiny"\n'
+        "[train]\nsteps = 12\nbatch_size = 8\nthreads = 1\n"
+    )
+    words = ["run", str(home / "swap.toml"), "--run-dir", str(home / "runs"), "--anyway", "--json"]
+    assert main(words) in (0, 1)
+    return next((home / "runs").glob("swap-*"))
+
+
+@pytest.fixture
+def unpacked(sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it among somebody else's files; nothing of it is trusted."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "own"))
+    monkeypatch.setattr("terakoya.config.trust._this_process", set())
+    (tmp_path / VICTIM).write_text(SECRET)
+    folder = shutil.copytree(sound, tmp_path / "theirs" / "run")
+    (folder / "theirs.csv").write_text(TABLE)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def _ends() -> Iterator[None]:
+    """A command that waits for ever on a pipe is a failure, not a pause."""
+
+    def give_up(*_: object) -> None:
+        raise AssertionError("the command does not end")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def commands(folder: Path) -> list[list[str]]:
+    table = str(folder.parent / "own.csv")
+    return [
+        ["predict", str(folder), "あか"],
+        ["predict", str(folder / "model"), "あか"],
+        ["predict", str(folder), "あか", "--verify"],
+        ["evaluate", str(folder), "--data", table],
+        ["evaluate", str(folder)],
+        ["compare", str(folder), str(folder)],
+        ["compare", str(folder), table],
+        ["audit", str(folder / "config.toml")],
+        ["report", str(folder)],
+        ["run", str(folder / "config.toml"), "--run-dir", str(folder.parent / "new"), "--anyway", "--json"],
+        ["run", str(folder), "--json"],
+    ]
+
+
+def test_there_are_forty_kinds() -> None:
+    assert len(KINDS) >= 40
+
+
+@pytest.mark.usefixtures("_ends")
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_code_of_a_strangers_folder_runs(kind: str, unpacked: Path, tmp_path: Path) -> None:
+    """The canary would sing; a file of the user's would change; a pipe would be waited for."""
+    (unpacked.parent / "own.csv").write_text(TABLE)
+    KINDS[kind](unpacked)
+    for words in commands(unpacked):
+        code = main(words)
+        assert code != 70, words
+        assert not (tmp_path / CANARY).exists(), words
+        assert (tmp_path / VICTIM).read_text() == SECRET, words
+
+
+def test_a_skill_of_a_task_file_opens_without_it(unpacked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Codec, limits and metrics are data; the task file need not even exist."""
+    hostile_folders.use(unpacked, "gone.py")
+    assert main(["predict", str(unpacked), "あか"]) == 0
+    assert '"source": "あか"' in capsys.readouterr().out
+    (unpacked.parent / "own.csv").write_text(TABLE)
+    assert main(["evaluate", str(unpacked), "--data", str(unpacked.parent / "own.csv"), "--json"]) in (0, 1)
+    assert "half|v:1" in capsys.readouterr().err  # the metric that is a program is left out, and named
+
+
+def test_what_the_user_trusts_runs_until_it_changes(
+    unpacked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The advice is followed as it is printed; it holds for this content, and for no other."""
+    hostile_folders.KINDS["a task file, and a codec that is code"](unpacked)
+    assert main(["predict", str(unpacked), "あか"]) == 2
+    advice = capsys.readouterr().err.rpartition("--trust ")[2].split(" ")[0]
+    assert main(["predict", str(unpacked), "あか", "--trust", advice]) == 0
+    assert (tmp_path / CANARY).exists()
+    assert str(Path(advice).resolve()) in (tmp_path / "own" / "terakoya" / "trusted.json").read_text()
+    (tmp_path / CANARY).unlink()
+    assert main(["predict", str(unpacked), "あか"]) == 0  # remembered
+    assert (tmp_path / CANARY).exists()
+    (tmp_path / CANARY).unlink()
+    Path(advice).write_text(Path(advice).read_text() + "\n# changed\n")
+    hostile_folders.reseal(unpacked / "model")
+    assert main(["predict", str(unpacked), "あか"]) == 2
+    assert not (tmp_path / CANARY).exists()
+
+
+def test_ones_own_run_goes_on(sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever ran a task file himself is not asked again when he resumes, verifies or evaluates."""
+    assert main(["run", str(sound), "--json"]) in (0, 1)
+    assert main(["predict", str(sound), "あか", "--verify"]) == 0
+    assert main(["evaluate", str(sound), "--json"]) in (0, 1)
+    assert "--trust" not in capsys.readouterr().err
+
+
+def test_a_config_says_once_that_it_runs_code_from_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the folder where one stands a task file is one's own; elsewhere it may be anybody's."""
+    for name in ("here", "elsewhere"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "swap.py").write_text(TASK)
+        (tmp_path / name / "swap.toml").write_text('[task]\nuse = "swap.py"\n')
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["audit", "swap.toml"]) in (0, 1)
+    assert "runs the Python code" not in capsys.readouterr().err
+    for times in (1, 0):
+        assert main(["audit", "../elsewhere/swap.toml"]) in (0, 1)
+        assert capsys.readouterr().err.count("runs the Python code") == times
