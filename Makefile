@@ -3,9 +3,10 @@
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: messages help setup setup-dev run test lint check clean bench-numerals bench-recipes bench-verification bench-emoji bench-training \
+.PHONY: messages docs test-fast help setup setup-dev run test lint check clean bench-numerals bench-recipes bench-verification bench-emoji bench-training \
 	bench-pretrained bench-teacher bench-audit bench-comparison bench-guards bench-startup crash-sweep crash-run crash-teacher \
-	fuzz-config torture torture-sweep torture-run torture-teacher torture-settings bench-hub results
+	crash-training crash-disk bit-flips crash-tests \
+	fuzz-config fuzz-cli torture torture-sweep torture-run torture-teacher torture-settings bench-hub results
 
 help: ## this list of targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -23,6 +24,15 @@ run: setup ## train the built-in model on kanji numerals and show the score
 
 test: setup-dev ## the whole test suite
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+# What takes long is left out: pretrained checkpoints, servers, browsers, kills, whole runs.
+FAST := tests/test_*.py tests/codec tests/config tests/data tests/decoding tests/scoring tests/tasks tests/cli tests/runs tests/evaluation
+test-fast: setup-dev ## the tests that need no server, browser, pretrained model or training of minutes
+	$(BIN)/python -m pytest -n 2 -q $(FAST) $(ARGS)
+
+docs: setup-dev ## the documentation as a site in site/, Japanese and English; pages made from code are made anew
+	$(BIN)/python docs/make.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 lint: setup-dev ## ruff and mypy
 	$(BIN)/ruff check .
@@ -72,18 +82,32 @@ bench-startup: setup-dev ## `terakoya --help` against a bare import of typer
 	$(BIN)/python -m benchmarks.speed.startup
 
 crash-sweep: setup-dev ## two hundred kills among four workers of a sweep
-	TERAKOYA_KILLS=200 TERAKOYA_WORKERS=4 $(BIN)/python -m pytest -q -s tests/sweep/test_sweep_kills.py
+	TERAKOYA_KILLS=200 TERAKOYA_WORKERS=4 $(BIN)/python -m pytest -q -s tests/sweeps/test_sweep_kills.py
 
 crash-run: setup-dev ## a run killed at every single change that it makes on the disk
 	TERAKOYA_CRASHES=1000 $(BIN)/python -m pytest -q tests/pipeline/test_pipeline_crash.py
 
 crash-teacher: setup-dev ## a thousand kills while responses are paid for
-	$(BIN)/python -m benchmarks.faults.teacher_crash_tests
+	$(BIN)/python -m benchmarks.faults.teacher_crash_tests --write
+
+crash-training: setup-dev ## five hundred kills of training, over every family of models
+	$(BIN)/python -m benchmarks.faults.training_crash_tests --write
+
+crash-disk: setup-dev ## every write, fsync and rename fails once, by strace
+	$(BIN)/python -m benchmarks.faults.disk_fault_injection --write
+
+bit-flips: setup-dev ## a thousand flipped bits each in journals, results, checkpoints and models
+	$(BIN)/python -m benchmarks.faults.bit_flips --write
+
+crash-tests: bit-flips crash-disk crash-teacher crash-run crash-training crash-sweep ## all of these; tables in benchmarks/results/
 
 fuzz-config: setup-dev ## a hundred and fifty runs with random configurations
 	$(BIN)/python -m benchmarks.faults.config_fuzzing --runs 150
 
-torture: crash-teacher crash-run crash-sweep fuzz-config # former names
+fuzz-cli: setup-dev ## five hundred wrong command lines, over all commands
+	$(BIN)/python -m benchmarks.faults.cli_fuzzing --runs 500
+
+torture: crash-tests fuzz-config fuzz-cli # former names
 torture-sweep: crash-sweep
 torture-run: crash-run
 torture-teacher: crash-teacher

@@ -1,4 +1,7 @@
-"""docs/settings.md, docs/metrics.md (and .ja.md) from code, results.md from runs: `python docs/make.py [RUNS …]`."""
+"""Pages made from code (settings, metrics, errors; English and Japanese), and results.md from runs.
+
+python docs/make.py [RUNS …]
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 LANGUAGES = {"en": "settings.md", "ja": "settings.ja.md"}
 METRICS = {"en": "metrics.md", "ja": "metrics.ja.md"}
+ERRORS = {"en": "errors.md", "ja": "errors.ja.md"}
 
 
 def settings(lang: str = "en") -> str:
@@ -22,6 +26,13 @@ def metrics(lang: str = "en") -> str:
     from terakoya.scoring.reference import reference_page
 
     return reference_page(lang)
+
+
+def errors(lang: str = "en") -> str:
+    """The page of all exit codes and errors."""
+    from terakoya.errors.reference import errors_page
+
+    return errors_page(lang)
 
 
 def results(runs: list[Path]) -> str:
@@ -51,6 +62,8 @@ def main() -> None:
         (HERE / name).write_text(settings(lang), encoding="utf-8")
     for lang, name in METRICS.items():
         (HERE / name).write_text(metrics(lang), encoding="utf-8")
+    for lang, name in ERRORS.items():
+        (HERE / name).write_text(errors(lang), encoding="utf-8")
     if len(sys.argv) > 1:
         (HERE / "results.md").write_text(results([Path(name) for name in sys.argv[1:]]), encoding="utf-8")
 

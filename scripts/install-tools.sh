@@ -1,19 +1,24 @@
 #!/bin/sh
-# iproute2, by which a test joins two hosts of its own. Does nothing where it is present, or where nobody may use it.
+# Tools of the tests: iproute2, by which a test joins two hosts of its own, and strace, which measures the order of calls
+# on the disk and lets single ones fail. Does nothing where they are present, or where nobody may install them.
 set -eu
 
-if command -v ip >/dev/null 2>&1 || [ "$(id -u)" -ne 0 ]; then
+missing=""
+command -v ip >/dev/null 2>&1 || missing="iproute2"
+command -v strace >/dev/null 2>&1 || missing="$missing strace"
+if [ -z "$missing" ] || [ "$(id -u)" -ne 0 ]; then
     exit 0
 fi
 if ! command -v apt-get >/dev/null 2>&1; then
-    echo "Install iproute2: one test makes network namespaces with it." >&2
+    echo "Install $missing: a few tests need them." >&2
     exit 1
 fi
-echo "Installing iproute2 (once)" >&2
+echo "Installing $missing (once)" >&2
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-if ! { apt-get update -qq && env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends iproute2; } >"$log" 2>&1; then
+# shellcheck disable=SC2086 # one word for each package
+if ! { apt-get update -qq && env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2
-    echo "apt-get could not install iproute2; its last words stand above." >&2
+    echo "apt-get could not install $missing; its last words stand above." >&2
     exit 1
 fi

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 # Before torch is imported anywhere: two workers with two threads each wait for each other more than they work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("LANG", "C.UTF-8")
+# What tests trust is nobody's own list.
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="terakoya-tests-")

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from terakoya.records import Example, Finding, Score, Signature, Split, Step
-from terakoya.report import RunRecord, dataset_statistics
+from terakoya.reporting import RunRecord, dataset_statistics
 from terakoya.scoring.statistics.intervals import wilson
 
 DIGITS = "〇一二三四五六七八九"

@@ -10,7 +10,7 @@ from terakoya import registry
 from terakoya.config import make_config
 from terakoya.errors import ConfigError
 from terakoya.pipeline import commands, dataset
-from terakoya.sweep import run
+from terakoya.sweeps import run
 
 OWN = """
 from terakoya.codec import TextCodec

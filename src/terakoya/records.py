@@ -192,7 +192,9 @@ class Prediction:
     text         what the codec decodes from it
     probability  of the whole output under the model (None: not known)
     labels       of a label set: every label with its probability, most probable first
-    withheld     why a readable prediction is not returned ("probability", "verification"); "" otherwise
+    withheld     why a readable prediction is not returned ("probability", "verification", "characters"); "" otherwise
+    unknown      characters of the source that the model cannot read, each once: it saw a gap in their place
+    verified     whether the task's rule says the same; False also where the rule abstains, None without one
     """
 
     source: str
@@ -201,6 +203,8 @@ class Prediction:
     probability: float | None = None
     labels: tuple[tuple[str, float], ...] = ()
     withheld: str = ""
+    unknown: str = ""
+    verified: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,43 @@
 """Tasks, experiments and models by name, by file or by plug-in. The shipped ones are registered the same way.
 
 Third parties can register entry points of the groups `terakoya.tasks` (name → `def task(**options) -> Task`) and
-`terakoya.models` (name → a module with `build(…)` and `load(folder)`). Nothing is imported from tasks here.
+`terakoya.models` (name → a module with `build(…)` and `load(folder)`); metrics, codecs, losses and baselines are found
+where they are used (docs/extending.md). Nothing is imported from tasks here.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+import os
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, get_type_hints
 
-from terakoya.config import Config, TaskConfig, parse_config, read_config
+from pydantic import TypeAdapter, ValidationError
+
+from terakoya.config import Config, ModelConfig, TaskConfig, parse_config, read_config, with_overrides
+from terakoya.config.reading import resolve_base
+from terakoya.config.trust import fingerprint_code, is_trusted, read_code, trust_for_now
+from terakoya.data.formats import TABLE_SUFFIXES, not_a_table
 from terakoya.data.table import table_task
-from terakoya.errors import ConfigError, nearest
-from terakoya.i18n import both, japanese
-from terakoya.task import Task
+from terakoya.errors import ConfigError, DataError, PluginError, nearest
+from terakoya.errors.third_party import broken_contract, check_call, load_plugin, plugin_faults
+from terakoya.i18n import _
+from terakoya.plugins import GROUPS, MODELS, TASKS, installed, is_ours, location_of, remember
+from terakoya.task import Task, check_task, replace_parts
 
-TASKS, MODELS = "terakoya.tasks", "terakoya.models"
+_announced: set[Path] = set()
+
+
+class TaskCodeWarning(UserWarning):
+    """A task file of somebody else runs, or was left out; `args[0]` is the message."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +48,20 @@ class Experiment:
     config       the config
     folder       the folder that its paths are relative to
     description  first comment of a shipped file: what it is for
+    own          whether the user named the config himself; False for one that a run folder brings, whose task file
+                 runs only where the user trusts it
     """
 
     name: str
     config: Config
     folder: Path
     description: str = ""
+    own: bool = True
 
 
 def names(group: str) -> list[str]:
     """All names of the entry-point `group` (TASKS or MODELS), shipped ones and those of installed packages."""
-    return sorted({point.name for point in metadata.entry_points(group=group)})
+    return sorted({plugin.name for plugin in installed(group)})
 
 
 def experiments() -> Iterator[Experiment]:
@@ -56,27 +76,51 @@ def experiment_names() -> list[str]:
     return sorted(file.name.removesuffix(".toml") for file in _shipped().iterdir() if file.name.endswith(".toml"))
 
 
-def find_experiment(name: str, overrides: Sequence[str] = ()) -> Experiment:
-    """The TOML file `name` where it exists, else the shipped experiment of that name.
+def find_experiment(name: str | Config, overrides: Sequence[str] = ()) -> Experiment:
+    """The TOML file `name` where it exists, else the shipped experiment of that name; a `Config` is taken as it is.
 
+    name       its paths are relative to the file, those of a `Config` to the working directory
     overrides  "section.key=value", applied in order
     Raises ConfigError where there is neither.
     """
+    if isinstance(name, Config):
+        return Experiment(name.name, with_overrides(name, overrides), Path.cwd())
     path = Path(name)
     if path.suffix == ".toml" or path.is_file():
+        _refuse_no_config(path)
         config = read_config(path, overrides, announce=True)
         own = config if config.name != "run" else config.model_copy(update={"name": path.stem})
-        return Experiment(own.name, own, path.resolve().parent)
+        home = path.resolve().parent
+        return Experiment(own.name, own, home, own=not (home / "manifest.json").is_file())
     if name not in experiment_names():
+        if path.suffix.lower() in TABLE_SUFFIXES:
+            raise DataError(
+                _("there is no such file"),
+                where=name,
+                do=_("Check the path; it is relative to the folder you are in."),
+            )
         known = nearest(name, experiment_names())
         raise ConfigError(
-            both(f"there is no experiment '{name}'", f"「{name}」という実験はない"),
-            do=both(
-                f"{known} Or name a TOML file; `terakoya list` shows all.",
-                f"{japanese(known)}TOML ファイルを指定してもよい。一覧は `terakoya list`。",
-            ),
+            _("there is no experiment '{name}'", name=name),
+            do=_("{known} Or name a TOML file; `terakoya list` shows all.", known=known),
         )
     return _read_shipped(name, overrides)
+
+
+def _refuse_no_config(path: Path) -> None:
+    """Refuses a table, or another file that is no TOML, where a config belongs, saying what makes a config of it."""
+    if path.suffix.lower() in TABLE_SUFFIXES:
+        raise ConfigError(
+            _("this is a table, and no config"),
+            where=str(path),
+            do=_("Make a config for it: terakoya new NAME --data {path}", path=path),
+        )
+    if path.suffix.lower() not in ("", ".toml"):
+        raise ConfigError(
+            _("'{suffix}' is neither a config (.toml) nor a table that Terakoya reads", suffix=path.suffix),
+            where=str(path),
+            do=not_a_table(path).do,
+        )
 
 
 def series() -> Iterator[tuple[str, str]]:
@@ -95,111 +139,179 @@ def find_series(name: str) -> Path:
     if name not in shipped:
         known = nearest(name, shipped)
         raise ConfigError(
-            both(f"there is no series '{name}'", f"「{name}」というシリーズはない"),
-            do=both(
-                f"{known} Or name a TOML file; docs/series.md shows one.",
-                f"{japanese(known)}TOML ファイルを指定してもよい。例は docs/series.md にある。",
-            ),
+            _("there is no series '{name}'", name=name),
+            do=_("{known} Or name a TOML file; docs/series.md shows one.", known=known),
         )
     return Path(str(_shipped_series() / f"{name}.toml"))
 
 
-def find_task(config: Config, folder: Path) -> Task:
+def find_task(config: Config, folder: Path, *, own: bool = True) -> Task:
     """The task that `config` names: an entry point, a .py file, or a table; paths are relative to `folder`.
 
-    Raises ConfigError for anything that is no task.
+    own  whether the user named the config himself; else a .py file must be trusted (config/trust.py)
+    Raises ConfigError for anything that is no task, and for a .py file that may not run.
     """
     wanted = config.task
     if bool(wanted.use) == bool(wanted.data):
         raise ConfigError(
-            both(
-                "a config names either a task (task.use) or a table (task.data)",
-                "設定はタスク（task.use）か表（task.data）のどちらか一方を指定する",
-            ),
+            _("a config names either a task (task.use) or a table (task.data)"),
             where="[task]",
-            do=both(
-                'Write for example: [task]\ndata = "moods.csv"',
-                'たとえば次のように書くこと：[task]\ndata = "moods.csv"',
-            ),
+            do=_('Write for example: [task]\ndata = "moods.csv"'),
         )
     if wanted.data:
         return table_task(config, folder)
-    return _call_factory(_task_factory(wanted.use, folder), wanted, config)
+    task = _call_factory(_task_factory(wanted.use, folder, own), wanted, config)
+    return replace_parts(
+        task, codec=wanted.codec, first=wanted.metric, separator=wanted.separator, notation=wanted.notation
+    )
 
 
-def find_model_maker(base: str) -> Callable[..., Any]:
-    """The function that builds the model `base`: a built-in one or a plug-in by its name, else a pretrained one."""
-    return _model_module(base).build  # type: ignore[no-any-return]
+def find_rule(config: Config) -> Callable[[str], str | None] | None:
+    """The rule of an installed task, without its data: a saved skill says with it which predictions are confirmed.
+
+    config  of the training
+    Returns None for a table, for a task file, whose code is not run for this, and for a task whose module has no
+    function `make_rule`, which takes the options of the task.
+    """
+    use = config.task.use
+    if use not in names(TASKS):
+        return None
+    factory = load_plugin("tasks", use, own=names(TASKS), unknown=use, where="[task]")
+    make = getattr(sys.modules.get(factory.__module__), "make_rule", None)
+    return None if make is None else make(**config.task.options)
+
+
+def find_model_maker(base: str, folder: Path | None = None) -> Callable[..., Any]:
+    """The function that builds the model `base`: a built-in one or a plug-in by its name, else a pretrained one.
+
+    base    `model.base` of the config that the function will be given
+    folder  of that config, from which a relative path of a pretrained base is read; default: the working directory
+    """
+    build = _model_function(base, "build", ("config", "pairs", "labels"), ("seed",))
+    return build if base in names(MODELS) else _with_resolved_base(build, folder or Path.cwd())
+
+
+def _with_resolved_base(function: Callable[..., Any], home: Path) -> Callable[..., Any]:
+    def call(config: ModelConfig, *more: Any, **options: Any) -> Any:
+        return function(config.model_copy(update={"base": resolve_base(config.base, home)}), *more, **options)
+
+    return call
 
 
 def find_model_loader(base: str) -> Callable[[Path], Any]:
     """The function that loads a saved model `base` from its folder."""
-    return _model_module(base).load  # type: ignore[no-any-return]
+    return _model_function(base, "load", ("folder",))
 
 
-def find_reader(base: str) -> Callable[..., Any] | None:
+def _model_function(base: str, name: str, arguments: Sequence[str], keywords: Sequence[str] = ()) -> Callable[..., Any]:
+    """`build` or `load` of the model `base`; those of a plug-in are given only what they take."""
+    module = _model_module(base)
+    if is_ours(location_of(module)):
+        return getattr(module, name)  # type: ignore[no-any-return]
+    what = _("the model '{base}'", base=base)
+    function = getattr(module, name, None)
+    if function is None:
+        raise broken_contract(module, _("{what} has no function '{name}'", what=what, name=name))
+    check_call(function, arguments, _("{what}, its function '{name}'", what=what, name=name), keywords)
+
+    def call(*given: Any, **options: Any) -> Any:
+        known = inspect.signature(function).parameters
+        taken = {key: value for key, value in options.items() if key in known or key in keywords}
+        with plugin_faults(function, what):
+            return function(*given, **taken)
+
+    return call
+
+
+def find_reader(base: str, folder: Path | None = None) -> Callable[..., Any] | None:
     """The function that makes a tokenizer for auditing data with the pretrained model `base`, without loading weights.
 
+    base, folder  as in `find_model_maker`
     None for built-in models, whose characters come from the data: `terakoya audit` needs no torch for them.
     """
-    registered = {point.name for point in metadata.entry_points(group=MODELS)}
-    return None if base in registered else getattr(_model_module(base), "reader", None)
+    if base in names(MODELS):
+        return None
+    reader = getattr(_model_module(base), "reader", None)
+    return reader and _with_resolved_base(reader, folder or Path.cwd())
 
 
 def _model_module(base: str) -> Any:
     """An entry point of `terakoya.models` names a module with `build(…)` and `load(folder)`."""
-    points = {point.name: point for point in metadata.entry_points(group=MODELS)}
-    point = points.get(base) or points.get("pretrained")
-    if point is None:
-        raise ConfigError(
-            both(f"there is no model '{base}'", f"「{base}」というモデルはない"), do=nearest(base, points)
-        )
-    return point.load()
+    known = names(MODELS)
+    name = base if base in known else "pretrained"
+    return load_plugin("models", name, own=known, unknown=_("there is no model '{base}'", base=base))
 
 
-def _task_factory(use: str, folder: Path) -> Callable[..., Task]:
+def _task_factory(use: str, folder: Path, own: bool) -> Callable[..., Task]:
     if use.endswith(".py"):
-        return _from_file(folder / use)
-    for point in metadata.entry_points(group=TASKS):
-        if point.name == use:
-            return point.load()  # type: ignore[no-any-return]
-    raise ConfigError(
-        both(f"there is no task '{use}'", f"「{use}」というタスクはない"), where="[task]", do=nearest(use, names(TASKS))
-    )
+        return _from_file(folder / use, own)
+    unknown = _("there is no task '{use}'", use=use)
+    return load_plugin("tasks", use, own=names(TASKS), unknown=unknown, where="[task]")  # type: ignore[no-any-return]
 
 
-def _from_file(path: Path) -> Callable[..., Task]:
-    if not path.is_file():
-        raise ConfigError(
-            both("there is no such task file", "タスクのファイルがない"),
-            where=str(path),
-            do=both(
-                "Check task.use; it is relative to the config.",
-                "task.use を確かめること。設定ファイルからの相対パスである。",
-            ),
-        )
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def _from_file(path: Path, own: bool) -> Callable[..., Task]:
+    code = read_code(path)
+    if own:
+        _announce(path)
+        trust_for_now(path)
+    elif not is_trusted(code):
+        raise untrusted(path, _("this folder wants to run a program, its task file"))
+    # Compiled from what was judged: the import system would take a .pyc that lies beside the file.
+    module = ModuleType(f"terakoya_task_{fingerprint_code(code)[:12]}")
+    module.__file__ = str(path)
+    sys.modules[module.__name__] = module  # dataclasses and pickle look their module up
+    remember(path)
+    with plugin_faults():
+        exec(compile(code, str(path), "exec"), module.__dict__)
     factory = getattr(module, "task", None)
     if not callable(factory):
-        raise ConfigError(
-            both("this file defines no task", "このファイルはタスクを定義していない"),
+        raise PluginError(
+            _("this file defines no task"),
             where=str(path),
-            do=both("Add a function: def task() -> Task.", "次の関数を加えること：def task() -> Task。"),
+            do=_("Add a function: def task() -> Task."),
         )
     return factory  # type: ignore[no-any-return]
 
 
+def untrusted(path: Path, what: str) -> ConfigError:
+    """The refusal to run a task file that somebody else's folder brings, with the option that allows it.
+
+    path  the file
+    what  why it would have to run
+    """
+    shown = Path(os.path.relpath(path))
+    return ConfigError(
+        what,
+        where=str(shown),
+        do=_(
+            "Read the file. If you trust it, add: --trust {file} (remembered until the file changes)",
+            file=shlex.quote(str(shown)),
+        ),
+    )
+
+
+def _announce(path: Path) -> None:
+    """Say once that a program runs where it may be somebody else's: another owner, or outside the working directory."""
+    file = path.resolve()
+    owner = getattr(os, "getuid", lambda: file.stat().st_uid)()
+    if file in _announced or (file.is_relative_to(Path.cwd()) and file.stat().st_uid == owner):
+        return
+    _announced.add(file)
+    warnings.warn(TaskCodeWarning(_("this config runs the Python code in {file}", file=str(path))), stacklevel=2)
+
+
 def _call_factory(factory: Callable[..., Task], wanted: TaskConfig, config: Config) -> Task:
     """Call the factory with the options that it knows; an unknown one is refused with the most similar name."""
+    what = _("the task '{name}'", name=wanted.use)
+    if not callable(factory):
+        raise broken_contract(factory, _("{what} must be a function that returns a Task", what=what))
     known = inspect.signature(factory).parameters
+    any_key = any(one.kind is one.VAR_KEYWORD for one in known.values())
     for key in wanted.options:
-        if key not in known:
-            raise ConfigError(
-                both(f"unknown key '{key}'", f"知らないキー '{key}'"), where="[task.options]", do=nearest(key, known)
-            )
+        if key not in known and not any_key:
+            raise ConfigError(_("unknown key '{key}'", key=key), where="[task.options]", do=nearest(key, known))
+    if is_ours(location_of(factory)):
+        _check_option_types(factory, wanted.options)
     # What every factory may take as a parameter without an option of its own.
     general: Mapping[str, Any] = {
         "seed": config.seed,
@@ -210,7 +322,35 @@ def _call_factory(factory: Callable[..., Task], wanted: TaskConfig, config: Conf
     extra = {key: value for key, value in general.items() if key in known and key not in wanted.options and value}
     if "seed" in known and "seed" not in wanted.options:
         extra["seed"] = config.seed
-    return factory(**wanted.options, **extra)
+    given = {**wanted.options, **extra}
+    check_call(factory, (), what, tuple(given))
+    with plugin_faults(factory, what):
+        return check_task(factory(**given), what, factory)
+
+
+def _check_option_types(factory: Callable[..., Task], options: Mapping[str, Any]) -> None:
+    """Refuse options of another type than the parameters of a shipped task; a saved skill may bring any."""
+    hints = get_type_hints(factory)
+    for key, value in options.items():
+        if key not in hints:
+            continue
+        hint: Any = list[str] | str if hints[key] == Iterable[str] else hints[key]
+        try:
+            # As JSON: TOML has arrays only, and a parameter may be a tuple.
+            TypeAdapter(hint).validate_json(json.dumps(value, default=str), strict=True)
+        except ValidationError as error:
+            raise ConfigError(
+                _("'{name}' cannot be {value!r}", name=key, value=value),
+                where="[task.options]",
+                do=_("The default is {default!r}.", default=inspect.signature(factory).parameters[key].default),
+            ) from error
+
+
+def installed_parts() -> dict[str, list[tuple[str, str]]]:
+    """What entry points bring: kind ("tasks", "metrics" …) → (name, package with its version), ours included."""
+    return {
+        kind: [(one.name, f"{one.package} {one.version}") for one in installed(group)] for kind, group in GROUPS.items()
+    }
 
 
 def _shipped() -> Any:

@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from terakoya import registry
+from terakoya.codec.as_data import codec_of_values, codec_values
+from terakoya.codec.choose import CODECS as _OWN
 from terakoya.codec.choose import choose_codec
 from terakoya.config import Config, parse_config, with_overrides, write_config
+from terakoya.config.reading import rebase_base
+from terakoya.config.trust import is_trusted, read_code
+from terakoya.config.used_plugins import missing_plugins, require_plugins, used_plugins
 from terakoya.data.table import default_metrics
 from terakoya.errors import ConfigError, CorruptError, IncompatibleError
-from terakoya.i18n import both
+from terakoya.i18n import _
+from terakoya.records import Prediction
 from terakoya.runs import verify, write_text
-from terakoya.task import Task
+from terakoya.runs.display import Listing
+from terakoya.runs.validation import check
+from terakoya.scoring.metrics import metric_with_signature
+from terakoya.task import Rule, Task
 
 if TYPE_CHECKING:
     from terakoya.models.protocol import Model
 
-FORMAT = 1
+FORMAT = 2  # 1: the labels alone beside the config; all else about a task was its code
+_MOST_TOKENS = 1_000_000
 FILE = "terakoya.json"
+MAX_CHARACTERS = 10_000  # of one source; longer ones get no prediction
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,7 @@ class Skill:
     config      that the model was trained with, overrides applied
     max_tokens  largest number of tokens of a generated sequence, the end token not counted
     folder      from which it was read
+    rule        of an installed task, which says what predictions it confirms; None where there is none
     """
 
     model: Model
@@ -41,89 +54,256 @@ class Skill:
     config: Config
     max_tokens: int
     folder: Path
+    rule: Rule | None = None
+
+    def __call__(self, text: str) -> str | None:
+        """The prediction for one `text`; None where the output was unreadable or was withheld."""
+        return self.predict([text])[0].text
+
+    def predict(self, texts: Sequence[str]) -> Listing[Prediction]:
+        """Predictions with their probabilities, in the order of the texts.
+
+        texts  the sources; one that is empty or too long for the model gets a prediction whose `text` is None
+        Raises TypeError where `texts` is a single text.
+        """
+        from terakoya.decoding.predict import predict_queries, withhold_unknown
+        from terakoya.models.protocol import Query
+
+        if isinstance(texts, str):
+            raise TypeError("predict takes a list of texts; call the skill itself with a single one")
+        known = [index for index, text in enumerate(texts) if 0 < len(text) <= MAX_CHARACTERS]
+        found = predict_queries(
+            self.model,
+            [Query(texts[index]) for index in known],
+            self.task,
+            self.config.decode,
+            max_tokens=self.max_tokens,
+            seed=self.config.seed,
+        )
+        named = [self._verified(withhold_unknown(prediction, self.config.decode)) for prediction in found]
+        by_index = dict(zip(known, named, strict=True))
+        return Listing(by_index.get(index, Prediction(text, "", None)) for index, text in enumerate(texts))
+
+    def _verified(self, prediction: Prediction) -> Prediction:
+        """The prediction, and whether the task's rule confirms it: False where it abstains, or predicts another."""
+        if self.rule is None or prediction.text is None:
+            return prediction
+        expected = self.rule(prediction.source)
+        confirms = expected is not None and self.task.codec.canonical(expected) == prediction.text
+        return replace(prediction, verified=confirms)
 
 
 def write_skill(folder: Path, model: Model, task: Task, config: Config, max_tokens: int) -> None:
-    """Write a model with what `read_skill` needs beside it.
+    """Write a model with what `read_skill` needs beside it: data, from which the skill opens without the task's code.
 
     folder      of the model, made if missing
     model       the trained model
-    task        whose codec gives the labels
+    task        its codec, metrics and label names are written, as far as they are data
     config      of the training; its paths are relative to `folder`
     max_tokens  largest number of tokens of a generated sequence
     """
     model.save(folder)
-    labels = list(getattr(task.codec, "labels", ()))
-    about = {"format": FORMAT, "config": write_config(config), "labels": labels, "max_tokens": max_tokens}
-    about["most"] = int(getattr(task.codec, "most", 0))
+    about = {"format": FORMAT, "config": write_config(config), "max_tokens": max_tokens, "task": _task_values(task)}
+    about["plugins"] = used_plugins(config)
     write_text(folder / FILE, json.dumps(about, ensure_ascii=False, indent=1))
+
+
+def _task_values(task: Task) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "codec": codec_values(task.codec),  # None: a class of the author's own, which is code
+        "labels": list(getattr(task.codec, "labels", ())),
+        "metrics": [metric.signature for metric in task.metrics.values()],
+        "label_names": {label: list(names) for label, names in task.label_names.items()},
+        "instruction": task.instruction,
+        "verifies": task.reverse is not None,
+    }
 
 
 def model_folder(path: Path) -> Path:
     """The model folder of the run `path`, or `path` itself where it is no run. Raises ConfigError without one."""
     if (path / "manifest.json").is_file():
+        check(path)
         if not (path / "model" / FILE).is_file():
             raise ConfigError(
-                both("this run has no trained model yet", "この実行に学習済みのモデルはまだない"),
+                _("this run has no trained model yet"),
                 where=str(path),
-                do=both(f"Go on with it: terakoya run {path}", f"続けるには：terakoya run {path}"),
+                do=_("Go on with it: terakoya run {path}", path=path),
             )
         return path / "model"
     if not path.is_dir():
         raise ConfigError(
-            both("there is no such run or model folder", "その実行もモデルのフォルダもない"),
+            _("there is no such run or model folder"),
             where=str(path),
-            do=both("`ls runs` shows what there is.", "`ls runs` で確かめられる。"),
+            do=_("`ls runs` shows what there is."),
         )
     return path
 
 
-def read_skill(path: Path, overrides: tuple[str, ...] = ()) -> Skill:
-    """Open a saved skill for prediction.
+def read_skill(path: Path, overrides: tuple[str, ...] = (), *, scored: bool = False, task: Task | None = None) -> Skill:
+    """Open a saved skill for prediction. No code in or beside the folder runs, unless the user trusts it.
 
     path       a run folder or a model folder
     overrides  settings of the config that differ from the saved ones, as "decode.beams=2"
-    Raises ConfigError without a skill, CorruptError for a damaged file, IncompatibleError for a newer format.
+    scored     whether predictions will be scored, so that the task's own metrics are wanted
+    task       the skill's task, where the caller has it already
+    Raises ConfigError without a skill, or where it needs code that is not trusted; CorruptError for a damaged file,
+    IncompatibleError for a newer format.
     """
     folder = model_folder(path)
     if not (folder / FILE).is_file():
         raise ConfigError(
-            both(
-                f"this folder holds no skill that Terakoya trained (there is no {FILE})",
-                f"Terakoya で学習したモデルがこのフォルダにない（{FILE} がない）",
-            ),
+            _("this folder holds no skill that Terakoya trained (there is no {file})", file=FILE),
             where=str(folder),
-            do=both(
-                "Score a model made elsewhere with: terakoya evaluate FOLDER --task EXPERIMENT",
-                "別の所で作られたモデルの採点は：terakoya evaluate FOLDER --task EXPERIMENT",
-            ),
+            do=_("Score a model made elsewhere with: terakoya evaluate FOLDER --task EXPERIMENT"),
         )
     verify(folder)
     about = _about(folder / FILE)
-    config = with_overrides(parse_config(about["config"], where=f"{folder / FILE}"), overrides)
-    return Skill(_load(config, folder), restore_task(config, about, folder), config, int(about["max_tokens"]), folder)
+    config = with_overrides(_saved_config(about, folder), overrides)
+    restored = task or restore_task(config, about, folder, scored=scored)  # before the model: it may be refused
+    return Skill(_load(config, folder), restored, config, about["max_tokens"], folder, registry.find_rule(config))
 
 
 def read_task(path: Path) -> Task:
     """The task of the run or model folder `path`; the model is not loaded, and torch is not needed."""
     folder = model_folder(path)
+    verify(folder)
     about = _about(folder / FILE)
-    return restore_task(parse_config(about["config"], where=str(folder / FILE)), about, folder)
+    return restore_task(_saved_config(about, folder), about, folder)
 
 
-def restore_task(config: Config, about: Mapping[str, Any], folder: Path) -> Task:
+def _saved_config(about: Mapping[str, Any], folder: Path) -> Config:
+    """The config of the training. What only training needs may be missing here: a loss, baselines.
+
+    Raises ConfigError, naming the package, where an installed codec, metric or model is missing.
+    """
+    used = about.get("plugins", ())
+    require_plugins(used, folder, ("codecs", "metrics", "models"))
+    without = {"losses": "train.loss=auto", "baselines": "score.baselines=[]"}
+    overrides = [text for kind, text in without.items() if missing_plugins(used, (kind,), folder)]
+    return parse_config(about["config"], where=str(folder / FILE), overrides=overrides)
+
+
+def _load(config: Config, folder: Path) -> Model:
+    from terakoya.decoding import move_to_device
+
+    return move_to_device(registry.find_model_loader(config.model.base)(folder), config.device)
+
+
+def _about(path: Path) -> dict[str, Any]:
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        saved_format = int(about["format"])
+        max_tokens, config = about["max_tokens"], about["config"]
+        whole = type(max_tokens) is int and 0 <= max_tokens <= _MOST_TOKENS and isinstance(config, str)
+        if not whole or saved_format < 1 or (saved_format > 1 and not isinstance(about["task"], dict)):
+            raise ValueError(max_tokens)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise CorruptError(
+            _("this file is truncated or changed"),
+            where=str(path),
+        ) from error
+    if saved_format > FORMAT:
+        raise IncompatibleError(
+            _(
+                "made by a newer Terakoya (format {saved_format}; this one reads {format})",
+                saved_format=saved_format,
+                format=FORMAT,
+            ),
+            where=str(path),
+            do=_("Upgrade Terakoya."),
+        )
+    return {**about, "format": saved_format}
+
+
+# ── the task of a saved skill ───────────────────────────────────────────────────────────────────────────────
+
+
+def restore_task(config: Config, about: Mapping[str, Any], folder: Path, *, scored: bool = False) -> Task:
     """The task of a saved skill, without its data: how predictions are read, scored and withheld.
 
     config  of the training
-    about   content of the skill's description: its labels and the size of the largest set
+    about   content of the skill's description
     folder  of the model, from which a task file is looked for
+    scored  whether the metrics of the task's own are wanted, where its code may run
+    Raises ConfigError where code is needed that is not trusted: a codec of the author's own, or `decode.verify`.
     """
+    if about["format"] == 1:
+        return _restore_format_1(config, about, folder)
+    saved = about["task"]
+    if saved.get("codec") is None and config.task.codec in (*_OWN, ""):
+        require_plugins(about.get("plugins", ()), folder, ("tasks",))
+        return _task_of_code(config, folder, _("the codec of this skill is a program, in its task file"))
+    if config.decode.verify and saved.get("verifies"):
+        return _task_of_code(config, folder, _("the rule that verifies predictions is a program, in its task file"))
+    task = _task_of_data(config, saved, folder)
+    missing = [name for name in _saved_metrics(saved) if name not in {one.signature for one in task.metrics.values()}]
+    return _with_own_metrics(task, missing, config, folder) if scored and missing else task
+
+
+def _task_of_data(config: Config, saved: Mapping[str, Any], folder: Path) -> Task:
+    try:
+        if saved["codec"] is None:  # that of an installed package, by the name that the config has
+            codec = choose_codec(config.task.codec, list(map(str, saved["labels"])))
+        else:
+            codec = codec_of_values(saved["codec"])
+        names = {str(label): tuple(map(str, words)) for label, words in dict(saved["label_names"]).items()}
+        name, instruction = str(saved["name"]), str(saved["instruction"])
+    except CorruptError as error:
+        error.where = str(folder / FILE)
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise CorruptError(_("this file is truncated or changed"), where=str(folder / FILE)) from error
+    found = [metric_with_signature(one) for one in _saved_metrics(saved)]
+    metrics = {metric.name: metric for metric in found if metric is not None}
+    fallback = default_metrics(config.task, codec)
+    return Task(name, codec=codec, metrics=metrics or fallback, instruction=instruction, label_names=names)
+
+
+def _saved_metrics(saved: Mapping[str, Any]) -> list[str]:
+    metrics = saved.get("metrics")
+    return [str(one) for one in metrics] if isinstance(metrics, list) else []
+
+
+def _with_own_metrics(task: Task, missing: list[str], config: Config, folder: Path) -> Task:
+    """The task with the metrics that are code, where that code may run; a warning says what is left out."""
+    if not config.task.use:  # a table has no metrics of its own: these are of another version
+        return task
+    if not config.task.use.endswith(".py"):
+        return registry.find_task(config, folder, own=False)
+    file = folder / config.task.use
+    if file.is_file() and is_trusted(read_code(file)):
+        return registry.find_task(config, folder, own=False)
+    message = _(
+        "these metrics are programs in {file} and are left out: {names}; add --trust {file} if you trust it",
+        file=os.path.relpath(file),
+        names=", ".join(missing),
+    )
+    warnings.warn(registry.TaskCodeWarning(message), stacklevel=2)
+    return task
+
+
+def _task_of_code(config: Config, folder: Path, why: str) -> Task:
+    """The task by its code: that of an installed package, or a file that the user trusts."""
+    if not config.task.use.endswith(".py"):
+        return registry.find_task(config, folder, own=False)
+    file = folder / config.task.use
+    if not is_trusted(read_code(file)):
+        raise registry.untrusted(file, why)
+    return registry.find_task(config, folder, own=False)
+
+
+def _restore_format_1(config: Config, about: Mapping[str, Any], folder: Path) -> Task:
+    """Folders of the first format hold the labels alone; all else about a task was its code."""
     if config.task.use:
-        return registry.find_task(config, folder)
+        return _task_of_code(config, folder, _("this older model folder needs the program in its task file"))
     settings = config.task
-    most = int(about.get("most", 0))
     # The labels stand there in canonical form, one by one, so no separator is needed to read them.
-    codec = choose_codec(settings.codec, about["labels"], notation=settings.notation, most=most)
+    try:
+        labels, most = [str(label) for label in about["labels"]], int(about.get("most", 0))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorruptError(_("this file is truncated or changed"), where=str(folder / FILE)) from error
+    codec = choose_codec(settings.codec, labels, notation=settings.notation, most=most)
     return Task(name=config.name, codec=codec, metrics=default_metrics(settings, codec))
 
 
@@ -143,31 +323,5 @@ def rebase_paths(config: Config, here: Path, there: Path) -> Config:
     task = config.task
     use = rebase(task.use) if task.use.endswith(".py") else task.use
     paths = {"data": rebase(task.data), "dev": rebase(task.dev), "exam": rebase(task.exam), "use": use}
-    return config.model_copy(update={"task": task.model_copy(update=paths)})
-
-
-def _load(config: Config, folder: Path) -> Model:
-    from terakoya.decoding import move_to_device
-
-    return move_to_device(registry.find_model_loader(config.model.base)(folder), config.device)
-
-
-def _about(path: Path) -> dict[str, Any]:
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        saved_format = int(about["format"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorruptError(
-            both("this file is truncated or changed", "このファイルは途中で切れているか、変更されている"),
-            where=str(path),
-        ) from error
-    if saved_format > FORMAT:
-        raise IncompatibleError(
-            both(
-                f"made by a newer Terakoya (format {saved_format}; this one reads {FORMAT})",
-                f"新しい Terakoya で作られている（形式 {saved_format}、この版が読めるのは {FORMAT} まで）",
-            ),
-            where=str(path),
-            do=both("Upgrade Terakoya.", "Terakoya を更新すること。"),
-        )
-    return dict(about)
+    model = config.model.model_copy(update={"base": rebase_base(config.model.base, here, there)})
+    return config.model_copy(update={"task": task.model_copy(update=paths), "model": model})

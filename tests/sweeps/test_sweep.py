@@ -15,8 +15,8 @@ from terakoya.errors import ConfigError, IncompatibleError, Interrupted
 from terakoya.progress import SilentListener, TrialStatus
 from terakoya.records import Step
 from terakoya.runs import Index, Run
-from terakoya.sweep import run as sweeps
-from terakoya.sweep.plan import SweepOverrides, Trial, parse_seeds
+from terakoya.sweeps import run as sweeps
+from terakoya.sweeps.plan import SweepOverrides, Trial, parse_seeds
 from terakoya.training import reproducibility
 
 TABLE = "source,target\n" + "".join(

@@ -9,22 +9,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from terakoya.config.installed_name import InstalledName
 from terakoya.config.schema import Config, Section
 from terakoya.config.writing import toml_value
 from terakoya.errors import ConfigError, nearest
-from terakoya.i18n import both, in_language, joined
+from terakoya.i18n import _, in_language, joined
 
 SCHEMA_FILE = "terakoya.schema.json"
 SCHEMA_COMMENT = f"#:schema ./{SCHEMA_FILE}"
 
 _TYPES = {
-    str: both("text", "文字列"),
-    int: both("integer", "整数"),
-    float: both("number", "数"),
-    bool: both("true or false", "true か false"),
-    dict: both("table", "表"),
+    str: _("text"),
+    int: _("integer"),
+    float: _("number"),
+    bool: _("true or false"),
+    dict: _("table"),
 }
-_OR = both(" or ", " または ")
+_OR = _(" or ")
+_INSTALLED = _("the name of an installed one")
 _BOUNDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
 
 
@@ -77,23 +79,20 @@ def explain(key: str = "") -> tuple[Setting, ...]:
     exact = tuple(one for one in found if one.name == key)
     if not found:
         names = {name for one in known for name in (one.name, one.section, one.key) if name}
-        raise ConfigError(both(f"there is no setting '{key}'", f"「{key}」という設定はない"), do=nearest(key, names))
+        raise ConfigError(_("there is no setting '{key}'", key=key), do=nearest(key, names))
     return exact or found
 
 
 def settings_page(lang: str) -> str:
     """The page docs/settings.md (or its translation) in the language `lang`, as Markdown."""
-    head = both(
+    head = _(
         "# Settings\n\nMade from `src/terakoya/config/schema.py` by `python docs/make.py`. A config holds what differs "
         "from the defaults; `--set section.key=value` overrides it; the run folder keeps all values. `terakoya explain "
-        "KEY` shows one setting. `auto` is resolved when a run starts and recorded with it.\n",
-        "# 設定\n\n`python docs/make.py` が `src/terakoya/config/schema.py` から作る。設定ファイルには既定値と"
-        "異なるものだけを書く。`--set section.key=value` で上書きでき、実行フォルダには全部の値が残る。"
-        "`terakoya explain KEY` で一つの設定を表示できる。`auto` は実行の開始時に決まり、記録される。\n",
+        "KEY` shows one setting. `auto` is resolved when a run starts and recorded with it.\n"
     )
     top, columns = (
-        both("top level", "最上位"),
-        both("| key | default | type | meaning |", "| キー | 既定値 | 型 | 意味 |"),
+        _("top level"),
+        _("| key | default | type | meaning |"),
     )
     parts = [in_language(head, lang)]
     for section, about in (("", top), *((name, field.description or "") for name, field in _sections())):
@@ -132,7 +131,7 @@ def _sections() -> Iterator[tuple[str, Any]]:
 
 
 def _setting(section: str, key: str, field: Any) -> Setting:
-    kind, choices = _type(field.annotation), tuple(_choices(field.annotation))
+    kind, choices = _type(field.annotation, field.metadata), (*_marked(field.metadata), *_choices(field.annotation))
     limits = _limits(field.metadata)
     return Setting(
         section,
@@ -156,17 +155,22 @@ def _parts(annotation: Any) -> Sequence[Any]:
     return (annotation,)
 
 
-def _type(annotation: Any) -> str:
+def _type(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     """A type in words: "integer or auto", "text, comma …" is a list of text."""
+    for mark in metadata:
+        if isinstance(mark, InstalledName):
+            own = ", ".join(f'"{choice}"' for choice in mark.built_in)
+            return joined("", (own, _OR, _INSTALLED)) if own else _INSTALLED
     words: list[str] = []
     for part in _parts(annotation):
         origin, arguments = typing.get_origin(part), typing.get_args(part)
         if origin is typing.Annotated:
-            words.append(joined(" ", (_type(arguments[0]), _limits(arguments[1].metadata))))
+            bounds = getattr(arguments[1], "metadata", ())
+            words.append(joined(" ", filter(None, (_type(arguments[0], part.__metadata__), _limits(bounds)))))
         elif origin is Literal:
             words.append(", ".join(f'"{choice}"' for choice in arguments))
         elif origin is tuple and arguments[-1] is Ellipsis:
-            words.append(joined("", (both("list of ", "並び："), _type(arguments[0]))))
+            words.append(joined("", (_("list of "), _type(arguments[0]))))
         elif origin is tuple:
             words.append(joined("", ("[", joined(", ", map(_type, arguments)), "]")))
         else:
@@ -191,8 +195,16 @@ def _choices(annotation: Any) -> Iterator[str]:
         origin = typing.get_origin(part)
         if origin is Literal:
             yield from (str(choice) for choice in typing.get_args(part))
+        elif origin is typing.Annotated:
+            yield from _marked(part.__metadata__)
         elif origin is tuple:
             yield from (choice for one in typing.get_args(part) if one is not Ellipsis for choice in _choices(one))
+
+
+def _marked(metadata: Sequence[Any]) -> Iterator[str]:
+    for mark in metadata:
+        if isinstance(mark, InstalledName):
+            yield from mark.choices()
 
 
 def _property(field: Any, lang: str) -> dict[str, Any]:
@@ -208,8 +220,10 @@ def _property(field: Any, lang: str) -> dict[str, Any]:
 
 def _json_type(part: Any, metadata: Sequence[Any]) -> dict[str, Any]:
     origin, arguments = typing.get_origin(part), typing.get_args(part)
+    if marked := list(_marked(metadata)):
+        return {"type": "string", "enum": marked}
     if origin is typing.Annotated:
-        return _json_type(arguments[0], arguments[1].metadata)
+        return _json_type(arguments[0], getattr(arguments[1], "metadata", part.__metadata__))
     if origin is Literal:
         return {"type": "string", "enum": list(arguments)}
     if origin is tuple and arguments[-1] is Ellipsis:

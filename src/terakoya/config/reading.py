@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,8 @@ from terakoya.config.renamed import with_current_names
 from terakoya.config.schema import Config, Section
 from terakoya.config.validation_messages import describe_fault
 from terakoya.errors import ConfigError
-from terakoya.file_errors import parse_toml, read_text
-from terakoya.i18n import both, joined
+from terakoya.errors.files import parse_toml, read_text
+from terakoya.i18n import _, joined
 
 
 def read_config(path: Path, overrides: Sequence[str] = (), *, announce: bool = False) -> Config:
@@ -26,11 +29,8 @@ def read_config(path: Path, overrides: Sequence[str] = (), *, announce: bool = F
     """
     text = read_text(
         path,
-        missing=both("there is no such config", "設定ファイルが存在しない"),
-        do=both(
-            "Check the path; `terakoya list` shows the experiments that ship.",
-            "パスを確かめること。同梱の実験は `terakoya list` で見られる。",
-        ),
+        missing=_("there is no such config"),
+        do=_("Check the path; `terakoya list` shows the experiments that ship."),
     )
     return parse_config(text, where=str(path), overrides=overrides, announce=announce)
 
@@ -55,8 +55,50 @@ def make_config(values: Mapping[str, Any], *, where: str = "config") -> Config:
         faults = sorted({describe_fault(dict(item), where) for item in error.errors()})
         raise ConfigError(
             joined("\n", faults),
-            do=both("docs/settings.md lists every setting.", "設定の一覧は docs/settings.md にある。"),
+            do=_("docs/settings.md lists every setting."),
         ) from error
+
+
+def resolve_base(base: str, home: Path) -> str:
+    """A model base as it can be opened: a folder by its whole path, anything else (a name on the Hub) as it is.
+
+    base  `model.base`
+    home  the folder of the config that names it; where there is no such folder, the working directory counts
+    Raises ConfigError for a path that leads to no folder.
+    """
+    path = Path(base).expanduser()
+    for start in (home, Path.cwd()):
+        if (start / path).is_dir():
+            return str((start / path).resolve())
+    if is_path(base):
+        raise ConfigError(
+            _("there is no such folder"),
+            where=base,
+            do=_("Check model.base: a relative path is read from the folder of the config, {home}.", home=str(home)),
+        )
+    return base
+
+
+def is_path(base: str) -> bool:
+    """Whether a model base can only be a path: a name on the Hub has one slash at most.
+
+    base  `model.base`
+    """
+    return base.startswith((".", "~")) or Path(base).is_absolute() or base.count("/") > 1 or "\\" in base
+
+
+def rebase_base(base: str, here: Path, there: Path) -> str:
+    """The same model base for a config in another folder: relative paths of folders change, all else stays.
+
+    base   `model.base`
+    here   the folder of the config
+    there  the folder that the result is relative to
+    """
+    path = Path(base).expanduser()
+    if path.is_absolute() or not (is_path(base) or (here / path).is_dir()):
+        return base
+    moved = Path(os.path.relpath(here / path, there)).as_posix()
+    return moved if moved.startswith(".") else f"./{moved}"
 
 
 def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
@@ -67,9 +109,57 @@ def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
     return make_config(values, where="--set")
 
 
+def override_texts(settings: Mapping[str, Any]) -> list[str]:
+    """Overrides as `--set` takes them, from a dictionary, so that a notebook and a command line mean the same.
+
+    settings  {"train.steps": 500} or {"train": {"steps": 500}}; values as TOML knows them
+    Returns "section.key=value" texts. Raises ConfigError where a value has no spelling in TOML, such as None.
+    """
+    return [f"{'.'.join(path)}={_toml_text(value, path)}" for path, value in _leaves(settings, ())]
+
+
+def grid_axes(grid: Mapping[str, Sequence[Any]] | Sequence[str]) -> list[str]:
+    """The axes of a grid as `--grid` takes them.
+
+    grid  {"train.steps": [500, 1000]}, or the texts themselves
+    """
+    if not isinstance(grid, Mapping):
+        return list(grid)
+    return [f"{key}=[{', '.join(_toml_text(value, ()) for value in values)}]" for key, values in grid.items()]
+
+
+def _leaves(settings: Mapping[str, Any], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in settings.items():
+        path = (*above, *str(key).split("."))
+        if isinstance(value, Mapping):
+            yield from _leaves(value, path)
+        else:
+            yield path, value
+
+
+def _toml_text(value: Any, path: Sequence[str]) -> str:
+    if isinstance(value, PathLike):
+        value = str(value)
+    if isinstance(value, str):
+        return f'"{value}"' if path and _takes_text_only(path) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool | int | float):
+        return str(value).lower() if isinstance(value, bool) else repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml_text(item, ()) for item in value)}]"
+    raise ConfigError(
+        _("{key} cannot be set to {value!r}", key=".".join(path) or "overrides", value=value),
+        where="overrides",
+        do=_("Give a text, a number, true or false, or a list of these; leave the key out for its default."),
+    )
+
+
+# Tables whose content is passed on as it is.
+_OPEN_TABLES = ("options", "extra", "headers")
+
+
 def _tuples(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: item if key == "options" else _tuples(item) for key, item in value.items()}
+        return {key: item if key in _OPEN_TABLES else _tuples(item) for key, item in value.items()}
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
@@ -78,12 +168,9 @@ def _apply(values: Mapping[str, Any], override: str) -> dict[str, Any]:
     path = key.strip().split(".")
     if not equals or not all(path) or len(path) > 3:
         raise ConfigError(
-            both(f"'{override}' is not a setting", f"'{override}' は設定ではない"),
+            _("'{override}' is not a setting", override=override),
             where="--set",
-            do=both(
-                "Write --set section.key=value, as in --set train.steps=100.",
-                "--set section.key=value の形で書くこと。例：--set train.steps=100。",
-            ),
+            do=_("Write --set section.key=value, as in --set train.steps=100."),
         )
     merged = {name: dict(item) if isinstance(item, dict) else item for name, item in values.items()}
     if isinstance(merged.get("task"), str):
@@ -93,9 +180,9 @@ def _apply(values: Mapping[str, Any], override: str) -> dict[str, Any]:
         inner = keys.setdefault(name, {})
         if not isinstance(inner, dict):
             raise ConfigError(
-                both(f"'{name}' is not a section", f"'{name}' というセクションはない"),
+                _("'{name}' is not a section", name=name),
                 where="--set",
-                do=both("Write --set section.key=value.", "--set section.key=value の形で書くこと。"),
+                do=_("Write --set section.key=value."),
             )
         keys[name] = keys = dict(inner)
     keys[path[-1]] = _value(text, path)

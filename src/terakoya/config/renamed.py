@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from terakoya.i18n import both
+from terakoya.i18n import _
 
 # (section, key) → {old value: today's value}
 RENAMED_VALUES: Mapping[tuple[str, str], Mapping[str, str]] = {
@@ -18,7 +18,7 @@ _announced: set[tuple[str, str, str]] = set()
 
 
 class RenamedSettingWarning(FutureWarning):
-    """A config uses an old name; `args[0]` is the bilingual message."""
+    """A config uses an old name; `args[0]` is the message."""
 
 
 def with_current_names(values: Mapping[str, Any], *, announce: bool = False) -> dict[str, Any]:
@@ -41,8 +41,11 @@ def with_current_names(values: Mapping[str, Any], *, announce: bool = False) -> 
 def _announce(section: str, key: str, old: str, new: str) -> None:
     if (section, key, old) not in _announced:
         _announced.add((section, key, old))
-        message = both(
-            f"{section}.{key} = '{old}' is called '{new}' now; the old name still works",
-            f"{section}.{key} = '{old}' は '{new}' に改名された（旧名も使える）",
+        message = _(
+            "{section}.{key} = '{old}' is called '{new}' now; the old name still works",
+            section=section,
+            key=key,
+            old=old,
+            new=new,
         )
         warnings.warn(RenamedSettingWarning(message), stacklevel=3)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
+from terakoya.config.installed_name import InstalledName
 from terakoya.config.schema import Config, known_keys
+from terakoya.config.secret_values import SecretError, contains_key
 from terakoya.errors import nearest
-from terakoya.i18n import both, japanese, joined
+from terakoya.i18n import _, joined
 
 
 def describe_fault(error: dict[str, Any], where: str) -> str:
@@ -24,13 +26,12 @@ def describe_fault(error: dict[str, Any], where: str) -> str:
         section, key = location[:2]
     spot = f"{where}[{section}]" if section else where
     if error["type"] == "extra_forbidden":
-        unknown = both(f"{spot}: unknown key '{key}'\n", f"{spot}: 知らないキー '{key}'\n")
+        unknown = _("{spot}: unknown key '{key}'\n", spot=spot, key=key)
         return joined("", (unknown, nearest(key, _keys_of(section))))
     got, wanted = error.get("input"), requirement(error)
-    value = repr(got)
-    fault = both(
-        f"{spot}: '{key}' cannot be {value}: {wanted}", f"{spot}: '{key}' を {value} にはできない：{japanese(wanted)}"
-    )
+    hidden = isinstance(error.get("ctx", {}).get("error"), SecretError) or contains_key(repr(got))
+    value = _("this value") if hidden else repr(got)
+    fault = _("{spot}: '{key}' cannot be {value}: {wanted}", spot=spot, key=key, value=value, wanted=wanted)
     choices = _choices_of(section, key)
     return joined("\n", (fault, nearest(got, choices))) if choices and isinstance(got, str) else fault
 
@@ -46,13 +47,13 @@ def requirement(error: Mapping[str, Any]) -> str:
         return simple
     if error["type"] == "literal_error":
         expected = str(context["expected"]).replace(" or ", ", ")
-        return both(f"it must be one of {expected}", f"{expected} のいずれかでなければならない")
+        return _("it must be one of {expected}", expected=expected)
     bound = next((context[name] for name in ("gt", "ge", "lt", "le") if name in context), None)
     bounds = {
-        "greater_than": both(f"it must be greater than {bound}", f"{bound} より大きくなければならない"),
-        "greater_than_equal": both(f"it must be at least {bound}", f"{bound} 以上でなければならない"),
-        "less_than": both(f"it must be less than {bound}", f"{bound} より小さくなければならない"),
-        "less_than_equal": both(f"it must be at most {bound}", f"{bound} 以下でなければならない"),
+        "greater_than": _("it must be greater than {bound}", bound=bound),
+        "greater_than_equal": _("it must be at least {bound}", bound=bound),
+        "less_than": _("it must be less than {bound}", bound=bound),
+        "less_than_equal": _("it must be at most {bound}", bound=bound),
     }
     if error["type"] in bounds:
         return bounds[error["type"]]
@@ -63,23 +64,23 @@ def requirement(error: Mapping[str, Any]) -> str:
     return own if isinstance(own, str) else message[:1].lower() + message[1:]
 
 
-_INTEGER = both("it must be an integer", "整数でなければならない")
-_NUMBER = both("it must be a number", "数でなければならない")
-_BOOLEAN = both("it must be true or false", "true か false でなければならない")
-_TABLE = both("it must be a table", "表でなければならない")
+_INTEGER = _("it must be an integer")
+_NUMBER = _("it must be a number")
+_BOOLEAN = _("it must be true or false")
+_TABLE = _("it must be a table")
 _REQUIREMENTS = {
     "int_type": _INTEGER,
     "int_parsing": _INTEGER,
     "int_from_float": _INTEGER,
     "float_type": _NUMBER,
     "float_parsing": _NUMBER,
-    "string_type": both("it must be text", "文字列でなければならない"),
+    "string_type": _("it must be text"),
     "bool_type": _BOOLEAN,
     "bool_parsing": _BOOLEAN,
-    "tuple_type": both("it must be an array [ … ]", "配列 [ … ] でなければならない"),
+    "tuple_type": _("it must be an array [ … ]"),
     "dict_type": _TABLE,
     "model_type": _TABLE,
-    "finite_number": both("it must be a finite number", "有限の数でなければならない"),
+    "finite_number": _("it must be a finite number"),
 }
 
 
@@ -90,12 +91,22 @@ def _keys_of(section: str) -> list[str]:
 def _choices_of(section: str, key: str) -> list[str]:
     model: Any = Config.model_fields[section].annotation if section else Config
     field = model.model_fields.get(key) if model is not None else None
-    return list(_literals(field.annotation)) if field is not None else []
+    if field is None:
+        return []
+    return [*_installed(field.metadata), *_literals(field.annotation)]
+
+
+def _installed(metadata: Iterable[Any]) -> Iterator[str]:
+    for mark in metadata:
+        if isinstance(mark, InstalledName):
+            yield from mark.choices()
 
 
 def _literals(annotation: Any) -> Iterator[str]:
     if typing.get_origin(annotation) is Literal:
         yield from (str(choice) for choice in typing.get_args(annotation))
+    elif typing.get_origin(annotation) is typing.Annotated:
+        yield from _installed(annotation.__metadata__)
     elif typing.get_origin(annotation) in (typing.Union, types.UnionType, tuple):
         for part in typing.get_args(annotation):
             yield from _literals(part)

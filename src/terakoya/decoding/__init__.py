@@ -24,7 +24,7 @@ from terakoya.decoding.decoded_sequence import DecodedSequence, evaluation_mode,
 from terakoya.decoding.sampling import GreedySelector, SamplingSelector, rngs_for
 from terakoya.decoding.set_scores import score_sets
 from terakoya.errors import ConfigError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.prepacked import prepacked_weights
 from terakoya.models.protocol import Model, Pair, Query
 
@@ -46,9 +46,9 @@ def generate(
     """
     if decode.method == "expected-metric":
         raise ConfigError(
-            both("this model has a sequence head, not a set head", "このモデルの出力層は系列用で、集合用ではない"),
+            _("this model has a sequence head, not a set head"),
             where="decode.method",
-            do=both("Set decode.method = 'greedy'.", "decode.method = 'greedy' とすること。"),
+            do=_("Set decode.method = 'greedy'."),
         )
     sequences = [DecodedSequence("", 0.0, finished=False)] * len(queries)
     lengths = {number: model.length(Pair(query, "")) for number, query in enumerate(queries) if model.fits(query)}

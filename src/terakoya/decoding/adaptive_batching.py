@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from terakoya.errors import ConfigError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.oom import is_oom, release_memory
 
 Result = TypeVar("Result")
@@ -51,12 +51,10 @@ def _halved(batch_size: int) -> int:
     if batch_size > 1:
         return batch_size // 2
     raise ConfigError(
-        both("out of memory with a batch of one query", "バッチが一件でもメモリが足りない"),
+        _("out of memory with a batch of one query"),
         where="decode",
-        do=both(
+        do=_(
             "Take fewer decode.beams or decode.max_tokens, a shorter source, model.vocabulary = 'trimmed' or a smaller "
-            "model, or close other programs.",
-            "decode.beams や decode.max_tokens を小さくする、入力を短くする、model.vocabulary = 'trimmed' や"
-            "小さなモデルにする、または他のプログラムを閉じること。",
+            "model, or close other programs."
         ),
     )

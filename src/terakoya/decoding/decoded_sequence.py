@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from terakoya.codec import Codec
+from terakoya.errors.third_party import broken_contract
+from terakoya.i18n import _
 from terakoya.models.protocol import Model
 
 
@@ -29,7 +31,12 @@ class DecodedSequence:
 
 def read(sequence: DecodedSequence, codec: Codec) -> str | None:
     """The target that `codec` reads in `sequence`; None where that is unreadable or was never finished."""
-    return codec.read(sequence.raw) if sequence.finished else None
+    if not sequence.finished:
+        return None
+    text = codec.read(sequence.raw)
+    if text is not None and not isinstance(text, str):
+        raise broken_contract(codec.read, _("a codec must read text or None, and read {given}", given=repr(text)))
+    return text
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from terakoya.codec import Codec
 from terakoya.config import DecodeConfig
 from terakoya.decoding import DecodedSequence
 from terakoya.errors import ConfigError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.protocol import Model, Query
 from terakoya.scoring.metrics import METRICS, Metric, exact
 
@@ -79,11 +79,8 @@ def _metric(decode: DecodeConfig, codec: Codec) -> Metric:
     if not labels:
         objective = decode.objective
         raise ConfigError(
-            both(
-                f"the objective '{objective}' is for sets of labels",
-                f"目的 '{objective}' はラベルの集合のためのものである",
-            ),
+            _("the objective '{objective}' is for sets of labels", objective=objective),
             where="decode.objective",
-            do=both("Take 'auto' or 'probability'.", "'auto' か 'probability' とすること。"),
+            do=_("Take 'auto' or 'probability'."),
         )
     return METRICS[decode.objective]

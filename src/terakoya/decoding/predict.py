@@ -38,7 +38,32 @@ def predict_queries(
             Prediction(query.source, sequence.raw, decoding.read(sequence, task.codec), sequence.probability)
             for query, sequence in zip(queries, sequences, strict=True)
         ]
-    return [withhold(prediction, task, decode) for prediction in predictions]
+    named = [
+        replace(prediction, unknown=unknown_characters(model, query))
+        for prediction, query in zip(predictions, queries, strict=True)
+    ]
+    return [withhold(prediction, task, decode) for prediction in named]
+
+
+def unknown_characters(model: Model, query: Query) -> str:
+    """The characters of a query that a model cannot read, each once; "" where it reads all, or cannot say.
+
+    model  one that has the optional method `unknown_characters(query)`, else nothing is said
+    query  the input
+    """
+    method = getattr(model, "unknown_characters", None)
+    return str(method(query)) if method is not None else ""
+
+
+def withhold_unknown(prediction: Prediction, decode: DecodeConfig) -> Prediction:
+    """The prediction itself, or one without text where the source held characters that the model does not know.
+
+    prediction  of a model
+    decode      `unknown` says what is done with it
+    """
+    if prediction.unknown and decode.unknown == "withhold":
+        return replace(prediction, text=None, withheld="characters", labels=())
+    return prediction
 
 
 def withhold(prediction: Prediction, task: Task, decode: DecodeConfig) -> Prediction:

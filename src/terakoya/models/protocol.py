@@ -158,6 +158,9 @@ class ModelInfo:
 class Model(Protocol):
     """A trainable model with a sequence head (generates text) or a set head (scores labels).
 
+    A model may also have `unknown_characters(query) -> str`: the characters of a query that it cannot read, each once.
+    Their predictions are then withheld or marked (`decode.unknown`).
+
     head               "sequence" or "set"
     end                id of the token that ends a sequence
     max_target_length  tokens that a target can have at most, its end token included; 0 for a set head

@@ -5,7 +5,7 @@ from terakoya.runs.disk import disk_faults, free_bytes, read_json, require_space
 from terakoya.runs.environment import git_commit, machine, versions
 from terakoya.runs.folder import Run, State
 from terakoya.runs.index import Index
-from terakoya.runs.journal import Journal, read_lines
+from terakoya.runs.journal import Journal, read_lines, require_values
 from terakoya.runs.lock import Lock
 from terakoya.runs.sealing import is_sealed, seal, seal_of, verify
 from terakoya.runs.secrets import without_secrets
@@ -27,6 +27,7 @@ __all__ = [
     "read_json",
     "read_lines",
     "require_space",
+    "require_values",
     "runs_in",
     "safe_name",
     "seal",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from terakoya.errors import CorruptError
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.records import Finding
 from terakoya.runs.disk import disk_faults, require_space, sync_folder
 from terakoya.runs.sealing import seal, verify
@@ -60,7 +60,7 @@ def save(
         with disk_faults(
             temporary,
             needed,
-            saved=both("The previous checkpoint is intact.", "一つ前のチェックポイントは無事である。"),
+            saved=_("The previous checkpoint is intact."),
         ):
             temporary.mkdir()
             writer(temporary)
@@ -85,12 +85,7 @@ def find_latest(folder: Path, *, owner: str, rename_broken: bool) -> LatestCheck
             facts = verify(path)
             if facts.get("step") != int(path.name) or facts.get("owner") != owner:
                 found, at = facts.get("owner"), facts.get("step")
-                raise CorruptError(
-                    both(
-                        f"this checkpoint belongs to {found}, step {at}",
-                        f"このチェックポイントは {found} のステップ{at}のものである",
-                    )
-                )
+                raise CorruptError(_("this checkpoint belongs to {found}, step {at}", found=found, at=at))
         except CorruptError as error:
             findings.append(_rename_broken(path, error) if rename_broken else _finding(path, error))
             continue
@@ -142,15 +137,9 @@ def _finding(path: Path, error: CorruptError) -> Finding:
     return Finding(
         check="checkpoint",
         level="warn",
-        what=both(
-            f"a damaged checkpoint was skipped: {reason}",
-            f"壊れたチェックポイントを飛ばした：{japanese(reason)}",
-        ),
+        what=_("a damaged checkpoint was skipped: {reason}", reason=reason),
         where=error.where or str(path),
-        do=both(
-            "Training resumes from the previous one. Check the disk if this happens again.",
-            "学習は一つ前のチェックポイントから再開する。再発する場合はディスクを調べること。",
-        ),
+        do=_("Training resumes from the previous one. Check the disk if this happens again."),
     )
 
 

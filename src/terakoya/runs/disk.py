@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.errors import CorruptError, DiskError
-from terakoya.i18n import both, joined, spread
+from terakoya.errors.files import require_regular_file
+from terakoya.i18n import _, joined, spread
 
 TEMPORARY = ".tmp"
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", -1)}
@@ -43,35 +44,25 @@ def disk_faults(path: Path, needed: int = 0, saved: str = "") -> Iterator[None]:
             free, required = _free_or_none(path), _bytes(needed)
             available = _bytes(free or 0)
             quota = error.errno == getattr(errno, "EDQUOT", -1)
-            full = (
-                both("your quota on this disk is used up", "このディスクの割り当てを使い切った")
-                if quota
-                else both("no space left on the disk", "ディスクに空きがない")
-            )
-            need = both(f"; {required} are needed here", f"。ここに {required} 必要") if needed else ""
-            left = both(f" and {available} are free", f"で、空きは {available}") if needed and free is not None else ""
+            full = _("your quota on this disk is used up") if quota else _("no space left on the disk")
+            need = _("; {required} are needed here", required=required) if needed else ""
+            left = _(" and {available} are free", available=available) if needed and free is not None else ""
             what: str
             do: str
             what, do = (
                 joined("", (full, need, left)),
-                both(
-                    "Free some space and run the same command again.",
-                    "空きを作り、同じコマンドをもう一度実行すること。",
-                ),
+                _("Free some space and run the same command again."),
             )
         elif error.errno in _CLOSED:
             reason = os.strerror(error.errno or 0)
             what, do = (
-                both(f"cannot write here ({reason})", f"この場所には書き込めない（{reason}）"),
-                both("Choose another folder with --run-dir.", "--run-dir で別のフォルダを選ぶこと。"),
+                _("cannot write here ({reason})", reason=reason),
+                _("Choose another folder with --run-dir."),
             )
         elif error.errno == errno.EIO:
             what, do = (
-                both("the disk reports an error", "ディスクがエラーを報告している"),
-                both(
-                    "Do not trust this disk: copy its files, and continue on another one.",
-                    "このディスクを信頼しないこと：ファイルをコピーし、別のディスクで続けること。",
-                ),
+                _("the disk reports an error"),
+                _("Do not trust this disk: copy its files, and continue on another one."),
             )
         else:
             raise
@@ -92,15 +83,9 @@ def require_space(path: Path, needed: int) -> None:
     required, available = _bytes(needed), _bytes(free)
     if free < needed:
         raise DiskError(
-            both(
-                f"{required} are needed here and {available} are free",
-                f"ここに {required} 必要で、空きは {available} である",
-            ),
+            _("{required} are needed here and {available} are free", required=required, available=available),
             where=str(path),
-            do=both(
-                "Free some space, or choose another folder with --run-dir.",
-                "空きを作るか、--run-dir で別のフォルダを選ぶこと。",
-            ),
+            do=_("Free some space, or choose another folder with --run-dir."),
         )
 
 
@@ -134,11 +119,12 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """The value of the JSON file `path`. Raises CorruptError where it is not complete JSON."""
+    require_regular_file(path, CorruptError)
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise CorruptError(
-            both("this file is incomplete or was edited by hand", "このファイルは不完全か、手で書き換えられている"),
+            _("this file is incomplete or was edited by hand"),
             where=str(path),
         ) from error
 

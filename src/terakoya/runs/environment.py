@@ -43,11 +43,24 @@ def git_commit(folder: Path) -> dict[str, Any] | None:
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
-    return {"commit": commit.strip(), "changed": bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))}
+    return {"commit": commit.strip(), "changed": None if _runs_programs(folder) else _is_changed(folder)}
+
+
+def _is_changed(folder: Path) -> bool:
+    return bool(_git(folder, "status", "--porcelain", "--untracked-files=no", "--ignore-submodules=all"))
+
+
+def _runs_programs(folder: Path) -> bool:
+    """Whether the repository's own settings name filters that `git status` would start: it may be somebody else's."""
+    settings = _git(folder, "config", "--list", "--show-scope", "--name-only") or ""
+    lines = (line.split("\t") for line in settings.lower().splitlines())
+    return any(scope in ("local", "worktree") and name.startswith("filter.") for scope, name, *_more in lines)
 
 
 def _git(folder: Path, *words: str) -> str | None:
-    command = ["git", "-C", str(folder), "--no-optional-locks", *words]
+    # No monitor and no hook of the repository: they are programs, and the folder may be somebody else's.
+    harmless = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"]
+    command = ["git", "-C", str(folder), "--no-optional-locks", *harmless, *words]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+import shutil
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from terakoya.errors import CorruptError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.runs import checkpoints, disk, environment
-from terakoya.runs.journal import Journal, read_lines, record_line
+from terakoya.runs.journal import Journal, Kind, journal_bytes, read_lines
 from terakoya.runs.lock import Lock
+from terakoya.runs.sealing import SEAL, seal_files, verify_file
 from terakoya.runs.secrets import without_secrets
 from terakoya.runs.validation import FORMAT, MANIFEST, check, new_folder, remove_temporary
 
-State = Literal["running", "interrupted", "done", "failed", "stopped"]
+# What a run found out: sealed when it ends, and verified whenever it is read afterwards.
+SEALED = (MANIFEST, "scores.json", "predictions.jsonl", "findings.jsonl")
+State = Literal["running", "interrupted", "done", "failed", "refused", "stopped"]
 
 
 def now() -> datetime:
@@ -106,6 +110,7 @@ class Run:
     @property
     def manifest(self) -> dict[str, Any]:
         """Content of manifest.json."""
+        verify_file(self.path / MANIFEST)
         return dict(disk.read_json(self.path / MANIFEST))
 
     @property
@@ -134,10 +139,28 @@ class Run:
         )
 
     def finish(self, state: State, **facts: Any) -> None:
-        """Record the final `state`, the time and further `facts`, after everything appended is on the disk."""
+        """Record the final `state`, the time and further `facts`, after everything appended is on the disk; then seal
+        the results."""
         for journal in self._journals.values():
             journal.sync()
-        self.update_manifest(state=state, times={"ended": self._time()}, **facts)
+        self.update_manifest(state=state, times={"ended": self._time()}, sealed=True, **facts)
+        self.seal_results()
+
+    def discard(self) -> None:
+        """Remove the folder of a run in which nothing happened; the manifest first, so that a rest of it is no run."""
+        self.remove(MANIFEST)
+        self.close()
+        with disk.disk_faults(self.path):
+            shutil.rmtree(self.path)
+
+    def lacks_seal(self) -> bool:
+        """Whether the run was killed between its end and the sealing of its results."""
+        return bool(self.manifest.get("sealed")) and not (self.path / SEAL).is_file()
+
+    def seal_results(self) -> None:
+        """Seal manifest, scores, predictions and findings; writing one of them later removes the seal again."""
+        assert self._lock.held, f"{self.path} was opened to be read; open it with Run.resume"
+        seal_files(self.path, SEALED, run=self.path.name)
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -165,7 +188,7 @@ class Run:
         path = self._writable(name)
         if journal := self._journals.pop(name, None):
             journal.close()
-        disk.write_bytes(path, b"".join(record_line(without_secrets(disk.to_jsonable(record))) for record in records))
+        disk.write_bytes(path, journal_bytes(without_secrets(disk.to_jsonable(record)) for record in records))
 
     def remove(self, name: str) -> None:
         """Remove the file `name`, where it exists."""
@@ -184,17 +207,19 @@ class Run:
             return path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
             byte = error.start
-            raise CorruptError(
-                both(f"not UTF-8 (byte {byte})", f"UTF-8 ではない（{byte}バイト目）"), where=str(path)
-            ) from error
+            raise CorruptError(_("not UTF-8 (byte {byte})", byte=byte), where=str(path)) from error
 
     def read_json(self, name: str) -> Any:
         """Value of the JSON file `name`. Raises CorruptError where it is missing or incomplete."""
         return disk.read_json(self._existing(name))
 
-    def read_lines(self, name: str) -> list[dict[str, Any]]:
-        """Every complete record of the JSON Lines file `name`; [] where it does not exist (yet)."""
-        return list(read_lines(self.path / name))
+    def read_lines(self, name: str, require: Mapping[str, Kind] | None = None) -> list[dict[str, Any]]:
+        """Every complete record of the JSON Lines file `name`; [] where it does not exist (yet).
+
+        require  value name → type that every record must have, see `journal.read_lines`
+        """
+        verify_file(self.path / name)
+        return list(read_lines(self.path / name, require))
 
     # ── checkpoints ─────────────────────────────────────────────────────────────────────────────────
 
@@ -243,16 +268,19 @@ class Run:
         parts = PurePosixPath(name).parts
         assert parts and ".." not in parts and not PurePosixPath(name).is_absolute(), f"'{name}' lies outside the run"
         assert self._lock.held, f"{self.path} was opened to be read; open it with Run.resume"
+        if name in SEALED and (self.path / SEAL).is_file():
+            with disk.disk_faults(self.path):
+                (self.path / SEAL).unlink()
+                disk.sync_folder(self.path)
         return self.path.joinpath(*parts)
 
     def _existing(self, name: str) -> Path:
         path = self.path / name
         if not path.is_file():
             raise CorruptError(
-                both("this file of the run is missing", "実行フォルダにこのファイルがない"),
+                _("this file of the run is missing"),
                 where=str(path),
-                do=both(
-                    "`terakoya run RUN` creates what is missing.", "`terakoya run RUN` で、足りないファイルが作られる。"
-                ),
+                do=_("`terakoya run RUN` creates what is missing."),
             )
+        verify_file(path)
         return path

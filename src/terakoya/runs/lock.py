@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.errors import LockedError
-from terakoya.i18n import both
+from terakoya.errors.files import require_plain_file
+from terakoya.i18n import _
 from terakoya.runs.disk import disk_faults
 
 _WOULD_BLOCK = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
@@ -93,6 +94,7 @@ class Lock:
         return True
 
     def _try(self) -> bool:
+        require_plain_file(self.path)
         with disk_faults(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
@@ -121,19 +123,13 @@ class Lock:
         holder = self.holder()
         pid, host, since, path = (*(holder.get(key) for key in ("pid", "host", "since")), self.path)
         who = (
-            both(
-                f"process {pid} on {host} has been writing here since {since}",
-                f"{host} のプロセス {pid} が {since} からここに書き込んでいる",
-            )
+            _("process {pid} on {host} has been writing here since {since}", pid=pid, host=host, since=since)
             if holder
-            else both("another process is writing here", "別のプロセスがここに書き込んでいる")
+            else _("another process is writing here")
         )
-        do: str = both("Wait until it has ended, or end it.", "終わるのを待つか、終わらせること。")
+        do: str = _("Wait until it has ended, or end it.")
         if holder and holder.get("host") != socket.gethostname():
-            do += both(
-                f" If that machine is gone, delete {path} and run the command again.",
-                f"そのマシンがもうなければ、{path} を消して、もう一度コマンドを実行すること。",
-            )
+            do += _(" If that machine is gone, delete {path} and run the command again.", path=path)
         return LockedError(who, where=str(self.path.parent), do=do)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from terakoya.errors import CorruptError, IncompatibleError
-from terakoya.i18n import both
+from terakoya.errors.files import require_plain_folder
+from terakoya.i18n import _
 from terakoya.runs.disk import disk_faults, to_jsonable, write_text
 
 SEAL = "seal.json"
@@ -28,36 +30,50 @@ def seal(folder: Path, **facts: Any) -> None:
     write_text(folder / SEAL, _text({"format": SEAL_FORMAT, "facts": to_jsonable(facts), "files": files}))
 
 
+def seal_files(folder: Path, names: Sequence[str], **facts: Any) -> None:
+    """Seal single files of a folder that holds others too; `verify_file` refuses each once it is changed.
+
+    folder  the folder
+    names   of the files; those that do not exist are left out
+    facts   further values of the manifest
+    Raises DiskError.
+    """
+    files: dict[str, Any] = {}
+    with disk_faults(folder):
+        for name in names:
+            if (folder / name).is_file():
+                digest, size = _digest(folder / name, sync=True)
+                files[name] = {"sha256": digest, "bytes": size}
+    write_text(folder / SEAL, _text({"format": SEAL_FORMAT, "facts": to_jsonable(facts), "files": files}))
+
+
+def verify_file(path: Path) -> None:
+    """Raise CorruptError where the seal beside the file `path` lists it, and it was changed or removed since."""
+    if (path.parent / SEAL).is_file():
+        try:
+            entry = _read_seal(path.parent)["files"].get(path.name)
+            if entry is not None:
+                _require_unchanged(path, entry)
+        except CorruptError:
+            # The run is being written again at this moment: whoever does so removes the seal first.
+            if (path.parent / SEAL).is_file():
+                raise
+
+
 def verify(folder: Path) -> dict[str, Any]:
     """The facts sealed with `folder`, if no file has changed. Raises CorruptError naming the first file that has."""
+    require_plain_folder(folder)
     sealed = _read_seal(folder)
     listed = sealed["files"]
     for name, entry in listed.items():
-        path = folder / name
-        if path.is_symlink() or not path.is_file():
-            raise _broken(path, both("this file is missing", "このファイルがない"))
-        digest, size = _digest(path)
-        written = entry["bytes"]
-        if size != written:
-            raise _broken(
-                path,
-                both(
-                    f"this file has {size:,} bytes where {written:,} were written",
-                    f"{written:,}バイト書かれたはずのファイルが{size:,}バイトである",
-                ),
-            )
-        if digest != entry["sha256"]:
-            raise _broken(
-                path, both("this file was changed after it was written", "このファイルは書かれた後で変えられている")
-            )
+        if ".." in Path(name).parts:
+            raise _broken(folder / name, _("this file is missing"))
+        _require_unchanged(folder / name, entry)
     for path in _files(folder):
         if path.relative_to(folder).as_posix() not in listed:
             raise _broken(
                 path,
-                both(
-                    "this file did not exist when the folder was sealed",
-                    "このファイルは、フォルダの封印時にはなかった",
-                ),
+                _("this file did not exist when the folder was sealed"),
             )
     facts: dict[str, Any] = sealed["facts"]
     return facts
@@ -73,12 +89,26 @@ def seal_of(folder: Path) -> str:
     return str(_read_seal(folder)["self"])
 
 
+def _require_unchanged(path: Path, entry: Mapping[str, Any]) -> None:
+    if path.is_symlink() or not path.is_file():
+        raise _broken(path, _("this file is missing"))
+    digest, size = _digest(path)
+    written = entry["bytes"]
+    if size != written:
+        raise _broken(
+            path,
+            _("this file has {size:,} bytes where {written:,} were written", size=size, written=written),
+        )
+    if digest != entry["sha256"]:
+        raise _broken(path, _("this file was changed after it was written"))
+
+
 def _read_seal(folder: Path) -> dict[str, Any]:
     path = folder / SEAL
     if not path.is_file():
         raise _broken(
             folder,
-            both("this folder is incomplete: its seal is missing", "このフォルダは不完全である：seal.json がない"),
+            _("this folder is incomplete: its seal is missing"),
         )
     data = path.read_bytes()
     try:
@@ -88,18 +118,17 @@ def _read_seal(folder: Path) -> dict[str, Any]:
     except (ValueError, AttributeError, RecursionError):
         whole = False
     if not whole:
-        raise _broken(
-            path, both("this file was changed after it was written", "このファイルは書かれた後で変えられている")
-        )
+        raise _broken(path, _("this file was changed after it was written"))
     version = sealed["format"]
     if version > SEAL_FORMAT:
         raise IncompatibleError(
-            both(
-                f"sealed in format {version}; this version reads up to {SEAL_FORMAT}",
-                f"封印の形式は {version} で、この版が読めるのは {SEAL_FORMAT} までである",
+            _(
+                "sealed in format {version}; this version reads up to {seal_format}",
+                version=version,
+                seal_format=SEAL_FORMAT,
             ),
             where=str(path),
-            do=both("Update with: pip install -U terakoya", "次のコマンドで更新すること：pip install -U terakoya"),
+            do=_("Update with: pip install -U terakoya"),
         )
     return dict(sealed)
 

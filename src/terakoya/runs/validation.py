@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from terakoya.errors import ConfigError, CorruptError, IncompatibleError, nearest
-from terakoya.i18n import both
+from terakoya.errors.files import require_plain_folder
+from terakoya.i18n import _
 from terakoya.runs import disk
+from terakoya.runs.journal import Kind
+from terakoya.runs.sealing import verify_file
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+# What every line of a run's journals has.
+FINDING: Mapping[str, Kind] = {"check": str, "level": str, "what": str, "where": str}
+PREDICTION: Mapping[str, Kind] = {
+    "source": str, "target": str, "raw": str, "prediction": (str, type(None)), "verdict": (int, float),
+}  # fmt: skip
+STEP: Mapping[str, Kind] = {"step": int}
 
 
 def new_folder(parent: Path, stem: str) -> Path:
@@ -30,57 +40,55 @@ def new_folder(parent: Path, stem: str) -> Path:
 
 
 def check(path: Path) -> None:
-    """Raise ConfigError (no run at `path`), CorruptError (incomplete) or IncompatibleError (newer)."""
+    """Raise ConfigError (no run at `path`), CorruptError (incomplete, or more in it than files) or IncompatibleError
+    (newer)."""
     if not path.exists():
         siblings = [item.name for item in path.parent.iterdir() if item.is_dir()] if path.parent.is_dir() else []
         raise ConfigError(
-            both("there is no such run", "その実行は存在しない"),
+            _("there is no such run"),
             where=str(path),
             do=nearest(path.name, siblings) if siblings else "",
         )
     if not path.is_dir():
         raise ConfigError(
-            both("this is a file, not a run folder", "これはファイルであり、実行フォルダではない"),
+            _("this is a file, not a run folder"),
             where=str(path),
-            do=both("Name the folder of a run.", "実行のフォルダを指定すること。"),
+            do=_("Name the folder of a run."),
         )
+    require_plain_folder(path)
     if not (path / MANIFEST).is_file():
         raise CorruptError(
-            both(
-                f"this is not a run folder, or its creation was interrupted: it has no {MANIFEST}",
-                f"実行フォルダではないか、作成が途中で止まっている：{MANIFEST} がない",
-            ),
+            _("this is not a run folder, or its creation was interrupted: it has no {manifest}", manifest=MANIFEST),
             where=str(path),
-            do=both(
-                "Name another folder. If it was meant to be a run, nothing was trained in it yet: delete it.",
-                "別のフォルダを指定すること。自分の実行であれば、まだ何も学習していないので、消してよい。",
-            ),
+            do=_("Name another folder. If it was meant to be a run, nothing was trained in it yet: delete it."),
         )
+    verify_file(path / MANIFEST)
     manifest = disk.read_json(path / MANIFEST)
     made = manifest.get("format") if isinstance(manifest, dict) else None
     if not isinstance(made, int) or isinstance(made, bool) or made < 1 or "state" not in manifest:
         raise CorruptError(
-            both("this is not the manifest of a run", "実行の manifest ではない"),
+            _("this is not the manifest of a run"),
             where=str(path / MANIFEST),
-            do=both("Restore it from a copy.", "バックアップから戻すこと。"),
+            do=_("Restore it from a copy."),
         )
     if made > FORMAT:
         version = str((manifest.get("versions") or {}).get("terakoya", ""))
         wanted = f"'terakoya>={version}'" if version[:1].isdigit() else "terakoya"
         raise IncompatibleError(
-            both(
-                f"this run was made by a newer terakoya {version} (folder format {made}; this one reads {FORMAT})",
-                f"この実行は新しい terakoya {version} で作られた（フォルダ形式 {made}、"
-                f"この版が読めるのは {FORMAT} まで）",
+            _(
+                "this run was made by a newer terakoya {version} (folder format {made}; this one reads {format})",
+                version=version,
+                made=made,
+                format=FORMAT,
             ),
             where=str(path),
-            do=both(f"Update with: pip install -U {wanted}", f"次のコマンドで更新すること：pip install -U {wanted}"),
+            do=_("Update with: pip install -U {wanted}", wanted=wanted),
         )
 
 
 def remove_temporary(path: Path) -> None:
     """Remove temporary files below `path` left by a killed write; only the lock's holder writes, so none is in use."""
-    for folder, _, names in os.walk(path):
+    for folder, _folders, names in os.walk(path):
         for name in names:
             if name.startswith(".") and name.endswith(disk.TEMPORARY):
                 with suppress(OSError):

@@ -15,8 +15,8 @@ from pydantic import Field, ValidationError
 from terakoya import registry
 from terakoya.config import Section, requirement, with_overrides
 from terakoya.errors import ConfigError
-from terakoya.file_errors import parse_toml, read_text
-from terakoya.i18n import both, japanese, joined
+from terakoya.errors.files import parse_toml, read_text
+from terakoya.i18n import _, joined
 from terakoya.progress import TrialState
 from terakoya.records import fingerprint
 from terakoya.runs import write_text
@@ -105,9 +105,9 @@ class SweepOverrides:
         """
         if self.grid and not config.grid:
             raise ConfigError(
-                both("this sweep is no grid", "このスイープは grid ではない"),
+                _("this sweep is no grid"),
                 where="--grid",
-                do=both("Use --set; or describe a grid of your own.", "--set を使うか、自分で grid を書くこと。"),
+                do=_("Use --set; or describe a grid of your own."),
             )
         return config.model_copy(
             update={
@@ -131,23 +131,23 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         return tuple(int(seed) for seed in text.split(",")) if text else ()
     except ValueError as error:
         raise ConfigError(
-            both(f"'{text}' is no list of seeds", f"'{text}' はシードの並びではない"),
+            _("'{text}' is no list of seeds", text=text),
             where="--seeds",
-            do=both("Whole numbers with commas: 0,1,2.", "0,1,2 のように整数をコンマで区切ること。"),
+            do=_("Whole numbers with commas: 0,1,2."),
         ) from error
 
 
 def _axis(text: str) -> tuple[str, tuple[Any, ...]]:
-    key, _, listed = text.partition("=")
+    key, _equals, listed = text.partition("=")
     try:
         values = tomllib.loads(f"values = {listed}")["values"] if listed.startswith("[") else listed.split(",")
     except tomllib.TOMLDecodeError:
         values = []
     if not key or not values or "" in values:
         raise ConfigError(
-            both(f"'{text}' names no key and values", f"'{text}' にキーと値がない"),
+            _("'{text}' names no key and values", text=text),
             where="--grid",
-            do=both('KEY=VALUE,VALUE or KEY=["VALUE", …].', 'KEY=値,値 または KEY=["値", …] のように書くこと。'),
+            do=_('KEY=VALUE,VALUE or KEY=["VALUE", …].'),
         )
     return key, _tuples(values)
 
@@ -160,10 +160,8 @@ def read_sweep(path: Path) -> SweepConfig:
     """
     text = read_text(
         path,
-        missing=both("there is no such sweep", "そのスイープはない"),
-        do=both(
-            "Name a TOML file; docs/series.md shows one.", "TOML ファイルを指定すること。例は docs/series.md にある。"
-        ),
+        missing=_("there is no such sweep"),
+        do=_("Name a TOML file; docs/series.md shows one."),
     )
     values = parse_toml(text, str(path))
     try:
@@ -173,16 +171,14 @@ def read_sweep(path: Path) -> SweepConfig:
         raise ConfigError(
             faults,
             where=str(path),
-            do=both(
-                "See the top of docs/series.md for the keys there are.", "使えるキーは docs/series.md の初めにある。"
-            ),
+            do=_("See the top of docs/series.md for the keys there are."),
         ) from error
     kinds = [bool(config.grid), bool(config.list), config.search is not None]
     if sum(kinds) != 1:
         raise ConfigError(
-            both("a sweep is a grid, a list or a search", "スイープは grid・list・search のどれか一つである"),
+            _("a sweep is a grid, a list or a search"),
             where=str(path),
-            do=both("Keep exactly one of them.", "一つだけ残すこと。"),
+            do=_("Keep exactly one of them."),
         )
     return config
 
@@ -214,9 +210,9 @@ def check(config: SweepConfig, beside: Path) -> None:
     for key, space in (config.search.space if config.search else {}).items():
         if "choices" not in space and not {"low", "high"} <= set(space):
             raise ConfigError(
-                both(f"'{key}' has neither choices nor low and high", f"'{key}' に choices も low と high もない"),
+                _("'{key}' has neither choices nor low and high", key=key),
                 where="[search.space]",
-                do=both("{ low = 1e-4, high = 1e-2 }", "{ low = 1e-4, high = 1e-2 } のように書くこと。"),
+                do=_("{ low = 1e-4, high = 1e-2 }"),
             )
         with_overrides(base, [f"{key}={toml_value(space['choices'][0] if 'choices' in space else space['low'])}"])
 
@@ -232,7 +228,7 @@ def searched_trial(config: SweepConfig, settings: tuple[str, ...]) -> Trial:
 
 def _fault(error: Mapping[str, Any]) -> str:
     key, wanted = ".".join(map(str, error["loc"])), requirement(error)
-    return both(f"{key}: {wanted}", f"{key}：{japanese(wanted)}")
+    return _("{key}: {wanted}", key=key, wanted=wanted)
 
 
 def store_sweep(folder: Path, path: Path, overrides: SweepOverrides) -> None:
@@ -251,15 +247,11 @@ def store_sweep(folder: Path, path: Path, overrides: SweepOverrides) -> None:
     text += "".join(f"# {one}\n" for one in map(_one_line, beside)) if text else ""
     if own.is_file() and text and own.read_text(encoding="utf-8") != text:
         raise ConfigError(
-            both(
-                "another sweep of this name lies here, with other contents", "同じ名前で内容の違うスイープがここにある"
-            ),
+            _("another sweep of this name lies here, with other contents"),
             where=str(folder),
-            do=both(
+            do=_(
                 "Give this one another name or another --run-dir, repeat what it started with (the end of its "
-                "series.toml shows it), or remove the folder.",
-                "別の名前か別の --run-dir にするか、始めたときと同じ指定にするか（その series.toml の末尾にある）、"
-                "そのフォルダを消すこと。",
+                "series.toml shows it), or remove the folder."
             ),
         )
     if text and not own.is_file():

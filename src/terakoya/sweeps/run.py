@@ -36,12 +36,13 @@ from typing import Any
 
 from terakoya import registry
 from terakoya.errors import IncompatibleError, Interrupted, LockedError, TerakoyaError, need
-from terakoya.i18n import both, gathered
+from terakoya.i18n import _, gathered
 from terakoya.pipeline import run as pipeline
 from terakoya.progress import Listener, SilentListener, TrialState, TrialStatus
-from terakoya.report import read_record
+from terakoya.reporting import read_record
 from terakoya.runs import Lock, read_json, safe_name, write_json
-from terakoya.sweep.plan import (
+from terakoya.runs.display import Displayed, Listing
+from terakoya.sweeps.plan import (
     NO_OVERRIDES,
     SweepConfig,
     SweepOverrides,
@@ -55,11 +56,11 @@ from terakoya.sweep.plan import (
     toml_value,
     trials,
 )
-from terakoya.sweep.summary import best_on_dev, trial_label, write_summary
+from terakoya.sweeps.summary import best_on_dev, trial_label, write_summary
 
 
 @dataclass(frozen=True)
-class SweepResult:
+class SweepResult(Displayed):
     """What a sweep came to.
 
     name    of the sweep
@@ -76,6 +77,10 @@ class SweepResult:
     best: str
     reports: tuple[Path, ...] = ()
     notes: tuple[str, ...] = field(default=())
+
+    def table_rows(self) -> list[dict[str, Any]]:
+        """One dictionary for each trial."""
+        return Listing(self.trials).table_rows()
 
     @property
     def exit_code(self) -> int:
@@ -187,15 +192,12 @@ class _TrialRunner:
                 name = experiment_reference(self.config, self.beside)
                 folder = pipeline.run(name, overrides=settings, run_dir=runs, exam=exam, listener=self.listener).folder
         except Interrupted as stop:  # not a fault of the trial: its run is resumed with the sweep
-            stop.do = both("Continue with the same command.", "続けるには同じコマンドをもう一度実行すること。")
+            stop.do = _("Continue with the same command.")
             raise
         except IncompatibleError as error:
             # The trial started with other versions and did not fail. Trials are there to be compared: all of them wait.
             stale = started[-1] if started else runs
-            error.do = both(
-                f"Restore what it started with, or remove {stale} to start this trial again.",
-                f"始めたときの状態に戻すか、{stale} を消してこの試行を新しく始めること。",
-            )
+            error.do = _("Restore what it started with, or remove {stale} to start this trial again.", stale=stale)
             raise
         except TerakoyaError as error:
             return self._keep(TrialResult(trial, "failed", known.run, None, error.message))
@@ -280,7 +282,4 @@ def _exams_to_open(config: SweepConfig, results: Sequence[TrialResult], best: st
 
 
 def _missing_run(run: Path, file: Path) -> str:
-    return both(
-        f"its run is gone: {run}\nPut it back, or remove {file} to train it again.",
-        f"実行フォルダがなくなっている：{run}\n元に戻すか、{file} を消して学習し直すこと。",
-    )
+    return _("its run is gone: {run}\nPut it back, or remove {file} to train it again.", run=run, file=file)

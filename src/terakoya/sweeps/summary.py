@@ -12,10 +12,10 @@ from urllib.parse import quote
 from terakoya.errors import TerakoyaError
 from terakoya.evaluation.compare import compare, comparison_message
 from terakoya.evaluation.item_scores import read_run_scores
-from terakoya.i18n import both, in_language
-from terakoya.report import ComparedSettings, SweepRecord, language, read_record, sweep_html, sweep_markdown
+from terakoya.i18n import _, in_language
+from terakoya.reporting import ComparedSettings, SweepRecord, language, read_record, sweep_html, sweep_markdown
 from terakoya.runs import write_text
-from terakoya.sweep.plan import SweepConfig, Trial, TrialResult
+from terakoya.sweeps.plan import SweepConfig, Trial, TrialResult
 
 
 def best_on_dev(results: Sequence[TrialResult]) -> str:
@@ -106,25 +106,15 @@ def trial_label(trial: Trial) -> str:
     trial  its settings and seed
     """
     name, seed = trial.name, trial.seed
-    return both(f"{name}, seed {seed}", f"{name}、シード{seed}")
+    return _("{name}, seed {seed}", name=name, seed=seed)
 
 
 def _notes(config: SweepConfig, results: Sequence[TrialResult], best: str) -> Iterator[str]:
-    yield (
-        both(f"Best on dev: {best}.", f"検証での最良：{best}。")
-        if best
-        else both("No trial has a dev value yet.", "検証の値がある試行はまだない。")
-    )
+    yield (_("Best on dev: {best}.", best=best) if best else _("No trial has a dev value yet."))
     opened = config.open
-    yield both(f"Exam declared beforehand to be opened: {opened}.", f"試験を開くと前もって決めたもの：{opened}。")
+    yield _("Exam declared beforehand to be opened: {opened}.", opened=opened)
     if any(result.state == "failed" for result in results):
-        yield both(
-            "A failed trial is not run again; to have it run, remove its file in trials/.",
-            "失敗した試行は再実行しない。もう一度実行するには trials/ にあるそのファイルを消すこと。",
-        )
+        yield _("A failed trial is not run again; to have it run, remove its file in trials/.")
     left = sum(result.state in ("open", "held") for result in results)
     if left:
-        yield both(
-            f"{left} trials are still to be done; the exam stays closed. Continue with the same command.",
-            f"残りの試行は{left}件で、試験はまだ開かない。同じコマンドで続けること。",
-        )
+        yield _("{left} trials are still to be done; the exam stays closed. Continue with the same command.", left=left)

@@ -11,7 +11,7 @@ from random import Random
 from typing import Protocol
 
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.protocol import Pair
 
 POOL = 16  # batches sorted together
@@ -40,8 +40,8 @@ class EpochBatches:
     ) -> None:
         if not pairs:
             raise DataError(
-                both("there is nothing to train on", "学習データの行がない"),
-                do=both("Look at the split: its training split is empty.", "分割を見ること：学習データが空である。"),
+                _("there is nothing to train on"),
+                do=_("Look at the split: its training split is empty."),
             )
         self.pairs, self.batch_size, self.seed, self.length = tuple(pairs), batch_size, seed, length
         self.per_epoch = -(-len(self.pairs) // batch_size)

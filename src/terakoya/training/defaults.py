@@ -7,7 +7,7 @@ import os
 
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.protocol import ModelInfo
 
 BUILT_IN = ("tiny", "small", "base")
@@ -80,12 +80,9 @@ def _resolve_refit(train: TrainConfig, info: ModelInfo, streaming: bool) -> bool
     able = info.family == "set" and info.name in BUILT_IN and not streaming
     if train.refit is True and not able:
         raise ConfigError(
-            both(
-                "only the built-in set head can be trained again on train and dev",
-                "学習データと検証データを合わせて学習し直せるのは、組み込みの集合用ヘッドだけである",
-            ),
+            _("only the built-in set head can be trained again on train and dev"),
             where="train.refit",
-            do=both("Leave train.refit out.", "train.refit を外すこと。"),
+            do=_("Leave train.refit out."),
         )
     return able if train.refit == "auto" else bool(train.refit)
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError, Interrupted
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.protocol import Model
 from terakoya.records import Finding, Step
 from terakoya.training import malloc, oom
@@ -129,9 +129,9 @@ def run_loop(
     unresolved = ", ".join(name for name, value in config.model_dump().items() if value == "auto")
     if unresolved:
         raise ConfigError(
-            both(f"not resolved: {unresolved}", f"値が決まっていない設定：{unresolved}"),
+            _("not resolved: {unresolved}", unresolved=unresolved),
             where="train",
-            do=both("Call resolve() first.", "先に resolve() を呼ぶこと。"),
+            do=_("Call resolve() first."),
         )
     callbacks = Callbacks(evaluate, on_step, save, on_finding, guards)
     with _rng_and_threads(config.threads), InterruptHandler() as interrupts:
@@ -268,15 +268,12 @@ class _Loop:
     def _interrupt(self) -> NoReturn:
         self._save()
         saved = (
-            both(f"Everything up to step {self.step} is saved.", f"ステップ{self.step}まですべて保存した。")
+            _("Everything up to step {step} is saved.", step=self.step)
             if self.callbacks.save
-            else both("Nothing was saved.", "何も保存していない。")
+            else _("Nothing was saved.")
         )
         raise Interrupted(
-            both(
-                f"interrupted at step {self.step} of {self.steps}",
-                f"{self.steps}ステップ中のステップ{self.step}で中断した",
-            ),
+            _("interrupted at step {step} of {steps}", step=self.step, steps=self.steps),
             saved=saved,
             step=self.step,
         )

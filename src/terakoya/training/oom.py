@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from terakoya.errors import ConfigError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models import oom
 from terakoya.records import Finding
 from terakoya.training import malloc
@@ -59,33 +59,26 @@ def out_of_memory_error(step: int, rows: int, accumulate: int, fits: int) -> Con
     """
     if fits:
         more = accumulate * -(-rows // fits)
-        do = both(
-            f"{fits} rows at once fit: set train.batch_size = {fits} and train.accumulate = {more} (the "
+        do = _(
+            "{fits} rows at once fit: set train.batch_size = {fits} and train.accumulate = {more} (the "
             "same steps), or train.on_oom = 'halve'.",
-            f"一度に{fits}行なら入る：train.batch_size = {fits} と"
-            f" train.accumulate = {more}（同じステップになる）にするか、"
-            "train.on_oom = 'halve' とすること。",
+            fits=fits,
+            more=more,
         )
     else:
-        do = both(
+        do = _(
             "Not even one row fits: choose a smaller model, model.adaptation = 'lora', model.vocabulary = 'trimmed' or "
-            "train.checkpointing = true, or leave out the longest rows.",
-            "一行も入らない：小さなモデル、model.adaptation = 'lora'、"
-            "model.vocabulary = 'trimmed'、train.checkpointing = true のいずれかにするか、"
-            "最も長い行を外すこと。",
+            "train.checkpointing = true, or leave out the longest rows."
         )
     return ConfigError(
-        both(f"out of memory with {rows} rows at once", f"一度に{rows}行でメモリが足りない"),
-        where=both(f"step {step}", f"ステップ{step}"),
+        _("out of memory with {rows} rows at once", rows=rows),
+        where=_("step {step}", step=step),
         do=do,
         saved=_SAVED,
     )
 
 
-_SAVED = both(
-    "Nothing of this step was kept; the last checkpoint is sound.",
-    "このステップのものは何も残していない。最後のチェックポイントは無事である。",
-)
+_SAVED = _("Nothing of this step was kept; the last checkpoint is sound.")
 
 
 def smaller_parts_finding(step: int, parts: int, accumulate: int) -> Finding:
@@ -99,16 +92,16 @@ def smaller_parts_finding(step: int, parts: int, accumulate: int) -> Finding:
     return Finding(
         "out-of-memory",
         "warn",
-        both(
-            f"out of memory at step {step}: from here on every batch is computed in {parts} parts. Rows, gradients and "
+        _(
+            "out of memory at step {step}: from here on every batch is computed in {parts} parts. Rows, gradients and "
             "updates of a step stay the same; only dropout masks differ",
-            f"ステップ{step}でメモリが足りなくなった：これ以後、"
-            f"どのバッチも{parts}個に分けて計算する。ステップの行・勾配・更新は同じで、"
-            "ドロップアウトのマスクだけが変わる",
+            step=step,
+            parts=parts,
         ),
-        do=both(
-            f"To spare the attempt: train.batch_size divided by {parts} and train.accumulate = {more}.",
-            f"この試みを省くには：train.batch_size を{parts}で割り、train.accumulate = {more} とすること。",
+        do=_(
+            "To spare the attempt: train.batch_size divided by {parts} and train.accumulate = {more}.",
+            parts=parts,
+            more=more,
         ),
         values={"step": float(step), "parts": float(parts)},
     )

@@ -13,7 +13,9 @@ from terakoya.config import Config, ModelConfig
 from terakoya.data.split import group_of
 from terakoya.decoding.predict import generation_limit, query_of
 from terakoya.errors import DataError
-from terakoya.i18n import both
+from terakoya.errors.third_party import broken_contract
+from terakoya.i18n import _
+from terakoya.models.conformance import check_model
 from terakoya.models.protocol import Model, Pair
 from terakoya.records import Example, Split
 from terakoya.task import Task
@@ -58,6 +60,7 @@ def prepare_training(
     # Only labels have names, and only makers that know labels take them.
     named = {"label_names": task.label_names} if task.label_names else {}
     model = make(wanted, pairs, tuple(getattr(task.codec, "labels", ())), seed=config.seed, **named)
+    check_model(model, _("the model '{base}'", base=config.model.base), make, pairs)
     train = resolve(config.train, model.info, len(split.train), streaming=task.draw is not None)
     torch.set_num_threads(train.threads)
     if hasattr(model, "configure"):  # pretrained models: loss mask, shared prefixes, checkpointing
@@ -83,7 +86,12 @@ def pair_of(task: Task, example: Example) -> Pair:
     example  its file and row, or its source, become the name that errors show
     """
     name = f"{example.origin}, row {example.row}" if example.row else example.source
-    return Pair(query_of(example), task.codec.write(example.target), name)
+    written = task.codec.write(example.target)
+    if not isinstance(written, str):
+        raise broken_contract(
+            task.codec.write, _("a codec must write a target as text, and wrote {given}", given=repr(written))
+        )
+    return Pair(query_of(example), written, name)
 
 
 def make_sampler(task: Task, split: Split) -> Callable[[Random, float], Pair]:
@@ -99,19 +107,18 @@ def make_sampler(task: Task, split: Split) -> Callable[[Random, float], Pair]:
     held_out = {group_of(item) for part in (split.dev, split.exam) for item in part if not task.is_memorised(item)}
 
     def sample(rng: Random, progress: float) -> Pair:
-        for _ in range(MAX_DRAWS):
+        for _attempt in range(MAX_DRAWS):
             example = draw(rng, progress)
+            if not isinstance(example, Example):
+                raise broken_contract(
+                    draw, _("a task's `draw` must return an Example, and returned {given}", given=repr(example))
+                )
             if group_of(example) not in held_out:
                 return pair_of(task, example)
         raise DataError(
-            both(
-                f"{MAX_DRAWS} examples drawn in a row belong to the exam or dev",
-                f"続けて生成した{MAX_DRAWS}件の例がすべて試験データか検証データに属する",
-            ),
-            where=both(f"task '{task.name}'", f"タスク '{task.name}'"),
-            do=both(
-                "Its `draw` must reach beyond what is held out.", "`draw` は取り置いたもの以外にも及ぶ必要がある。"
-            ),
+            _("{max_draws} examples drawn in a row belong to the exam or dev", max_draws=MAX_DRAWS),
+            where=_("task '{name}'", name=task.name),
+            do=_("Its `draw` must reach beyond what is held out."),
         )
 
     return sample

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from terakoya.config import Config
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.protocol import Model, Pair
 from terakoya.records import Finding
 from terakoya.training.prepare import rejected_rows
@@ -68,15 +68,12 @@ def refit_finding(train: int, dev: int) -> Finding:
     return Finding(
         "refit",
         "note",
-        both(
-            f"everything was chosen on dev; then the model was trained again on {rows} rows, {dev} of dev among them. "
+        _(
+            "everything was chosen on dev; then the model was trained again on {rows} rows, {dev} of dev among them. "
             "Dev metrics are those of the model before",
-            f"すべてを検証データで選んだあと、検証データの{dev}行も含む{rows}行でモデルを学習し直した。"
-            "検証データの数値はその前のモデルのものである",
+            rows=rows,
+            dev=dev,
         ),
-        do=both(
-            "To keep dev out of the training: train.refit = false.",
-            "検証データを学習に使わないようにするには：train.refit = false とすること。",
-        ),
+        do=_("To keep dev out of the training: train.refit = false."),
         values={"train": float(train), "dev": float(dev)},
     )

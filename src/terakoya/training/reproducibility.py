@@ -13,7 +13,7 @@ import torch
 
 from terakoya.config import Config
 from terakoya.config.renamed import RENAMED_VALUES
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import Finding
 from terakoya.runs import versions
 from terakoya.training.defaults import BUILT_IN
@@ -79,15 +79,9 @@ def environment_findings(before: Mapping[str, Any], now: Mapping[str, Any]) -> l
             Finding(
                 "changed-settings",
                 "stop",
-                both(
-                    f"the training was started with other settings (then → now): {changed}",
-                    f"学習を始めたときと設定が異なる（前 → 今）：{changed}",
-                ),
+                _("the training was started with other settings (then → now): {changed}", changed=changed),
                 where="config.toml",
-                do=both(
-                    "Put them back, or start a new run: terakoya run RUN/config.toml.",
-                    "元に戻すか、新しい実行を始めること：terakoya run RUN/config.toml。",
-                ),
+                do=_("Put them back, or start a new run: terakoya run RUN/config.toml."),
             )
         )
     if changed := _differences(before.get("versions"), now["versions"]):
@@ -95,15 +89,13 @@ def environment_findings(before: Mapping[str, Any], now: Mapping[str, Any]) -> l
             Finding(
                 "changed-versions",
                 "stop",
-                both(
-                    f"the training was started with other versions (then → now): {changed}; its results would be those "
+                _(
+                    "the training was started with other versions (then → now): {changed}; its results would be those "
                     "of neither",
-                    f"学習を始めたときとバージョンが異なる（前 → 今）：{changed}。"
-                    "結果はどちらのバージョンのものともいえなくなる",
+                    changed=changed,
                 ),
-                do=both(
-                    "Install the versions that it was started with, or start a new run: terakoya run RUN/config.toml.",
-                    "始めたときのバージョンに戻すか、新しい実行を始めること：terakoya run RUN/config.toml。",
+                do=_(
+                    "Install the versions that it was started with, or start a new run: terakoya run RUN/config.toml."
                 ),
             )
         )
@@ -113,10 +105,10 @@ def environment_findings(before: Mapping[str, Any], now: Mapping[str, Any]) -> l
             Finding(
                 "changed-machine",
                 "warn",
-                both(
-                    f"the training is resumed on another machine (then → now): {changed}; it is not comparable bit by "
+                _(
+                    "the training is resumed on another machine (then → now): {changed}; it is not comparable bit by "
                     "bit",
-                    f"別の機械で学習を再開する（前 → 今）：{changed}。ビット単位では比べられない",
+                    changed=changed,
                 ),
             )
         )

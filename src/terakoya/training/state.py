@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from terakoya.errors import IncompatibleError
-from terakoya.i18n import both
+from terakoya.i18n import _
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,7 @@ def restore_weights(prefix: str, weights: Mapping[str, Tensor], tensors: Mapping
             found = tensors.get(f"{prefix}/{name}")
             if found is None or found.shape != weight.shape:
                 raise IncompatibleError(
-                    both(
-                        f"the checkpoint does not fit the model (weight {name})",
-                        f"チェックポイントがモデルに合わない（重み {name}）",
-                    ),
-                    do=both(
-                        "Resume with the config that the checkpoint was made with, or start a new run.",
-                        "チェックポイントを作ったときの設定で再開するか、新しい実行を始めること。",
-                    ),
+                    _("the checkpoint does not fit the model (weight {name})", name=name),
+                    do=_("Resume with the config that the checkpoint was made with, or start a new run."),
                 )
             weight.copy_(found)

@@ -14,7 +14,7 @@ from accelerate.state import PartialState
 
 from terakoya.config import Config
 from terakoya.errors import ConfigError, TerakoyaError, need
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import Step
 
 PROJECT = "terakoya"
@@ -44,15 +44,9 @@ class Trackers:
             except Exception as error:  # third-party code: whatever it raises, the message is for the user
                 fault, text = type(error).__name__, str(error)[:200]
                 raise ConfigError(
-                    both(
-                        f"the tracker '{kind}' cannot be opened ({fault}: {text})",
-                        f"トラッカー '{kind}' を開けない（{fault}: {text}）",
-                    ),
+                    _("the tracker '{kind}' cannot be opened ({fault}: {text})", kind=kind, fault=fault, text=text),
                     where="train.trackers",
-                    do=both(
-                        "Correct its own settings, or leave it out: the run folder holds everything.",
-                        "その設定を直すか外すこと。実行フォルダにすべて残っている。",
-                    ),
+                    do=_("Correct its own settings, or leave it out: the run folder holds everything."),
                 ) from error
             self.open.append(tracker)
         return self

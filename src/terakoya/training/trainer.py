@@ -14,12 +14,13 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 
 from terakoya.errors import IncompatibleError, NumericError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.protocol import Model, Pair
 from terakoya.progress import Listener
 from terakoya.records import Finding, Step
 from terakoya.runs import Run
 from terakoya.runs.lifecycle import enforce, record_finding
+from terakoya.runs.validation import STEP
 from terakoya.training import device, out_of_fold, refit
 from terakoya.training.defaults import BUILT_IN
 from terakoya.training.dev_evaluation import dev_evaluator
@@ -59,7 +60,7 @@ def train(
     if resume is not None:
         before = recorded_environment(resume.facts)
         enforce(run, environment_findings(before, environment), listener, anyway, IncompatibleError)
-        listener.note(both(f"resuming after step {resume.step}", f"ステップ{resume.step}の続きから再開する"))
+        listener.note(_("resuming after step {step}", step=resume.step))
     truncate_step_log(run, 0 if resume is None else resume.step)  # killed before its first checkpoint: from step 0
 
     def save(state: TrainState) -> None:
@@ -151,8 +152,8 @@ def truncate_step_log(run: Run, step: int) -> None:
     run   the open run folder
     step  steps that the checkpoint has behind it
     """
-    lines = run.read_lines("steps.jsonl")
-    kept = [line for line in lines if int(line["step"]) <= step]
+    lines = run.read_lines("steps.jsonl", STEP)
+    kept = [line for line in lines if line["step"] <= step]
     if len(kept) < len(lines):
         run.rewrite("steps.jsonl", kept)
 

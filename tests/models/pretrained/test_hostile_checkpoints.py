@@ -162,6 +162,36 @@ def as_loop(name: str) -> Callable[[Path], None]:
     return make
 
 
+def as_pipe(name: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+
+    return make
+
+
+def inner_link(folder: Path) -> None:
+    (folder / "blobs").mkdir()
+    shutil.move(folder / "model.safetensors", folder / "blobs" / "one")
+    (folder / "model.safetensors").symlink_to("blobs/one")
+
+
+def beside_an_adapter(folder: Path) -> None:
+    """An adapter that transformers would load by itself, and for it another base from the Hub."""
+    values = {"base_model_name_or_path": "nobody/nothing", "peft_type": "LORA", "r": 4, "target_modules": ["q_proj"]}
+    (folder / "adapter_config.json").write_text(json.dumps(values))
+    (folder / "adapter_model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+
+
+def tokenizer(folder: Path, **changes: object) -> None:
+    _edit(folder / "tokenizer.json", changes)
+
+
+def pattern(folder: Path, regex: str) -> None:
+    split = {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False}
+    tokenizer(folder, pre_tokenizer=split)
+
+
 def with_code(**named: object) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
         for file in ("modeling_evil.py", "configuration_evil.py", "tokenization_evil.py", "__init__.py"):
@@ -232,6 +262,30 @@ REFUSED: dict[str, Callable[[Path], object]] = {
     "tokenizer: a folder": as_folder("tokenizer.json"),
     "tokenizer: a link into the system": link_to("tokenizer_config.json", "/etc/passwd"),
     "tokenizer: a token without a row": one_token_more,
+    "weights: a link to a file elsewhere": elsewhere("model.safetensors"),
+    "config: a link to a file elsewhere": elsewhere("config.json"),
+    "config: a pipe": as_pipe("config.json"),
+    "tokenizer: a pipe": as_pipe("tokenizer.json"),
+    "a pipe nobody asked for": lambda folder: os.mkfifo(folder / "special_tokens_map.json"),
+    "a folder that is a link to the one above": lambda folder: (folder / "loop").symlink_to(folder),
+    "tokenizer: a pattern that never ends": lambda folder: pattern(folder, "(x+x+)+y"),
+    "tokenizer: pads every text to 10^11 tokens": lambda folder: tokenizer(
+        folder,
+        padding={
+            "strategy": {"Fixed": 10**11},
+            "direction": "Right",
+            "pad_to_multiple_of": None,
+            "pad_id": 0,
+            "pad_type_id": 0,
+            "pad_token": "x",
+        },
+    ),
+    "tokenizer: writes a megabyte for every letter": lambda folder: tokenizer(
+        folder, normalizer={"type": "Replace", "pattern": {"String": "a"}, "content": "b" * 1_000_000}
+    ),
+    "tokenizer: sequences within sequences, too deep": replaced(
+        "tokenizer.json", b'{"version":"1.0","normalizer":' + b'{"type":"Sequence","normalizers":[' * 10_000
+    ),
     "template: does not end": lambda folder: _template(folder, "{% for a in range(10**9) %}{{ a }}{% endfor %}"),
     "template: wants to open files": lambda folder: _template(folder, _TEMPLATE_BOMB),
     "template: no template": lambda folder: _template(folder, "{% for %}"),
@@ -253,9 +307,8 @@ EVERY_FAMILY = (
     "index: names a file elsewhere", "tokenizer: none", "tokenizer: no JSON", "tokenizer: a link into the system",
 )  # fmt: skip
 OPENED: dict[str, Callable[[Path], object]] = {
-    # The hub's own cache is made of links.
-    "weights that are a link": elsewhere("model.safetensors"),
-    "a config that is a link": elsewhere("config.json"),
+    "an adapter beside the weights that names another base": beside_an_adapter,
+    "weights that are a link within the folder": inner_link,
     "weights in double precision": kind(torch.float64),
     "no padding token": lambda folder: tokenizer_config(folder, pad_token=None),
     "no BOS token": lambda folder: tokenizer_config(folder, bos_token=None),
@@ -312,6 +365,28 @@ def test_every_family_is_checked_alike(kind: str, family: str, damaged: MakeDama
     """A guard that knows Gemma's names for its weights guards nothing else."""
     _refused(damaged(REFUSED[kind], family), kind)
     assert not (tmp_path / RAN).exists()
+
+
+def test_the_hubs_own_cache_opens(base: Base, tmp_path: Path) -> None:
+    """It is made of links to blobs beside the snapshot."""
+    snapshot = tmp_path / "models--a--b" / "snapshots" / "0123"
+    shutil.copytree(base("gemma3"), tmp_path / "models--a--b" / "blobs")
+    snapshot.mkdir(parents=True)
+    for file in (tmp_path / "models--a--b" / "blobs").iterdir():
+        (snapshot / file.name).symlink_to(f"../../blobs/{file.name}")
+    assert build.build(ModelConfig(base=str(snapshot)), PAIRS, seed=0).info.weights
+    (snapshot / "stolen.json").symlink_to("/etc/passwd")
+    with pytest.raises(TerakoyaError, match="leads out"):
+        build.build(ModelConfig(base=str(snapshot)), PAIRS, seed=0)
+
+
+def test_an_adapter_beside_the_weights_changes_nothing(base: Base, damaged: MakeDamaged) -> None:
+    """The weights are those of the folder, bit by bit."""
+    clean, other = (
+        build.build(ModelConfig(base=str(it)), PAIRS, seed=0) for it in (base("gemma3"), damaged(beside_an_adapter))
+    )
+    one, two = clean.core.state_dict(), other.core.state_dict()
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
 @pytest.mark.parametrize("kind", OPENED)

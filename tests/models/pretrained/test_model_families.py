@@ -11,8 +11,8 @@ from checkpoints import checkpoint
 from terakoya.errors import DataError
 from terakoya.pipeline import run as pipeline
 from terakoya.runs import Index, Run
-from terakoya.sweep import run as series
-from terakoya.sweep.plan import SweepOverrides
+from terakoya.sweeps import run as series
+from terakoya.sweeps.plan import SweepOverrides
 
 FAMILIES = ("gemma3", "lfm2", "llama", "qwen2")  # those of the log: Gemma 3, LFM2, SmolLM2, Qwen 2.5
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from terakoya.errors import CorruptError
-from terakoya.i18n import both
+from terakoya.i18n import _
 
 END = 0
 # A noncharacter of Unicode: it stands in no text, so padding can never be mistaken for data.
@@ -58,6 +58,17 @@ class CharacterVocabulary:
         found: np.ndarray[Any, Any] = np.where(codes[indices] == characters, ids[indices], self.unknown)
         return found.reshape(len(texts), width)
 
+    def unknown_in(self, text: str) -> str:
+        """The characters of a text that have no id of their own, each once, in order.
+
+        text  as the model reads it
+        """
+        return "".join(char for char in dict.fromkeys(text) if char not in self._known)
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset((*self.target_chars, *self.source_chars))
+
     def token_texts(self) -> tuple[str, ...]:
         """The text of every id that can be generated; the end token adds nothing."""
         return ("", *self.target_chars)
@@ -74,7 +85,5 @@ class CharacterVocabulary:
         where  its path, for the error
         """
         if not isinstance(data, dict) or not all(isinstance(data.get(key), str) for key in ("answered", "asked")):
-            raise CorruptError(
-                both("this is no vocabulary of a built-in model", "組み込みモデルの語彙ではない"), where=where
-            )
+            raise CorruptError(_("this is no vocabulary of a built-in model"), where=where)
         return cls(data["answered"], data["asked"])

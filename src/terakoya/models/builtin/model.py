@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, DataError, nearest
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.models.builtin.characters import END, CharacterVocabulary
 from terakoya.models.builtin.kv_cache import BuiltinDecodingState
 from terakoya.models.builtin.network import CharacterTransformer, Shape
@@ -33,7 +33,7 @@ from terakoya.models.builtin.set_model import BuiltinSetModel, build_set, load_s
 from terakoya.models.builtin.sizes import SIZES, read_shape, shape_for
 from terakoya.models.protocol import Batch, ModelInfo, Outputs, Pair, Query, SetScores
 
-_TEXT_KINDS = {"source": both("source", "入力"), "target": both("target", "正解")}
+_TEXT_KINDS = {"source": _("source"), "target": _("target")}
 # Few rows are soon memorised; with fewer than these a fifth of every residual branch is dropped.
 FEW_ROWS, FEW_ROWS_DROPOUT = 1000, 0.2
 
@@ -91,6 +91,10 @@ class BuiltinModel:
         """Whether the text of `query` is neither empty nor longer than `max_source`."""
         return 0 < len(source_text(query)) <= self.shape.max_source
 
+    def unknown_characters(self, query: Query) -> str:
+        """The characters of `query` that training never showed, each once."""
+        return self.characters.unknown_in(source_text(query))
+
     def collate(self, pairs: Sequence[Pair]) -> Batch:
         """The batch of `pairs`: source (B, S) padded left, decoder input and targets (B, T) padded right.
 
@@ -136,8 +140,8 @@ class BuiltinModel:
     def set_scores(self, queries: Sequence[Query]) -> SetScores:
         """Raises ConfigError, whatever the `queries`: this model has no set head."""
         raise ConfigError(
-            both("this model has a sequence head, not a set head", "このモデルの出力層は系列用で、集合用ではない"),
-            do=both("Set model.head = 'set' and train again.", "model.head = 'set' として学習し直すこと。"),
+            _("this model has a sequence head, not a set head"),
+            do=_("Set model.head = 'set' and train again."),
         )
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -179,24 +183,23 @@ class BuiltinModel:
     def _check_lengths(self, pair: Pair, source: str) -> None:
         if not source:
             raise DataError(
-                both("the source is empty", "入力が空である"),
+                _("the source is empty"),
                 where=pair.key,
-                do=both("Remove the row or fill it in.", "行を取り除くか、埋めること。"),
+                do=_("Remove the row or fill it in."),
             )
         max_target = self.shape.max_target - 1  # the end token needs a position too
         for kind, text, limit in (("source", source, self.shape.max_source), ("target", pair.target, max_target)):
             if len(text) > limit:
                 length, name = len(text), _TEXT_KINDS[kind]
                 raise DataError(
-                    both(
-                        f"its {name} has {length} characters and the model takes {limit}",
-                        f"{japanese(name)}が{length}文字で、モデルが受け取れるのは{limit}までである",
+                    _(
+                        "its {name} has {length} characters and the model takes {limit}",
+                        name=name,
+                        length=length,
+                        limit=limit,
                     ),
                     where=pair.key or source[:40],
-                    do=both(
-                        f"Raise model.max_{kind}, or shorten the row. Nothing is truncated silently.",
-                        f"model.max_{kind} を大きくするか、行を短くすること。黙って切り詰めることはない。",
-                    ),
+                    do=_("Raise model.max_{kind}, or shorten the row. Nothing is truncated silently.", kind=kind),
                 )
 
     def _check_characters(self, pairs: Sequence[Pair], ids: Any, real: Any) -> None:
@@ -206,12 +209,9 @@ class BuiltinModel:
             pair = pairs[row]
             char = pair.target[column]
             raise DataError(
-                both(
-                    f"the character '{char}' of its target was in no target when the model was made",
-                    f"正解の文字 '{char}' は、モデルを作ったときのどの正解にもなかった",
-                ),
+                _("the character '{char}' of its target was in no target when the model was made", char=char),
                 where=pair.key or pair.query.source[:40],
-                do=both("Make the model from all rows of training.", "すべての学習データからモデルを作ること。"),
+                do=_("Make the model from all rows of training."),
             )
 
 
@@ -241,7 +241,7 @@ def build(
     if size is None:
         base = config.base
         raise ConfigError(
-            both(f"'{base}' is no built-in size", f"'{base}' という組み込みの大きさはない"),
+            _("'{base}' is no built-in size", base=base),
             where="model.base",
             do=nearest(config.base, SIZES),
         )
@@ -257,8 +257,8 @@ def build(
         longest_target = max(longest_target, len(pair.target))
     if not target_chars:
         raise DataError(
-            both("there is no row to make a model from", "モデルを作るための行がない"),
-            do=both("Bring rows to train on.", "学習する行を用意すること。"),
+            _("there is no row to make a model from"),
+            do=_("Bring rows to train on."),
         )
     # A label that no row of training holds may stand in dev: its loss is high, and no reason to stop.
     target_chars.update(*labels)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from terakoya.errors import CorruptError, IncompatibleError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.protocol import Query
 
 FORMAT = 1
@@ -35,16 +35,12 @@ def load_weights(module: nn.Module, file: Path) -> None:
     try:
         weights = load_file(file)
     except FileNotFoundError as error:
-        raise CorruptError(both("the weights are missing", "重みがない"), where=str(file)) from error
+        raise CorruptError(_("the weights are missing"), where=str(file)) from error
     except (SafetensorError, OSError) as error:
-        raise CorruptError(
-            both(f"the weights cannot be read ({error})", f"重みを読めない（{error}）"), where=str(file)
-        ) from error
+        raise CorruptError(_("the weights cannot be read ({error})", error=error), where=str(file)) from error
     expected = {name: parameter.shape for name, parameter in parameters.items()}
     if {name: weight.shape for name, weight in weights.items()} != expected:
-        raise CorruptError(
-            both("these weights belong to another model", "この重みは別のモデルのものである"), where=str(file)
-        )
+        raise CorruptError(_("these weights belong to another model"), where=str(file))
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
@@ -57,18 +53,13 @@ def read_description(folder: Path) -> dict[str, Any]:
     """
     about = read_json(folder / "config.json")
     if not isinstance(about, dict) or about.get("kind") != "terakoya":
-        raise CorruptError(
-            both("this is no built-in model", "組み込みモデルではない"), where=str(folder / "config.json")
-        )
+        raise CorruptError(_("this is no built-in model"), where=str(folder / "config.json"))
     found = about.get("format")
     if found != FORMAT:
         raise IncompatibleError(
-            both(
-                f"this model has format {found} and this version reads {FORMAT}",
-                f"このモデルの形式は {found} で、この版が読めるのは {FORMAT} である",
-            ),
+            _("this model has format {found} and this version reads {format}", found=found, format=FORMAT),
             where=str(folder),
-            do=both("Open it with the version of terakoya that made it.", "作ったときの版の terakoya で開くこと。"),
+            do=_("Open it with the version of terakoya that made it."),
         )
     return about
 
@@ -83,11 +74,9 @@ def read_json(file: Path) -> Any:
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise CorruptError(
-            both("a file of the model is missing", "モデルのファイルが一つない"), where=str(file)
-        ) from error
+        raise CorruptError(_("a file of the model is missing"), where=str(file)) from error
     except (OSError, ValueError, RecursionError) as error:
         raise CorruptError(
-            both(f"a file of the model cannot be read ({error})", f"モデルのファイルを読めない（{error}）"),
+            _("a file of the model cannot be read ({error})", error=error),
             where=str(file),
         ) from error

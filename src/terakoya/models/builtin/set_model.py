@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, CorruptError, DataError, nearest
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.builtin.saving import FORMAT, load_weights, read_description, read_json, source_text, write_json
 from terakoya.models.builtin.set_ensemble import SetEnsemble, weights_per_feature
 from terakoya.models.builtin.set_features import TextFeatures, build_features
@@ -110,9 +110,9 @@ class BuiltinSetModel:
             if unknown := [label for label in labels if label not in known]:
                 label = unknown[0]
                 raise DataError(
-                    both(f"'{label}' is no label of this model", f"'{label}' はこのモデルのラベルではない"),
+                    _("'{label}' is no label of this model", label=label),
                     where=pair.key or pair.query.source[:40],
-                    do=both("Make the model from all rows of training.", "すべての学習データからモデルを作ること。"),
+                    do=_("Make the model from all rows of training."),
                 )
         tensors = self._source_tensors([pair.query for pair in pairs]) | {"targets": membership(sets, self.labels)}
         keys = tuple(pair.key or pair.query.source for pair in pairs)
@@ -145,8 +145,8 @@ class BuiltinSetModel:
     def start(self, queries: Sequence[Query]) -> NoReturn:
         """Raises ConfigError, whatever the `queries`: this model has no sequence head."""
         raise ConfigError(
-            both("this model has a set head, not a sequence head", "このモデルの出力層は集合用で、系列用ではない"),
-            do=both("Set model.head = 'sequence'; train again.", "model.head = 'sequence' として学習し直すこと。"),
+            _("this model has a set head, not a sequence head"),
+            do=_("Set model.head = 'sequence'; train again."),
         )
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -213,15 +213,15 @@ def build_set(
     if config.base not in SIZES:
         base = config.base
         raise ConfigError(
-            both(f"'{base}' is no built-in size", f"'{base}' という組み込みの大きさはない"),
+            _("'{base}' is no built-in size", base=base),
             where="model.base",
             do=nearest(config.base, SIZES),
         )
     rows = list(pairs)
     if not rows:
         raise DataError(
-            both("there is no row to make a model from", "モデルを作るための行がない"),
-            do=both("Bring rows to train on.", "学習する行を用意すること。"),
+            _("there is no row to make a model from"),
+            do=_("Bring rows to train on."),
         )
     names = {} if config.label_init == "random" else dict(label_names or {})
     table_weights = SIZES[config.base] * len(labels) // weights_per_feature(len(labels))
@@ -242,7 +242,7 @@ def load_set(folder: Path) -> BuiltinSetModel:
     about, vocabulary = read_description(folder), read_json(folder / "vocabulary.json")
     if about.get("head") != "set":
         raise CorruptError(
-            both("this is no built-in model for sets", "集合用の組み込みモデルではない"),
+            _("this is no built-in model for sets"),
             where=str(folder / "config.json"),
         )
     try:
@@ -256,13 +256,13 @@ def load_set(folder: Path) -> BuiltinSetModel:
         possible = possible and 0 < inverse_temperature < 100 and 0 <= mixing_weight <= 1
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise CorruptError(
-            both(f"the description of the model cannot be read ({error})", f"モデルの記述を読めない（{error}）"),
+            _("the description of the model cannot be read ({error})", error=error),
             where=str(folder),
         ) from error
     # Checked before anything of that size is allocated.
     if not possible or weights_per_feature(len(labels)) * len(features.vocabulary) > 4 * max(SIZES.values()):
         raise CorruptError(
-            both("the description of the model is impossible", "モデルの記述がありえない"),
+            _("the description of the model is impossible"),
             where=str(folder / "config.json"),
         )
     model = BuiltinSetModel(str(about.get("name")), labels, features, counts, rows, most)
@@ -275,8 +275,8 @@ def _labels_of(target: str, where: str) -> list[str]:
     labels = target.split()
     if not labels:
         raise DataError(
-            both("the set of labels is empty", "ラベルの集合が空である"),
+            _("the set of labels is empty"),
             where=where,
-            do=both("Remove the row or fill it in.", "行を取り除くか、埋めること。"),
+            do=_("Remove the row or fill it in."),
         )
     return labels

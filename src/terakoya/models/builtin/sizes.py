@@ -10,7 +10,7 @@ from typing import Any
 
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, CorruptError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.builtin.characters import CharacterVocabulary
 from terakoya.models.builtin.network import Shape
 
@@ -64,12 +64,9 @@ def shape_for(
     heads = config.attention_heads or (size.heads if width % size.heads == 0 else 1)
     if width % heads:
         raise ConfigError(
-            both(
-                f"a width of {width} cannot be divided among {heads} heads",
-                f"幅 {width} を{heads}個のヘッドに分けられない",
-            ),
+            _("a width of {width} cannot be divided among {heads} heads", width=width, heads=heads),
             where="model.attention_heads",
-            do=both("Take a divisor of the width.", "幅の約数にすること。"),
+            do=_("Take a divisor of the width."),
         )
     decoder_only = config.family == "decoder"
     encoder, decoder = (config.layers, config.layers) if config.layers else (size.encoder, size.decoder)
@@ -105,15 +102,11 @@ def read_shape(about: Mapping[str, Any], characters: CharacterVocabulary, folder
         weights += (shape.max_source + shape.max_target + shape.vocabulary) * shape.width
     except (KeyError, TypeError) as error:
         raise CorruptError(
-            both(f"the shape of the model cannot be read ({error})", f"モデルの形を読めない（{error}）"),
+            _("the shape of the model cannot be read ({error})", error=error),
             where=str(folder),
         ) from error
     if not possible or not 0 <= shape.encoder < _LARGEST_DIMENSION or weights > _MOST_WEIGHTS:
-        raise CorruptError(
-            both("the shape of the model is impossible", "モデルの形がありえない"), where=str(folder / "config.json")
-        )
+        raise CorruptError(_("the shape of the model is impossible"), where=str(folder / "config.json"))
     if (shape.vocabulary, shape.outputs) != (characters.size, characters.outputs):
-        raise CorruptError(
-            both("vocabulary and weights do not belong together", "語彙と重みが別のものである"), where=str(folder)
-        )
+        raise CorruptError(_("vocabulary and weights do not belong together"), where=str(folder))
     return shape

@@ -20,20 +20,24 @@ from typing import Any
 import torch
 
 from terakoya.config import ModelConfig
+from terakoya.config.reading import is_path
 from terakoya.errors import ConfigError, IncompatibleError, need
-from terakoya.i18n import both
+from terakoya.errors.files import require_plain_folder
+from terakoya.i18n import _
 from terakoya.models.pretrained import lora, new_tokens, saving, vocabulary_trimming
 from terakoya.models.pretrained.audit_tokenizer import reader
+from terakoya.models.pretrained.checkpoint_errors import corrupt
 from terakoya.models.pretrained.checkpoint_files import (
     PretrainedCheckpoint,
+    find_base,
     find_checkpoint,
     read_json,
     validate_checkpoint,
 )
 from terakoya.models.pretrained.fused.patching import patch_layers
 from terakoya.models.pretrained.fused.rms_norm import patch_norms
-from terakoya.models.pretrained.loading import LoadedCheckpoint, load_checkpoint
-from terakoya.models.pretrained.metadata import PretrainedMetadata
+from terakoya.models.pretrained.loading import LoadedCheckpoint, load_checkpoint, load_tokenizer
+from terakoya.models.pretrained.metadata import PretrainedMetadata, metadata_of_values
 from terakoya.models.pretrained.model import PretrainedModel, model_class
 from terakoya.models.pretrained.prompt import Prompt, make_prompt
 from terakoya.models.pretrained.set_model import PretrainedSetModel, build_set, is_set, load_set
@@ -120,25 +124,31 @@ def _load(folder: Path, instruction: str, template: str) -> PretrainedModel:
         checkpoint = PretrainedCheckpoint(str(folder), folder, "", validate_checkpoint(folder))
         loaded = load_checkpoint(checkpoint)
         metadata = PretrainedMetadata(
-            str(folder), folder=str(folder), template=template, instruction=instruction, findings=loaded.findings
+            str(folder.resolve()),
+            folder=str(folder),
+            template=template,
+            instruction=instruction,
+            findings=loaded.findings,
         )
         prompt = _prompt(_tokenizer(loaded), loaded, template, instruction, checkpoint.name)
         return _assemble(loaded, checkpoint, prompt, metadata, 0)
     values = read_json(metadata_file, str(folder))
     if values.pop("format", None) != saving.FORMAT:
         raise IncompatibleError(
-            both("another version of terakoya wrote this model", "別の版の terakoya が書いたモデルである"),
+            _("another version of terakoya wrote this model"),
             where=str(folder),
-            do=both("Open it with the version of terakoya that made it.", "作ったときの版の terakoya で開くこと。"),
+            do=_("Open it with the version of terakoya that made it."),
         )
-    adapter = values.pop("adapter")
-    kept, added = values.pop("kept"), values.pop("new_tokens")
-    values["forward"] = _forward(values.get("forward", "fused"))
-    metadata = PretrainedMetadata(
-        **values, kept_ids=None if kept is None else tuple(kept), new_tokens=tuple(added), folder=str(folder)
-    )
-    if adapter:
-        return _load_adapter(folder, metadata)
+    try:
+        metadata = metadata_of_values(values, str(folder))
+    except (KeyError, ValueError) as error:
+        raise corrupt(
+            _("{file} has no valid value of {name}", file=saving.METADATA_FILE, name=str(error.args[0])), str(folder)
+        ) from error
+    here = str((folder / metadata.base).resolve()) if is_path(metadata.base) else metadata.base
+    metadata = replace(metadata, base=here, forward=_forward(metadata.forward))
+    if values.get("adapter"):
+        return _load_adapter(folder, replace(metadata, base=values["base"]))
     checkpoint = PretrainedCheckpoint(metadata.base, folder, metadata.revision, validate_checkpoint(folder))
     loaded = load_checkpoint(checkpoint)
     prompt = _prompt(_tokenizer(loaded), loaded, metadata.template, metadata.instruction, str(folder))
@@ -147,14 +157,16 @@ def _load(folder: Path, instruction: str, template: str) -> PretrainedModel:
 
 def _load_adapter(folder: Path, metadata: PretrainedMetadata) -> PretrainedModel:
     """Base and adapter together; the tokenizer (with its new tokens) is the adapter's."""
-    base = find_checkpoint(metadata.base, metadata.revision)
+    base = find_base(folder, metadata.base, metadata.base_fingerprint, metadata.revision)
     loaded = load_checkpoint(base)
+    require_plain_folder(folder)
     transformers = need("transformers", extra="hub")
-    hf_tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    hf_tokenizer = load_tokenizer(transformers, PretrainedCheckpoint(str(folder), folder, "", {}))
     loaded = replace(loaded, tokenizer=hf_tokenizer)
     _resize_embeddings(loaded.module, hf_tokenizer)
     prompt = _prompt(_tokenizer(loaded), loaded, metadata.template, metadata.instruction, str(folder))
-    model = _assemble(loaded, base, prompt, replace(metadata, folder=str(base.folder)), 0)
+    whole = str(base.folder.resolve()) if Path(base.name).is_dir() else base.name
+    model = _assemble(loaded, base, prompt, replace(metadata, base=whole, folder=str(base.folder)), 0)
     saving.load_adapter(model, folder)
     return model
 
@@ -166,14 +178,9 @@ def _forward(value: str) -> str:
 
 def _no_labels() -> ConfigError:
     return ConfigError(
-        both(
-            "a set head scores labels, and this task has none", "集合ヘッドはラベルに得点を付けるが、この課題にはない"
-        ),
+        _("a set head scores labels, and this task has none"),
         where="model.head",
-        do=both(
-            "Set task.codec = 'labels', or model.head = 'sequence'.",
-            "task.codec = 'labels' か model.head = 'sequence' とすること。",
-        ),
+        do=_("Set task.codec = 'labels', or model.head = 'sequence'."),
     )
 
 
@@ -194,6 +201,9 @@ def _assemble(
     seed: int,
 ) -> PretrainedModel:
     """Trim and adapt the loaded module as the metadata says, and wrap it in the class of its family."""
+    embeddings: Any = loaded.module.get_input_embeddings
+    if max(metadata.kept_ids or (0,)) >= embeddings().weight.shape[0]:
+        raise corrupt(_("its list of kept tokens names one that the model does not have"), checkpoint.name)
     fused = metadata.forward != "library"
     if fused:
         patch_norms(loaded.module)
@@ -247,15 +257,9 @@ def _add_tokens(
     ids = [tokenizer.added_tokens[token] for token in added]
     if ids != list(range(ids[0], ids[0] + len(ids))):
         raise IncompatibleError(
-            both(
-                "the tokenizer did not give new tokens consecutive ids",
-                "トークナイザが新しいトークンに連続した番号を付けなかった",
-            ),
+            _("the tokenizer did not give new tokens consecutive ids"),
             where=config.base,
-            do=both(
-                "Set model.new_tokens = 'none', or take another checkpoint.",
-                "model.new_tokens = 'none' とするか、別のチェックポイントを使うこと。",
-            ),
+            do=_("Set model.new_tokens = 'none', or take another checkpoint."),
         )
     new_tokens.initialise_rows(loaded.module, ids[0], descriptions, config.new_token_init, seed)
     return tuple(added)
@@ -291,15 +295,9 @@ def _unknown_token_findings(tokenizer: PromptTokenizer, pairs: Sequence[Pair]) -
         Finding(
             "unknown-tokens",
             "warn",
-            both(
-                f"{count} of {total} sources hold characters that the tokenizer does not know",
-                f"入力{total}件のうち{count}件に、トークナイザの知らない文字がある",
-            ),
+            _("{count} of {total} sources hold characters that the tokenizer does not know", count=count, total=total),
             ", ".join(pair.key or pair.query.source[:20] for pair in affected[:3]),
-            both(
-                "The model cannot see them: take a base whose tokenizer falls back on bytes, or respell the sources.",
-                "モデルには見えない：バイト単位でも扱えるトークナイザのモデルにするか、入力の書き方を変えること。",
-            ),
+            _("The model cannot see them: take a base whose tokenizer falls back on bytes, or respell the sources."),
             values={"rows": float(count), "share": count / total},
         )
     ]

@@ -8,34 +8,20 @@ day.
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from terakoya.errors import IncompatibleError
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
+from terakoya.models.pretrained.limited_child import ChildFailed, run_limited
 
 _SECONDS, _BYTES = 3, 1 << 30
-_LONGEST = 1 << 20  # bytes of the child's output
 _PLACEHOLDER = "Terakoya7content{}x"
-_USE_PLAIN = both(
-    "Set model.template = 'plain', or take another checkpoint.",
-    "model.template = 'plain' とするか、別のチェックポイントを使うこと。",
-)
+_USE_PLAIN = _("Set model.template = 'plain', or take another checkpoint.")
 
 _CHILD = r"""
-import json, sys
-try:
-    import resource
-    seconds, memory = map(int, sys.argv[1:])
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-except ImportError:
-    pass
 import jinja2
 from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -95,10 +81,7 @@ def template_segments(
     if "error" in rendered:
         wanted, reason = ", ".join(roles), rendered["error"]
         raise IncompatibleError(
-            both(
-                f"the chat template cannot write a conversation of {wanted}: {reason}",
-                f"チャットテンプレートが {wanted} の会話を書けない：{reason}",
-            ),
+            _("the chat template cannot write a conversation of {wanted}: {reason}", wanted=wanted, reason=reason),
             do=_USE_PLAIN,
         )
     segments: list[str | int] = []
@@ -107,10 +90,7 @@ def template_segments(
     messages = [segment for segment in segments if isinstance(segment, int)]
     if messages != list(range(len(roles))):
         raise IncompatibleError(
-            both(
-                "the chat template leaves out, repeats or reorders messages",
-                "チャットテンプレートがメッセージを落とすか、繰り返すか、並べ替える",
-            ),
+            _("the chat template leaves out, repeats or reorders messages"),
             do=_USE_PLAIN,
         )
     return tuple(segment for segment in segments if segment != "")
@@ -136,25 +116,11 @@ def _rendered(
 
 
 def _run(template: str, special_tokens: tuple[tuple[str, str], ...], conversations: list[Any]) -> list[dict[str, str]]:
-    request = json.dumps({"template": template, "tokens": dict(special_tokens), "conversations": conversations})
+    request = {"template": template, "tokens": dict(special_tokens), "conversations": conversations}
     try:
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", _CHILD, str(_SECONDS), str(_BYTES)],
-            input=request.encode(),
-            capture_output=True,
-            timeout=20 * _SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        done = None
-    if done is None or done.returncode or len(done.stdout) > _LONGEST:
-        raise _unusable(done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] if done else [])
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
-
-
-def _unusable(last_line: Sequence[str]) -> IncompatibleError:
-    reason = last_line[0][:200] if last_line else both("it took too much time or memory", "時間かメモリがかかりすぎた")
-    return IncompatibleError(
-        both(f"the chat template cannot be used: {reason}", f"チャットテンプレートが使えない：{japanese(reason)}"),
-        do=_USE_PLAIN,
-    )
+        return run_limited(_CHILD, request, seconds=_SECONDS, memory=_BYTES)  # type: ignore[no-any-return]
+    except ChildFailed as error:
+        raise IncompatibleError(
+            _("the chat template cannot be used: {reason}", reason=error.args[0]),
+            do=_USE_PLAIN,
+        ) from error

@@ -6,13 +6,20 @@ them, code that comes with a checkpoint is never run, and an index of weights ma
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from terakoya.config.reading import is_path
 from terakoya.errors import ConfigError, need
-from terakoya.i18n import both, japanese
+from terakoya.errors.files import require_plain_folder
+from terakoya.i18n import _
 from terakoya.models.pretrained.checkpoint_errors import FROM_SOURCE, corrupt, incompatible
 from terakoya.models.pretrained.hub_download import download
 
@@ -20,16 +27,14 @@ _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack"
 # As architectures name their number of layers; others that end so (Qwen's max_window_layers) are no such number.
 _DEPTHS = ("num_hidden_layers", "num_layers", "num_decoder_layers", "encoder_layers", "decoder_layers", "n_layer")
 _FLOATS = ("F64", "F32", "F16", "BF16")
+_INDEX = "model.safetensors.index.json"
+_SAMPLES, _SAMPLE = 64, 1 << 16  # of a weight file, for its fingerprint: a few milliseconds, whatever its size
 _LARGEST_JSON = 200_000_000  # bytes; the largest tokenizer.json in use has 33 million
-_CONVERT = both(
+_CONVERT = _(
     "Pickled weights can run code when they are opened, so they never are. Convert them once, where you trust them: "
     'python -c "from transformers import AutoModelForCausalLM as M; '
     "M.from_pretrained('FOLDER').save_pretrained('NEW')\" (AutoModelForSeq2SeqLM for T5), "
-    "copy the tokenizer files beside them, and use NEW.",
-    "pickle 形式の重みは開くときにコードを実行できるので、決して開かない。信頼できる場所で一度変換すること："
-    'python -c "from transformers import AutoModelForCausalLM as M; '
-    "M.from_pretrained('FOLDER').save_pretrained('NEW')\"（T5 なら AutoModelForSeq2SeqLM）。"
-    "トークナイザのファイルを隣にコピーし、NEW を使うこと。",
+    "copy the tokenizer files beside them, and use NEW."
 )
 
 
@@ -61,9 +66,9 @@ def find_checkpoint(name: str, revision: str = "") -> PretrainedCheckpoint:
         commit = ""
     elif name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ConfigError(
-            both("there is no such folder", "そのフォルダはない"),
+            _("there is no such folder"),
             where=name,
-            do=both("Check model.base.", "model.base を確かめること。"),
+            do=_("Check model.base."),
         )
     else:
         folder, commit = download(name, revision)
@@ -78,12 +83,13 @@ def validate_checkpoint(folder: Path, name: str = "") -> dict[str, Any]:
     Raises CorruptError or IncompatibleError where they may not be opened.
     """
     where = name or str(folder)
+    require_plain_folder(folder, root=_hub_cache(folder))
     config = read_json(folder / "config.json", where)
     if not isinstance(config.get("model_type"), str):
         raise incompatible(
-            both("its config names no model type", "設定にモデルの種類がない"),
+            _("its config names no model type"),
             where,
-            both("This is no transformers checkpoint.", "transformers のチェックポイントではない。"),
+            _("This is no transformers checkpoint."),
         )
     _check_depth(config, _check_weights(folder, where), where)
     return config
@@ -100,31 +106,105 @@ def read_json(file: Path, where: str) -> dict[str, Any]:
     try:
         if file.stat().st_size > _LARGEST_JSON:
             raise corrupt(
-                both(f"{name} is far too large for such a file", f"{name} はその名前のファイルにしては大きすぎる"),
+                _("{name} is far too large for such a file", name=name),
                 where,
                 FROM_SOURCE,
             )
         value = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise corrupt(
-            both(f"it has no {name}", f"{name} がない"),
+            _("it has no {name}", name=name),
             where,
-            both(
-                "A checkpoint holds config.json, tokenizer and safetensors.",
-                "チェックポイントには config.json、トークナイザ、safetensors がある。",
-            ),
+            _("A checkpoint holds config.json, tokenizer and safetensors."),
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         kind = type(error).__name__
-        raise corrupt(both(f"{name} cannot be read ({kind})", f"{name} を読めない（{kind}）"), where) from error
+        raise corrupt(_("{name} cannot be read ({kind})", name=name, kind=kind), where) from error
     if not isinstance(value, dict):
-        raise corrupt(both(f"{name} is no JSON object", f"{name} は JSON オブジェクトではない"), where)
+        raise corrupt(_("{name} is no JSON object", name=name), where)
     return value
 
 
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a checkpoint's `folder`, sorted by name."""
     return sorted(file for file in folder.glob("*.safetensors") if file.is_file())
+
+
+def fingerprint_weights(folder: Path) -> str:
+    """What a checkpoint is known by when it was moved or renamed: headers, sizes, and samples of every weight file.
+
+    folder  of the checkpoint
+    """
+    digest = hashlib.sha256()
+    for file in weight_files(folder):
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}\n".encode())
+        with file.open("rb") as opened:
+            for block in range(_SAMPLES):
+                opened.seek(size * block // _SAMPLES)
+                digest.update(opened.read(_SAMPLE))
+    return digest.hexdigest()
+
+
+def find_base(folder: Path, base: str, fingerprint: str, revision: str = "") -> PretrainedCheckpoint:
+    """The base of an adapter: where its folder says, else a folder of the same name and the same weights near by.
+
+    folder       of the adapter
+    base         Hub name, or a path that is relative to `folder`
+    fingerprint  of the base's weights, "" where it is not known
+    revision     of a Hub name
+    Raises ConfigError, saying what to put where.
+    """
+    if not fingerprint and not is_path(base) and not (folder / base).is_dir():
+        return find_checkpoint(base, revision)
+    name = Path(base).name
+    around = (folder, folder.parent, folder.parent.parent, folder.parent.parent.parent, Path.cwd())
+    found = [place for place in (folder / base, Path(base), *(place / name for place in around)) if place.is_dir()]
+    for place in found:
+        config = validate_checkpoint(place)
+        if not fingerprint or fingerprint_weights(place) == fingerprint:
+            return PretrainedCheckpoint(str(place), place.resolve(), "", config)
+    raise ConfigError(
+        _("the model '{name}' that lies there is not the one on which this adapter was trained", name=name)
+        if found
+        else _("the base model '{name}' of this adapter is not where it was ({base})", name=name, base=base),
+        where=str(folder),
+        do=_(
+            "Put the folder '{name}' with the base's files at {place} (fingerprint of its weights: {fingerprint}…).",
+            name=name,
+            place=str(folder.parent / name),
+            fingerprint=fingerprint[:12],
+        ),
+    )
+
+
+@contextmanager
+def weights_only(folder: Path) -> Iterator[Path]:
+    """Inside, a folder that shows config and weights of the checkpoint alone. An adapter that lies beside the weights
+    would be loaded too, and make transformers look for its base elsewhere.
+
+    folder  of a validated checkpoint
+    """
+    names = ("config.json", "generation_config.json", _INDEX)
+    files = [*(folder / name for name in names), *weight_files(folder)]
+    with tempfile.TemporaryDirectory(prefix="terakoya-") as shown:
+        for file in files:
+            if file.is_file():
+                _link(file.resolve(), Path(shown) / file.name)
+        yield Path(shown)
+
+
+def _link(file: Path, link: Path) -> None:
+    try:
+        link.symlink_to(file)
+    except OSError:  # Windows lets only some users make links
+        shutil.copyfile(file, link)
+
+
+def _hub_cache(folder: Path) -> Path | None:
+    """The folder in which the Hub's client keeps a model: its snapshots are links to blobs beside them."""
+    home = folder.resolve().parent.parent
+    return home if folder.resolve().parent.name == "snapshots" and (home / "blobs").is_dir() else None
 
 
 def _check_depth(config: dict[str, Any], tensors: int, where: str) -> None:
@@ -134,9 +214,10 @@ def _check_depth(config: dict[str, Any], tensors: int, where: str) -> None:
     deepest = max((value for value in layers if isinstance(value, int)), default=0)
     if deepest > tensors:
         raise corrupt(
-            both(
-                f"its config names {deepest} layers, and its files hold {tensors} weights",
-                f"設定では{deepest}層だが、ファイルにある重みは{tensors}個である",
+            _(
+                "its config names {deepest} layers, and its files hold {tensors} weights",
+                deepest=deepest,
+                tensors=tensors,
             ),
             where,
             FROM_SOURCE,
@@ -145,21 +226,17 @@ def _check_depth(config: dict[str, Any], tensors: int, where: str) -> None:
 
 def _check_weights(folder: Path, where: str) -> int:
     """How many weights the files hold; every file's header is sound."""
-    index = folder / "model.safetensors.index.json"
+    index = folder / _INDEX
     if index.exists():
         _check_index(index, folder, where)
     elif not (folder / "model.safetensors").is_file():
         pickled = next((name for name in sorted(f.name for f in folder.iterdir() if f.suffix in _PICKLED)), None)
         if pickled:
-            raise incompatible(
-                both(f"its weights are pickled ({pickled})", f"重みが pickle 形式である（{pickled}）"), where, _CONVERT
-            )
+            raise incompatible(_("its weights are pickled ({pickled})", pickled=pickled), where, _CONVERT)
         raise corrupt(
-            both("it has no model.safetensors", "model.safetensors がない"),
+            _("it has no model.safetensors"),
             where,
-            both(
-                f"Only safetensors are opened. {_CONVERT}", f"開けるのは safetensors だけである。{japanese(_CONVERT)}"
-            ),
+            _("Only safetensors are opened. {convert}", convert=_CONVERT),
         )
     return sum(_check_header(file, where) for file in weight_files(folder))
 
@@ -167,20 +244,17 @@ def _check_weights(folder: Path, where: str) -> int:
 def _check_index(index: Path, folder: Path, where: str) -> None:
     named = read_json(index, where).get("weight_map")
     if not isinstance(named, dict) or not named:
-        raise corrupt(both("its index of weights is empty", "重みの索引が空である"), where)
+        raise corrupt(_("its index of weights is empty"), where)
     for file in sorted({str(value) for value in named.values()}):
         if Path(file).name != file or not file.endswith(".safetensors"):
             shown = file[:80]
             raise corrupt(
-                both(
-                    f"its index of weights names a file elsewhere ({shown})",
-                    f"重みの索引が別の場所のファイルを指している（{shown}）",
-                ),
+                _("its index of weights names a file elsewhere ({shown})", shown=shown),
                 where,
                 FROM_SOURCE,
             )
         if not (folder / file).is_file():
-            raise corrupt(both(f"part of its weights is missing ({file})", f"重みの一部がない（{file}）"), where)
+            raise corrupt(_("part of its weights is missing ({file})", file=file), where)
 
 
 def _check_header(file: Path, where: str) -> int:
@@ -193,10 +267,7 @@ def _check_header(file: Path, where: str) -> int:
     except Exception as error:  # the library raises its own type, OSError, and for some torn files MemoryError
         name = file.name
         raise corrupt(
-            both(
-                f"{name} is torn or no safetensors file ({error})",
-                f"{name} は壊れているか、safetensors ではない（{error}）",
-            ),
+            _("{name} is torn or no safetensors file ({error})", name=name, error=error),
             where,
         ) from error
     # Buffers may be integers (positions, masks); matrices that are would be read as weights without a word.
@@ -204,14 +275,8 @@ def _check_header(file: Path, where: str) -> int:
     if whole:
         name, dtype = next(iter(whole.items()))
         raise incompatible(
-            both(
-                f"{name} is stored as {dtype}: quantised weights, or none at all",
-                f"{name} が {dtype} で保存されている：量子化されているか、重みではない",
-            ),
+            _("{name} is stored as {dtype}: quantised weights, or none at all", name=name, dtype=dtype),
             where,
-            both(
-                "Take the checkpoint in float32, bfloat16 or float16.",
-                "float32・bfloat16・float16 のチェックポイントを使うこと。",
-            ),
+            _("Take the checkpoint in float32, bfloat16 or float16."),
         )
     return len(slices)

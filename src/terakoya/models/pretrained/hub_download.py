@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from terakoya.errors import ConfigError, TerakoyaError, need
-from terakoya.i18n import both
+from terakoya.i18n import _
 
 _WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -34,40 +34,22 @@ def _explained(error: Exception, name: str, revision: str) -> TerakoyaError:
     """An error of the Hub's client with what to do. Types by name: they moved between versions of the library."""
     types = {kind.__name__ for kind in type(error).__mro__}
     if "GatedRepoError" in types:
-        what = both(
-            "this model is gated: its owner wants you to accept terms first",
-            "このモデルには制限がある：先に規約への同意が求められている",
-        )
-        do = both(
-            f"Accept them at https://huggingface.co/{name}, then log in with `hf auth login`.",
-            f"https://huggingface.co/{name} で同意し、`hf auth login` でログインすること。",
-        )
+        what = _("this model is gated: its owner wants you to accept terms first")
+        do = _("Accept them at https://huggingface.co/{name}, then log in with `hf auth login`.", name=name)
     elif "RevisionNotFoundError" in types:
-        what = both(f"there is no revision '{revision}'", f"リビジョン '{revision}' はない")
-        do = both("Check model.revision.", "model.revision を確かめること。")
+        what = _("there is no revision '{revision}'", revision=revision)
+        do = _("Check model.revision.")
     elif "RepositoryNotFoundError" in types:
-        what = both("the hub knows no such model, or it is private", "そのモデルはハブにないか、非公開である")
-        do = both(
-            "Check model.base; for a private one log in with `hf auth login`.",
-            "model.base を確かめること。非公開のモデルなら `hf auth login` でログインすること。",
-        )
+        what = _("the hub knows no such model, or it is private")
+        do = _("Check model.base; for a private one log in with `hf auth login`.")
     elif "HFValidationError" in types:
-        what = both("this is no hub name and no folder", "ハブの名前でもフォルダでもない")
-        do = both("Check model.base.", "model.base を確かめること。")
+        what = _("this is no hub name and no folder")
+        do = _("Check model.base.")
     elif types & _NO_CONNECTION:
-        what = both(
-            "the hub cannot be reached and the model is not in the cache",
-            "ハブに接続できず、モデルは手元のキャッシュにもない",
-        )
-        do = both(
-            "Connect once, or name a folder that holds the checkpoint.",
-            "一度接続するか、チェックポイントのあるフォルダを指定すること。",
-        )
+        what = _("the hub cannot be reached and the model is not in the cache")
+        do = _("Connect once, or name a folder that holds the checkpoint.")
     else:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
-        what = both(f"the model cannot be fetched ({reason})", f"モデルを取得できない（{reason}）")
-        do = both(
-            "Check model.base and the connection; or name a folder that holds the checkpoint.",
-            "model.base と接続を確かめるか、チェックポイントのあるフォルダを指定すること。",
-        )
+        what = _("the model cannot be fetched ({reason})", reason=reason)
+        do = _("Check model.base and the connection; or name a folder that holds the checkpoint.")
     return ConfigError(what, where=name, do=do)

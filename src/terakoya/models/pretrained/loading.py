@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from terakoya.errors import ConfigError, need
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.models.pretrained.checkpoint_errors import (
     COPY_TOKENIZER,
     NEWER_LIBRARY,
@@ -22,7 +22,8 @@ from terakoya.models.pretrained.checkpoint_errors import (
     incompatible,
     short_error,
 )
-from terakoya.models.pretrained.checkpoint_files import PretrainedCheckpoint
+from terakoya.models.pretrained.checkpoint_files import PretrainedCheckpoint, weights_only
+from terakoya.models.pretrained.tokenizer_probe import probe_tokenizer
 from terakoya.records import Finding
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -92,22 +93,17 @@ def capture_warnings() -> Iterator[list[str]]:
 def _load_config(transformers: Any, checkpoint: PretrainedCheckpoint) -> Any:
     architecture = checkpoint.config["model_type"]
     if architecture not in transformers.CONFIG_MAPPING:
-        own_code = (
-            both(" It brings code of its own, which is never run.", "独自のコードが付いているが、決して実行しない。")
-            if "auto_map" in checkpoint.config
-            else ""
-        )
+        own_code = _(" It brings code of its own, which is never run.") if "auto_map" in checkpoint.config else ""
         version = transformers.__version__
         raise incompatible(
-            both(
-                f"its architecture '{architecture}' is not known to transformers {version}.{own_code}",
-                f"アーキテクチャ '{architecture}' を transformers {version} は知らない。{japanese(own_code)}",
+            _(
+                "its architecture '{architecture}' is not known to transformers {version}.{own_code}",
+                architecture=architecture,
+                version=version,
+                own_code=own_code,
             ),
             checkpoint.name,
-            both(
-                "Take another checkpoint, or a newer transformers.",
-                "別のチェックポイントか、新しい transformers を使うこと。",
-            ),
+            _("Take another checkpoint, or a newer transformers."),
         )
     try:
         return transformers.AutoConfig.from_pretrained(
@@ -116,7 +112,7 @@ def _load_config(transformers: Any, checkpoint: PretrainedCheckpoint) -> Any:
     except Exception as error:  # a config is untrusted data: any field may break any line of the library
         reason = short_error(error)
         raise corrupt(
-            both(f"its config cannot be used ({reason})", f"設定を使えない（{reason}）"), checkpoint.name, NEWER_LIBRARY
+            _("its config cannot be used ({reason})", reason=reason), checkpoint.name, NEWER_LIBRARY
         ) from error
 
 
@@ -128,15 +124,18 @@ def load_tokenizer(transformers: Any, checkpoint: PretrainedCheckpoint) -> Any:
     Raises CorruptError where there is none, or it cannot be opened.
     """
     if not any((checkpoint.folder / name).is_file() for name in _TOKENIZER_FILES):
-        raise corrupt(both("it has no tokenizer", "トークナイザがない"), checkpoint.name, COPY_TOKENIZER)
+        raise corrupt(_("it has no tokenizer"), checkpoint.name, COPY_TOKENIZER)
+    probe_tokenizer(checkpoint.folder, checkpoint.name)
     try:
         return transformers.AutoTokenizer.from_pretrained(
             checkpoint.folder, local_files_only=True, trust_remote_code=False
         )
-    except Exception as error:
+    except BaseException as error:  # the native library panics with an exception of its own, which is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         reason = short_error(error)
         raise corrupt(
-            both(f"its tokenizer cannot be opened ({reason})", f"トークナイザを開けない（{reason}）"),
+            _("its tokenizer cannot be opened ({reason})", reason=reason),
             checkpoint.name,
             COPY_TOKENIZER,
         ) from error
@@ -149,32 +148,28 @@ def _load_module(
     seq2seq = bool(getattr(config, "is_encoder_decoder", False))
     auto_class = transformers.AutoModelForSeq2SeqLM if seq2seq else transformers.AutoModelForCausalLM
     try:
-        module, report = auto_class.from_pretrained(
-            checkpoint.folder,
-            config=config,
-            dtype=_DTYPES.get(dtype, torch.float32),
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            attn_implementation="sdpa",
-            output_loading_info=True,
-        )
+        with weights_only(checkpoint.folder) as folder:
+            module, report = auto_class.from_pretrained(
+                folder,
+                config=config,
+                dtype=_DTYPES.get(dtype, torch.float32),
+                use_safetensors=True,
+                local_files_only=True,
+                trust_remote_code=False,
+                attn_implementation="sdpa",
+                output_loading_info=True,
+            )
+        module.name_or_path = module.config._name_or_path = str(checkpoint.folder)
     except Exception as error:
         architecture, reason = checkpoint.config["model_type"], short_error(error)
         if isinstance(error, ValueError) and "Unrecognized configuration class" in str(error):
             raise incompatible(
-                both(
-                    f"an architecture '{architecture}' generates no text",
-                    f"アーキテクチャ '{architecture}' は文を生成しない",
-                ),
+                _("an architecture '{architecture}' generates no text", architecture=architecture),
                 checkpoint.name,
-                both(
-                    "Take a causal or an encoder-decoder language model.",
-                    "causal か encoder-decoder の言語モデルを使うこと。",
-                ),
+                _("Take a causal or an encoder-decoder language model."),
             ) from error
         raise corrupt(
-            both(f"its weights cannot be opened ({reason})", f"重みを開けない（{reason}）"),
+            _("its weights cannot be opened ({reason})", reason=reason),
             checkpoint.name,
             NEWER_LIBRARY,
         ) from error
@@ -188,7 +183,7 @@ def _check_complete(missing: list[str], checkpoint: PretrainedCheckpoint) -> Non
     if missing:
         count, first = len(missing), missing[0]
         raise corrupt(
-            both(f"{count} of its weights are missing ({first})", f"重みのうち{count}個がない（{first}）"),
+            _("{count} of its weights are missing ({first})", count=count, first=first),
             checkpoint.name,
         )
 
@@ -198,12 +193,9 @@ def _check_finite(module: nn.Module, checkpoint: PretrainedCheckpoint) -> None:
     for name, weight in module.named_parameters():
         if weight.numel() and not all(map(math.isfinite, map(float, torch.aminmax(weight.detach())))):
             raise corrupt(
-                both(f"not all its weights are finite ({name})", f"有限でない重みがある（{name}）"),
+                _("not all its weights are finite ({name})", name=name),
                 checkpoint.name,
-                both(
-                    "Take it from its source, or a checkpoint from before its training went wrong.",
-                    "元の配布元のものか、学習が壊れる前のチェックポイントを使うこと。",
-                ),
+                _("Take it from its source, or a checkpoint from before its training went wrong."),
             )
 
 
@@ -213,15 +205,9 @@ def _check_embeddings(tokenizer: Any, module: Any, checkpoint: PretrainedCheckpo
     tokens = max(tokenizer.get_vocab().values(), default=-1) + 1
     if tokens > rows:
         raise incompatible(
-            both(
-                f"its tokenizer knows {tokens} tokens and its embeddings {rows}",
-                f"トークナイザのトークンは{tokens}個、埋め込みは{rows}個である",
-            ),
+            _("its tokenizer knows {tokens} tokens and its embeddings {rows}", tokens=tokens, rows=rows),
             checkpoint.name,
-            both(
-                "Tokenizer and weights belong to different models: copy the right tokenizer beside the weights.",
-                "トークナイザと重みが別のモデルのものである：正しいトークナイザを重みの隣にコピーすること。",
-            ),
+            _("Tokenizer and weights belong to different models: copy the right tokenizer beside the weights."),
         )
 
 
@@ -230,7 +216,7 @@ def _library_findings(messages: list[str], name: str) -> Iterator[Finding]:
     for message in dict.fromkeys(messages):
         line = " ".join(message.split())
         shown = line[:400]
-        warning = both(f"{shown}", f"ライブラリの警告：{shown}")  # in the library's own words
+        warning = _("the library warns: {shown}", shown=shown)  # in the library's own words
         if "incorrect regex" in line:
             yield _pattern_finding(name)
         elif any(word in line.lower() for word in ("tokeniz", "special token", "truncat")):
@@ -239,10 +225,7 @@ def _library_findings(messages: list[str], name: str) -> Iterator[Finding]:
                 "warn",
                 warning,
                 name,
-                both(
-                    "Look at the tokens: terakoya doctor --show-tokens.",
-                    "トークンを見ること：terakoya doctor --show-tokens。",
-                ),
+                _("Look at the tokens: terakoya doctor --show-tokens."),
             )
         else:
             yield Finding(
@@ -250,10 +233,7 @@ def _library_findings(messages: list[str], name: str) -> Iterator[Finding]:
                 "note",
                 warning,
                 name,
-                both(
-                    "Look at the first loss: it should not be above that of a uniform prediction.",
-                    "最初の損失を見ること：一様な予測の損失より大きくないはずである。",
-                ),
+                _("Look at the first loss: it should not be above that of a uniform prediction."),
             )
 
 
@@ -261,17 +241,11 @@ def _pattern_finding(name: str) -> Finding:
     return Finding(
         "tokenizer",
         "warn",
-        both(
-            "the tokenizer splits text by a pattern that is known to be wrong",
-            "トークナイザの文の分け方に、誤りだと知られているものがある",
-        ),
+        _("the tokenizer splits text by a pattern that is known to be wrong"),
         name,
-        both(
+        _(
             "Take the newest revision of the checkpoint. A model trained with this one keeps its tokenizer and its "
-            "predictions, but differs from one trained with the corrected pattern.",
-            "チェックポイントの最新のリビジョンを使うこと。"
-            "今のもので学習したモデルはそのトークナイザを持ち続け、予測も変わらないが、"
-            "修正後の分け方で学習したものとは異なる。",
+            "predictions, but differs from one trained with the corrected pattern."
         ),
     )
 
@@ -281,12 +255,9 @@ def _code_findings(checkpoint: PretrainedCheckpoint) -> Iterator[Finding]:
         yield Finding(
             "checkpoint",
             "note",
-            both("it brings code of its own, which was not run", "独自のコードが付いているが、実行していない"),
+            _("it brings code of its own, which was not run"),
             checkpoint.name,
-            both(
-                "Nothing: the architecture is known to transformers itself.",
-                "何もしなくてよい：そのアーキテクチャは transformers 自身が知っている。",
-            ),
+            _("Nothing: the architecture is known to transformers itself."),
         )
 
 
@@ -298,7 +269,7 @@ def check_dtype(dtype: str) -> None:
     """
     if dtype == "float16" and not torch.cuda.is_available():
         raise ConfigError(
-            both("float16 needs a GPU", "float16 には GPU が必要である"),
+            _("float16 needs a GPU"),
             where="model.dtype",
-            do=both("Set model.dtype = 'auto' or 'bfloat16'.", "model.dtype = 'auto' か 'bfloat16' とすること。"),
+            do=_("Set model.dtype = 'auto' or 'bfloat16'."),
         )

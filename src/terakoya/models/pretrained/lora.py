@@ -9,7 +9,7 @@ import torch
 
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, need
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.pretrained.metadata import PretrainedMetadata
 from terakoya.models.pretrained.tokenizer import PromptTokenizer
 from terakoya.models.pretrained.vocabulary import VocabularyTables
@@ -44,9 +44,9 @@ def inject(module: Any, settings: Mapping[str, Any], seed: int) -> None:
             peft.inject_adapter_in_model(peft.LoraConfig(**settings), module)
         except ValueError as error:
             raise ConfigError(
-                both(f"no layer has a name of model.lora_targets: {error}", f"層の名前が合わない：{error}"),
+                _("no layer has a name of model.lora_targets: {error}", error=error),
                 where="model.lora_targets",
-                do=both("Name linear layers of the model.", "モデルの線形層を指定すること。"),
+                do=_("Name linear layers of the model."),
             ) from error
     for name, weight in module.named_parameters():
         weight.requires_grad_("lora_" in name)

@@ -17,7 +17,7 @@ from torch import nn
 
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError, DataError
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.models.pretrained import causal_batches, seq2seq_batches
 from terakoya.models.pretrained.causal_batches import CausalRow
 from terakoya.models.pretrained.kv_cache import CausalState, Seq2SeqState
@@ -28,7 +28,7 @@ from terakoya.models.pretrained.vocabulary import VocabularyTables
 from terakoya.models.protocol import Batch, DecodingState, ModelInfo, Outputs, Pair, Query, SetScores
 from terakoya.records import Finding
 
-_SOURCE, _TARGET, _ROW = both("source", "入力"), both("target", "正解"), both("row", "行")
+_SOURCE, _TARGET, _ROW = _("source"), _("target"), _("row")
 _CACHED_ROWS = 200_000  # rows whose ids are kept, so that sorting by length tokenizes nothing twice
 
 TokenIds = tuple[int, ...]
@@ -70,12 +70,9 @@ class PretrainedModel:
         if train.loss_on == "all" and self.family == "encoder-decoder":
             default = TrainConfig.model_fields["loss_on"].default
             raise ConfigError(
-                both(
-                    "an encoder-decoder generates no prompt on which a loss could be taken",
-                    "encoder-decoder はプロンプトを生成しないので、そこで損失を計算できない",
-                ),
+                _("an encoder-decoder generates no prompt on which a loss could be taken"),
                 where="train.loss_on",
-                do=both(f"Set train.loss_on = '{default}'.", f"train.loss_on = '{default}' とすること。"),
+                do=_("Set train.loss_on = '{default}'.", default=default),
             )
         self.loss_on_prompt = train.loss_on == "all"
         self.share_prefix = train.prefix_cache in ("auto", True)
@@ -101,7 +98,7 @@ class PretrainedModel:
         """Name, family, number of weights, and what was made of the checkpoint."""
         weights = {id(w): w for w in self.module.parameters()}.values()
         return ModelInfo(
-            name=self.metadata.base,
+            name=self.metadata.name,
             family=self.family,
             weights=sum(weight.numel() for weight in weights),
             trainable=sum(weight.numel() for weight in weights if weight.requires_grad),
@@ -138,6 +135,14 @@ class PretrainedModel:
         `model.max_source` tokens."""
         return 0 < len(self.prompt_ids(query)) <= self._max_source_length
 
+    def unknown_characters(self, query: Query) -> str:
+        """The characters of `query` for which the tokenizer has the unknown token only, each once."""
+        tokenizer = self.prompt.tokenizer
+        text = "".join((*(turn.content for turn in query.turns), query.source))
+        if tokenizer.unknown_id is None or not tokenizer.has_unknown(text):
+            return ""
+        return "".join(char for char in dict.fromkeys(text) if tokenizer.has_unknown(char))
+
     def prompt_ids(self, query: Query) -> list[int]:
         """Ids of everything before the target of `query`, in training and in prediction alike."""
         return self.vocabulary.id_map.to_trimmed(self.prompt.prompt_ids(query))
@@ -149,14 +154,8 @@ class PretrainedModel:
         if lost:
             text = self.tokenizer.decode(self.vocabulary.id_map.to_full(lost[:1]))
             raise DataError(
-                both(
-                    f"its target holds {text!r}, which is not in the trimmed vocabulary",
-                    f"正解に、切り詰めた語彙にない {text!r} がある",
-                ),
-                do=both(
-                    "Make the model from all rows of the training data, or set model.vocabulary = 'full'.",
-                    "すべての学習データからモデルを作るか、model.vocabulary = 'full' とすること。",
-                ),
+                _("its target holds {text!r}, which is not in the trimmed vocabulary", text=text),
+                do=_("Make the model from all rows of the training data, or set model.vocabulary = 'full'."),
             )
         return ids
 
@@ -177,11 +176,8 @@ class PretrainedModel:
     def set_scores(self, queries: Sequence[Query]) -> SetScores:
         """Raises ConfigError: a sequence head has no set scores for `queries`."""
         raise ConfigError(
-            both(
-                "this model generates text and has no scores of label sets",
-                "このモデルは文字列を生成するもので、ラベル集合の得点はない",
-            ),
-            do=both("Set model.head = 'set'; train again.", "model.head = 'set' として学習し直すこと。"),
+            _("this model generates text and has no scores of label sets"),
+            do=_("Set model.head = 'set'; train again."),
         )
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -263,16 +259,9 @@ class PretrainedModel:
         ):
             if size > most:
                 raise DataError(
-                    both(
-                        f"its {part} has {size} tokens and the model takes {most}",
-                        f"{japanese(part)}が{size}トークンで、モデルが受け取れるのは{most}までである",
-                    ),
+                    _("its {part} has {size} tokens and the model takes {most}", part=part, size=size, most=most),
                     where=where,
-                    do=both(
-                        "Shorten the row, or raise model.max_source or model.max_target. Nothing is cut silently.",
-                        "行を短くするか、model.max_source または model.max_target を大きくすること。"
-                        "黙って切ることはない。",
-                    ),
+                    do=_("Shorten the row, or raise model.max_source or model.max_target. Nothing is cut silently."),
                 )
         return prompt, target
 
@@ -282,9 +271,9 @@ class PretrainedModel:
 
 def _empty(part: str, where: str) -> DataError:
     return DataError(
-        both(f"an empty {part} cannot be trained on", f"空の{japanese(part)}は学習に使えない"),
+        _("an empty {part} cannot be trained on", part=part),
         where=where,
-        do=both("Remove the row or complete it.", "行を取り除くか、埋めること。"),
+        do=_("Remove the row or complete it."),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from terakoya.errors import IncompatibleError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.pretrained.chat_template import TemplateSegments, template_segments, trims_content
 from terakoya.models.pretrained.tokenizer import PromptTokenizer, Segment
 from terakoya.models.protocol import Query
@@ -106,9 +106,9 @@ def make_prompt(tokenizer: PromptTokenizer, *, causal: bool, kind: str, instruct
     template = _default_template(hf_tokenizer) if causal and kind != "plain" else ""
     if kind == "chat" and not template:
         raise IncompatibleError(
-            both("this checkpoint has no chat template", "このチェックポイントにチャットテンプレートがない"),
+            _("this checkpoint has no chat template"),
             where="model.template",
-            do=both("Set model.template = 'plain'.", "model.template = 'plain' とすること。"),
+            do=_("Set model.template = 'plain'."),
         )
     if not template:
         return _plain_prompt(tokenizer, causal, instruction)
@@ -132,14 +132,8 @@ def _plain_prompt(tokenizer: PromptTokenizer, causal: bool, instruction: str) ->
     end = tokenizer.hf_tokenizer.eos_token_id
     if end is None:
         raise IncompatibleError(
-            both(
-                "this checkpoint's tokenizer has no end-of-text token, so no target could end",
-                "このチェックポイントのトークナイザに終端トークンがなく、出力を終えられない",
-            ),
-            do=both(
-                "Take a checkpoint whose tokenizer names an eos_token.",
-                "トークナイザに eos_token のあるチェックポイントを使うこと。",
-            ),
+            _("this checkpoint's tokenizer has no end-of-text token, so no target could end"),
+            do=_("Take a checkpoint whose tokenizer names an eos_token."),
         )
     return Prompt(
         tokenizer,
@@ -190,14 +184,8 @@ def _end_of_message(tokenizer: PromptTokenizer, template: str, names: tuple[tupl
     end = next((i for i in ids if i in tokenizer.control_tokens), tokenizer.hf_tokenizer.eos_token_id)
     if end is None:
         raise IncompatibleError(
-            both(
-                "neither the chat template nor the tokenizer names a token that ends a message",
-                "チャットテンプレートにもトークナイザにも、メッセージの終端トークンがない",
-            ),
-            do=both(
-                "Set model.template = 'plain', or take another checkpoint.",
-                "model.template = 'plain' とするか、別のチェックポイントを使うこと。",
-            ),
+            _("neither the chat template nor the tokenizer names a token that ends a message"),
+            do=_("Set model.template = 'plain', or take another checkpoint."),
         )
     return int(end)
 

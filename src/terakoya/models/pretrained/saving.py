@@ -8,6 +8,7 @@ saving it.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,9 +21,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from terakoya.errors import ConfigError, need
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.pretrained.checkpoint_errors import corrupt
-from terakoya.models.pretrained.checkpoint_files import read_json
+from terakoya.models.pretrained.checkpoint_files import fingerprint_weights, read_json
 from terakoya.models.pretrained.loading import capture_warnings
 from terakoya.models.pretrained.metadata import PretrainedMetadata
 from terakoya.models.pretrained.prompt import Prompt
@@ -60,29 +61,35 @@ def save(model: SavableModel, folder: Path) -> None:
     metadata = model.metadata
     if metadata.folder and folder.exists() and folder.resolve() == Path(metadata.folder).resolve():
         raise ConfigError(
-            both("a trained model is not written over its base", "学習済みのモデルを元のモデルの上に書くことはしない"),
+            _("a trained model is not written over its base"),
             where=str(folder),
-            do=both("Name another folder.", "別のフォルダを指定すること。"),
+            do=_("Name another folder."),
         )
     folder.mkdir(parents=True, exist_ok=True)
+    values = _metadata_values(model, folder)
     if metadata.lora is None or metadata.merge:
         _save_merged(model, folder)
     else:
-        _save_adapter(model, folder)
+        _save_adapter(model, folder, values["base"])
     _save_tokenizer(model, folder)
-    text = json.dumps(_metadata_values(model), ensure_ascii=False, indent=1) + "\n"
+    text = json.dumps(values, ensure_ascii=False, indent=1) + "\n"
     (folder / METADATA_FILE).write_text(text, encoding="utf-8")
 
 
-def _metadata_values(model: SavableModel) -> dict[str, Any]:
+def _metadata_values(model: SavableModel, folder: Path) -> dict[str, Any]:
     metadata = model.metadata
+    adapter = metadata.lora is not None and not metadata.merge
+    local = Path(metadata.base).is_absolute()
     left_out = ("folder", "findings", "kept_ids", "new_tokens")
     values = {key: value for key, value in asdict(metadata).items() if key not in left_out}
     return values | {
         "kept": None if metadata.kept_ids is None else list(metadata.kept_ids),
         "new_tokens": list(metadata.new_tokens),
         "format": FORMAT,
-        "adapter": metadata.lora is not None and not metadata.merge,
+        "adapter": adapter,
+        # A folder by its way from here, so that both can be moved together, and by its weights, so that it is found.
+        "base": Path(os.path.relpath(metadata.base, folder)).as_posix() if local else metadata.base,
+        "base_fingerprint": fingerprint_weights(Path(metadata.base)) if adapter and local else "",
         "template": "chat" if model.prompt.template else "plain",
     }
 
@@ -132,7 +139,7 @@ def _full_vocabulary_size(model: SavableModel) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _save_adapter(model: SavableModel, folder: Path) -> None:
+def _save_adapter(model: SavableModel, folder: Path, base: str) -> None:
     """A peft adapter: its folder opens with `build.load`, or with peft on the same base where no token was added."""
     peft = need("peft", extra="hub")
     assert model.metadata.lora is not None
@@ -143,7 +150,7 @@ def _save_adapter(model: SavableModel, folder: Path) -> None:
     }
     save_file(weights, folder / ADAPTER, metadata={"format": "pt"})
     settings = peft.LoraConfig(**model.metadata.lora)
-    settings.base_model_name_or_path, settings.revision = model.metadata.base, model.metadata.revision or None
+    settings.base_model_name_or_path, settings.revision = base, model.metadata.revision or None
     settings.inference_mode = True
     settings.save_pretrained(folder)
     if model.vocabulary.fresh:
@@ -171,12 +178,9 @@ def load_adapter(model: SavableModel, folder: Path) -> None:
             found = saved.get(_peft_name(name))
             if found is None or found.shape != weight.shape:
                 raise corrupt(
-                    both(f"the adapter does not fit its base ({name})", f"アダプタが元のモデルに合わない（{name}）"),
+                    _("the adapter does not fit its base ({name})", name=name),
                     str(folder),
-                    both(
-                        "Bring the base on which it was trained, or train it again.",
-                        "学習に使った元のモデルを用意するか、学習し直すこと。",
-                    ),
+                    _("Bring the base on which it was trained, or train it again."),
                 )
             weight.copy_(found)
         if model.vocabulary.fresh:

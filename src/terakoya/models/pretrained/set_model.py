@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError, CorruptError, DataError
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.models.pretrained.checkpoint_files import read_json
 from terakoya.models.pretrained.model import PretrainedModel
 from terakoya.models.pretrained.seq2seq_batches import pad_sequences
@@ -155,21 +155,17 @@ class PretrainedSetModel:
         unknown = next((label for label in members if label not in known), None)
         if unknown is not None or not members:
             raise DataError(
-                both(f"{unknown!r} is none of the labels", f"{unknown!r} はラベルではない")
+                _("{unknown!r} is none of the labels", unknown=unknown)
                 if unknown is not None
-                else both("an empty set of labels cannot be trained on", "空のラベル集合は学習に使えない"),
+                else _("an empty set of labels cannot be trained on"),
                 where=where,
-                do=both(
-                    "Make the model from all rows of the training data.", "すべての学習データからモデルを作ること。"
-                ),
+                do=_("Make the model from all rows of the training data."),
             )
         if not self.fits(pair.query):
             raise DataError(
-                both("its source does not fit the model", "入力がモデルに収まらない"),
+                _("its source does not fit the model"),
                 where=where,
-                do=both(
-                    "Shorten the row, or raise model.max_source.", "行を短くするか model.max_source を上げること。"
-                ),
+                do=_("Shorten the row, or raise model.max_source."),
             )
 
     def outputs(self, batch: Batch) -> Outputs:
@@ -194,11 +190,8 @@ class PretrainedSetModel:
     def start(self, queries: Sequence[Query]) -> NoReturn:
         """Raises ConfigError: a set head generates no sequence for `queries`."""
         raise ConfigError(
-            both(
-                "this model scores label sets and generates no text",
-                "このモデルはラベル集合に得点を付けるもので、文字列は生成しない",
-            ),
-            do=both("Set model.head = 'sequence'; train again.", "model.head = 'sequence' として学習し直すこと。"),
+            _("this model scores label sets and generates no text"),
+            do=_("Set model.head = 'sequence'; train again."),
         )
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -314,7 +307,7 @@ def load_set(backbone: PretrainedModel, folder: Path) -> PretrainedSetModel:
         _store(model, load_file(folder / WEIGHTS))
     except (KeyError, TypeError, ValueError, OSError, RuntimeError) as error:
         raise CorruptError(
-            both(f"the set head cannot be read ({error})", f"集合ヘッドを読めない（{error}）"),
+            _("the set head cannot be read ({error})", error=error),
             where=str(folder / HEAD_FILE),
         ) from error
     return model

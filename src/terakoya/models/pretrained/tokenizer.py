@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any
 
 from terakoya.errors import DataError, IncompatibleError, need
-from terakoya.i18n import both
+from terakoya.i18n import _
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 _SPACE = "▁"
@@ -43,14 +43,8 @@ class PromptTokenizer:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
             raise IncompatibleError(
-                both(
-                    "this checkpoint's tokenizer has no fast form (tokenizer.json)",
-                    "このチェックポイントのトークナイザに高速版（tokenizer.json）がない",
-                ),
-                do=both(
-                    "Save it once with the tokenizers library, or take a checkpoint that ships tokenizer.json.",
-                    "一度 tokenizers ライブラリで保存するか、tokenizer.json のあるチェックポイントを使うこと。",
-                ),
+                _("this checkpoint's tokenizer has no fast form (tokenizer.json)"),
+                do=_("Save it once with the tokenizers library, or take a checkpoint that ships tokenizer.json."),
             )
         self.hf_tokenizer, self.backend, self.after_prompt = tokenizer, backend, after_prompt
         added = backend.get_added_tokens_decoder()
@@ -118,14 +112,8 @@ class PromptTokenizer:
         decoded = self.decode([i for i in self._encode_raw(target) if i != self.unknown_id])
         before, after = target[:40], decoded[:40]
         raise DataError(
-            both(
-                f"the tokenizer loses part of {before!r}: it decodes to {after!r}",
-                f"トークナイザが {before!r} を表せない：復号すると {after!r} になる",
-            ),
-            do=both(
-                "Set model.new_tokens = 'needed', so that tokens are added, or write the target otherwise.",
-                "model.new_tokens = 'needed' として新しいトークンを加えるか、正解の書き方を変えること。",
-            ),
+            _("the tokenizer loses part of {before!r}: it decodes to {after!r}", before=before, after=after),
+            do=_("Set model.new_tokens = 'needed', so that tokens are added, or write the target otherwise."),
         )
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -250,8 +238,8 @@ class PromptTokenizer:
         )
         if [i for i in ids if i in self.control_tokens] != self._template_controls(segments):
             raise DataError(
-                both("its text would become control tokens of the model", "行の文がモデルの制御トークンになってしまう"),
-                do=both("Remove the control tokens from the row.", "行から制御トークンを取り除くこと。"),
+                _("its text would become control tokens of the model"),
+                do=_("Remove the control tokens from the row."),
             )
         return ids
 

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from terakoya.errors import IncompatibleError
-from terakoya.i18n import both
+from terakoya.i18n import _
 
 
 class TokenIdMap:
@@ -111,12 +111,9 @@ class VocabularyTables:
     def _trim(self, kept: Tensor) -> None:
         if self.tables.head.bias is not None:
             raise IncompatibleError(
-                both(
-                    "the head of this model has a bias for every token, which cannot be trimmed",
-                    "このモデルのヘッドにはトークンごとのバイアスがあり、切り詰められない",
-                ),
+                _("the head of this model has a bias for every token, which cannot be trimmed"),
                 where="model.vocabulary",
-                do=both("Set model.vocabulary = 'full'.", "model.vocabulary = 'full' とすること。"),
+                do=_("Set model.vocabulary = 'full'."),
             )
         old, head = self.tables.inputs[0].weight, self.tables.head
         self.full_tables = (old.data, old.data if self.tables.tied else head.weight.data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from terakoya.i18n import Both, both
+from terakoya.i18n import Message, _
 from terakoya.records import Finding, Step
 from terakoya.scoring.collapse import CONSECUTIVE, MAX_DISTINCT_SHARE, MAX_INPUT_GAIN
 from terakoya.training.guards.base import was_reported
@@ -47,14 +47,10 @@ class CollapseGuard:
             "collapse",
             "stop" if self.level == "stop" else "warn",
             _description(dev["distinct_share"], dev["gain"]),
-            where=both(f"step {step}", f"ステップ{step}"),
-            do=both(
+            where=_("step {step}", step=step),
+            do=_(
                 "Train sets as sets (model.head = 'set'), choose the checkpoint by train.select = 'metric' and not by "
-                "loss, or balance the labels. Smoothing, focal loss, sampling and more epochs did not cure it.",
-                "集合は集合として学習し（model.head = 'set'）、"
-                "チェックポイントは損失でなく train.select = 'metric' で選ぶか、"
-                "ラベルの偏りを減らすこと。平滑化、focal損失、サンプリング、"
-                "エポック数の増加では治らなかった。",
+                "loss, or balance the labels. Smoothing, focal loss, sampling and more epochs did not cure it."
             ),
             values={name: float(dev[name]) for name in ("distinct_share", "gain", "top_share") if name in dev},
         )
@@ -68,14 +64,15 @@ class CollapseGuard:
         self.count, self.reported = int(state["count"]), was_reported(state)
 
 
-def _description(distinct: float, gain: float) -> Both:
+def _description(distinct: float, gain: float) -> Message:
     """Predictions none of which can be read are not one prediction for all: who looks for that would find nothing."""
     if distinct == 0:
-        return both(
-            f"the predictions have collapsed: none of them can be read, and the right input is worth {gain:.4f} nat",
-            f"予測が崩壊している：読み取れる予測がなく、正しい入力の価値は {gain:.4f} nat である",
+        return _(
+            "the predictions have collapsed: none of them can be read, and the right input is worth {gain:.4f} nat",
+            gain=gain,
         )
-    return both(
-        f"the predictions have collapsed: {distinct:.1%} of them differ, and the right input is worth {gain:.4f} nat",
-        f"予測が崩壊している：異なる予測は {distinct:.1%} だけで、正しい入力の価値は {gain:.4f} nat である",
+    return _(
+        "the predictions have collapsed: {distinct:.1%} of them differ, and the right input is worth {gain:.4f} nat",
+        distinct=distinct,
+        gain=gain,
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from terakoya.i18n import Both, both, japanese
+from terakoya.i18n import Message, _
 from terakoya.records import Finding, Step
 from terakoya.training.guards.base import was_reported
 
@@ -50,57 +50,44 @@ class DevLossGuard:
             Finding(
                 "dev-loss",
                 "warn",
-                both(
-                    f"the dev loss is {loss} while the training loss is {step.plain:.3g}; this step cannot become the "
-                    f"best one. Likely cause: {cause}",
-                    f"検証損失が {loss} である（学習損失は {step.plain:.3g}）。このステップは最良にならない。"
-                    f"考えられる原因：{japanese(cause)}",
+                _(
+                    "the dev loss is {loss} while the training loss is {plain:.3g}; this step cannot become the "
+                    "best one. Likely cause: {cause}",
+                    loss=loss,
+                    plain=step.plain,
+                    cause=cause,
                 ),
-                where=both(f"step {step.step}", f"ステップ{step.step}"),
+                where=_("step {step}", step=step.step),
                 do=advice,
                 values={"loss": loss, "step": float(step.step), "rows": float(len(rows))},
             )
         ]
 
-    def _cause(self, rows: Sequence[str]) -> tuple[Both, Both]:
+    def _cause(self, rows: Sequence[str]) -> tuple[Message, Message]:
         """The likely cause, and what to do about it."""
         dtype = str(self.dtype()).removeprefix("torch.")
         if dtype != "float32" and rows:
             return (
-                both(
-                    f"half precision: a value leaves the range of {dtype}",
-                    f"半精度：値が {dtype} の範囲を超えた",
-                ),
-                both("Set model.dtype = 'float32'.", "model.dtype = 'float32' とすること。"),
+                _("half precision: a value leaves the range of {dtype}", dtype=dtype),
+                _("Set model.dtype = 'float32'."),
             )
         if rows:
             count, shown = len(rows), ", ".join(rows[:_SHOWN])
             return (
-                both(
-                    f"bad row: the loss of {count} dev rows is not finite by itself ({shown})",
-                    f"壊れた行：検証データの{count}行が単独で有限でない（{shown}）",
-                ),
-                both(
+                _("bad row: the loss of {count} dev rows is not finite by itself ({shown})", count=count, shown=shown),
+                _(
                     "Look at the dev rows named: remove or correct them. Where it is all of them, lower "
-                    "train.learning_rate.",
-                    "名前の挙がった検証データの行を見て、取り除くか直すこと。"
-                    "全行がそうなら train.learning_rate を下げること。",
+                    "train.learning_rate."
                 ),
             )
         if self.averaged:
             return (
-                both(
-                    "averaged weights: with the weights being trained every dev row is finite",
-                    "平均した重み：学習中の重みでは検証データの全行が有限である",
-                ),
-                both("Set train.average = 0.", "train.average = 0 とすること。"),
+                _("averaged weights: with the weights being trained every dev row is finite"),
+                _("Set train.average = 0."),
             )
         return (
-            both(
-                "overflow: every dev row is finite by itself, and their sum is not",
-                "桁あふれ：検証データの各行は有限だが、その和が有限でない",
-            ),
-            both("Lower train.learning_rate.", "train.learning_rate を下げること。"),
+            _("overflow: every dev row is finite by itself, and their sum is not"),
+            _("Lower train.learning_rate."),
         )
 
     def state(self) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from terakoya.i18n import both
+from terakoya.i18n import _
 from terakoya.records import Finding, Step
 from terakoya.training.guards.base import was_reported
 
@@ -68,15 +68,9 @@ class UnreadableGuard(ShareGuard):
         return Finding(
             "unreadable-answers",
             "warn",
-            both(
-                f"{share:.0%} of the predictions on dev are illegal at step {step}",
-                f"ステップ{step}で、検証データの予測の{share:.0%}が正しい形をしていない",
-            ),
-            where=both(f"step {step}", f"ステップ{step}"),
-            do=both(
-                "Train longer or at a higher rate; decode.constrained = true keeps every prediction legal.",
-                "長く、または高い学習率で学習すること。decode.constrained = true なら、どの予測も正しい形になる。",
-            ),
+            _("{share:.0%} of the predictions on dev are illegal at step {step}", share=share, step=step),
+            where=_("step {step}", step=step),
+            do=_("Train longer or at a higher rate; decode.constrained = true keeps every prediction legal."),
             values={"share": share, "step": float(step)},
         )
 
@@ -105,18 +99,17 @@ class ConstantPredictionGuard(ShareGuard):
         return Finding(
             "one-answer",
             "warn",
-            both(
-                f"the same prediction for {share:.0%} of the inputs at step {step}, where the most frequent target has "
-                f"{self.usual:.0%}: the model ignores its input",
-                f"ステップ{step}で入力の{share:.0%}に同じ予測をしている。"
-                f"最も多い正解でも{self.usual:.0%}である：モデルが入力に応じなくなっている",
+            _(
+                "the same prediction for {share:.0%} of the inputs at step {step}, where the most frequent target has "
+                "{usual:.0%}: the model ignores its input",
+                share=share,
+                step=step,
+                usual=self.usual,
             ),
-            where=both(f"step {step}", f"ステップ{step}"),
-            do=both(
+            where=_("step {step}", step=step),
+            do=_(
                 "Train sets as sets (model.head = 'set'), choose the checkpoint by train.select = 'metric', balance "
-                "the data.",
-                "集合は集合として学習し（model.head = 'set'）、"
-                "チェックポイントを train.select = 'metric' で選び、データの偏りを減らすこと。",
+                "the data."
             ),
             values={"share": share, "usual": self.usual, "step": float(step)},
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from terakoya.i18n import Both, both, japanese
+from terakoya.i18n import Message, _
 from terakoya.records import Finding, Step
 from terakoya.training.guards.base import was_reported
 
@@ -40,36 +40,38 @@ class DivergenceGuard:
         if self.reported or not (leapt or climbed):
             return ()
         self.reported = True
-        rise = both("leapt", "跳ね上がった") if leapt else both("climbed", "上がり続けた")
+        rise = _("leapt") if leapt else _("climbed")
         cause = self._cause(step)
         return [
             Finding(
                 "divergence",
                 "stop",
-                both(
-                    f"the loss {rise} to {step.plain:.3g} at step {step.step}; its first value was "
-                    f"{self.initial:.2f}. Likely cause: {cause}",
-                    f"ステップ{step.step}で損失が {step.plain:.3g} まで{japanese(rise)}。"
-                    f"最初の値は {self.initial:.2f} だった。考えられる原因：{japanese(cause)}",
+                _(
+                    "the loss {rise} to {plain:.3g} at step {step}; its first value was "
+                    "{initial:.2f}. Likely cause: {cause}",
+                    rise=rise,
+                    plain=step.plain,
+                    step=step.step,
+                    initial=self.initial,
+                    cause=cause,
                 ),
-                where=both(f"step {step.step}", f"ステップ{step.step}"),
-                do=both(
-                    "Lower it to a tenth or less; keep train.clip = 1 and a warm-up.",
-                    "十分の一以下に下げ、train.clip = 1 とウォームアップを保つこと。",
-                ),
+                where=_("step {step}", step=step.step),
+                do=_("Lower it to a tenth or less; keep train.clip = 1 and a warm-up."),
                 values={"loss": step.plain, "first": self.initial, "step": float(step.step)},
             )
         ]
 
-    def _cause(self, step: Step) -> Both:
+    def _cause(self, step: Step) -> Message:
         if self.decay > 1 and self.decay * step.learning_rate > 1:
-            return both(
-                f"weight decay: {self.decay:.3g} times the learning rate {step.learning_rate:.2g} is more than 1",
-                f"重み減衰：{self.decay:.3g} と学習率 {step.learning_rate:.2g} の積が 1 を超える",
+            return _(
+                "weight decay: {decay:.3g} times the learning rate {learning_rate:.2g} is more than 1",
+                decay=self.decay,
+                learning_rate=step.learning_rate,
             )
-        return both(
-            f"learning rate: {step.learning_rate:.2g}, at a gradient norm of {step.gradient_norm:.2g}",
-            f"学習率：{step.learning_rate:.2g}（勾配ノルム {step.gradient_norm:.2g}）",
+        return _(
+            "learning rate: {learning_rate:.2g}, at a gradient norm of {gradient_norm:.2g}",
+            learning_rate=step.learning_rate,
+            gradient_norm=step.gradient_norm,
         )
 
     def state(self) -> Mapping[str, Any]:
@@ -114,17 +116,14 @@ class NoLearningGuard:
             Finding(
                 "no-learning",
                 "warn",
-                both(
-                    f"after {step.step} steps the loss is {self.smooth:.2f}; the frequencies of the tokens alone give "
-                    f"{self.prior:.2f}",
-                    f"{step.step}ステップの後で損失が {self.smooth:.2f} である。"
-                    f"トークンの頻度だけでも {self.prior:.2f} になる",
+                _(
+                    "after {step} steps the loss is {smooth:.2f}; the frequencies of the tokens alone give {prior:.2f}",
+                    step=step.step,
+                    smooth=self.smooth,
+                    prior=self.prior,
                 ),
-                where=both(f"step {step.step}", f"ステップ{step.step}"),
-                do=both(
-                    "Is the learning rate far too small, do sources and targets match? See terakoya doctor.",
-                    "学習率が小さすぎないか、入力と正解が対応しているか。terakoya doctor を見ること。",
-                ),
+                where=_("step {step}", step=step.step),
+                do=_("Is the learning rate far too small, do sources and targets match? See terakoya doctor."),
                 values={"loss": self.smooth, "prior": self.prior, "step": float(step.step)},
             )
         ]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.memory import available_memory, format_bytes, resident_memory
 from terakoya.records import Finding, Level, Step
 from terakoya.runs.disk import free_bytes
@@ -79,19 +79,18 @@ class MemoryGuard(HeadroomGuard):
         """What is reported at this `level` when `left` bytes of memory are left at this `step`."""
         held = resident_memory()
         used, remaining = format_bytes(held or 0), format_bytes(left)
-        own = both(f"; this process holds {used}", f"。このプロセスは {used} を使っている") if held else ""
+        own = _("; this process holds {used}", used=used) if held else ""
         return Finding(
             "memory",
             level,
-            both(
-                f"memory is about to run out: {remaining} are left at step {step}{own}",
-                f"メモリがまもなく足りなくなる：ステップ{step}で残りは {remaining}{japanese(own)}",
+            _(
+                "memory is about to run out: {remaining} are left at step {step}{own}",
+                remaining=remaining,
+                step=step,
+                own=own,
             ),
-            where=both(f"step {step}", f"ステップ{step}"),
-            do=both(
-                "Close other programs, or set train.batch_size lower and train.accumulate higher by as much.",
-                "他のプログラムを閉じるか、train.batch_size を下げて、その分 train.accumulate を上げること。",
-            ),
+            where=_("step {step}", step=step),
+            do=_("Close other programs, or set train.batch_size lower and train.accumulate higher by as much."),
             values={"left": float(left), "held": float(held or 0), "step": float(step)},
         )
 
@@ -121,15 +120,13 @@ class DiskGuard(HeadroomGuard):
         return Finding(
             "disk",
             level,
-            both(
-                f"the disk is about to fill: {free} are free at step {step}, and a checkpoint takes {checkpoint}",
-                f"ディスクがまもなく満杯になる：ステップ{step}で空きは {free}、"
-                f"チェックポイント一つは {checkpoint} である",
+            _(
+                "the disk is about to fill: {free} are free at step {step}, and a checkpoint takes {checkpoint}",
+                free=free,
+                step=step,
+                checkpoint=checkpoint,
             ),
             where=str(self.folder),
-            do=both(
-                "Free some disk space; then resume with: terakoya run RUN.",
-                "空きを作ってから再開すること：terakoya run RUN。",
-            ),
+            do=_("Free some disk space; then resume with: terakoya run RUN."),
             values={"free": float(left), "checkpoint": float(self.checkpoint), "step": float(step)},
         )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from terakoya.errors import NumericError
-from terakoya.i18n import Both, both, japanese
+from terakoya.i18n import Message, _
 from terakoya.training.nonfinite.evidence import KIND_NAMES, Cause
 
 _SHOWN = 5  # rows named
@@ -51,7 +51,7 @@ def first_nonfinite_module(module: nn.Module, forward: Callable[[], object]) -> 
 
 def locate_nonfinite(
     module: nn.Module, parameters: Iterable[tuple[str, nn.Parameter]], forward: Callable[[], Tensor]
-) -> Both:
+) -> Message:
     """What is not finite, in words: a weight, a module's output, the loss itself, or a gradient.
 
     module      the whole model
@@ -61,17 +61,17 @@ def locate_nonfinite(
     weights = list(parameters)
     for name, weight in weights:
         if not all_finite([weight]):
-            return both(f"the weight {name} itself", f"重み {name} そのもの")
+            return _("the weight {name} itself", name=name)
     losses: list[Tensor] = []
     place = first_nonfinite_module(module, lambda: losses.append(forward()))
     if place:
-        return both(f"the output of module {place}", f"モジュール {place} の出力")
+        return _("the output of module {place}", place=place)
     if losses and not all_finite(losses):
-        return both("the loss (every module's output is finite)", "損失（モジュールの出力はすべて有限）")
+        return _("the loss (every module's output is finite)")
     for name, weight in weights:
         if weight.grad is not None and not all_finite([weight.grad]):
-            return both(f"the gradient of {name}", f"{name} の勾配")
-    return both("the norm of all gradients (each gradient is finite)", "全勾配のノルム（個々の勾配は有限）")
+            return _("the gradient of {name}", name=name)
+    return _("the norm of all gradients (each gradient is finite)")
 
 
 def nonfinite_error(
@@ -88,23 +88,25 @@ def nonfinite_error(
     """
     listed = list(cause.rows or rows)
     shown, left = ", ".join(listed[:_SHOWN]), len(listed) - _SHOWN
-    more = both(f" and {left} more", f"、他{left}行") if left > 0 else ""
-    which = both("bad rows", "壊れた行") if cause.rows else both("rows", "行")
+    more = _(" and {left} more", left=left) if left > 0 else ""
+    which = _("bad rows") if cause.rows else _("rows")
     precision, kind, why = str(dtype).removeprefix("torch."), KIND_NAMES[cause.kind], cause.why
     return NumericError(
-        both(
-            f"not finite: {what} (learning rate {learning_rate:.3g}, {precision}, {which}: {shown}{more})\n"
-            f"Likely cause: {kind}: {why}",
-            f"有限でない：{japanese(what)}（学習率 {learning_rate:.3g}、{precision}、"
-            f"{japanese(which)}：{shown}{japanese(more)}）\n"
-            f"考えられる原因：{japanese(kind)}：{japanese(why)}",
+        _(
+            "not finite: {what} (learning rate {learning_rate:.3g}, {precision}, {which}: {shown}{more})\n"
+            "Likely cause: {kind}: {why}",
+            what=what,
+            learning_rate=learning_rate,
+            precision=precision,
+            which=which,
+            shown=shown,
+            more=more,
+            kind=kind,
+            why=why,
         ),
-        where=both(f"step {step}", f"ステップ{step}"),
+        where=_("step {step}", step=step),
         do=cause.do,
-        saved=both(
-            "The weights of this step were not saved; the last checkpoint is sound.",
-            "このステップの重みは保存していない。最後のチェックポイントは無事である。",
-        ),
+        saved=_("The weights of this step were not saved; the last checkpoint is sound."),
         cause=cause.kind,
         step=step,
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.training.nonfinite.evidence import (
     Cause,
     NonFiniteEvidence,
@@ -51,10 +51,7 @@ def _nonfinite_weights(evidence: NonFiniteEvidence) -> Cause | None:
         return broken_weight_cause(
             evidence,
             name,
-            both(
-                f"the weight {name} was not finite when the training started",
-                f"重み {name} は学習を始めたときから有限でない",
-            ),
+            _("the weight {name} was not finite when the training started", name=name),
         )
     if _weight_decay(evidence) is not None:
         return _weight_decay(evidence)
@@ -65,18 +62,12 @@ def _nonfinite_weights(evidence: NonFiniteEvidence) -> Cause | None:
     ):
         return learning_rate_cause(
             evidence,
-            both(
-                f"the update wrote {count:,} values that are not finite, the first in {first}",
-                f"更新が有限でない値を{count:,}個書き、その最初は {first} にある",
-            ),
+            _("the update wrote {count:,} values that are not finite, the first in {first}", count=count, first=first),
         )
     return broken_weight_cause(
         evidence,
         first,
-        both(
-            f"the weight {first} is no longer finite, while all others are as they should be",
-            f"重み {first} が有限でなくなり、他はすべて正常である",
-        ),
+        _("the weight {first} is no longer finite, while all others are as they should be", first=first),
     )
 
 
@@ -85,14 +76,8 @@ def _empty_mask(evidence: NonFiniteEvidence) -> Cause | None:
         return None
     return Cause(
         "empty mask",
-        both(
-            "no token of the step is a target: its mask leaves nothing, and a mean over nothing is NaN",
-            "このステップに学習対象のトークンがない：マスクが何も残さず、空の平均は NaN になる",
-        ),
-        both(
-            "Look at the target tokens: terakoya doctor EXPERIMENT --show-tokens. Remove rows without a target.",
-            "学習対象のトークンを見ること：terakoya doctor EXPERIMENT --show-tokens。正解のない行を取り除くこと。",
-        ),
+        _("no token of the step is a target: its mask leaves nothing, and a mean over nothing is NaN"),
+        _("Look at the target tokens: terakoya doctor EXPERIMENT --show-tokens. Remove rows without a target."),
         tuple(evidence.rows),
     )
 
@@ -110,14 +95,8 @@ def _half_precision(evidence: NonFiniteEvidence) -> Cause | None:
         return None
     return Cause(
         "half precision",
-        both(
-            "the same step is finite in float32: a value went beyond 65,504, where float16 ends",
-            "同じステップが float32 では有限である：値が、float16 の終わりである 65,504 を超えた",
-        ),
-        both(
-            "Set model.dtype = 'bfloat16' where the hardware has it, else 'float32'.",
-            "ハードウェアが対応していれば model.dtype = 'bfloat16'、なければ 'float32' とすること。",
-        ),
+        _("the same step is finite in float32: a value went beyond 65,504, where float16 ends"),
+        _("Set model.dtype = 'bfloat16' where the hardware has it, else 'float32'."),
     )
 
 
@@ -132,23 +111,18 @@ def _modified_loss(evidence: NonFiniteEvidence) -> Cause | None:
         named.append(f"train.logit_adjustment = {train.logit_adjustment:g}")
     settings = ", ".join(named)
     slope = (
-        both(
-            " Below 1, its gradient is unbounded where the model is certain.",
-            "1 未満では、モデルの確率が 1 に近い所で勾配に限りがない。",
-        )
+        _(" Below 1, its gradient is unbounded where the model is certain.")
         if train.focal_gamma < 1 and len(named) > 1
         else ""
     )
     return Cause(
         "loss",
-        both(
-            f"the plain cross-entropy of the same step is finite; {settings} is not.{slope}",
-            f"同じステップの交差エントロピーそのものは有限だが、{settings} では有限でない。{japanese(slope)}",
+        _(
+            "the plain cross-entropy of the same step is finite; {settings} is not.{slope}",
+            settings=settings,
+            slope=slope,
         ),
-        both(
-            "Set train.loss = 'cross-entropy', train.focal_gamma = 2 or train.logit_adjustment = 0.",
-            "train.loss = 'cross-entropy'、train.focal_gamma = 2、train.logit_adjustment = 0 のいずれかとすること。",
-        ),
+        _("Set train.loss = 'cross-entropy', train.focal_gamma = 2 or train.logit_adjustment = 0."),
     )
 
 
@@ -159,13 +133,13 @@ def _weight_decay(evidence: NonFiniteEvidence) -> Cause | None:
     product = evidence.learning_rate * decay
     return Cause(
         "weight decay",
-        both(
-            f"train.weight_decay = {decay:g} times the learning rate is {product:.3g}: above 2, every step makes every "
+        _(
+            "train.weight_decay = {decay:g} times the learning rate is {product:.3g}: above 2, every step makes every "
             "weight larger",
-            f"train.weight_decay = {decay:g} と学習率の積が {product:.3g}"
-            " である：2 を超えると、毎ステップすべての重みが大きくなる",
+            decay=decay,
+            product=product,
         ),
-        both("Set train.weight_decay = 0.01.", "train.weight_decay = 0.01 とすること。"),
+        _("Set train.weight_decay = 0.01."),
     )
 
 
@@ -175,10 +149,7 @@ def _learning_rate(evidence: NonFiniteEvidence) -> Cause | None:
         return None
     return learning_rate_cause(
         evidence,
-        both(
-            f"the weights are {growth:.3g} times as large as when the training started",
-            f"重みが学習を始めたときの{growth:.3g}倍になっている",
-        ),
+        _("the weights are {growth:.3g} times as large as when the training started", growth=growth),
     )
 
 
@@ -189,7 +160,7 @@ def _embedding_outlier(evidence: NonFiniteEvidence) -> Cause | None:
         usual = float(lengths[lengths > 0].median()) if bool((lengths > 0).any()) else 0.0
         far = (lengths > MAX_ROW_RATIO * usual).nonzero().flatten().tolist() if usual else []
         if 0 < len(far) <= len(table) / 2:
-            return broken_embedding_cause(evidence, name, far, both("far longer than all others", "他よりはるかに長い"))
+            return broken_embedding_cause(evidence, name, far, _("far longer than all others"))
     return None
 
 
@@ -199,10 +170,7 @@ def _huge_weights(evidence: NonFiniteEvidence) -> Cause | None:
             return broken_weight_cause(
                 evidence,
                 name,
-                both(
-                    f"the weight {name} is far too large, as it was when the training started",
-                    f"重み {name} は大きすぎ、学習を始めたときからそうである",
-                ),
+                _("the weight {name} is far too large, as it was when the training started", name=name),
             )
     return None
 
@@ -214,11 +182,8 @@ def _single_rows(evidence: NonFiniteEvidence) -> Cause | None:
     count, rows = len(bad), len(evidence.rows)
     return Cause(
         "bad row",
-        both(
-            f"{count} of {rows} rows are not finite by themselves, the others are",
-            f"{rows}行のうち{count}行が単独で有限でなく、他は有限である",
-        ),
-        both("Look at the rows named: remove or correct them.", "名前の挙がった行を見て、取り除くか直すこと。"),
+        _("{count} of {rows} rows are not finite by themselves, the others are", count=count, rows=rows),
+        _("Look at the rows named: remove or correct them."),
         bad,
     )
 
@@ -230,25 +195,16 @@ def _exploding_gradients(evidence: NonFiniteEvidence) -> Cause | None:
         return None
     return Cause(
         "exploding gradients",
-        both("the loss is finite and its gradient is not", "損失は有限だが、その勾配が有限でない"),
-        both(
-            "Lower train.learning_rate; at the first step, the weights were made for another scale.",
-            "train.learning_rate を下げること。最初のステップであれば、重みは別の尺度で作られている。",
-        ),
+        _("the loss is finite and its gradient is not"),
+        _("Lower train.learning_rate; at the first step, the weights were made for another scale."),
     )
 
 
 def _exploding_activations(evidence: NonFiniteEvidence) -> Cause | None:
     return Cause(
         "exploding activations",
-        both(
-            "the weights are finite and no larger than when the training started, but their outputs are not finite",
-            "重みは有限で、学習を始めたときより大きくないが、その出力が有限でない",
-        ),
-        both(
-            "Set model.dtype = 'float32', and open the checkpoint with the library version that made it.",
-            "model.dtype = 'float32' とし、チェックポイントを作った版のライブラリで開くこと。",
-        ),
+        _("the weights are finite and no larger than when the training started, but their outputs are not finite"),
+        _("Set model.dtype = 'float32', and open the checkpoint with the library version that made it."),
     )
 
 

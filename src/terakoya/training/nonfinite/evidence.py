@@ -11,23 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from terakoya.config import TrainConfig
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 
 CauseKind = Literal[
     "broken weights", "broken embedding", "empty mask", "half precision", "loss", "weight decay",
     "learning rate", "bad row", "exploding gradients", "exploding activations",
 ]  # fmt: skip
 KIND_NAMES: Mapping[CauseKind, str] = {
-    "broken weights": both("broken weights", "壊れた重み"),
-    "broken embedding": both("broken embedding", "壊れた埋め込み"),
-    "empty mask": both("empty mask", "空のマスク"),
-    "half precision": both("half precision", "半精度"),
-    "loss": both("loss", "損失"),
-    "weight decay": both("weight decay", "重み減衰"),
-    "learning rate": both("learning rate", "学習率"),
-    "bad row": both("bad row", "壊れた行"),
-    "exploding gradients": both("exploding gradients", "勾配の爆発"),
-    "exploding activations": both("exploding activations", "活性値の爆発"),
+    "broken weights": _("broken weights"),
+    "broken embedding": _("broken embedding"),
+    "empty mask": _("empty mask"),
+    "half precision": _("half precision"),
+    "loss": _("loss"),
+    "weight decay": _("weight decay"),
+    "learning rate": _("learning rate"),
+    "bad row": _("bad row"),
+    "exploding gradients": _("exploding gradients"),
+    "exploding activations": _("exploding activations"),
 }
 
 _MAX_ROWS_TRIED = 256  # one by one
@@ -95,14 +95,8 @@ def learning_rate_cause(evidence: NonFiniteEvidence, why: str) -> Cause:
     learning_rate = evidence.learning_rate
     return Cause(
         "learning rate",
-        both(
-            f"{why}, with a learning rate of {learning_rate:.3g}",
-            f"{japanese(why)}（学習率 {learning_rate:.3g}）",
-        ),
-        both(
-            "Lower train.learning_rate (a tenth of it at most); keep train.clip and a warm-up.",
-            "train.learning_rate を（十分の一以下に）下げ、train.clip とウォームアップを保つこと。",
-        ),
+        _("{why}, with a learning rate of {learning_rate:.3g}", why=why, learning_rate=learning_rate),
+        _("Lower train.learning_rate (a tenth of it at most); keep train.clip and a warm-up."),
     )
 
 
@@ -117,14 +111,11 @@ def broken_weight_cause(evidence: NonFiniteEvidence, name: str, why: str) -> Cau
     if name in dict(lookup_tables(evidence)):
         bad = (~torch.isfinite(weight)).any(dim=1).nonzero().flatten().tolist()
         if 0 < len(bad) <= len(weight) / 2:
-            return broken_embedding_cause(evidence, name, bad, both("not finite", "有限でない"))
+            return broken_embedding_cause(evidence, name, bad, _("not finite"))
     return Cause(
         "broken weights",
         why,
-        both(
-            "Load the checkpoint again from its source; this one is damaged.",
-            "元からチェックポイントを読み直すこと。これは壊れている。",
-        ),
+        _("Load the checkpoint again from its source; this one is damaged."),
     )
 
 
@@ -142,19 +133,20 @@ def broken_embedding_cause(evidence: NonFiniteEvidence, name: str, rows: Sequenc
         f"{row} ({evidence.token_text(row)!r})" if tokens and evidence.token_text(row) else str(row) for row in rows[:5]
     )
     count, left, size = len(rows), len(rows) - 5, len(evidence.weights[name])
-    more = both(f" and {left} more", f"、他{left}行") if left > 0 else ""
+    more = _(" and {left} more", left=left) if left > 0 else ""
     bad = nonfinite_rows(evidence)
     return Cause(
         "broken embedding",
-        both(
-            f"{count} of the rows of {name} ({size:,}) {fault}: {shown}{more}",
-            f"{name} の{size:,}行のうち{count}行が{japanese(fault)}：{shown}{japanese(more)}",
+        _(
+            "{count} of the rows of {name} ({size:,}) {fault}: {shown}{more}",
+            count=count,
+            name=name,
+            size=size,
+            fault=fault,
+            shown=shown,
+            more=more,
         ),
-        both(
-            "For new tokens set model.new_token_init = 'meaning'; else load the checkpoint again from its source.",
-            "新しいトークンには model.new_token_init = 'meaning' とし、"
-            "そうでなければ元からチェックポイントを読み直すこと。",
-        ),
+        _("For new tokens set model.new_token_init = 'meaning'; else load the checkpoint again from its source."),
         bad if len(bad) < len(evidence.rows) else (),
     )
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from terakoya.errors import DataError
-from terakoya.i18n import Both, both
+from terakoya.i18n import Message, _
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.training.prepare import TrainingSetup
@@ -29,33 +29,30 @@ def collapse_findings(setup: TrainingSetup, model: Model) -> Iterator[Finding]:
     counts = Counter(label for row in rows for label in row)
     if len(counts) < 2:
         return
-    (top, first), (_, second) = counts.most_common(2)
+    (top, first), (_label, second) = counts.most_common(2)
     share, ratio, labels = first / len(rows), first / second, len(counts)
     if share < MAX_TOP_SHARE or ratio < MAX_TOP_RATIO:
         return
     by_loss = setup.config.train.select == "loss"
-    what: Both = both(
-        f"{top} stands in {share:.0%} of the rows, {ratio:.1f} times as often as the second of {labels} labels, and a "
+    what: Message = _(
+        "{top} stands in {share:.0%} of the rows, {ratio:.1f} times as often as the second of {labels} labels, and a "
         "sequence head learns the frequencies of labels before it learns to use its input",
-        f"{top} が{share:.0%}の行に現れ、{labels}種類のラベルの二番目の{ratio:.1f}倍ある。"
-        "系列ヘッドは、入力に応じることより先にラベルの頻度を学習する",
+        top=top,
+        share=share,
+        ratio=ratio,
+        labels=labels,
     )
     if by_loss:
-        what += both(
-            f". The checkpoint with the lowest loss knows the prior alone: it is likely to predict {top} always",
-            f"。損失が最小のチェックポイントは頻度だけを知っている：何にでも {top} と予測するおそれがある",
+        what += _(
+            ". The checkpoint with the lowest loss knows the prior alone: it is likely to predict {top} always", top=top
         )
     yield Finding(
         "likely-collapse",
         "warn" if by_loss else "note",
         what,
         where="train.select" if by_loss else "model.head",
-        do=both(
-            "Set model.head = 'set', or train.select = 'metric'; smoothing, rates and more epochs "
-            "did not help in the log.",
-            "model.head = 'set' か train.select = 'metric' とすること。"
-            "平滑化、学習率、エポック数の増加は、記録された実験では役に立たなかった。",
-        ),
+        do=_("Set model.head = 'set', or train.select = 'metric'; smoothing, rates and more epochs "
+            "did not help in the log."),
         values={
             "top_rows": share, "ratio": ratio, "labels": float(labels), "rows_per_label": len(rows) / labels,
         },

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.training.nonfinite.diagnosis import MAX_ROW_RATIO
@@ -19,9 +19,9 @@ from terakoya.training.schedule import learning_rate_scale, warmup_steps
 # 500 steps and wrote words; its fourth, 0.38, wrote emoji).
 _MIN_CHANGE = {"random": 0.1, "mean": 0.1, "meaning": 0.01}
 _INIT_NAMES = {
-    "random": both("at random", "無作為な値から"),
-    "mean": both("as one mean for all", "共通の平均から"),
-    "meaning": both("with the meaning of their names", "名前の意味から"),
+    "random": _("at random"),
+    "mean": _("as one mean for all"),
+    "meaning": _("with the meaning of their names"),
 }
 
 
@@ -64,18 +64,17 @@ def _unreachable_embeddings(setup: TrainingSetup, new: int, table: Tensor) -> It
     yield Finding(
         "new-embeddings",
         "warn",
-        both(
-            f"too few steps at this rate for {new} new embeddings: in {steps} steps a weight moves by {change:.2g} at "
-            f"most, and these rows, which start {start}, have a spread of {spread:.2g}. They stay what they are",
-            f"この学習率では{new}個の新しい埋め込みに対してステップが足りない："
-            f"{steps}ステップで重みが動ける距離は最大 {change:.2g} で、"
-            f"{japanese(start)}始まるこれらの行の広がりは {spread:.2g} である。ほぼ元のまま残る",
+        _(
+            "too few steps at this rate for {new} new embeddings: in {steps} steps a weight moves by {change:.2g} at "
+            "most, and these rows, which start {start}, have a spread of {spread:.2g}. They stay what they are",
+            new=new,
+            steps=steps,
+            change=change,
+            start=start,
+            spread=spread,
         ),
         where="train.learning_rate",
-        do=both(
-            "Raise train.epochs or train.learning_rate, and set model.new_token_init = 'meaning'.",
-            "train.epochs か train.learning_rate を上げ、model.new_token_init = 'meaning' とすること。",
-        ),
+        do=_("Raise train.epochs or train.learning_rate, and set model.new_token_init = 'meaning'."),
         values={"travel": change, "spread": spread, "new_tokens": float(new), "steps": float(steps)},
     )
 
@@ -95,15 +94,15 @@ def _broken_rows(model: Model, name: str, table: Tensor) -> Iterator[Finding]:
     yield Finding(
         "embeddings",
         "stop",
-        both(
-            f"{count} of the {rows:,} rows of {name} are not finite or {ratio:g} times as long as the others: {shown}",
-            f"{name} の{rows:,}行のうち{count}行が、有限でないか、他の{ratio:g}倍の長さである：{shown}",
+        _(
+            "{count} of the {rows:,} rows of {name} are not finite or {ratio:g} times as long as the others: {shown}",
+            count=count,
+            rows=rows,
+            name=name,
+            ratio=ratio,
+            shown=shown,
         ),
         where="model",
-        do=both(
-            "For new tokens set model.new_token_init = 'meaning'; else load the checkpoint again from its source.",
-            "新しいトークンには model.new_token_init = 'meaning' とし、"
-            "そうでなければ元からチェックポイントを読み直すこと。",
-        ),
+        do=_("For new tokens set model.new_token_init = 'meaning'; else load the checkpoint again from its source."),
         values={"rows": float(count)},
     )

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.models.oom import is_oom
 from terakoya.models.protocol import Model, Outputs, Pair
 from terakoya.records import Finding
@@ -135,20 +135,17 @@ def probe_findings(sample: RowSample, probe: ProbeResult) -> Iterator[Finding]:
         yield Finding(
             "masks",
             "stop",
-            both(
-                "nothing is learnt: the mask leaves no target in the longest batch",
-                "何も学習しない：マスクのため、最も長いバッチに学習対象が残らない",
-            ),
+            _("nothing is learnt: the mask leaves no target in the longest batch"),
             where="train",
-            do=both("Look at the target tokens: --show-tokens.", "学習対象のトークンを見ること：--show-tokens。"),
+            do=_("Look at the target tokens: terakoya doctor EXPERIMENT --show-tokens."),
         )
         return
     if probe.weights_with_gradient == 0 and probe.finite:
         yield Finding(
             "masks",
             "stop",
-            both("no weight has a gradient: nothing would change", "勾配を持つ重みがない：何も変わらない"),
-            do=both("Look at the loss.", "損失の設定を見ること。"),
+            _("no weight has a gradient: nothing would change"),
+            do=_("Look at the loss."),
         )
     yield from _mask_findings(sample.longest_batch, probe)
     yield from _first_loss_findings(probe)
@@ -162,9 +159,10 @@ def _mask_findings(pairs: tuple[Pair, ...], probe: ProbeResult) -> Iterator[Find
     strange, missing = probe.target_texts - wanted, wanted - probe.target_texts
     if not strange and not missing:
         tokens, rows = probe.targets, probe.rows
-        sound = both(
-            f"the loss is taken over {tokens} tokens of {rows} rows: their targets and end tokens",
-            f"損失は{rows}行の{tokens}トークンについて取る：正解と終了トークンである",
+        sound = _(
+            "the loss is taken over {tokens} tokens of {rows} rows: their targets and end tokens",
+            tokens=tokens,
+            rows=rows,
         )
         yield Finding("masks", "note", sound, values={"targets": float(tokens)})
         return
@@ -172,41 +170,35 @@ def _mask_findings(pairs: tuple[Pair, ...], probe: ProbeResult) -> Iterator[Find
     yield Finding(
         "masks",
         "stop",
-        both(
-            f"the target tokens, decoded, are not the targets: {unexpected} in place of {expected}",
-            f"学習対象のトークンを復号すると正解と違う：{japanese(expected)} の代わりに {japanese(unexpected)}",
+        _(
+            "the target tokens, decoded, are not the targets: {unexpected} in place of {expected}",
+            unexpected=unexpected,
+            expected=expected,
         ),
         where="train",
-        do=both(
-            "A tokenizer that loses text, a truncated end, padding or prompt in the loss: look at --show-tokens.",
-            "トークナイザが文字を失う、終わりが切れている、"
-            "パディングやプロンプトが損失に入っている：--show-tokens で見ること。",
+        do=_(
+            "A tokenizer that loses text, a truncated end, padding or prompt in the loss: look with terakoya doctor "
+            "--show-tokens."
         ),
         values={"wrong": float(strange.total()), "missing": float(missing.total())},
     )
 
 
 def _examples(texts: Counter[str]) -> str:
-    return ", ".join(repr(text[:30]) for text in list(texts)[:3]) or both("nothing", "（なし）")
+    return ", ".join(repr(text[:30]) for text in list(texts)[:3]) or _("nothing")
 
 
 def _first_loss_findings(probe: ProbeResult) -> Iterator[Finding]:
     """An untrained model guesses uniformly: its first loss is near ln V. Far above it, something is broken."""
     first, module, vocabulary = probe.plain, probe.module, probe.vocabulary
     if not probe.finite:
-        place = both(f" (first in module {module})", f"（最初に起きたモジュールは {module}）") if module else ""
-        what = both(
-            f"loss or gradient of the first step is not finite{place}",
-            f"最初のステップの損失か勾配が有限でない{japanese(place)}",
-        )
+        place = _(" (first in module {module})", module=module) if module else ""
+        what = _("loss or gradient of the first step is not finite{place}", place=place)
         yield Finding(
             "first-loss",
             "stop",
             what,
-            do=both(
-                "Load the weights again; instead of half precision use float32.",
-                "重みを読み直すこと。半精度なら float32 にすること。",
-            ),
+            do=_("Load the weights again; instead of half precision use float32."),
         )
         return
     if not vocabulary:
@@ -217,28 +209,22 @@ def _first_loss_findings(probe: ProbeResult) -> Iterator[Finding]:
         yield Finding(
             "first-loss",
             "note",
-            both(
-                f"{first:.2f}; a uniform guess gives {uniform:.2f}",
-                f"{first:.2f}、一様な予測では {uniform:.2f}",
-            ),
+            _("{first:.2f}; a uniform guess gives {uniform:.2f}", first=first, uniform=uniform),
             values=values,
         )
         return
     yield Finding(
         "first-loss",
         "warn",
-        both(
-            f"the first loss is {first:.2f} where a uniform guess among {vocabulary:,} tokens gives {uniform:.2f}: "
+        _(
+            "the first loss is {first:.2f} where a uniform guess among {vocabulary:,} tokens gives {uniform:.2f}: "
             "embeddings or head are broken before the first step",
-            f"最初の損失が {first:.2f} で、{vocabulary:,}トークンの一様な予測では {uniform:.2f} である："
-            "最初のステップの前に埋め込みかヘッドが壊れている",
+            first=first,
+            vocabulary=vocabulary,
+            uniform=uniform,
         ),
         where="model",
-        do=both(
-            "For new tokens set model.new_token_init = 'meaning'; else see whether tokenizer and weights match.",
-            "新しいトークンには model.new_token_init = 'meaning' とし、"
-            "そうでなければトークナイザと重みが合うか確かめること。",
-        ),
+        do=_("For new tokens set model.new_token_init = 'meaning'; else see whether tokenizer and weights match."),
         values=values,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from terakoya.i18n import both, joined
+from terakoya.i18n import _, joined
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.training.defaults import BUILT_IN
@@ -34,55 +34,30 @@ def precision_findings(sample: RowSample, probe: ProbeResult) -> Iterator[Findin
 def _float16_finding(model: Model, dtype: torch.dtype, probe: ProbeResult) -> Finding:
     reasons = []
     if not torch.cuda.is_available():
-        reasons.append(
-            both(
-                "there is no GPU here, and float16 on a processor has no use",
-                "ここに GPU はなく、プロセッサ上の float16 に利点はない",
-            )
-        )
+        reasons.append(_("there is no GPU here, and float16 on a processor has no use"))
     extra = model.info.extra
     if "t5" in str(extra.get("architecture", "")).lower():
-        reasons.append(
-            both(
-                "T5 was trained in bfloat16, and its activations leave the range of float16",
-                "T5 は bfloat16 で学習されており、活性値が float16 の範囲を超える",
-            )
-        )
+        reasons.append(_("T5 was trained in bfloat16, and its activations leave the range of float16"))
     if new := extra.get("new_tokens"):
-        reasons.append(
-            both(
-                f"the gradients of {new} new embeddings overflow in float16",
-                f"新しい埋め込み{new}個の勾配が float16 であふれる",
-            )
-        )
+        reasons.append(_("the gradients of {new} new embeddings overflow in float16", new=new))
     largest, limit = probe.max_abs_output, _FLOAT16_MAX
     if largest > limit / 4:
         reasons.append(
-            both(
-                f"values reach {largest:.3g} in the first step, and float16 ends at {limit:,.0f}",
-                f"最初のステップで値が {largest:.3g} に達し、float16 は {limit:,.0f} までしか表せない",
+            _(
+                "values reach {largest:.3g} in the first step, and float16 ends at {limit:,.0f}",
+                largest=largest,
+                limit=limit,
             )
         )
     better = "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
     actual = str(dtype).removeprefix("torch.")
-    instead = (
-        ""
-        if dtype == torch.float16
-        else both(
-            f". With --anyway it is trained in {actual}",
-            f"。--anyway を付けると {actual} で学習する",
-        )
-    )
+    instead = "" if dtype == torch.float16 else _(". With --anyway it is trained in {actual}", actual=actual)
     return Finding(
         "half-precision",
         "stop" if reasons else "warn",
-        (
-            joined("; ", reasons)
-            or both("weights held in float16 lose small updates", "float16 で持つ重みは小さな更新を失う")
-        )
-        + instead,
+        (joined("; ", reasons) or _("weights held in float16 lose small updates")) + instead,
         where="model.dtype",
-        do=both(f"Set model.dtype = '{better}'.", f"model.dtype = '{better}' とすること。"),
+        do=_("Set model.dtype = '{better}'.", better=better),
         values={"reach": largest, "end": limit},
     )
 
@@ -97,15 +72,13 @@ def _lost_update_findings(sample: RowSample, dtype: torch.dtype) -> Iterator[Fin
         yield Finding(
             "half-precision",
             "warn",
-            both(
-                f"{lost:.0%} of the weights cannot change: in bfloat16 an update of {rate:.2g} is rounded away",
-                f"重みの{lost:.0%}が変化できない：bfloat16 では {rate:.2g} の更新が丸めで消える",
+            _(
+                "{lost:.0%} of the weights cannot change: in bfloat16 an update of {rate:.2g} is rounded away",
+                lost=lost,
+                rate=rate,
             ),
             where="model.dtype",
-            do=both(
-                "Set model.dtype = 'float32', or raise train.learning_rate.",
-                "model.dtype = 'float32' とするか、train.learning_rate を上げること。",
-            ),
+            do=_("Set model.dtype = 'float32', or raise train.learning_rate."),
             values={"lost": lost},
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from terakoya.config import TrainConfig
-from terakoya.i18n import Both, both
+from terakoya.i18n import Message, _
 from terakoya.memory import format_bytes
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
@@ -89,10 +89,7 @@ def _memory_findings(sample: RowSample, probe: ProbeResult) -> Iterator[Finding]
     }  # fmt: skip
     rows, total, remaining = probe.rows, format_bytes(estimate.total), format_bytes(left or 0)
     if probe.out_of_memory:
-        what = both(
-            f"memory ran out on the {rows} longest rows before the first step",
-            f"最初のステップの前に、最も長い{rows}行でメモリが足りなくなった",
-        )
+        what = _("memory ran out on the {rows} longest rows before the first step", rows=rows)
         advice = _smaller_batch_advice(train, max(1, rows // 2))
         yield Finding("memory", "stop", what, where="train.batch_size", do=advice, values=values)
     elif left is not None and estimate.total > _TIGHT_SHARE * left:
@@ -103,36 +100,34 @@ def _memory_findings(sample: RowSample, probe: ProbeResult) -> Iterator[Finding]
         yield Finding(
             "memory",
             "stop" if estimate.total > left else "warn",
-            both(
-                f"about {total} more are needed ({optimizer} for gradients and optimizer, {copies} for copies, {batch} "
-                f"for the longest batch) and {remaining} are left",
-                f"あと約 {total} 必要（勾配とオプティマイザに {optimizer}、写しに {copies}、"
-                f"最も長いバッチに {batch}）で、残りは {remaining} である",
+            _(
+                "about {total} more are needed ({optimizer} for gradients and optimizer, {copies} for copies, {batch} "
+                "for the longest batch) and {remaining} are left",
+                total=total,
+                optimizer=optimizer,
+                copies=copies,
+                batch=batch,
+                remaining=remaining,
             ),
             where="train.batch_size",
             do=_smaller_batch_advice(train, fitting),
             values=values,
         )
     elif left is not None:
-        what = both(
-            f"about {total} more are needed and {remaining} are left",
-            f"あと約 {total} 必要で、残りは {remaining} である",
-        )
+        what = _("about {total} more are needed and {remaining} are left", total=total, remaining=remaining)
         yield Finding("memory", "note", what, values=values)
 
 
-def _smaller_batch_advice(train: TrainConfig, fitting: int) -> Both:
+def _smaller_batch_advice(train: TrainConfig, fitting: int) -> Message:
     if fitting < 1:
-        return both(
-            "Choose a smaller model, model.adaptation = 'lora' or model.vocabulary = 'trimmed'; or close programs.",
-            "小さなモデル、model.adaptation = 'lora'、model.vocabulary = 'trimmed' のいずれか"
-            "にするか、他のプログラムを終えること。",
+        return _(
+            "Choose a smaller model, model.adaptation = 'lora' or model.vocabulary = 'trimmed'; or close programs."
         )
     accumulate = train.accumulate * -(-int(train.batch_size) // fitting)
-    return both(
-        f"Set train.batch_size = {fitting} and train.accumulate = {accumulate}, or train.on_oom = 'halve'.",
-        f"train.batch_size = {fitting} と train.accumulate = {accumulate} にするか、"
-        "train.on_oom = 'halve' とすること。",
+    return _(
+        "Set train.batch_size = {fitting} and train.accumulate = {accumulate}, or train.on_oom = 'halve'.",
+        fitting=fitting,
+        accumulate=accumulate,
     )
 
 
@@ -149,15 +144,9 @@ def _disk_findings(sample: RowSample, folder: Path) -> Iterator[Finding]:
         yield Finding(
             "disk",
             "stop",
-            both(
-                f"two checkpoints and the model need {size} and {left} are free",
-                f"チェックポイント二つとモデルに {size} 必要で、空きは {left} である",
-            ),
+            _("two checkpoints and the model need {size} and {left} are free", size=size, left=left),
             where=str(folder),
-            do=both(
-                "Free some disk space, or choose another place with --run-dir.",
-                "空きを作るか、--run-dir で別の場所を選ぶこと。",
-            ),
+            do=_("Free some disk space, or choose another place with --run-dir."),
             values=values,
         )
     elif free < needed:
@@ -165,11 +154,8 @@ def _disk_findings(sample: RowSample, folder: Path) -> Iterator[Finding]:
         yield Finding(
             "disk",
             "warn",
-            both(
-                f"{count} checkpoints and the model need {size} and {left} are free",
-                f"チェックポイント{count}個とモデルに {size} 必要で、空きは {left} である",
-            ),
+            _("{count} checkpoints and the model need {size} and {left} are free", count=count, size=size, left=left),
             where=str(folder),
-            do=both("Free some disk space, or lower train.keep.", "空きを作るか、train.keep を減らすこと。"),
+            do=_("Free some disk space, or lower train.keep."),
             values=values,
         )

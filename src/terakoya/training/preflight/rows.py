@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from terakoya.errors import DataError
-from terakoya.i18n import Both, both, japanese, joined
+from terakoya.i18n import Message, _, joined
 from terakoya.models.protocol import Pair
 from terakoya.records import Finding
 from terakoya.training.preflight.sample import RowSample
@@ -27,9 +27,9 @@ def row_findings(sample: RowSample) -> Iterator[Finding]:
         yield Finding(
             "rows",
             "stop",
-            both("there is nothing to train on", "学習データの行がない"),
+            _("there is nothing to train on"),
             where="train",
-            do=both("Look at the split.", "分割を見ること。"),
+            do=_("Look at the split."),
         )
     by_fault: dict[str, list[str]] = {}
     fault_do: dict[str, str] = {}
@@ -39,14 +39,11 @@ def row_findings(sample: RowSample) -> Iterator[Finding]:
         fault_do[fault] = error.do
     for fault, texts in by_fault.items():
         count, left = len(texts), len(texts) - _SHOWN
-        shown = joined("; ", texts[:_SHOWN]) + (both(f"; and {left} more", f"、他{left}件") if left > 0 else "")
+        shown = joined("; ", texts[:_SHOWN]) + (_("; and {left} more", left=left) if left > 0 else "")
         yield Finding(
             "rows",
             "stop",
-            both(
-                f"{count} of {examined} rows cannot be trained on: {shown}",
-                f"{examined}行のうち{count}行は学習に使えない：{japanese(shown)}",
-            ),
+            _("{count} of {examined} rows cannot be trained on: {shown}", count=count, examined=examined, shown=shown),
             where="train",
             do=fault_do[fault],
             rows=tuple(int(found[1]) for text in texts[:_MAX_NAMED] if (found := _ROW.search(text.partition(" (")[0]))),
@@ -56,10 +53,7 @@ def row_findings(sample: RowSample) -> Iterator[Finding]:
         yield Finding(
             "rows",
             "note",
-            both(
-                f"the first {examined:,} of {rows:,} rows were tried",
-                f"{rows:,}行のうち最初の{examined:,}行を試した",
-            ),
+            _("the first {examined:,} of {rows:,} rows were tried", examined=examined, rows=rows),
             where="train",
         )
     yield from _dev_findings(sample)
@@ -74,21 +68,19 @@ def _dev_findings(sample: RowSample) -> Iterator[Finding]:
     yield Finding(
         "dev-rows",
         "warn" if bad > _MAX_DEV_SHARE * rows else "note",
-        both(
-            f"{bad} of {rows} dev rows cannot be predicted whatever is learnt: {named}. They count as wrong and have "
+        _(
+            "{bad} of {rows} dev rows cannot be predicted whatever is learnt: {named}. They count as wrong and have "
             "no loss",
-            f"検証データ{rows}行のうち{bad}行は、どう学習しても予測できない：{japanese(named)}。"
-            "誤りとして数え、損失には含めない",
+            bad=bad,
+            rows=rows,
+            named=named,
         ),
         where="dev",
-        do=both(
-            "More rows bring more characters; a larger model.max_source or model.max_target takes longer rows.",
-            "行を増やせば文字も増える。長い行には model.max_source か model.max_target を上げること。",
-        ),
+        do=_("More rows bring more characters; a larger model.max_source or model.max_target takes longer rows."),
         values={"rows": float(bad), "share": bad / rows},
     )
 
 
-def _row_text(pair: Pair, error: DataError) -> Both:
+def _row_text(pair: Pair, error: DataError) -> Message:
     name, what = pair.key or pair.query.source[:40], error.what
-    return both(f"{name} ({what})", f"{name}（{japanese(what)}）")
+    return _("{name} ({what})", name=name, what=what)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from terakoya.i18n import both, japanese
+from terakoya.i18n import _
 from terakoya.models.protocol import ModelInfo
 from terakoya.records import Finding
 from terakoya.training.defaults import BUILT_IN
@@ -26,51 +26,33 @@ class KnownRates:
 T5 = KnownRates(
     1e-5,
     1e-3,
-    both(
-        "Raffel et al., 2020 (1e-3); transformers' T5 page (1e-4 to 3e-4 with AdamW)",
-        "Raffel ほか 2020（1e-3）、transformers の T5 のページ（AdamW で 1e-4〜3e-4）",
-    ),
+    _("Raffel et al., 2020 (1e-3); transformers' T5 page (1e-4 to 3e-4 with AdamW)"),
 )
 DECODER = KnownRates(
     2e-6,
     3e-4,
-    both(
-        "Gemma's fine-tuning guide and the numerals log (5e-5); Qwen2.5 report (7e-6 to 7e-7)",
-        "Gemma の微調整ガイドと数詞の実験記録（5e-5）、Qwen2.5 の報告（7e-6〜7e-7）",
-    ),
+    _("Gemma's fine-tuning guide and the numerals log (5e-5); Qwen2.5 report (7e-6 to 7e-7)"),
 )
 LORA = KnownRates(
     2e-5,
     2e-3,
-    both(
-        "Hu et al., 2021, arXiv:2106.09685 (2e-4); ten times the rate of full training",
-        "Hu ほか 2021、arXiv:2106.09685（2e-4）、全体を学習する場合の十倍",
-    ),
+    _("Hu et al., 2021, arXiv:2106.09685 (2e-4); ten times the rate of full training"),
 )
 SMALL = KnownRates(
     1e-4,
     2e-2,
-    both(
-        "our own experiments with built-in models (3e-3 below a million weights; docs/log.md)",
-        "組み込みモデルでの自らの実験（百万パラメータ未満で 3e-3、docs/log.md）",
-    ),
+    _("our own experiments with built-in models (3e-3 below a million weights; docs/log.md)"),
 )
 LARGER = KnownRates(
     3e-5,
     6e-3,
-    both(
-        "our own experiments with built-in models (6e-4 above a million weights; docs/log.md)",
-        "組み込みモデルでの自らの実験（百万パラメータ以上で 6e-4、docs/log.md）",
-    ),
+    _("our own experiments with built-in models (6e-4 above a million weights; docs/log.md)"),
 )
 
 SET_HEAD = KnownRates(
     5e-3,
     1e-1,
-    both(
-        "our own experiments with the built-in model for sets (3e-2 to 5e-2)",
-        "集合用の組み込みモデルでの自らの実験（3e-2〜5e-2）",
-    ),
+    _("our own experiments with the built-in model for sets (3e-2 to 5e-2)"),
 )
 
 
@@ -99,37 +81,36 @@ def schedule_findings(setup: TrainingSetup) -> Iterator[Finding]:
         yield Finding(
             "steps",
             "stop",
-            both("0 steps: nothing would be learnt", "0ステップ：何も学習しない"),
+            _("0 steps: nothing would be learnt"),
             where="train.steps",
-            do=both("Set train.steps.", "train.steps を設定すること。"),
+            do=_("Set train.steps."),
         )
         return
     if warmup >= steps:
         yield Finding(
             "warm-up",
             "stop",
-            both(
-                f"the warm-up takes {warmup} of {steps} steps: the learning rate only ever rises",
-                f"全{steps}ステップのうち{warmup}ステップがウォームアップである：学習率は上がるだけで終わる",
+            _(
+                "the warm-up takes {warmup} of {steps} steps: the learning rate only ever rises",
+                warmup=warmup,
+                steps=steps,
             ),
             where="train.warmup",
-            do=both(
-                "Set train.warmup = 0.1 (a tenth of all steps).", "train.warmup = 0.1（全ステップの一割）とすること。"
-            ),
+            do=_("Set train.warmup = 0.1 (a tenth of all steps)."),
             values={"warmup": float(warmup), "steps": float(steps)},
         )
     elif warmup > 0.5 * steps:
-        what = both(
-            f"the warm-up takes {warmup} of {steps} steps: more than half of the training is below its rate",
-            f"全{steps}ステップのうち{warmup}ステップがウォームアップである："
-            "学習の半分より長く、本来の学習率に届かない",
+        what = _(
+            "the warm-up takes {warmup} of {steps} steps: more than half of the training is below its rate",
+            warmup=warmup,
+            steps=steps,
         )
         yield Finding(
             "warm-up",
             "warn",
             what,
             where="train.warmup",
-            do=both("Set train.warmup = 0.1.", "train.warmup = 0.1 とすること。"),
+            do=_("Set train.warmup = 0.1."),
         )
     yield from _number_findings(setup)
     if setup.task.draw is None:
@@ -145,22 +126,22 @@ def rate_findings(setup: TrainingSetup, info: ModelInfo) -> Iterator[Finding]:
     rate, known = float(setup.config.train.learning_rate), known_rates(info)
     if not math.isfinite(rate) or rate <= 0 or known.low / 3 <= rate <= known.high * 3:
         return
-    side = both("above", "上回って") if rate > known.high else both("below", "下回って")
+    side = _("above") if rate > known.high else _("below")
     low, high, source = known.low, known.high, known.source
     yield Finding(
         "learning-rate",
         "warn",
-        both(
-            f"a learning rate of {rate:.2g} lies {side} all that is known for a model like this ({low:g} to {high:g}: "
-            f"{source})",
-            f"学習率 {rate:.2g} は、このようなモデルで知られている範囲（{low:g}〜{high:g}：{japanese(source)}）を"
-            f"{japanese(side)}いる",
+        _(
+            "a learning rate of {rate:.2g} lies {side} all that is known for a model like this ({low:g} to {high:g}: "
+            "{source})",
+            rate=rate,
+            side=side,
+            low=low,
+            high=high,
+            source=source,
         ),
         where="train.learning_rate",
-        do=both(
-            "Set train.learning_rate = 'auto', unless it is intended.",
-            "train.learning_rate = 'auto' とするか、確信があってのことか確かめること。",
-        ),
+        do=_("Set train.learning_rate = 'auto', unless it is intended."),
         values={"learning_rate": rate, "low": low, "high": high},
     )
 
@@ -178,39 +159,38 @@ def _number_findings(setup: TrainingSetup) -> Iterator[Finding]:
     for key, is_sane in sane.items():
         if not is_sane:
             value = getattr(train, key)
-            what = both(f"{key} = {value} cannot be trained with", f"{key} = {value} では学習できない")
+            what = _("{key} = {value} cannot be trained with", key=key, value=value)
             yield Finding(
                 "numbers",
                 "stop",
                 what,
                 where=f"train.{key}",
-                do=both(f"Leave train.{key} out, or correct it.", f"train.{key} を外すか、直すこと。"),
+                do=_("Leave train.{key} out, or correct it.", key=key),
             )
     decayed = float(train.learning_rate) * float(train.weight_decay)
     if decayed > 1:
-        what = both(
-            f"weight decay times learning rate is {decayed:.3g}: every step erases the weights or enlarges them",
-            f"重み減衰と学習率の積が {decayed:.3g} である：毎ステップ重みが消えるか、大きくなる",
+        what = _(
+            "weight decay times learning rate is {decayed:.3g}: every step erases the weights or enlarges them",
+            decayed=decayed,
         )
         yield Finding(
             "numbers",
             "stop",
             what,
             where="train.weight_decay",
-            do=both("Set train.weight_decay = 0.01.", "train.weight_decay = 0.01 とすること。"),
+            do=_("Set train.weight_decay = 0.01."),
         )
     gamma = train.focal_gamma
     if train.loss == "focal" and gamma < 1 and gamma != 0:
-        what = both(
-            f"focal_gamma = {gamma:g}: below 1 the loss has an infinite gradient where the model is certain",
-            f"focal_gamma = {gamma:g}：1 未満では、モデルの確率が 1 に近い所で損失の勾配が無限になる",
+        what = _(
+            "focal_gamma = {gamma:g}: below 1 the loss has an infinite gradient where the model is certain", gamma=gamma
         )
         yield Finding(
             "numbers",
             "warn",
             what,
             where="train.focal_gamma",
-            do=both("Set train.focal_gamma = 2.", "train.focal_gamma = 2 とすること。"),
+            do=_("Set train.focal_gamma = 2."),
         )
 
 
@@ -220,27 +200,27 @@ def _coverage_findings(setup: TrainingSetup, steps: int) -> Iterator[Finding]:
     epochs = steps * int(train.batch_size) * train.accumulate / max(1, rows)
     values = {"passes": epochs}
     if epochs < 1:
-        what = both(
-            f"{steps} steps see {epochs:.0%} of the {rows:,} rows: the others are never trained on",
-            f"{steps}ステップで見るのは{rows:,}行のうち{epochs:.0%}である：残りは一度も学習に使われない",
+        what = _(
+            "{steps} steps see {epochs:.0%} of the {rows:,} rows: the others are never trained on",
+            steps=steps,
+            epochs=epochs,
+            rows=rows,
         )
         yield Finding(
             "steps",
             "warn",
             what,
             where="train.steps",
-            do=both("Raise train.steps or train.epochs.", "train.steps か train.epochs を増やすこと。"),
+            do=_("Raise train.steps or train.epochs."),
             values=values,
         )
     elif epochs > 1000:
-        what = both(
-            f"{steps} steps see every row {epochs:,.0f} times", f"{steps}ステップで全行を{epochs:,.0f}回ずつ見る"
-        )
+        what = _("{steps} steps see every row {epochs:,.0f} times", steps=steps, epochs=epochs)
         yield Finding(
             "steps",
             "warn",
             what,
             where="train.steps",
-            do=both("Lower train.steps, or add rows.", "train.steps を減らすか、行を増やすこと。"),
+            do=_("Lower train.steps, or add rows."),
             values=values,
         )

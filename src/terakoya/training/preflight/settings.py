@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from terakoya.config import Config
-from terakoya.i18n import Both, both, japanese
+from terakoya.i18n import Message, _
+from terakoya.models.conformance import is_our_model
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.training.defaults import BUILT_IN
@@ -26,7 +27,7 @@ _PRETRAINED = (
 )
 _BUILT_IN = ("family", "width", "layers", "attention_heads", "dropout")
 
-_Reasons = Iterator[tuple[str, Both]]  # key of a setting, and why it has no effect
+_Reasons = Iterator[tuple[str, Message]]  # key of a setting, and why it has no effect
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class SettingContext:
     """What decides whether a setting can have an effect.
 
     built_in  whether the model is a built-in one
+    plugin    whether an installed package brings it; it alone knows which settings of `[model]` it uses
     head      "sequence" or "set"
     family    "encoder-decoder", "decoder" or "set"
     dev       whether there is a dev split
@@ -41,6 +43,7 @@ class SettingContext:
     """
 
     built_in: bool
+    plugin: bool
     head: str
     family: str
     dev: bool
@@ -55,6 +58,7 @@ def settings_findings(setup: TrainingSetup, model: Model) -> list[Finding]:
     """
     context = SettingContext(
         built_in=setup.config.model.base in BUILT_IN,
+        plugin=not is_our_model(model),
         head=model.head,
         family=model.info.family,
         dev=bool(setup.split.dev),
@@ -64,9 +68,9 @@ def settings_findings(setup: TrainingSetup, model: Model) -> list[Finding]:
         Finding(
             "no-effect",
             "stop",
-            both(f"{key} = {value!r} does nothing: {why}", f"{key} = {value!r} は効果がない：{japanese(why)}"),
+            _("{key} = {value!r} does nothing: {why}", key=key, value=value, why=why),
             where=key,
-            do=both(f"Leave {key} out.", f"{key} を外すこと。"),
+            do=_("Leave {key} out.", key=key),
         )
         for key, why in _ineffective_settings(setup.config, context)
         for value in (_changed_value(setup.config, key),)
@@ -87,56 +91,48 @@ def _ineffective_settings(config: Config, context: SettingContext) -> _Reasons:
     yield from _ineffective_in_decoding(config, context)
 
 
-def _for_keys(section: str, keys: Iterable[str], why: Both) -> _Reasons:
+def _for_keys(section: str, keys: Iterable[str], why: Message) -> _Reasons:
     return ((f"{section}.{key}", why) for key in keys)
 
 
 def _ineffective_in_model(config: Config, context: SettingContext) -> _Reasons:
+    if context.plugin:
+        return
     if context.built_in:
-        yield from _for_keys(
-            "model", _PRETRAINED, both("a built-in model starts untrained", "組み込みモデルは未学習の状態から始まる")
-        )
+        yield from _for_keys("model", _PRETRAINED, _("a built-in model starts untrained"))
         yield (
             "model.forward",
-            both("a built-in model is not transformers'", "組み込みモデルは transformers のものではない"),
+            _("a built-in model is not transformers'"),
         )
-        yield "model.dtype", both("built-in models are trained in float32", "組み込みモデルは float32 で学習する")
+        yield "model.dtype", _("built-in models are trained in float32")
         yield (
             "train.checkpointing",
-            both(
-                "built-in models keep few activations between the passes",
-                "組み込みモデルは順伝播と逆伝播の間にほとんど活性値を保持しない",
-            ),
+            _("built-in models keep few activations between the passes"),
         )
     else:
-        why = both("a pretrained model has its own shape", "事前学習済みモデルの形は決まっている")
+        why = _("a pretrained model has its own shape")
         yield from _for_keys("model", _BUILT_IN, why)
         if context.family == "encoder-decoder":
-            yield "model.template", both("an encoder-decoder has no chat turns", "encoder-decoder に会話の形式はない")
+            yield "model.template", _("an encoder-decoder has no chat turns")
         if config.model.new_tokens == "none":
             yield (
                 "model.new_token_init",
-                both(
-                    "no token is added (model.new_tokens = 'none')", "トークンを追加しない（model.new_tokens = 'none'）"
-                ),
+                _("no token is added (model.new_tokens = 'none')"),
             )
     if config.model.adaptation == "full":
-        why = both(
-            "all weights are trained (model.adaptation = 'full')",
-            "すべての重みを学習する（model.adaptation = 'full'）",
-        )
+        why = _("all weights are trained (model.adaptation = 'full')")
         yield from _for_keys("model", _LORA, why)
-        yield "model.merge", both("there is no adapter to be merged", "統合するアダプタがない")
+        yield "model.merge", _("there is no adapter to be merged")
     if context.head != "set":
         yield (
             "model.label_init",
-            both("only a set head has a weight for each label", "ラベルごとの重みを持つのは集合用ヘッドだけである"),
+            _("only a set head has a weight for each label"),
         )
 
 
 def _ineffective_in_training(config: Config, context: SettingContext) -> _Reasons:
     train = config.train
-    other_loss = both(f"the loss is '{train.loss}'", f"損失は '{train.loss}' である")
+    other_loss = _("the loss is '{loss}'", loss=train.loss)
     if train.loss != "focal":
         yield "train.focal_gamma", other_loss
     if train.loss != "class-balanced":
@@ -144,24 +140,21 @@ def _ineffective_in_training(config: Config, context: SettingContext) -> _Reason
     if context.head == "set":
         yield (
             "train.label_smoothing",
-            both(
-                "smoothing is for tokens, and this head scores sets",
-                "平滑化はトークンのためのものであり、このヘッドは集合を採点する",
-            ),
+            _("smoothing is for tokens, and this head scores sets"),
         )
-        yield "train.label_order", both("a set has no order", "集合に順序はない")
+        yield "train.label_order", _("a set has no order")
     elif train.loss != "cross-entropy":
         yield "train.label_smoothing", other_loss
     if not context.labels:
-        why = both("the targets are no labels", "正解はラベルではない")
+        why = _("the targets are no labels")
         yield from _for_keys("train", ("label_order", "on_collapse"), why)
     if not context.dev:
-        why = both("there is no dev split", "検証データがない")
+        why = _("there is no dev split")
         yield from _for_keys("train", ("patience", "dev_items"), why)
     if not train.guards:
         yield (
             "train.on_collapse",
-            both("the guards are off (train.guards = false)", "監視を切ってある（train.guards = false）"),
+            _("the guards are off (train.guards = false)"),
         )
 
 
@@ -169,7 +162,7 @@ def _ineffective_in_decoding(config: Config, context: SettingContext) -> _Reason
     method = config.decode.method
     if context.head == "set":
         return  # its decoding has settings of its own
-    why = both(f"the method is '{method}'", f"方法は '{method}' である")
+    why = _("the method is '{method}'", method=method)
     if method != "beam":
         yield "decode.beams", why
     if method not in ("sample", "expected-metric"):

@@ -137,7 +137,7 @@ def fused_forward(original: Any, spec: DecoderLayerSpec, cache: PassCache) -> An
             )  # fmt: skip
         dtype = dispatch.matmul_dtype(hidden_states)
         angles, mask = cache.angles(*position_embeddings), cache.mask(attention_mask, dtype)
-        return _layer(layer, spec, linear, hidden_states, _Context(angles, mask, past_key_values), dtype)
+        return _layer(layer, spec, linear, hidden_states, _DecoderContext(angles, mask, past_key_values), dtype)
 
     return forward
 
@@ -172,14 +172,14 @@ def is_equivalent(layer: Any, spec: DecoderLayerSpec) -> bool:
         return [output if isinstance(output, Tensor) else output[0]]
 
     def fused(hidden: Tensor) -> list[Tensor]:
-        context = _Context(cache.angles(cos, sin), cache.mask(mask, torch.float32))
+        context = _DecoderContext(cache.angles(cos, sin), cache.mask(mask, torch.float32))
         return [_layer(layer, spec, linear, hidden, context, torch.float32, concatenate=True)]
 
     return agree(layer, original, fused, {"hidden": hidden})
 
 
 @dataclass(frozen=True)
-class _Context:
+class _DecoderContext:
     """What a layer gets beside its hidden states, as PassCache prepares it; without a mask attention is causal."""
 
     angles: tuple[Tensor, Tensor]
@@ -188,7 +188,7 @@ class _Context:
 
 
 def _layer(
-    layer: Any, spec: DecoderLayerSpec, linear: list[Projection], hidden: Tensor, context: _Context,
+    layer: Any, spec: DecoderLayerSpec, linear: list[Projection], hidden: Tensor, context: _DecoderContext,
     dtype: torch.dtype, *, concatenate: bool = False,
 ) -> Tensor:  # fmt: skip
     """hidden (B, T, D) → the same after this layer."""
@@ -216,7 +216,7 @@ def _layer(
 
 
 def _attention(
-    attention: Any, qkv: Sequence[Tensor], spec: DecoderLayerSpec, scales: dict[str, Tensor], context: _Context
+    attention: Any, qkv: Sequence[Tensor], spec: DecoderLayerSpec, scales: dict[str, Tensor], context: _DecoderContext
 ) -> Tensor:
     """Queries, keys and values, as one tensor (B, T, (H + 2K)·W) or three → (B, T, H·W)."""
     rows, size, _ = qkv[0].shape

@@ -47,7 +47,7 @@ class T5BlockSpec:
 
 
 @dataclass(frozen=True)
-class _Context:
+class _T5Context:
     """What a block gets beside its hidden states; biases and masks as PassCache.mask prepares them."""
 
     bias: Tensor | None
@@ -124,7 +124,7 @@ def fused_forward(original: Any, spec: T5BlockSpec, cache: PassCache) -> Any:
         elif position_bias is None:
             position_bias = hidden_states.new_zeros(1, spec.heads, size, past + size)
         causal = size if spec.decoder and size > 1 else 0
-        context = _Context(
+        context = _T5Context(
             cache.mask(attention_mask, dtype, bias=position_bias, causal=causal),
             encoder_hidden_states,
             cache.mask(encoder_attention_mask, dtype),
@@ -171,14 +171,14 @@ def is_equivalent(layer: Any, spec: T5BlockSpec) -> bool:
         if bias is None:
             bias = layer.layer[0].SelfAttention.compute_bias(size, size, device=hidden.device)
         encoded_bias = None if encoded is None else cache.mask(source_mask, torch.float32)
-        context = _Context(cache.mask(mask, torch.float32, bias=bias), encoded, encoded_bias)
+        context = _T5Context(cache.mask(mask, torch.float32, bias=bias), encoded, encoded_bias)
         return [_block(layer, spec, linear, hidden, context, torch.float32, concatenate=True)]
 
     return agree(layer, original, fused, inputs)
 
 
 def _block(
-    layer: Any, spec: T5BlockSpec, linear: list[Projection], hidden: Tensor, context: _Context, dtype: torch.dtype,
+    layer: Any, spec: T5BlockSpec, linear: list[Projection], hidden: Tensor, context: _T5Context, dtype: torch.dtype,
     *, concatenate: bool = False,
 ) -> Tensor:  # fmt: skip
     """hidden (B, T, D) float32 → the same after this block."""
@@ -212,7 +212,7 @@ def _block(
 
 
 def _cross_keys_values(
-    attention: Any, context: _Context, linear: GroupedLinear, spec: T5BlockSpec, dtype: torch.dtype
+    attention: Any, context: _T5Context, linear: GroupedLinear, spec: T5BlockSpec, dtype: torch.dtype
 ) -> list[Tensor]:
     """Keys and values of the encoder's output: projected, or as they were cached at the first token."""
     index = getattr(attention, "layer_idx", None)
