@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from terakoya import report
+from terakoya import reporting
 from terakoya.config import ModelConfig
 from terakoya.decoding.likelihood import is_character_level, negative_log_likelihoods
 from terakoya.models.builtin.model import build
@@ -56,7 +56,7 @@ def test_martian_is_a_causal_model_whose_perplexity_is_in_the_report(run: Path) 
     assert own["low"] < own["value"] < own["high"]
     assert "per character" in own["signature"]["decoding"]
     assert ("character frequencies", "bits_per_character") in scores
-    record = report.read_record(run)
+    record = reporting.read_record(run)
     assert record.manifest["model"]["family"] == "decoder"
     for lang, words in (("en", "another tokenizer"), ("ja", "トークナイザの異なる")):
         assert any(words in getattr(block, "text", "") for block in metrics(record, lang))
@@ -64,7 +64,7 @@ def test_martian_is_a_causal_model_whose_perplexity_is_in_the_report(run: Path) 
 
 def test_samples_are_shown_beside_reference_and_baseline(run: Path) -> None:
     """A style is assessed by reading: people want to see samples, and not only what somebody picked."""
-    record = report.read_record(run)
+    record = reporting.read_record(run)
     _, table = examples(record, "ja")
     head, rows = getattr(table, "head", ()), getattr(table, "rows", ())
     assert head[:3] == ("入力", "参照文", "予測") and head[4] in ("定数", "最頻", "最近傍", "写し")

@@ -347,7 +347,7 @@ def test_splitting_writes_three_splits_that_read_back(experiment: Path, tmp_path
     lines = [
         json.loads(line) for line in (tmp_path / "splits" / "train.jsonl").read_text(encoding="utf-8").splitlines()
     ]
-    assert len(lines) == sizes["train"]
+    assert len(lines) == sizes.train
     assert all(line["source"] and line["target"] for line in lines)
 
 
