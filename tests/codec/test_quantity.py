@@ -52,6 +52,13 @@ def test_what_is_not_viable_can_no_longer_become_complete(text: str, more: str) 
         assert all(CODEC.viable((text + more)[:end]) for end in range(len(text + more) + 1))
 
 
+@pytest.mark.parametrize("prefix", ["<1さやと1/1/", "<1さやと1/1 さ", "<1さやと1/1,"])
+def test_what_follows_a_half_behind_its_unit_is_the_factor(prefix: str) -> None:
+    """A pattern that looks ahead took these for beginnings of a product, and the decoder stood before nothing."""
+    assert CODEC.viable("<1さやと1/1*")
+    assert not CODEC.viable(prefix)
+
+
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_a_viable_prefix_can_always_be_completed(data: st.DataObject) -> None:

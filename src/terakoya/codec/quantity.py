@@ -27,6 +27,7 @@ from terakoya.codec.base import Codec, require_target
 from terakoya.codec.recipe_numbers import (
     AFTER,
     AMOUNT_NUMBER,
+    CLOSED_HALF_AFTER_UNIT,
     HALF_AFTER_UNIT,
     METRIC,
     NO_QUANTITY,
@@ -43,7 +44,7 @@ from terakoya.codec.recipe_numbers import (
 )
 from terakoya.codec.source_bound import SourceBoundCodec
 
-_ANY_AMOUNT = rf"(?:{HALF_AFTER_UNIT}|{AMOUNT_NUMBER})"
+_ANY_AMOUNT = rf"(?:{CLOSED_HALF_AFTER_UNIT}|{AMOUNT_NUMBER})"
 _PRODUCT = rf"<{_ANY_AMOUNT}\*{NUMBER}>"
 _PLAIN = rf"{OUTSIDE}(?!半){NUMBER}{AFTER}"
 

@@ -86,6 +86,9 @@ UNITS = rf"(?:{'|'.join(sorted({*METRIC, *COUNTERS}, key=len, reverse=True))}|�
 # A half behind the unit: 1本半, 1個と半分, 大さじ1杯と1/2.
 _HALF_PART = rf"(?:と?{HALF}|と半分|と{_FRACTION}{AFTER}(?![ 　]?{UNITS}))"
 HALF_AFTER_UNIT = rf"(?:{_WHOLE}|{_KANJI_DIGIT})[ 　]?{UNITS}{_HALF_PART}"
+# The same where a fixed character follows. What looks ahead over more than one character would make a partial match of
+# a text that can no longer be completed.
+CLOSED_HALF_AFTER_UNIT = rf"(?:{_WHOLE}|{_KANJI_DIGIT})[ 　]?{UNITS}(?:と?{HALF}|と半分|と{_FRACTION})"
 _HALF_PARTS = re.compile(rf"({_WHOLE}|{_KANJI_DIGIT})([ 　]?{UNITS})({_HALF_PART})")
 
 _HALF_WIDTH = str.maketrans("０１２３４５６７８９．／", "0123456789./")
