@@ -19,7 +19,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from terakoya.scaffold import comment
+from terakoya.pipeline.scaffold import comment
 
 SRC = Path(__file__).resolve().parent.parent / "src" / "terakoya"
 LOCALE = SRC / "locale"
@@ -49,7 +49,7 @@ def extract() -> Catalog:
     """Every message of the package: `_("…")` in Python, and the comments of TOML files that users are shown."""
     methods: list[tuple[str, Any]] = [
         ("**.py", "python"),
-        ("scaffold/*.toml", _comments),
+        ("pipeline/scaffold/*.toml", _comments),
         ("experiments/**.toml", _first_comment),
     ]
     catalogue = Catalog()

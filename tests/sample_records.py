@@ -6,8 +6,9 @@ import math
 from random import Random
 from typing import Any
 
+from terakoya.data.statistics import dataset_statistics
 from terakoya.records import Example, Finding, Score, Signature, Split, Step
-from terakoya.reporting import RunRecord, dataset_statistics
+from terakoya.reporting import RunRecord
 from terakoya.scoring.statistics.intervals import wilson
 
 DIGITS = "〇一二三四五六七八九"

@@ -15,9 +15,9 @@ from nbclient import NotebookClient
 
 import terakoya as tk
 from terakoya.config.reading import grid_axes, override_texts
-from terakoya.progress import NotebookListener, default_listener
 from terakoya.records import Finding, Step
 from terakoya.runs.display import Displayed, Listing, frame, table
+from terakoya.runs.progress import NotebookListener, default_listener
 
 ROOT = Path(__file__).parent.parent
 QUICK = {"model.base": "tiny", "train": {"steps": 6}, "seed": 3}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from terakoya import memory
+from terakoya.models import memory
 
 
 def test_this_machine_says_what_it_has_left() -> None:
@@ -23,7 +23,7 @@ def test_a_limit_of_the_shell_counts() -> None:
     """`ulimit -v`: what the process may still map, whatever the machine has."""
     most = 2_000_000_000
     result = subprocess.run(
-        [sys.executable, "-c", "from terakoya.memory import available_memory; print(available_memory())"],
+        [sys.executable, "-c", "from terakoya.models.memory import available_memory; print(available_memory())"],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most)),
         capture_output=True, text=True, check=True,
     )  # fmt: skip

@@ -13,13 +13,13 @@ SRC = Path(__file__).parent.parent / "src" / "terakoya"
 
 # Floors: a room imports only from rooms on lower floors. A room is a top-level file or folder of the package.
 FLOORS = {
-    "i18n": 1, "memory": 1, "plugins": 1, "records": 1, "text": 1,
-    "errors": 2, "progress": 2,
-    "codec": 3,
-    "config": 4, "runs": 4, "scoring": 4,  # runs: refuses special files before it opens a folder
+    "i18n": 1, "records": 1,
+    "errors": 2,
+    "codec": 3, "config": 3, "runs": 3,  # runs: refuses special files before it opens a folder
+    "scoring": 4,
     "models": 5, "task": 5,
     "data": 6, "decoding": 6,
-    "generation": 7, "registry": 7, "reporting": 7, "scaffold": 7, "training": 7,
+    "generation": 7, "registry": 7, "reporting": 7, "training": 7,
     "saved_model": 8, "tasks": 8,
     "evaluation": 9,
     "pipeline": 10,

@@ -90,7 +90,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("data/audit/spreadsheet_damage.py", "answer"): "how users call a column",
     ("data/formats/layouts.py", "answer"): "how users call a column",
     ("data/formats/parquet.py", "answer"): "how users call a column",
-    ("scaffold/table_profile.py", "answer"): "how users call a column",
+    ("pipeline/scaffold/table_profile.py", "answer"): "how users call a column",
     ("data/statistics.py", "answers"): "keys of the manifest",
     ("tasks/emoji/__init__.py", "taught"): "older value of the option `labels`, in configs that users have",
     ("tasks/numerals/exam.py", "recall"): "part of a seed: another word would draw another exam",

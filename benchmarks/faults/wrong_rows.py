@@ -31,7 +31,7 @@ Pairs = list[tuple[str, str]]
 
 def times(rng: Random) -> Pairs:
     """Times of day, the table that `terakoya new` writes."""
-    table = Path(str(resources.files("terakoya.scaffold") / "table.csv"))
+    table = Path(str(resources.files("terakoya.pipeline.scaffold") / "table.csv"))
     rows = [(row.cells["source"], row.cells["target"]) for row in read_rows(table)]
     return rng.sample(rows, len(rows))
 

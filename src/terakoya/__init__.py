@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from terakoya.evaluation.compare import Comparison
     from terakoya.generation.generate import GenerationResult
     from terakoya.pipeline.commands import DoctorReport, SplitSummary
-    from terakoya.progress import Listener
     from terakoya.records import Example, Finding, Prediction, Split
     from terakoya.runs.display import Listing
+    from terakoya.runs.progress import Listener
     from terakoya.runs.result import RunResult
     from terakoya.saved_model import Skill
     from terakoya.scoring.metrics import Metric
@@ -369,6 +369,6 @@ def _overrides(given: Overrides) -> list[str]:
 
 
 def _listener(given: Listener | None) -> Listener:
-    from terakoya.progress import default_listener
+    from terakoya.runs.progress import default_listener
 
     return given or default_listener()

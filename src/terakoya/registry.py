@@ -29,8 +29,9 @@ from terakoya.data.formats import TABLE_SUFFIXES, not_a_table
 from terakoya.data.table import table_task
 from terakoya.errors import ConfigError, DataError, PluginError, nearest
 from terakoya.errors.third_party import broken_contract, check_call, load_plugin, plugin_faults
+from terakoya.errors.third_party.entry_points import GROUPS, MODELS, TASKS, installed
+from terakoya.errors.third_party.faults import is_ours, location_of, remember
 from terakoya.i18n import _
-from terakoya.plugins import GROUPS, MODELS, TASKS, installed, is_ours, location_of, remember
 from terakoya.task import Task, check_task, replace_parts
 
 _announced: set[Path] = set()

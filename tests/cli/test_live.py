@@ -10,8 +10,8 @@ from rich.console import Console
 from terakoya.cli import live
 from terakoya.cli.live import ProgressDisplay, status_summary, status_table
 from terakoya.i18n import in_language
-from terakoya.progress import TrialStatus
 from terakoya.records import Step
+from terakoya.runs.progress import TrialStatus
 
 TRIALS = [
     TrialStatus("model.width=16", 0, "done", 0.25),

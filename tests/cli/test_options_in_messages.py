@@ -30,7 +30,7 @@ PRINTED_BY = {
     "evaluation/wrong_rows.py": ("run", "train"),
     "pipeline/predict.py": ("predict",),
     "pipeline/commands.py": ("evaluate", "generate"),
-    "scaffold/": ("new",),
+    "pipeline/scaffold/": ("new",),
     "generation/": ("generate",),
     "config/": CONFIGS,
     "pipeline/run.py": ("run", "train"),

@@ -19,8 +19,8 @@ from terakoya.cli.live import ProgressDisplay
 from terakoya.cli.main import main
 from terakoya.errors import DataError
 from terakoya.pipeline import commands
-from terakoya.progress import TrialStatus
 from terakoya.records import Finding, Step
+from terakoya.runs.progress import TrialStatus
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\x9b31m\x7f\u202e\u2066反\u200f\u2028x"
 RAW = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff]")

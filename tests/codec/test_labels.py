@@ -8,8 +8,8 @@ import emoji
 import pytest
 
 from terakoya.codec.labels import emoji_label_names, labels_codec
+from terakoya.codec.text import all_emoji, emoji_name, normalise_emoji, parse_emoji
 from terakoya.errors import DataError
-from terakoya.text import all_emoji, emoji_name, normalise_emoji, parse_emoji
 
 
 def test_every_emoji_has_one_normal_form() -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from terakoya import scaffold
 from terakoya.cli.main import main
 from terakoya.config import Config, known_keys, make_config, read_config, renamed, with_overrides
 from terakoya.config.explain import SCHEMA_FILE, explain, json_schema, settings, settings_page
 from terakoya.config.renamed import RENAMED_VALUES, RenamedSettingWarning
 from terakoya.errors import ConfigError
 from terakoya.i18n import in_language
+from terakoya.pipeline import scaffold
 
 jsonschema = pytest.importorskip("jsonschema")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from terakoya.codec import TextCodec
+from terakoya.codec.text import fold_source
 from terakoya.config import SplitConfig
 from terakoya.data.audit import audit
 from terakoya.data.split import group_of, split_examples
@@ -15,7 +16,6 @@ from terakoya.pipeline import commands
 from terakoya.records import Example, Finding, Split, Turn
 from terakoya.scoring.metrics import exact
 from terakoya.task import Task
-from terakoya.text import fold_source
 
 TWINS = [
     ("260〜354人が参加した", "260～354人が参加した"),  # JIS wave dash and Windows' full-width tilde

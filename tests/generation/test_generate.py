@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from terakoya.codec.text import normalise_source, parse_emoji
 from terakoya.config import Config, TeacherConfig, make_config, parse_config
 from terakoya.data.formats import read_rows
 from terakoya.errors import ConfigError, DataError, IncompatibleError
@@ -28,7 +29,6 @@ from terakoya.generation.sources import complete_sentences, source_sentences
 from terakoya.generation.teacher.ledger import JOURNAL
 from terakoya.generation.teacher.offline import cued_emoji
 from terakoya.records import Example
-from terakoya.text import normalise_source, parse_emoji
 
 
 def shipped(name: str) -> Config:

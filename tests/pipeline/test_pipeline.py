@@ -15,9 +15,9 @@ import pytest
 from terakoya.errors import ConfigError, DataError, IncompatibleError, Interrupted, LockedError
 from terakoya.pipeline import commands
 from terakoya.pipeline import run as pipeline
-from terakoya.progress import SilentListener
 from terakoya.records import Step
 from terakoya.runs import Index, Run, environment
+from terakoya.runs.progress import SilentListener
 from terakoya.training import reproducibility
 
 COLOURS = {"りんご": "あか", "ばなな": "きいろ", "そら": "あお", "くさ": "みどり", "ゆき": "しろ", "からす": "くろ"}

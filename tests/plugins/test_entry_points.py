@@ -11,13 +11,13 @@ import torch
 from fake_packages import install
 from torch import nn
 
-from terakoya import plugins
 from terakoya.codec.choose import CODECS, choose_codec
 from terakoya.config import Config, TrainConfig, make_config
 from terakoya.config.explain import explain, json_schema
 from terakoya.config.schema import CODEC_NAMES, LOSS_NAMES
 from terakoya.config.used_plugins import missing_plugins, require_plugins, used_plugins
 from terakoya.errors import ConfigError, CorruptError, PluginError
+from terakoya.errors.third_party import faults
 from terakoya.models.conformance import check_model
 from terakoya.models.protocol import Batch, ModelInfo, Outputs, Pair, Query
 from terakoya.records import Example
@@ -306,9 +306,9 @@ def build() -> None:
 def test_files_of_ours_are_never_counted_as_theirs() -> None:
     from terakoya import task
 
-    plugins.remember(Path(task.__file__))
+    faults.remember(Path(task.__file__))
     try:
         raise ValueError
     except ValueError as error:
-        assert plugins.find_fault(error) is None
-    assert plugins.is_ours(plugins.location_of(Task)) and not plugins.is_ours(plugins.location_of(build))
+        assert faults.find_fault(error) is None
+    assert faults.is_ours(faults.location_of(Task)) and not faults.is_ours(faults.location_of(build))

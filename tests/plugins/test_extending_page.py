@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from terakoya import plugins
 from terakoya.codec.choose import _METHODS
 from terakoya.config import parse_config
+from terakoya.errors.third_party import entry_points
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = ("extending.md", "extending.ja.md")
@@ -42,7 +42,7 @@ def test_the_page_runs_from_top_to_bottom(page: str, tmp_path: Path, monkeypatch
 @pytest.mark.parametrize("page", PAGES)
 def test_the_page_names_every_door(page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    assert all(f"`{group}`" in text for group in plugins.GROUPS.values())
+    assert all(f"`{group}`" in text for group in entry_points.GROUPS.values())
     assert all(f"`{name}(" in text for name in _METHODS)
 
 

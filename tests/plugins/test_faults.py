@@ -241,7 +241,7 @@ def test_a_package_that_cannot_be_imported_is_named(
 
 def test_a_long_message_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The innermost of the author's lines is named, not the first one that called it."""
-    from terakoya import plugins
+    from terakoya.errors.third_party import faults
 
     file = tmp_path / "deep.py"
     file.write_text(
@@ -254,14 +254,14 @@ def test_a_long_message_stays_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """),
         encoding="utf-8",
     )
-    plugins.remember(file)
+    faults.remember(file)
     names: dict[str, object] = {}
     exec(compile(file.read_bytes(), str(file), "exec"), names)
     with pytest.raises(KeyError) as caught:
         names["outer"]()  # type: ignore[operator]
-    fault = plugins.find_fault(caught.value)
+    fault = faults.find_fault(caught.value)
     assert fault and (fault.location.line, fault.location.name, fault.words) == (6, "inner", "KeyError: 'key'")
     assert fault.source == '{}["key"]'
     with pytest.raises(KeyError) as ours:
         _ = {}["ours"]
-    assert plugins.find_fault(ours.value) is None
+    assert faults.find_fault(ours.value) is None

@@ -19,6 +19,7 @@ from markdown_it import MarkdownIt
 
 import sample_records
 from hostile import HOSTILE
+from terakoya.data.statistics import dataset_statistics
 from terakoya.errors import CorruptError
 from terakoya.records import Example, Finding, Split
 from terakoya.reporting import (
@@ -28,7 +29,6 @@ from terakoya.reporting import (
     breakdowns,
     charts,
     csv,
-    dataset_statistics,
     html,
     index_page,
     language,

@@ -16,10 +16,10 @@ from terakoya.errors import (
     TerakoyaError,
 )
 from terakoya.i18n import Recorded
-from terakoya.progress import SilentListener
 from terakoya.records import Finding
 from terakoya.runs import Run
 from terakoya.runs.lifecycle import enforce, record_finding, record_outcome
+from terakoya.runs.progress import SilentListener
 
 WARNED = Finding("rate", "warn", Recorded("the rate is high", {"ja": "学習率が高い"}), where="step 3")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from terakoya.errors import ConfigError, IncompatibleError, Interrupted
-from terakoya.progress import SilentListener, TrialStatus
 from terakoya.records import Step
 from terakoya.runs import Index, Run
+from terakoya.runs.progress import SilentListener, TrialStatus
 from terakoya.sweeps import run as sweeps
 from terakoya.sweeps.plan import SweepOverrides, Trial, parse_seeds
 from terakoya.training import reproducibility

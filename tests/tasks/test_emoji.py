@@ -6,10 +6,10 @@ from collections import Counter
 
 import pytest
 
+from terakoya.codec.text import normalise_source
 from terakoya.errors import ConfigError
 from terakoya.tasks.emoji import hand_written_exam, task
 from terakoya.tasks.emoji.corpus import keep_top_labels, make_corpus
-from terakoya.text import normalise_source
 
 
 def _shares(data: str, samples: int) -> tuple[list[tuple[str, float]], float]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from terakoya.cli.lines import error_language, fit, new_console, print_finding, safe
 from terakoya.i18n import _, in_language, joined, language
-from terakoya.progress import Listener, TrialStatus
 from terakoya.records import Finding, Step
+from terakoya.runs.progress import Listener, TrialStatus
 
 if TYPE_CHECKING:
     from rich.console import Console

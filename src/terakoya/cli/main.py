@@ -40,9 +40,9 @@ from terakoya.i18n import _, language
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from terakoya import __version__
+        from terakoya.runs.environment import package_version
 
-        typer.echo(__version__)
+        typer.echo(package_version())
         raise typer.Exit
 
 

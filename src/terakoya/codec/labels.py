@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
 
+from terakoya.codec.text import emoji_name, normalise_emoji, split_emoji
 from terakoya.errors import DataError
 from terakoya.i18n import _
-from terakoya.text import emoji_name, normalise_emoji, split_emoji
 
 EMOJI_SHARE = 0.9  # of the targets, from which on a codec is one of emoji
 _MOST = 5  # labels in a prediction where no target shows how many there may be

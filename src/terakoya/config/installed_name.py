@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import core_schema
 
-from terakoya import plugins
+from terakoya.errors.third_party import entry_points
 from terakoya.i18n import _
 
 
@@ -24,7 +24,10 @@ class InstalledName:
 
     def choices(self) -> tuple[str, ...]:
         """Our own names, then the installed ones."""
-        return (*self.built_in, *(name for name in plugins.installed_names(self.group) if name not in self.built_in))
+        return (
+            *self.built_in,
+            *(name for name in entry_points.installed_names(self.group) if name not in self.built_in),
+        )
 
     def check(self, name: str) -> str:
         """The name itself.

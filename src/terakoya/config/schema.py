@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from terakoya import plugins
 from terakoya.config.installed_name import InstalledName
 from terakoya.config.secret_values import checked_text, checked_url, checked_variable
 from terakoya.config.teacher_request import checked_extra, checked_headers
+from terakoya.errors.third_party import entry_points
 from terakoya.i18n import _, languages
 
 # Our own names; the tables behind them are codec.choose.CODECS and training.losses.LOSSES.
@@ -76,7 +76,7 @@ class TaskConfig(Section):
         default="",
         description=_('Character encoding of text files. "": by byte-order mark, else UTF-8.'),
     )
-    codec: Annotated[str, InstalledName(plugins.CODECS, ("", *CODEC_NAMES))] = Field(
+    codec: Annotated[str, InstalledName(entry_points.CODECS, ("", *CODEC_NAMES))] = Field(
         default="",
         description=_(
             "Representation of targets that the model generates and the codec decodes: text, a number, a quantity "
@@ -381,7 +381,7 @@ class TrainConfig(Section):
     )
     loss: Annotated[
         str,
-        InstalledName(plugins.LOSSES, ("auto", *LOSS_NAMES)),
+        InstalledName(entry_points.LOSSES, ("auto", *LOSS_NAMES)),
     ] = Field(
         default="auto",
         description=_(
@@ -642,7 +642,7 @@ class ScoreConfig(Section):
         ge=100,
         description=_("Bootstrap resamples of the confidence intervals."),
     )
-    baselines: tuple[Annotated[str, InstalledName(plugins.BASELINES, ())], ...] = Field(
+    baselines: tuple[Annotated[str, InstalledName(entry_points.BASELINES, ())], ...] = Field(
         default=(),
         description=_("Baselines of installed packages, beside the standard ones. []: none."),
     )

@@ -8,8 +8,7 @@ from typing import Any
 
 from terakoya.config.schema import Config
 from terakoya.errors import ConfigError, CorruptError
-from terakoya.i18n import _
-from terakoya.plugins import (
+from terakoya.errors.third_party.entry_points import (
     BASELINES,
     CODECS,
     GROUPS,
@@ -20,6 +19,7 @@ from terakoya.plugins import (
     TASKS,
     find_plugin,
 )
+from terakoya.i18n import _
 
 
 def used_plugins(config: Config) -> list[dict[str, str]]:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from terakoya.codec.text import fold_source
 from terakoya.config import SplitConfig
 from terakoya.errors import DataError
 from terakoya.i18n import _, joined
 from terakoya.records import MEMORISED, Example, Split, fingerprint
-from terakoya.text import fold_source
 
 SplitName = Literal["train", "dev", "exam"]
 SPLIT_NAMES: tuple[SplitName, ...] = ("train", "dev", "exam")

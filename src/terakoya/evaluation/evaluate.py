@@ -23,9 +23,9 @@ from terakoya.evaluation.exam import (
 )
 from terakoya.i18n import _, joined
 from terakoya.models.protocol import Pair
-from terakoya.progress import Listener
 from terakoya.records import Example, Split, set_fingerprint
 from terakoya.runs import Index, Run
+from terakoya.runs.progress import Listener
 from terakoya.runs.result import RunResult, read_result
 from terakoya.saved_model import Skill, read_skill
 from terakoya.task import Task

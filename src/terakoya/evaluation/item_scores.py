@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from terakoya.codec.text import nfkc
 from terakoya.data.formats import TABLE_SUFFIXES, TableRow, read_rows, require_columns
 from terakoya.errors import ConfigError, CorruptError, DataError, IncompatibleError, LockedError
 from terakoya.i18n import _, joined
@@ -16,7 +17,6 @@ from terakoya.records import Example, Score, Signature, fingerprint, set_fingerp
 from terakoya.reporting.record import read_config_values, read_scores
 from terakoya.runs import Run
 from terakoya.scoring.metrics import Metric, exact, metric_with_signature
-from terakoya.text import nfkc
 
 ReadTarget = Callable[[str], str | None]
 Canonical = Callable[[str], str]

@@ -13,12 +13,12 @@ from types import MappingProxyType
 
 import regex
 
+from terakoya.codec.text import graphemes, normalise_emoji, parse_emoji
 from terakoya.errors import ConfigError, nearest
 from terakoya.generation.leaks import broken_text, control_token, prompt_mark
 from terakoya.generation.recipe import RecipeStep
 from terakoya.generation.wrappers import has_wrapping
 from terakoya.i18n import _
-from terakoya.text import graphemes, normalise_emoji, parse_emoji
 
 Check = Callable[[str, RecipeStep], str]
 

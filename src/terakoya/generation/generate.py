@@ -31,8 +31,8 @@ from terakoya.generation.teacher.protocol import NANO
 from terakoya.generation.teacher.rate_limits import RETRY_POLICY, RetryPolicy
 from terakoya.generation.teacher.spending import flag_message
 from terakoya.i18n import _, joined
-from terakoya.progress import Listener, SilentListener
 from terakoya.runs import Lock, disk_faults
+from terakoya.runs.progress import Listener, SilentListener
 
 __all__ = ["DATA", "REJECTED", "GenerationResult", "generate", "read_generated"]
 DATA, REJECTED = "data.jsonl", "rejected.jsonl"

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from terakoya.codec.text import normalise_source
 from terakoya.errors import DataError, Interrupted, ProviderError, TerakoyaError
 from terakoya.generation.balance import BalanceRules, LabelCounter, SourceSelector
 from terakoya.generation.filters import first_failure, parse_labels
@@ -29,9 +30,8 @@ from terakoya.generation.teacher.protocol import TeacherRequest
 from terakoya.generation.teacher.rate_limits import RETRY_POLICY, RetryPolicy
 from terakoya.generation.teacher.retries import GenerationStopped, RequestAbandoned, TeacherClient
 from terakoya.i18n import _, joined
-from terakoya.progress import Listener, SilentListener
 from terakoya.records import Turn, fingerprint
-from terakoya.text import normalise_source
+from terakoya.runs.progress import Listener, SilentListener
 
 WINDOW = 512  # sentences planned beyond the last checked row; fixed, because the plan depends on it
 _PROGRESS_EVERY = 10.0  # seconds between two lines of progress

@@ -11,6 +11,7 @@ from random import Random
 
 import regex
 
+from terakoya.codec.text import normalise_source
 from terakoya.config import Config
 from terakoya.data.formats import read_lines, read_table, require_columns
 from terakoya.errors import DataError
@@ -18,7 +19,6 @@ from terakoya.generation.filters import has_unbalanced_bracket
 from terakoya.generation.sentences import Sentence, corpus_sentences, hand_written
 from terakoya.i18n import _
 from terakoya.records import fingerprint
-from terakoya.text import normalise_source
 
 CORPORA = {"ours": ("hand", "phrases"), "hand": ("hand",), "phrases": ("phrases",)}
 _SHORTEST, _LONGEST = 8, 160  # characters of a source sentence

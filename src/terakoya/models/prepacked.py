@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from terakoya.memory import available_memory
+from terakoya.models.memory import available_memory
 from terakoya.models.oom import is_oom
 from terakoya.models.pretrained.vocabulary import NewRowsHead
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from terakoya import __version__, registry
+from terakoya import registry
 from terakoya.codec import Codec, TextCodec
 from terakoya.codec.choose import choose_codec, refuse_other_codec
 from terakoya.config import Config
@@ -18,10 +18,11 @@ from terakoya.errors.files import parse_toml, read_text
 from terakoya.i18n import _, language
 from terakoya.pipeline.dataset import audit_dataset, config_for_table, load_dataset, load_tokenizer
 from terakoya.pipeline.run import RUNS, read_run_config
-from terakoya.progress import Listener, SilentListener
 from terakoya.records import Finding
 from terakoya.registry import Experiment
 from terakoya.runs.display import Displayed, Listing
+from terakoya.runs.environment import package_version
+from terakoya.runs.progress import Listener, SilentListener
 from terakoya.runs.result import RunResult
 from terakoya.scoring.baselines.standard import BASELINES
 from terakoya.scoring.metrics import METRICS
@@ -337,7 +338,7 @@ def list_() -> dict[str, list[tuple[str, str]]]:
     """What a command or a config can name: experiments and sweeps, each with one sentence; tasks, models, metrics,
     codecs, losses and baselines, each with the package that brings it.
     """
-    package = f"terakoya {__version__}"
+    package = f"terakoya {package_version()}"
     ours = {"metrics": METRICS, "codecs": CODEC_NAMES, "losses": LOSS_NAMES, "baselines": BASELINES}
     brought = {
         kind: [*((name, package) for name in ours.get(kind, ())), *rows]
@@ -372,7 +373,7 @@ def new(
     Returns the paths of the files, the config first. Raises ConfigError where the folder exists, DataError where the
     table cannot be read.
     """
-    from terakoya import scaffold
+    from terakoya.pipeline import scaffold
 
     if data is None:
         return scaffold.write(Path(name), language(lang))

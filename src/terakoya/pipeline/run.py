@@ -18,10 +18,10 @@ from terakoya.config.used_plugins import require_plugins, used_plugins
 from terakoya.errors import ConfigError
 from terakoya.i18n import _
 from terakoya.pipeline.dataset import Dataset, audit_dataset, load_dataset, record_dataset, split_sizes
-from terakoya.progress import Listener, SilentListener
 from terakoya.registry import Experiment
 from terakoya.runs import Index, Run, git_commit, is_sealed, lifecycle, seal
 from terakoya.runs.lifecycle import enforce
+from terakoya.runs.progress import Listener, SilentListener
 from terakoya.runs.result import RunResult, read_result, read_unexamined
 from terakoya.saved_model import rebase_paths
 

@@ -1,6 +1,5 @@
 """Reports of a run or a sweep: as Markdown, as one self-contained HTML page, as a table."""
 
-from terakoya.data.statistics import dataset_statistics
 from terakoya.reporting.csv_export import csv
 from terakoya.reporting.markdown import markdown
 from terakoya.reporting.page import html
@@ -13,7 +12,6 @@ __all__ = [
     "RunRecord",
     "SweepRecord",
     "csv",
-    "dataset_statistics",
     "html",
     "index_page",
     "language",

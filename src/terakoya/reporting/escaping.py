@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from terakoya.text import graphemes
+from terakoya.codec.text import graphemes
 
 # Bidirectional controls and invisible characters. The joiner U+200D and the variation selectors stay: emoji are made
 # of them.

@@ -15,7 +15,6 @@ from functools import lru_cache, partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from terakoya import __version__
 from terakoya.records import subset_of
 from terakoya.reporting import breakdowns, charts
 from terakoya.reporting.blocks import format_value
@@ -23,6 +22,7 @@ from terakoya.reporting.escaping import visible
 from terakoya.reporting.record import RunRecord
 from terakoya.reporting.sections import run_report
 from terakoya.reporting.translations import known, say
+from terakoya.runs.environment import package_version
 from terakoya.scoring.statistics.verdict import UNDECIDED
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def render(template: str, lang: str, **values: Any) -> str:
         .render(
             lang=lang,
             say=partial(say, lang),
-            version=__version__,
+            version=package_version(),
             no_charts="" if charts.available() else say(lang, "no charts"),
             script=Markup(script),
             style=Markup(style),

@@ -23,6 +23,14 @@ def versions() -> dict[str, str]:
     return found
 
 
+def package_version() -> str:
+    """This package's version as installed, such as "0.1.0"; "unknown" where only its folder is on the path."""
+    try:
+        return metadata.version("terakoya")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
 def machine() -> dict[str, Any]:
     """System, processor, cores, memory in bytes."""
     return {

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from terakoya.errors import ConfigError, DataError, IncompatibleError, Interrupted, PluginError, TerakoyaError
 from terakoya.errors.third_party import plugin_error
 from terakoya.i18n import _, joined
-from terakoya.progress import Listener
 from terakoya.records import Finding
 from terakoya.runs import Run
+from terakoya.runs.progress import Listener
 from terakoya.runs.validation import FINDING
 
 _TRAINED = ("steps.jsonl", "checkpoints", "model")  # one of them is there as soon as something was trained

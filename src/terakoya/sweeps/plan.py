@@ -17,9 +17,9 @@ from terakoya.config import Section, requirement, with_overrides
 from terakoya.errors import ConfigError
 from terakoya.errors.files import parse_toml, read_text
 from terakoya.i18n import _, joined
-from terakoya.progress import TrialState
 from terakoya.records import fingerprint
 from terakoya.runs import write_text
+from terakoya.runs.progress import TrialState
 
 Opening = Literal["best", "all", "none"]
 

@@ -38,10 +38,10 @@ from terakoya import registry
 from terakoya.errors import IncompatibleError, Interrupted, LockedError, TerakoyaError, need
 from terakoya.i18n import _, gathered
 from terakoya.pipeline import run as pipeline
-from terakoya.progress import Listener, SilentListener, TrialState, TrialStatus
 from terakoya.reporting import read_record
 from terakoya.runs import Lock, read_json, safe_name, write_json
 from terakoya.runs.display import Displayed, Listing
+from terakoya.runs.progress import Listener, SilentListener, TrialState, TrialStatus
 from terakoya.sweeps.plan import (
     NO_OVERRIDES,
     SweepConfig,

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from terakoya import memory
+from terakoya.models import memory
 
 Precision = Literal["no", "bf16"]
 

@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from terakoya.errors import IncompatibleError, NumericError
 from terakoya.i18n import _
 from terakoya.models.protocol import Model, Pair
-from terakoya.progress import Listener
 from terakoya.records import Finding, Step
 from terakoya.runs import Run
 from terakoya.runs.lifecycle import enforce, record_finding
+from terakoya.runs.progress import Listener
 from terakoya.runs.validation import STEP
 from terakoya.training import device, out_of_fold, refit
 from terakoya.training.defaults import BUILT_IN

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from terakoya.codec.labels import LabelsCodec
+from terakoya.codec.text import graphemes, normalise_emoji, split_emoji
 from terakoya.data.audit.single_pass import AuditContext, AuditRow, Tally
 from terakoya.i18n import _, joined
 from terakoya.records import Finding
-from terakoya.text import graphemes, normalise_emoji, split_emoji
 
 _SEPARATORS = ",、，;；|/"
 _WRAPPING = "[]{}()<>'\"`「」『』"

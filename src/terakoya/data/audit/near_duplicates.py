@@ -12,12 +12,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from terakoya.codec.text import fold_source
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import AuditRow, HashSample, format_percent, level_by, share, shorten
 from terakoya.data.split import SplitName
 from terakoya.i18n import _, joined
 from terakoya.records import MEMORISED, Finding
-from terakoya.text import fold_source
 
 _NUMERALS = re.compile("[0-9〇零一二三四五六七八九十百千万億兆京壱弐参肆伍陸漆捌玖拾廿卅佰陌阡仟萬]")
 _TRIED = 50  # candidates compared for one text; templates would give thousands

@@ -10,13 +10,13 @@ from typing import Generic, Protocol, TypeVar
 
 from terakoya.codec import Codec
 from terakoya.codec.labels import LabelsCodec
+from terakoya.codec.text import fold_source
 from terakoya.data.audit.thresholds import LONG_TEXT, ROWS_NAMED
 from terakoya.data.split import SplitName
 from terakoya.errors import DataError
 from terakoya.i18n import Message, _
 from terakoya.records import Example, Finding, Level
 from terakoya.scoring.metrics import Metric
-from terakoya.text import fold_source
 
 # As messages name the columns and the splits.
 COLUMN_NAMES = {"source": _("sources"), "target": _("targets")}

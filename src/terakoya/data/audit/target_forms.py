@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import regex
 
+from terakoya.codec.text import fold_source
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import AuditContext, AuditRow, Tally, shorten
 from terakoya.i18n import _
 from terakoya.records import Finding
-from terakoya.text import fold_source
 
 _DIGITS = regex.compile(r"[0-9]+")
 _FULL_DIGITS = regex.compile(r"[０-９]+")

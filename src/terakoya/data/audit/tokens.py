@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from terakoya.codec.text import normalise_source
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import COLUMN_NAMES, AuditContext, AuditRow, Tally, format_percent, share
 from terakoya.i18n import _
 from terakoya.records import Finding
-from terakoya.text import normalise_source
 
 
 class AuditTokenizer(Protocol):

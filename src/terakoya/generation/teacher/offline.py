@@ -12,12 +12,12 @@ from random import Random
 
 import regex
 
+from terakoya.codec.text import all_emoji, emoji_name
 from terakoya.errors import ConfigError
 from terakoya.generation.recipe import Recipe, RecipeStep
 from terakoya.generation.sentences import hand_written, lexicon, phrases
 from terakoya.generation.teacher.protocol import RawResponse, TeacherRequest, free_response
 from terakoya.i18n import _
-from terakoya.text import all_emoji, emoji_name
 
 _SECONDS = 1.0  # for one rule on one text; a pattern that runs longer is reported by name
 _KANJI, _KATAKANA, _HIRAGANA = (regex.compile(rf"\p{{{name}}}") for name in ("Han", "Katakana", "Hiragana"))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from terakoya.codec.text import normalise_source
 from terakoya.scoring.baselines.ngrams import ngrams, separates_words, vocabulary, words
-from terakoya.text import normalise_source
 
 NAME_KINDS = 4  # names of 1, 2, 3, and 4 or more characters: the longer, the more reliable
 _GRAMS = ngrams(1, 2, 3, 4)

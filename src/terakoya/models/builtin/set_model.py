@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from terakoya.codec.text import normalise_source
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, CorruptError, DataError, nearest
 from terakoya.i18n import _
@@ -31,7 +32,6 @@ from terakoya.models.set_head import (
     log_odds,
     membership,
 )
-from terakoya.text import normalise_source
 
 # Weights by named size: the number of features follows from them.
 SIZES: Mapping[str, int] = {"tiny": 1_000_000, "small": 4_000_000, "base": 10_000_000}

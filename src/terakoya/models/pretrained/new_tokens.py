@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from terakoya.codec.text import graphemes
 from terakoya.models.pretrained.vocabulary import embedding_tables
-from terakoya.text import graphemes
 
 _SAMPLE = 4096  # rows from which the usual norm is estimated
 

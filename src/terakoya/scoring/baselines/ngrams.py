@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from terakoya.text import normalise_source
+from terakoya.codec.text import normalise_source
 
 if TYPE_CHECKING:
     Matrix = Any  # scipy.sparse.csr_matrix

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from terakoya.codec.text import normalise_source
 from terakoya.errors import ConfigError, DataError
 from terakoya.errors.third_party import broken_contract, check_call, load_plugin
 from terakoya.i18n import _
@@ -18,7 +19,6 @@ from terakoya.records import Example
 from terakoya.scoring.baselines.label_counts import label_count_predictor
 from terakoya.scoring.baselines.nearest_neighbour import nearest_neighbour
 from terakoya.scoring.metrics import Metric
-from terakoya.text import normalise_source
 
 BatchPredict = Callable[[Sequence[str]], list[str | None]]
 Rule = Callable[[str], str | None]

@@ -12,6 +12,7 @@ from importlib import resources
 from types import MappingProxyType
 
 from terakoya.codec.labels import LabelsCodec, labels_codec
+from terakoya.codec.text import all_emoji, emoji_name, normalise_emoji, normalise_source
 from terakoya.config import SplitConfig
 from terakoya.data.split import split_examples
 from terakoya.generation.sentences import categories, lexicon
@@ -21,7 +22,6 @@ from terakoya.scoring.metrics import LABEL_METRICS, METRICS, category
 from terakoya.task import Task
 from terakoya.tasks.emoji.corpus import DATA, keep_top_labels, make_corpus
 from terakoya.tasks.options import require_one_of
-from terakoya.text import all_emoji, emoji_name, normalise_emoji, normalise_source
 
 __all__ = ["task"]
 

@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
+from terakoya.codec.text import normalise_emoji, parse_emoji
 from terakoya.errors import DataError
 from terakoya.generation.balance import BalanceRules, LabelCounter, SourceSelector
 from terakoya.generation.recipe import find_recipe
@@ -23,7 +24,6 @@ from terakoya.generation.teacher.offline import LexiconTeacher, cued_emoji
 from terakoya.generation.teacher.protocol import TeacherRequest
 from terakoya.i18n import _
 from terakoya.records import Example, fingerprint
-from terakoya.text import normalise_emoji, parse_emoji
 
 
 @dataclass(frozen=True)

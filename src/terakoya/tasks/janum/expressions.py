@@ -15,9 +15,9 @@ from random import Random
 from types import MappingProxyType
 
 from terakoya.codec.arithmetic import as_decimal, worked_out
+from terakoya.codec.text import normalise_source
 from terakoya.tasks.janum import units
 from terakoya.tasks.numerals.writer import write_if_fits
-from terakoya.text import normalise_source
 
 _KANJI = "〇一二三四五六七八九"
 _FULL = str.maketrans("0123456789.", "０１２３４５６７８９．")

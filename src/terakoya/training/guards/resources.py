@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.i18n import _
-from terakoya.memory import available_memory, format_bytes, resident_memory
+from terakoya.models.memory import available_memory, format_bytes, resident_memory
 from terakoya.records import Finding, Level, Step
 from terakoya.runs.disk import free_bytes
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from terakoya.config import TrainConfig
 from terakoya.i18n import Message, _
-from terakoya.memory import format_bytes
+from terakoya.models.memory import format_bytes
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.runs.disk import free_bytes

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-_HERE = str(Path(__file__).resolve().parent.parent) + os.sep  # this package
+_HERE = str(Path(__file__).resolve().parents[2]) + os.sep  # this package
 # File, or folder with a separator at its end → name and version of its package, "" for a user's own file.
 _THEIRS: dict[str, str] = {}
 

@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from terakoya.codec.choose import choose_codec
+from terakoya.codec.text import fold_source, split_emoji
 from terakoya.data.formats import DELIMITERS, TABLE_SUFFIXES, TableRow, not_a_table, read_rows
 from terakoya.data.formats.csv_tsv import read_delimited, read_layout
 from terakoya.data.formats.encoding import detect_encoding, fitting_encodings, is_readable, refuse_archives
@@ -17,7 +18,6 @@ from terakoya.data.split import is_split_name
 from terakoya.data.table import list_literal
 from terakoya.errors import DataError
 from terakoya.i18n import _
-from terakoya.text import fold_source, split_emoji
 
 ROWS_LOOKED = 5000
 _SOURCES = (

@@ -10,7 +10,8 @@ from terakoya.errors import ConfigError, PluginError, TerakoyaError, nearest
 from terakoya.i18n import _, joined
 
 if TYPE_CHECKING:
-    from terakoya.plugins import Fault, Location, Plugin
+    from terakoya.errors.third_party.entry_points import Plugin
+    from terakoya.errors.third_party.faults import Fault, Location
 
 
 def plugin_error(error: BaseException) -> PluginError | None:
@@ -18,7 +19,7 @@ def plugin_error(error: BaseException) -> PluginError | None:
 
     error  as it was caught, with its traceback
     """
-    from terakoya.plugins import find_fault
+    from terakoya.errors.third_party.faults import find_fault
 
     fault = None if isinstance(error, TerakoyaError) else find_fault(error)
     return None if fault is None else _as_plugin_error(fault)
@@ -31,7 +32,7 @@ def plugin_faults(thing: Any = None, name: str = "") -> Iterator[None]:
     thing  what is called, named where no line of it stands in the traceback; None leaves such exceptions alone
     name   what it is, in words: "the task 'greetings'"
     """
-    from terakoya.plugins import find_fault
+    from terakoya.errors.third_party.faults import find_fault
 
     try:
         yield
@@ -51,14 +52,14 @@ def plugin_faults(thing: Any = None, name: str = "") -> Iterator[None]:
 def load_plugin(kind: str, name: str, *, own: Iterable[str], unknown: str, where: str = "") -> Any:
     """Import what an installed package offers under this name.
 
-    kind     a key of plugins.GROUPS: "codecs"
+    kind     a key of entry_points.GROUPS: "codecs"
     name     as the config has it
     own      our own names of that kind, which are offered beside the installed ones
     unknown  what to say where no package offers it
     where    the setting
     Raises ConfigError where none or several do; PluginError, naming file and line, where it cannot be imported.
     """
-    from terakoya.plugins import GROUPS, OURS, find_plugin, installed_names
+    from terakoya.errors.third_party.entry_points import GROUPS, OURS, find_plugin, installed_names
 
     found = find_plugin(GROUPS[kind], name)
     if not found:
@@ -88,7 +89,7 @@ def broken_contract(thing: Any, what: str, *, maker: Any = None) -> TerakoyaErro
     maker  the function that `thing` comes from, named where `thing` itself is of a type without source, as a number
     Returns a PluginError with file and line; a TypeError, which is an internal error, where `thing` is our own.
     """
-    from terakoya.plugins import is_ours, location_of
+    from terakoya.errors.third_party.faults import is_ours, location_of
 
     location = location_of(thing)
     if not location.file and maker is not None:

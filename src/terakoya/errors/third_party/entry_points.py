@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from terakoya.plugins.faults import remember_module
+from terakoya.errors.third_party.faults import remember_module
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -27,7 +27,7 @@ def write(folder: Path, lang: str = "en") -> list[Path]:
     name = safe_name(folder.name)
     _refuse_existing(folder)
     folder.mkdir(parents=True)
-    ours = resources.files("terakoya.scaffold")
+    ours = resources.files("terakoya.pipeline.scaffold")
     table, config = folder / f"{name}.csv", folder / f"{name}.toml"
     write_text(table, (ours / "table.csv").read_text(encoding="utf-8"))
     template = (ours / "config.toml").read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ def write_for_table(folder: Path, data: Path, given: Mapping[str, str], lang: st
     Returns the paths of the files, the config first. Raises ConfigError where the folder exists, DataError where the
     table cannot be read.
     """
-    from terakoya.scaffold.table_profile import config_lines, look_at
+    from terakoya.pipeline.scaffold.table_profile import config_lines, look_at
 
     name = safe_name(folder.name)
     _refuse_existing(folder)
