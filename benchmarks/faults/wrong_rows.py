@@ -3,8 +3,8 @@
     python -m benchmarks.faults.wrong_rows [--seeds 3]
 
 Targets of a share of the rows are exchanged among them. The model is trained on clean rows of the same table, or on
-the very rows that are audited, errors included. Writes benchmarks/results/wrong_rows.json and the table between the
-comments in docs/audit.md.
+the very rows that are audited, errors included; these once more with folds (`--folds 4`). Writes
+benchmarks/results/wrong_rows.json and the table between the comments in docs/audit.md.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from terakoya.tasks.numerals.spelling import kanji
 
 BEGIN, END = "<!-- wrong-rows: begin -->", "<!-- wrong-rows: end -->"
 NOISE = (0.0, 0.02, 0.05, 0.10)
+FOLDS = 4
 Pairs = list[tuple[str, str]]
 
 
@@ -68,12 +69,12 @@ def exchange(rows: Pairs, share: float, rng: Random) -> tuple[Pairs, set[int]]:
     return changed, {at + 2 for at, (one, other) in enumerate(zip(rows, changed, strict=True)) if one != other}
 
 
-def named_rows(table: Path, run: Path, codec: str) -> set[int]:
+def named_rows(table: Path, run: Path, codec: str, folds: int = 0) -> set[int]:
     """The lines that the audit suspects, all of them."""
     from terakoya.evaluation import wrong_rows
 
     wrong_rows.NAMED = 10**6
-    found = commands.audit(str(table), overrides=[f"task.codec={codec}"], with_run=run)
+    found = commands.audit(str(table), overrides=[f"task.codec={codec}"], with_run=run, folds=folds)
     return {row for finding in found if finding.check == "wrong-rows" for row in finding.rows}
 
 
@@ -99,11 +100,12 @@ def measure(name: str, seed: int, folder: Path) -> list[dict[str, Any]]:
     for share in NOISE:
         noisy, wrong = exchange(rows, share, rng)
         table = _written(folder / f"{name}-{seed}-{round(100 * share)}.csv", noisy)
-        runs = {"clean rows": trained}
-        if share == 0.05:
-            runs["the audited rows"] = train(table, codec, folder, seed)
-        for how, run in runs.items():
-            named = named_rows(table, run, codec)
+        runs = {"clean rows": (trained, 0)}
+        if share in (0.0, 0.05):
+            same = train(table, codec, folder, seed)
+            runs |= {"the audited rows": (same, 0), f"the audited rows, {FOLDS} folds": (same, FOLDS)}
+        for how, (run, folds) in runs.items():
+            named = named_rows(table, run, codec, folds)
             results.append(
                 {"task": name, "seed": seed, "trained on": how, "share": share, "rows": len(rows), "wrong": len(wrong),
                  "found": len(named & wrong), "false": len(named - wrong)}

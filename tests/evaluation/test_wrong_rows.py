@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from terakoya.errors import DataError
+from terakoya.errors import ConfigError, DataError
+from terakoya.evaluation.out_of_fold import assign_folds
 from terakoya.evaluation.wrong_rows import suspected_labels, suspected_targets
 from terakoya.pipeline import commands
 from terakoya.pipeline import run as pipeline
 from terakoya.records import Example, Prediction
+from terakoya.runs.progress import SilentListener
 
 WORDS = {
     "うれしい": ("当たった", "ほめられた", "届いた", "受かった"),
@@ -100,3 +103,52 @@ def test_a_model_of_other_targets_has_no_say(run: Path, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("source,target\n" + "".join(f"問{n},\n" for n in range(20)), encoding="utf-8")
     with pytest.raises(DataError, match="no targets of this model"):
         commands.audit(str(tmp_path / "a.csv"), with_run=run)
+
+
+def test_folds_judge_each_row_by_a_model_that_never_saw_it(tmp_path: Path) -> None:
+    """A model has memorised the errors that it was trained on; one without the row has not."""
+    wrong = moods(tmp_path / "a.csv", 12)
+    config = tmp_path / "a.toml"
+    config.write_text('[task]\ndata = "a.csv"\ncodec = "labels"\n[model]\nbase = "tiny"\n', encoding="utf-8")
+    run = pipeline.run(str(config), overrides=["score.resamples=100"], run_dir=tmp_path / "runs", anyway=True).folder
+
+    said = list[str]()
+    listener = SilentListener()
+    listener.note = said.append  # type: ignore[method-assign]
+    table, settings = str(tmp_path / "a.csv"), ["task.codec=labels"]
+
+    def named(folds: int) -> set[int]:
+        found = commands.audit(table, overrides=settings, with_run=Path(run), folds=folds, listener=listener)
+        return {row for finding in found if finding.check == "wrong-rows" for row in finding.rows}
+
+    memorised, judged = named(0), named(3)
+    assert len(judged & wrong) >= 9 and len(judged - wrong) <= 0.05 * 180
+    assert len(judged & wrong) > len(memorised & wrong)
+    assert [line.partition(":")[0] for line in said] == [f"fold {fold} of 3" for fold in (1, 2, 3)]
+    assert all(re.search(r"about \d+ s are left", line) for line in said)
+    own = {finding.check: finding for finding in commands.audit(table, overrides=settings, with_run=Path(run))}
+    assert own["memorised-rows"].level == "warn" and own["memorised-rows"].values["share"] > 0.5
+    assert re.search(r"--folds 4 \(4 trainings, about \d+ s in all\)", own["memorised-rows"].do)
+    checks = {found.check for found in commands.audit(table, overrides=settings, with_run=Path(run), folds=3)}
+    assert "memorised-rows" not in checks
+
+
+def test_rows_of_a_group_share_their_fold() -> None:
+    rows = [Example(f"{n}-{form}", f"{n}", group=f"{n}") for n in range(20) for form in "ab"]
+    folds = assign_folds(rows, 4, seed=1)
+    assert [folds[2 * n] == folds[2 * n + 1] for n in range(20)] == [True] * 20
+    assert sorted(folds.count(fold) for fold in range(4)) == [10] * 4
+    backwards = assign_folds(rows[::-1], 4, seed=1)[::-1]
+    assert backwards == folds
+
+
+@pytest.mark.parametrize("folds", [1, 21, -3])
+def test_folds_that_rows_do_not_fill_are_refused(folds: int) -> None:
+    with pytest.raises(ConfigError, match="folds"):
+        assign_folds([Example(f"{n}", f"{n}") for n in range(20)], folds, seed=0)
+
+
+def test_folds_need_a_run(tmp_path: Path) -> None:
+    moods(tmp_path / "a.csv", 0)
+    with pytest.raises(ConfigError, match="none is named"):
+        commands.audit(str(tmp_path / "a.csv"), folds=3)

@@ -9,6 +9,7 @@ import pytest
 
 from terakoya.errors import DataError
 from terakoya.records import Example
+from terakoya.scoring.baselines.ngrams import separates_words
 from terakoya.scoring.baselines.standard import best_constant, make_baselines, name_lexicon
 from terakoya.scoring.metrics import exact, jaccard
 
@@ -116,3 +117,11 @@ def test_no_training_examples_is_a_refusal() -> None:
     """A table of baselines that is silently empty looks like a model without rivals."""
     with pytest.raises(DataError, match="training examples"):
         make_baselines([], [], metric=exact)
+
+
+def test_short_texts_without_spaces_are_words_in_some_scripts_only() -> None:
+    """今朝妹が笑った is seven characters and no word; taken as one, nothing is learnt from its parts."""
+    assert not separates_words(["今朝妹が笑った", "庭で猫が鳴いた", "駅で泣いた"])
+    assert not separates_words(["ねこ", "ソファ", "แมว"])
+    assert separates_words(["cat", "dog", "a small bird"])
+    assert separates_words(["ねこ が なく", "いぬ も なく"])

@@ -1,23 +1,26 @@
 """Rows that look wrong to a trained model: confident learning with its own probabilities (Northcutt et al., 2021).
 
 A row is suspected where the model is as sure of another target as it is, on average, of targets that it shares with
-the data. It overlooks errors that it was trained on; of rows that it never saw it is a fair judge.
+the data. It overlooks errors that it was trained on; of rows that it never saw it is a fair judge. So with folds every
+row is judged by a model that was trained without it (`out_of_fold`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from terakoya.decoding.predict import predict_queries, query_of
 from terakoya.errors import DataError
+from terakoya.evaluation.out_of_fold import Make, predict_out_of_fold
 from terakoya.i18n import _
 from terakoya.records import Example, Finding, Prediction, Split
 from terakoya.saved_model import Skill, read_skill
 
 MOST_ROWS = 20_000  # that are predicted; train first
+ADVISED_FOLDS = 4
 NAMED = 20  # rows a finding names
 LEAST_AGREEMENT = 0.5  # of the rows; a model that agrees with fewer has no say
 LEAST_CONFIDENCE = 0.6  # of a sequence model: below this no other target is believed
@@ -32,12 +35,43 @@ class Suspect:
     margin: float
 
 
-def wrong_rows(path: Path, split: Split) -> list[Finding]:
+@dataclass(frozen=True)
+class Folds:
+    """How rows are judged by models that were not trained on them.
+
+    count    number of folds, each of which costs one training
+    make     returns the function that creates a model for `model.base` of a config, and its folder
+    on_fold  called with the number of a fold, from 0, before its training begins
+    """
+
+    count: int
+    make: Callable[[str, Path], Make]
+    on_fold: Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """What a run was trained on.
+
+    rows     fingerprints of its training rows
+    seconds  that its training took; 0: not known
+    """
+
+    rows: frozenset[str]
+    seconds: float = 0.0
+
+
+def wrong_rows(
+    path: Path, split: Split, folds: Folds | None = None, trained_on: TrainedOn | None = None
+) -> list[Finding]:
     """Findings on rows that the model of a run believes to be wrong; [] where there is none.
 
-    path   the run folder, or a model folder
-    split  the rows, of all splits
-    Raises ConfigError where there is no trained model, DataError where its targets are of another kind.
+    path        the run folder, or a model folder
+    split       the rows, of all splits
+    folds       judge every row by a model with the run's settings, trained without it; None: by the run's own model
+    trained_on  the rows that the run's own model cannot judge; None: not known
+    Raises ConfigError where there is no trained model or rows do not suffice for the folds, DataError where its targets
+    are of another kind.
     """
     skill = read_skill(path)
     rows = [*split.train, *split.dev, *split.exam][:MOST_ROWS]
@@ -49,14 +83,8 @@ def wrong_rows(path: Path, split: Split) -> list[Finding]:
             where=str(path),
             do=_("Name a run that was trained on this kind of table."),
         )
-    predictions = predict_queries(
-        skill.model,
-        [query_of(row) for row, _form in known],
-        skill.task,
-        skill.config.decode.model_copy(update={"abstain_below": 0.0, "verify": False}),
-        max_tokens=skill.max_tokens,
-        seed=skill.config.seed,
-    )
+    memorised = _memorised([row for row, _form in known], path, trained_on) if folds is None and trained_on else []
+    predictions = _predictions(skill, [row for row, _form in known], folds)
     equal = sum(prediction.text == form for (_row, form), prediction in zip(known, predictions, strict=True))
     name, share = path.name, equal / max(1, len(known))
     if share < LEAST_AGREEMENT:
@@ -75,7 +103,51 @@ def wrong_rows(path: Path, split: Split) -> list[Finding]:
         ]
     pairs = [(row, form, prediction) for (row, form), prediction in zip(known, predictions, strict=True)]
     suspects = suspected_labels(pairs) if skill.model.head == "set" else suspected_targets(pairs)
-    return [_finding(suspects, len(known), name)] if suspects else []
+    return [*([_finding(suspects, len(known), name, folds)] if suspects else []), *memorised]
+
+
+def _memorised(rows: Sequence[Example], path: Path, trained_on: TrainedOn) -> list[Finding]:
+    """A finding where the model was trained on the very rows: that it suspects none of them says nothing."""
+    count, seconds = sum(row.fingerprint in trained_on.rows for row in rows), trained_on.seconds
+    if not count:
+        return []
+    advice = _("Let models judge that were trained without the row: add --folds {folds}", folds=ADVISED_FOLDS)
+    if seconds:
+        advice = _(
+            "Let models judge that were trained without the row: add --folds {folds} ({folds} trainings, about "
+            "{seconds:.0f} s in all)",
+            folds=ADVISED_FOLDS,
+            seconds=ADVISED_FOLDS * seconds,
+        )
+    return [
+        Finding(
+            "memorised-rows",
+            "warn",
+            _(
+                "{count} of {rows} rows are rows that {name} was trained on: its model has memorised their errors, and "
+                "overlooks most of them",
+                count=count,
+                rows=len(rows),
+                name=path.name,
+            ),
+            do=advice,
+            values={"rows": float(count), "share": count / len(rows), "seconds": ADVISED_FOLDS * seconds},
+        )
+    ]
+
+
+def _predictions(skill: Skill, rows: Sequence[Example], folds: Folds | None) -> list[Prediction]:
+    if folds is not None:
+        make = folds.make(skill.config.model.base, skill.folder)
+        return predict_out_of_fold(skill, rows, folds.count, make, on_fold=folds.on_fold)
+    return predict_queries(
+        skill.model,
+        [query_of(row) for row in rows],
+        skill.task,
+        skill.config.decode.model_copy(update={"abstain_below": 0.0, "verify": False}),
+        max_tokens=skill.max_tokens,
+        seed=skill.config.seed,
+    )
 
 
 def suspected_targets(rows: Sequence[tuple[Example, str, Prediction]]) -> list[Suspect]:
@@ -141,9 +213,15 @@ def _canonical(skill: Skill, row: Example) -> str | None:
         return None
 
 
-def _finding(suspects: Sequence[Suspect], rows: int, name: str) -> Finding:
+def _finding(suspects: Sequence[Suspect], rows: int, name: str, folds: Folds | None) -> Finding:
     first, count, share = suspects[0], len(suspects), len(suspects) / rows
     source, target, instead = repr(first.example.source[:40]), repr(first.example.target[:40]), repr(first.instead[:40])
+    advice = _("Look at these rows, the first one first; correct or drop those that are wrong.")
+    if folds is None:
+        advice = _(
+            "Look at these rows, the first one first; correct or drop those that are wrong. A model overlooks errors "
+            "that it was trained on: with --folds 4 every row is judged by a model that never saw it."
+        )
     return Finding(
         "wrong-rows",
         "warn",
@@ -158,10 +236,7 @@ def _finding(suspects: Sequence[Suspect], rows: int, name: str) -> Finding:
             target=target,
             instead=instead,
         ),
-        do=_(
-            "Look at these rows, the first one first; correct or drop those that are wrong. A model overlooks errors "
-            "that it was trained on: one trained on other rows (split.folds = 5) sees more."
-        ),
+        do=advice,
         rows=tuple(suspect.example.row for suspect in suspects if suspect.example.row)[:NAMED],
         values={"rows": float(count), "share": share},
     )

@@ -18,7 +18,17 @@ def retrain(rebuild: Callable[[Sequence[Pair]], Model], rows: Sequence[Pair], co
     config   resolved; its seed is used again
     steps    instead of `train.steps`, rounded: as many that every row is seen as often as in the first training
     """
-    model = rebuild(rows)
+    return fit(rebuild(rows), rows, config, steps)
+
+
+def fit(model: Model, rows: Sequence[Pair], config: Config, steps: float) -> Model:
+    """The model itself, trained in place on `rows`, without dev, in evaluation mode.
+
+    model   untrained
+    rows    all of them are trained on
+    config  resolved; its seed orders the rows
+    steps   instead of `train.steps`, rounded
+    """
     count = max(1, round(steps))
     train = config.train.model_copy(update={"select": "last", "guards": False, "steps": count, "evaluate_every": count})
     batches = EpochBatches(rows, int(train.batch_size), config.seed, model.length if train.bucket else None)

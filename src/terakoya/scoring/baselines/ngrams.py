@@ -6,10 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import regex
+
 from terakoya.codec.text import normalise_source
 
 if TYPE_CHECKING:
     Matrix = Any  # scipy.sparse.csr_matrix
+
+# Scripts that put no space between words.
+_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
 
 Features = Callable[[str], list[str]]
 
@@ -38,9 +43,17 @@ def words(text: str) -> list[str]:
 def separates_words(sources: Sequence[str]) -> bool:
     """Whether most sources separate their words: at least one space in every 12 characters.
 
+    A short text without a space is one word in most scripts, and nothing of the kind in those that are written without
+    spaces: there it speaks against separation.
+
     sources  the texts
     """
-    return 2 * sum(len(source) <= 12 * (1 + source.strip().count(" ")) for source in sources) > len(sources)
+    return 2 * sum(map(_separates, sources)) > len(sources)
+
+
+def _separates(source: str) -> bool:
+    spaces = source.strip().count(" ")
+    return len(source) <= 12 * (1 + spaces) and (spaces > 0 or not _UNSPACED.search(source))
 
 
 def vocabulary(texts: Sequence[list[str]], *, least: int = 1, most: int = 200_000) -> dict[str, int]:
