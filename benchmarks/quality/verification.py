@@ -25,7 +25,8 @@ from benchmarks.quality import numerals
 from benchmarks.reporting import machine_summary, markdown_table, write_results
 from benchmarks.trained_fixtures import finished_runs
 from terakoya.config import read_config
-from terakoya.decoding.predict import predict_queries, withhold
+from terakoya.decoding.predict import predict_queries
+from terakoya.decoding.withholding import withhold
 from terakoya.models.protocol import Query
 from terakoya.pipeline import dataset
 from terakoya.records import Prediction

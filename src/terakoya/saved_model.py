@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from terakoya import registry
 from terakoya.codec.as_data import codec_of_values, codec_values
@@ -29,7 +29,7 @@ from terakoya.scoring.metrics import metric_with_signature
 from terakoya.task import Rule, Task
 
 if TYPE_CHECKING:
-    from terakoya.models.protocol import Model
+    from terakoya.models.protocol import Model, Query
 
 FORMAT = 2  # 1: the labels alone beside the config; all else about a task was its code
 _MOST_TOKENS = 1_000_000
@@ -41,7 +41,7 @@ MAX_CHARACTERS = 10_000  # of one source; longer ones get no prediction
 class Skill:
     """A trained model ready to predict.
 
-    model       on the device of its config
+    model       on the device of its config; a built-in one that was opened to predict alone is in numpy
     task        its codec reads what the model generates, its metrics score predictions
     config      that the model was trained with, overrides applied
     max_tokens  largest number of tokens of a generated sequence, the end token not counted
@@ -66,23 +66,29 @@ class Skill:
         texts  the sources; one that is empty or too long for the model gets a prediction whose `text` is None
         Raises TypeError where `texts` is a single text.
         """
-        from terakoya.decoding.predict import predict_queries, withhold_unknown
+        from terakoya.decoding.withholding import withhold_unknown
         from terakoya.models.protocol import Query
 
         if isinstance(texts, str):
             raise TypeError("predict takes a list of texts; call the skill itself with a single one")
         known = [index for index, text in enumerate(texts) if 0 < len(text) <= MAX_CHARACTERS]
-        found = predict_queries(
-            self.model,
-            [Query(texts[index]) for index in known],
-            self.task,
-            self.config.decode,
-            max_tokens=self.max_tokens,
-            seed=self.config.seed,
-        )
+        found = self._predict([Query(texts[index]) for index in known])
         named = [self._verified(withhold_unknown(prediction, self.config.decode)) for prediction in found]
         by_index = dict(zip(known, named, strict=True))
         return Listing(by_index.get(index, Prediction(text, "", None)) for index, text in enumerate(texts))
+
+    def _predict(self, queries: Sequence[Query]) -> list[Prediction]:
+        from terakoya.models.builtin.numpy_model import NumpyModel, NumpySetModel
+
+        if isinstance(self.model, (NumpyModel, NumpySetModel)):
+            from terakoya.decoding.without_torch import predict_without_torch
+
+            return predict_without_torch(self.model, queries, self.task, self.config.decode, max_tokens=self.max_tokens)
+        from terakoya.decoding.predict import predict_queries
+
+        return predict_queries(
+            self.model, queries, self.task, self.config.decode, max_tokens=self.max_tokens, seed=self.config.seed
+        )
 
     def _verified(self, prediction: Prediction) -> Prediction:
         """The prediction, and whether the task's rule confirms it: False where it abstains, or predicts another."""
@@ -140,13 +146,22 @@ def model_folder(path: Path) -> Path:
     return path
 
 
-def read_skill(path: Path, overrides: tuple[str, ...] = (), *, scored: bool = False, task: Task | None = None) -> Skill:
+def read_skill(
+    path: Path,
+    overrides: tuple[str, ...] = (),
+    *,
+    scored: bool = False,
+    task: Task | None = None,
+    predict_only: bool = False,
+) -> Skill:
     """Open a saved skill for prediction. No code in or beside the folder runs, unless the user trusts it.
 
-    path       a run folder or a model folder
-    overrides  settings of the config that differ from the saved ones, as "decode.beams=2"
-    scored     whether predictions will be scored, so that the task's own metrics are wanted
-    task       the skill's task, where the caller has it already
+    path          a run folder or a model folder
+    overrides     settings of the config that differ from the saved ones, as "decode.beams=2"
+    scored        whether predictions will be scored, so that the task's own metrics are wanted
+    task          the skill's task, where the caller has it already
+    predict_only  whether the skill only predicts: then a built-in model opens without PyTorch, in a
+                  tenth of the time, where its settings allow
     Raises ConfigError without a skill, or where it needs code that is not trusted; CorruptError for a damaged file,
     IncompatibleError for a newer format.
     """
@@ -161,7 +176,9 @@ def read_skill(path: Path, overrides: tuple[str, ...] = (), *, scored: bool = Fa
     about = _about(folder / FILE)
     config = with_overrides(_saved_config(about, folder), overrides)
     restored = task or restore_task(config, about, folder, scored=scored)  # before the model: it may be refused
-    return Skill(_load(config, folder), restored, config, about["max_tokens"], folder, registry.find_rule(config))
+    return Skill(
+        _load(config, folder, predict_only), restored, config, about["max_tokens"], folder, registry.find_rule(config)
+    )
 
 
 def read_task(path: Path) -> Task:
@@ -184,7 +201,16 @@ def _saved_config(about: Mapping[str, Any], folder: Path) -> Config:
     return parse_config(about["config"], where=str(folder / FILE), overrides=overrides)
 
 
-def _load(config: Config, folder: Path) -> Model:
+def _load(config: Config, folder: Path, predict_only: bool) -> Model:
+    from terakoya.models.builtin.sizes import SIZES
+
+    if predict_only and config.device in ("auto", "cpu") and config.model.base in SIZES:
+        from terakoya.decoding.without_torch import can_decode
+        from terakoya.models.builtin.numpy_model import load_without_torch
+
+        model = load_without_torch(folder)
+        if can_decode(config.decode, model.head):
+            return cast("Model", model)
     from terakoya.decoding import move_to_device
 
     return move_to_device(registry.find_model_loader(config.model.base)(folder), config.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,16 @@ import typer
 
 from terakoya.cli.help import Command, Group
 from terakoya.i18n import _
+
+
+class OutputForm(StrEnum):
+    """How predictions are written to standard output."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    TSV = "tsv"
+    TEXT = "text"
+
 
 app = typer.Typer(
     name="terakoya",

@@ -11,63 +11,21 @@ to be a valid encoding. With `decode.constrained` no invalid encoding is ever fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from terakoya.codec import Codec
-from terakoya.config import DecodeConfig
-from terakoya.decoding.adaptive_batching import in_batches
-from terakoya.decoding.autoregressive import generate_batch
-from terakoya.decoding.beam import beam_search
-from terakoya.decoding.constraints import grammar_constraints
-from terakoya.decoding.decoded_sequence import DecodedSequence, evaluation_mode, move_to_device, read
-from terakoya.decoding.sampling import GreedySelector, SamplingSelector, rngs_for
-from terakoya.decoding.set_scores import score_sets
-from terakoya.errors import ConfigError
-from terakoya.i18n import _
-from terakoya.models.prepacked import prepacked_weights
-from terakoya.models.protocol import Model, Pair, Query
+if TYPE_CHECKING:
+    from terakoya.decoding.decoded_sequence import DecodedSequence, evaluation_mode, move_to_device, read
+    from terakoya.decoding.sequences import generate
+    from terakoya.decoding.set_scores import score_sets
 
 __all__ = ["DecodedSequence", "evaluation_mode", "generate", "move_to_device", "read", "score_sets"]
 
+# Imported when they are first used: a built-in model predicts without PyTorch, which takes seconds to import.
+_MODULES = {"generate": "sequences", "score_sets": "set_scores"}
 
-def generate(
-    model: Model, queries: Sequence[Query], codec: Codec, decode: DecodeConfig, max_tokens: int, seed: int = 0
-) -> list[DecodedSequence]:
-    """One sequence for each query.
 
-    model       with a sequence head
-    queries     the inputs; a query that the model cannot take gets an unfinished sequence without text
-    codec       whose grammar constrains the output where `decode.constrained`
-    decode      method "greedy", "beam" or "sample" with its settings; batch size
-    max_tokens  largest number of tokens, the end token not counted
-    seed        of sampling; a sample depends on it, on the query and on how often the query came before
-    Returns the sequences in the order of `queries`. Raises ConfigError for the method "expected-metric" (see `mbr`).
-    """
-    if decode.method == "expected-metric":
-        raise ConfigError(
-            _("this model has a sequence head, not a set head"),
-            where="decode.method",
-            do=_("Set decode.method = 'greedy'."),
-        )
-    sequences = [DecodedSequence("", 0.0, finished=False)] * len(queries)
-    lengths = {number: model.length(Pair(query, "")) for number, query in enumerate(queries) if model.fits(query)}
-    order = sorted(lengths, key=lengths.__getitem__)
-    sources = [query.source for query in queries]
-    constraints = grammar_constraints(codec, sources, model.token_texts(), model.end) if decode.constrained else None
-    limit = min(max_tokens + 1, model.max_target_length)
-    rngs = rngs_for(queries, seed) if decode.method == "sample" else []
-
-    def decode_batch(indices: Sequence[int]) -> list[DecodedSequence]:
-        batch = [queries[index] for index in indices]
-        batch_constraints = [constraints[index] for index in indices] if constraints else None
-        if decode.method == "beam":
-            return beam_search(model, batch, batch_constraints, limit, decode.beams)
-        # Copies: a batch that runs out of memory is decoded again in halves and must draw the same.
-        selector = SamplingSelector(decode, [copy(rngs[index]) for index in indices]) if rngs else GreedySelector()
-        return generate_batch(model, batch, batch_constraints, limit, selector)
-
-    with evaluation_mode(model), prepacked_weights(model.module, len(order)):
-        for index, sequence in in_batches(order, decode.batch_size, decode_batch):
-            sequences[index] = sequence
-    return sequences
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(import_module(f"terakoya.decoding.{_MODULES.get(name, 'decoded_sequence')}"), name)
+    raise AttributeError(f"module 'terakoya.decoding' has no attribute '{name}'")

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from terakoya.models.protocol import LabelPenalty, SetScores
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from terakoya.models.builtin.numpy_model import NumpySetScores
+    from terakoya.models.protocol import LabelPenalty, SetScores
 
     Floats = NDArray[np.float64]
     Indices = NDArray[np.intp]
@@ -49,6 +50,12 @@ class BestSet:
     expected: float
     probability: float
     label_probabilities: Floats
+
+
+def _as_doubles(logits: Any) -> Floats:
+    """Logits of torch or of numpy as numpy's doubles."""
+    result: Floats = np.asarray(logits if isinstance(logits, np.ndarray) else logits.double().cpu(), dtype=np.float64)
+    return result
 
 
 def _softmax(logits: Floats) -> Floats:
@@ -76,11 +83,11 @@ class SetDistributions:
     prior   (L,) log share of each label in training; None for no adjustment
     """
 
-    def __init__(self, scores: SetScores, *, tau: float = 0.0, prior: Any = None) -> None:
-        logits = scores.labels.double().cpu().numpy()
+    def __init__(self, scores: SetScores | NumpySetScores, *, tau: float = 0.0, prior: Any = None) -> None:
+        logits = _as_doubles(scores.labels)
         if tau and prior is not None:
             logits = logits - tau * (np.asarray(prior) - np.median(prior))
-        sizes = _softmax(scores.sizes.double().cpu().numpy())
+        sizes = _softmax(_as_doubles(scores.sizes))
         self.penalties = scores.penalties
         self._cache: dict[tuple[Objective, tuple[int, ...]], list[_Candidates]] = {}
         self.largest = largest = min(sizes.shape[1], logits.shape[1])

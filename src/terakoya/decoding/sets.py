@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from terakoya.config import DecodeConfig
-from terakoya.decoding import score_sets
 from terakoya.decoding.expected_metric import BestSet, Objective, SetDistributions
 from terakoya.models.protocol import Model, Query, SetScores
 from terakoya.records import Prediction
@@ -39,13 +38,17 @@ def predict_sets(model: Model, queries: Sequence[Query], decode: DecodeConfig) -
     fitting = [query for query in queries if model.fits(query)]
     best_sets = _best_sets(model, fitting, decode)
     return [
-        _prediction(query, next(best_sets), model.labels) if model.fits(query) else Prediction(query.source, "", None)
+        prediction_of_set(query, next(best_sets), model.labels)
+        if model.fits(query)
+        else Prediction(query.source, "", None)
         for query in queries
     ]
 
 
 def _best_sets(model: Model, queries: Sequence[Query], decode: DecodeConfig) -> Iterator[BestSet]:
     if queries:
+        from terakoya.decoding.set_scores import score_sets
+
         scores, size = score_sets(model, queries, decode.batch_size), decode.batch_size
         for first in range(0, len(queries), size):  # sums over sets need much more memory than scores do
             rows = slice(first, first + size)
@@ -67,8 +70,13 @@ def set_distributions(model: Model, scores: SetScores, decode: DecodeConfig) -> 
     return SetDistributions(scores, tau=decode.logit_adjustment, prior=prior)
 
 
-def _prediction(query: Query, best: BestSet, labels: Sequence[str]) -> Prediction:
-    """The set as text, and the probabilities of its labels and of the most probable other ones, highest first."""
+def prediction_of_set(query: Query, best: BestSet, labels: Sequence[str]) -> Prediction:
+    """The set as text, and the probabilities of its labels and of the most probable other ones, highest first.
+
+    query   the input
+    best    the set
+    labels  of the model, in the order of its logits
+    """
     probabilities = best.label_probabilities
     order = np.argsort(-probabilities, kind="stable")[: max(_REPORTED_LABELS, len(best.labels))].tolist()
     reported = sorted(dict.fromkeys([*order, *best.labels]), key=lambda index: -probabilities[index])

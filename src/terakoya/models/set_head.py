@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from terakoya.models.protocol import LabelPenalty
 
 _TOP = 8  # highest label probabilities from which the size of the set is predicted
 _INITIAL_OFFSET = -4.0  # of a token's log odds from the log odds of the label's share, before training
@@ -133,22 +130,3 @@ def label_and_size_counts(sets: Sequence[Sequence[str]], labels: Sequence[str]) 
     sizes = [max(1, len(set(members))) for members in sets]
     largest = max(sizes, default=1)
     return membership(sets, labels).sum(0), torch.bincount(torch.tensor(sizes) - 1, minlength=largest)
-
-
-def calibration_to_json(inverse_temperature: float, penalties: Sequence[LabelPenalty]) -> dict[str, Any]:
-    """What a saved model keeps of its calibration, under the keys of format 1.
-
-    inverse_temperature  by which label logits are multiplied
-    penalties            one per label whose share is capped
-    """
-    listed = [{"label": one.label, "price": one.weight, "share": one.cap} for one in penalties]
-    return {"scale": inverse_temperature, "tolls": listed}
-
-
-def calibration_from_json(about: Mapping[str, Any]) -> tuple[float, tuple[LabelPenalty, ...]]:
-    """Inverse temperature and penalties from `about`, the description of a saved model.
-
-    Raises KeyError, TypeError or ValueError where it does not hold them.
-    """
-    listed = (LabelPenalty(int(one["label"]), float(one["price"]), float(one["share"])) for one in about["tolls"])
-    return float(about["scale"]), tuple(listed)

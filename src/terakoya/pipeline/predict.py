@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import itertools
 import json
+import queue
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from terakoya.errors import ConfigError, DataError
 from terakoya.i18n import _
 from terakoya.records import Prediction
 from terakoya.runs import write_text
-from terakoya.saved_model import Skill, read_skill
+from terakoya.saved_model import Skill, model_folder, read_skill
 from terakoya.scoring.score_predictions import canonical_targets
 
 CHUNK = 1024  # sources predicted together
@@ -69,14 +71,15 @@ def predict(
         raise ConfigError(
             _("only a .csv is for spreadsheets"), where="--for-spreadsheet", do=_("Say --output FILE.csv.")
         )
+    model_folder(path)  # before anything is read: a pipe may wait for long
     given, settings = _input_settings(overrides)
     inputs = itertools.chain((PredictInput(text) for text in texts), _read(input, given))
     first = next(inputs, None)
     if first is None:
         return
-    skill = read_skill(path, settings)
+    skill = read_skill(path, settings, predict_only=True)
     refuse_other_codec(skill.task.codec, given.get("codec", ""), "predict")
-    lines = _predict_chunks(skill, itertools.chain([first], inputs))
+    lines = _predict_chunks(skill, itertools.chain([first], inputs), as_they_come=input == "-")
     if not output:
         yield from lines
         return
@@ -95,9 +98,43 @@ def predict_lines(skill: Skill, inputs: Sequence[PredictInput]) -> list[dict[str
     return [_line(one, prediction, skill) for one, prediction in zip(inputs, predictions, strict=True)]
 
 
-def _predict_chunks(skill: Skill, inputs: Iterator[PredictInput]) -> Iterator[dict[str, Any]]:
-    while chunk := list(itertools.islice(inputs, CHUNK)):
+def _predict_chunks(skill: Skill, inputs: Iterator[PredictInput], as_they_come: bool) -> Iterator[dict[str, Any]]:
+    chunks = available(inputs) if as_they_come else iter(lambda: list(itertools.islice(inputs, CHUNK)), [])
+    for chunk in chunks:
         yield from predict_lines(skill, chunk)
+
+
+def available(inputs: Iterator[PredictInput]) -> Iterator[list[PredictInput]]:
+    """What can be read without waiting, in chunks: one line where a person types, many where a file is piped.
+
+    inputs  read ahead in a thread, at most one chunk
+    Whatever reading raises is raised here, after all that was read before it.
+    """
+    ahead: queue.Queue[PredictInput | BaseException | None] = queue.Queue(CHUNK)
+
+    def read() -> None:
+        try:
+            for one in inputs:
+                ahead.put(one)
+            ahead.put(None)
+        except BaseException as error:
+            ahead.put(error)
+
+    threading.Thread(target=read, daemon=True).start()
+    ended: BaseException | None = None
+    more = True
+    while more:
+        chunk: list[PredictInput] = []
+        while more and len(chunk) < CHUNK and (not chunk or not ahead.empty()):
+            one = ahead.get()
+            if isinstance(one, PredictInput):
+                chunk.append(one)
+            else:
+                more, ended = False, one
+        if chunk:
+            yield chunk
+    if ended is not None:
+        raise ended
 
 
 def _line(one: PredictInput, prediction: Prediction, skill: Skill) -> dict[str, Any]:

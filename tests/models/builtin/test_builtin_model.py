@@ -15,7 +15,7 @@ from terakoya.decoding import generate
 from terakoya.errors import ConfigError, CorruptError, DataError, IncompatibleError
 from terakoya.models.builtin.characters import END, CharacterVocabulary
 from terakoya.models.builtin.model import BuiltinModel, build, load
-from terakoya.models.builtin.network import Shape
+from terakoya.models.builtin.shape import Shape
 from terakoya.models.builtin.sizes import SIZES
 from terakoya.models.protocol import Pair, Query
 from terakoya.records import Turn

@@ -27,9 +27,10 @@ from terakoya.errors import ConfigError, DataError, nearest
 from terakoya.i18n import _
 from terakoya.models.builtin.characters import END, CharacterVocabulary
 from terakoya.models.builtin.kv_cache import BuiltinDecodingState
-from terakoya.models.builtin.network import CharacterTransformer, Shape
+from terakoya.models.builtin.network import CharacterTransformer
 from terakoya.models.builtin.saving import FORMAT, load_weights, read_description, read_json, source_text, write_json
 from terakoya.models.builtin.set_model import BuiltinSetModel, build_set, load_set
+from terakoya.models.builtin.shape import Shape
 from terakoya.models.builtin.sizes import SIZES, read_shape, shape_for
 from terakoya.models.protocol import Batch, ModelInfo, Outputs, Pair, Query, SetScores
 

@@ -8,42 +8,13 @@ Shapes: B rows, S source characters, T target tokens, H heads, D width of a head
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class Shape:
-    """All that fixes the weights of a network. The field names are keys of config.json.
-
-    family      "encoder-decoder" or "decoder"
-    width       of hidden vectors
-    encoder     number of encoder layers; 0 for a decoder-only model
-    decoder     number of decoder layers
-    heads       attention heads; divides the width
-    feed        inner width of the feed-forward network
-    dropout     probability
-    max_source  characters that a source can have at most
-    max_target  tokens that a target can have at most, its end token included
-    vocabulary  number of token ids
-    outputs     ids 0 … outputs-1 can be generated
-    """
-
-    family: Literal["encoder-decoder", "decoder"]
-    width: int
-    encoder: int
-    decoder: int
-    heads: int
-    feed: int
-    dropout: float
-    max_source: int
-    max_target: int
-    vocabulary: int
-    outputs: int
+from terakoya.models.builtin.shape import Shape
 
 
 def call_module(module: nn.Module, x: Tensor) -> Tensor:

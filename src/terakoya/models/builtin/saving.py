@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from terakoya.errors import CorruptError, IncompatibleError
 from terakoya.i18n import _
 from terakoya.models.protocol import Query
+
+if TYPE_CHECKING:
+    from torch import nn
 
 FORMAT = 1
 
@@ -31,19 +30,40 @@ def load_weights(module: nn.Module, file: Path) -> None:
     file    the safetensors file
     Raises CorruptError where the file cannot be read, or names or shapes differ.
     """
+    import torch
+    from safetensors.torch import load_file
+
     parameters = dict(module.named_parameters())
-    try:
+    with weight_errors(file):
         weights = load_file(file)
+    require_shapes(weights, {name: tuple(parameter.shape) for name, parameter in parameters.items()}, file)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+
+
+@contextmanager
+def weight_errors(file: Path) -> Iterator[None]:
+    """Raises CorruptError where the safetensors `file`, read inside, is missing or damaged."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
     except FileNotFoundError as error:
         raise CorruptError(_("the weights are missing"), where=str(file)) from error
     except (SafetensorError, OSError) as error:
         raise CorruptError(_("the weights cannot be read ({error})", error=error), where=str(file)) from error
-    expected = {name: parameter.shape for name, parameter in parameters.items()}
-    if {name: weight.shape for name, weight in weights.items()} != expected:
+
+
+def require_shapes(weights: Mapping[str, Any], expected: Mapping[str, tuple[int, ...]], file: Path) -> None:
+    """Raise CorruptError where arrays do not have the names and shapes of a model.
+
+    weights   name → array
+    expected  name → shape
+    file      that the arrays were read from, for the error
+    """
+    if {name: tuple(weight.shape) for name, weight in weights.items()} != dict(expected):
         raise CorruptError(_("these weights belong to another model"), where=str(file))
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
 
 
 def read_description(folder: Path) -> dict[str, Any]:

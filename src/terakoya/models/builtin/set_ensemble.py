@@ -15,20 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from terakoya.models.builtin.set_description import MEMBERS
 from terakoya.models.builtin.set_features import NAME_KINDS
 from terakoya.models.set_head import SizeHead
 
-MEMBERS = (0, 64, 64, 64)  # width of the vectors; 0 for the table
 _FEATURE_DROPOUT = 0.2  # share of a row's features that a factorised member does not see while training
 _INITIAL_WEIGHT = -1.0  # log odds, shared among all labels, that a feature gives before training
 _WEIGHT_DECAY = 0.01  # towards the initial weight, per row of training: most words are uninformative
 _INITIAL_DEVIATION = 0.3  # of the factors
 _TINY = 1e-7
-
-
-def weights_per_feature(labels: int) -> int:
-    """Weights of all members that one more feature needs, with so many `labels`."""
-    return sum((width or labels) + 1 for width in MEMBERS)
 
 
 class EnsembleMember(nn.Module):

@@ -19,15 +19,15 @@ from torch import Tensor, nn
 
 from terakoya.codec.text import normalise_source
 from terakoya.config import ModelConfig
-from terakoya.errors import ConfigError, CorruptError, DataError, nearest
+from terakoya.errors import ConfigError, DataError, nearest
 from terakoya.i18n import _
-from terakoya.models.builtin.saving import FORMAT, load_weights, read_description, read_json, source_text, write_json
-from terakoya.models.builtin.set_ensemble import SetEnsemble, weights_per_feature
+from terakoya.models.builtin.saving import FORMAT, load_weights, read_description, source_text, write_json
+from terakoya.models.builtin.set_description import SetDescription, weights_per_feature
+from terakoya.models.builtin.set_ensemble import SetEnsemble
 from terakoya.models.builtin.set_features import TextFeatures, build_features
+from terakoya.models.calibration import calibration_to_json
 from terakoya.models.protocol import Batch, LabelPenalty, ModelInfo, Outputs, Pair, Query, SetScores
 from terakoya.models.set_head import (
-    calibration_from_json,
-    calibration_to_json,
     label_and_size_counts,
     log_odds,
     membership,
@@ -239,34 +239,11 @@ def load_set(folder: Path) -> BuiltinSetModel:
 
     Raises CorruptError for a folder that holds no such model, IncompatibleError for one of another format.
     """
-    about, vocabulary = read_description(folder), read_json(folder / "vocabulary.json")
-    if about.get("head") != "set":
-        raise CorruptError(
-            _("this is no built-in model for sets"),
-            where=str(folder / "config.json"),
-        )
-    try:
-        labels = tuple(str(label) for label in about["labels"])
-        counts = torch.tensor([float(count) for count in about["counts"]])
-        rows, most, mixing_weight = int(about["rows"]), int(about["largest"]), float(about["blend"])
-        inverse_temperature, penalties = calibration_from_json(about)
-        features = TextFeatures.from_json(vocabulary)
-        indices = [*(one for named in features.names.values() for one in named), *(one.label for one in penalties)]
-        possible = all(0 <= index < len(labels) for index in indices) and 0 < most <= len(labels) == len(counts)
-        possible = possible and 0 < inverse_temperature < 100 and 0 <= mixing_weight <= 1
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CorruptError(
-            _("the description of the model cannot be read ({error})", error=error),
-            where=str(folder),
-        ) from error
-    # Checked before anything of that size is allocated.
-    if not possible or weights_per_feature(len(labels)) * len(features.vocabulary) > 4 * max(SIZES.values()):
-        raise CorruptError(
-            _("the description of the model is impossible"),
-            where=str(folder / "config.json"),
-        )
-    model = BuiltinSetModel(str(about.get("name")), labels, features, counts, rows, most)
-    model.mixing_weight, model.inverse_temperature, model.penalties = mixing_weight, inverse_temperature, penalties
+    about = SetDescription.read(read_description(folder), folder)
+    counts = torch.tensor(about.counts)
+    model = BuiltinSetModel(about.name, about.labels, about.features, counts, about.rows, about.largest)
+    model.mixing_weight, model.penalties = about.mixing_weight, about.penalties
+    model.inverse_temperature = about.inverse_temperature
     load_weights(model.module, folder / "model.safetensors")
     return model
 

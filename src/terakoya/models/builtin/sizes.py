@@ -12,7 +12,7 @@ from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, CorruptError
 from terakoya.i18n import _
 from terakoya.models.builtin.characters import CharacterVocabulary
-from terakoya.models.builtin.network import Shape
+from terakoya.models.builtin.shape import Shape
 
 _MOST_WEIGHTS = 64_000_000  # a description that needs more is corrupt or malicious
 _LARGEST_DIMENSION = 1 << 20

@@ -23,14 +23,13 @@ from torch import Tensor, nn
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError, CorruptError, DataError
 from terakoya.i18n import _
+from terakoya.models.calibration import calibration_from_json, calibration_to_json
 from terakoya.models.pretrained.checkpoint_files import read_json
 from terakoya.models.pretrained.model import PretrainedModel
 from terakoya.models.pretrained.seq2seq_batches import pad_sequences
 from terakoya.models.protocol import Batch, LabelPenalty, ModelInfo, Outputs, Pair, Query, SetScores
 from terakoya.models.set_head import (
     SetHead,
-    calibration_from_json,
-    calibration_to_json,
     label_and_size_counts,
     membership,
 )
