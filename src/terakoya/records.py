@@ -234,6 +234,7 @@ class Score:
     low, high, n    95% confidence interval, and number of items
     signature       how it was measured
     subset          of the exam; "" the main one
+    groups          number of groups that the items lie in; 0 where every item is independent, or groups are not known
     """
 
     who: str
@@ -244,3 +245,4 @@ class Score:
     n: int
     signature: Signature
     subset: str = ""
+    groups: int = 0

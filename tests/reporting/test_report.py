@@ -52,15 +52,16 @@ ELEMENTS = {
 }
 HEADINGS = (
     "概要・結論",
+    "評価指標",
+    "推論テスト",
+    "分析",
+    "次のステップ",
     "データセット統計",
     "実験環境",
     "試行",
-    "推論テスト",
-    "評価指標",
-    "分析",
-    "次のステップ",
     "生成コスト",
 )
+SWEEP_HEADINGS = (HEADINGS[0], *HEADINGS[5:8], HEADINGS[2], HEADINGS[1], *HEADINGS[3:5], HEADINGS[8])
 
 
 class Page(HTMLParser):
@@ -304,7 +305,7 @@ def test_a_sweep_is_reported_in_the_order_of_the_logs(numerals: RunRecord) -> No
     sweep = SweepRecord("n", runs, ("task.notation",), ("Best on dev: groups.",), {}, "a", titles, {}, (compared,))
     report = sweep_markdown(sweep, "ja")
     headings = [line[3:] for line in report.splitlines() if line.startswith("## ")]
-    assert [heading.partition("（")[0] for heading in headings] == list(HEADINGS)
+    assert [heading.partition("（")[0] for heading in headings] == list(SWEEP_HEADINGS)
     (causes,) = (block for block in report.split("\n\n") if block.startswith("| 試行 | 重要度"))
     assert [line.split(" | ")[:3] for line in causes.splitlines()[2:]] == [
         ["| plain, seed 0", "停止", "collapse"], ["| 2件すべて", "警告", "learning-rate"],

@@ -24,8 +24,9 @@ from terakoya.evaluation.item_scores import (
 from terakoya.i18n import _, in_language, joined
 from terakoya.runs.display import Displayed
 from terakoya.scoring.statistics.intervals import ALPHA
-from terakoya.scoring.statistics.paired import Effect, holm, paired_seeds
+from terakoya.scoring.statistics.paired import Effect, flipped_units, holm, least_p, paired_seeds
 from terakoya.scoring.statistics.power import detectable_difference, items_needed, two_digits
+from terakoya.scoring.statistics.wording import items_text, p_text
 
 if TYPE_CHECKING:
     from terakoya.scoring.statistics.intervals import Floats
@@ -78,6 +79,7 @@ class Comparison(Displayed):
     needed         items that would decide (None: decided, or no number of items is enough)
     seeds          number of seeds of each arm
     spelling       predictions of each arm that miss their target by spaces or width only
+    grouped        whether it is known which items belong together; if not, all are taken as independent
     """
 
     first: str
@@ -93,6 +95,7 @@ class Comparison(Displayed):
     needed: int | None
     seeds: tuple[int, int]
     spelling: tuple[int, int] = (0, 0)
+    grouped: bool = True
 
     @property
     def decided(self) -> bool:
@@ -144,7 +147,7 @@ def compare(
     for other in item_scores[1:]:
         refuse_incomparable(item_scores[0], other, across)
     chosen = [(arms[0], other) for other in arms[1:]] if pairs == "first" else list(combinations(arms, 2))
-    effects = [paired_seeds(*_aligned(a, b), seed=seed, resamples=resamples) for a, b in chosen]
+    effects = [paired_seeds(*_aligned(a, b), seed=seed, resamples=resamples, groups=_groups(a, b)) for a, b in chosen]
     corrected = holm([effect.p for effect in effects])
     return tuple(
         _comparison(a, b, effect, p, len(chosen), smallest_gain)
@@ -178,13 +181,23 @@ def _aligned(first: Arm, second: Arm) -> tuple[Floats, Floats]:
     return tables[0], tables[1]
 
 
+def _groups(first: Arm, second: Arm) -> list[str] | None:
+    """The group of each item, in the same order; None where no run recorded them."""
+    known = next((scores for arm in (first, second) for scores in arm.seeds if scores.grouped), None)
+    if known is None:
+        return None
+    groups = known.groups()
+    return [groups[key] for key in sorted(groups)]
+
+
 def _comparison(a: Arm, b: Arm, effect: Effect, p: float, family: int, smallest_gain: float) -> Comparison:
     state = UNDECIDED
     if p <= ALPHA:
         state = "first is better" if effect.value > 0 else "second is better"
     alpha = ALPHA / family  # the level of the first step of Holm's correction
     first, second = _aligned(a, b)
-    differences = first.mean(axis=0) - second.mean(axis=0)
+    groups = _groups(a, b)
+    differences = flipped_units(first.mean(axis=0) - second.mean(axis=0), groups)
     count = None
     if state == UNDECIDED:
         count = items_needed(effect, max(abs(effect.value), smallest_gain), alpha, differences=differences)
@@ -202,6 +215,7 @@ def _comparison(a: Arm, b: Arm, effect: Effect, p: float, family: int, smallest_
         needed=None if count is None else max(count, effect.n + 1),
         seeds=(len(a.seeds), len(b.seeds)),
         spelling=tuple(sum(scores.spelling for scores in arm.seeds) for arm in (a, b)),  # type: ignore[arg-type]
+        grouped=groups is not None,
     )
 
 
@@ -213,16 +227,18 @@ def comparison_message(comparison: Comparison) -> str:
 
     comparison  two arms on one exam
     """
-    first, second, n = comparison.first, comparison.second, comparison.effect.n
+    first, second = comparison.first, comparison.second
+    n = items_text(comparison.effect.n, comparison.effect.groups)
     values, single, spelling = _values(comparison), _single_seeds(comparison), _spelling(comparison)
+    notes = (_ungrouped(comparison), _floor(comparison), spelling)
     if comparison.decided:
         better = first if comparison.effect.value > 0 else second
         said: str = _("{better} is better. {values}{single}", better=better, values=values, single=single)
-        return joined("", (said, spelling))
+        return joined("", (said, *notes))
     smallest, more = comparison.detectable, _more_needed(comparison)
     shown = _(" The smallest difference that this exam could have shown is about {smallest:.2f}.", smallest=smallest)
     said = _(
-        "{first} and {second} cannot be told apart with {n} items{more}. {values}{shown}{single}",
+        "{first} and {second} cannot be told apart with {n}{more}. {values}{shown}{single}",
         first=first,
         second=second,
         n=n,
@@ -231,18 +247,39 @@ def comparison_message(comparison: Comparison) -> str:
         shown=shown,
         single=single,
     )
-    return joined("", (said, spelling))
+    return joined("", (said, *notes))
+
+
+def _ungrouped(c: Comparison) -> str:
+    if c.grouped:
+        return ""
+    return _(" Which items belong together was not recorded (an older run): all are taken as independent.")
+
+
+def _floor(c: Comparison) -> str:
+    """A permutation test cannot find less than one in its draws, which Holm multiplies."""
+    least = least_p(c.effect, c.family)
+    if c.decided or least <= ALPHA:
+        return ""
+    size = c.family
+    return _(
+        " With {size} comparisons at once no difference can be found here: the smallest p of the test is {least:.2g} "
+        "after correction.",
+        size=size,
+        least=least,
+    )
 
 
 def _values(c: Comparison) -> str:
     first, second, first_value, second_value, metric = c.first, c.second, c.first_value, c.second_value, c.metric
-    difference, low, high, p = c.effect.value, c.effect.low, c.effect.high, c.p
-    test, wins, losses, n, size = _TESTS[c.effect.test], c.effect.wins, c.effect.losses, c.effect.n, c.family
+    difference, low, high, p = c.effect.value, c.effect.low, c.effect.high, p_text(c.p)
+    test, wins, losses, size = _TESTS[c.effect.test], c.effect.wins, c.effect.losses, c.family
+    n = items_text(c.effect.n, c.effect.groups)
     family = _(", corrected for {size} comparisons", size=size) if size > 1 else ""
     return _(
         "{first} {first_value:.3f}, {second} {second_value:.3f} ({metric}): "
-        "difference {difference:+.3f} [{low:+.3f}, {high:+.3f}], p = {p:.2g} "
-        "({test}, {wins} items against {losses} of {n}{family}).",
+        "difference {difference:+.3f} [{low:+.3f}, {high:+.3f}], {p} "
+        "({test}, {wins} against {losses} of {n}{family}).",
         first=first,
         first_value=first_value,
         second=second,

@@ -11,6 +11,7 @@ from typing import Any
 
 from terakoya.codec.text import nfkc
 from terakoya.data.formats import TABLE_SUFFIXES, TableRow, read_rows, require_columns
+from terakoya.data.split import group_of
 from terakoya.errors import ConfigError, CorruptError, DataError, IncompatibleError, LockedError
 from terakoya.i18n import _, joined
 from terakoya.records import Example, Score, Signature, fingerprint, set_fingerprint, subset_named, subset_of
@@ -26,13 +27,17 @@ IMPORTED = "imported"  # the decoding of predictions that others made: unknown, 
 
 @dataclass(frozen=True, slots=True)
 class ItemScore:
-    """One exam item under the deciding metric, with the fingerprint by which it is paired."""
+    """One exam item under the deciding metric, with the fingerprint by which it is paired.
+
+    group  of items that it belongs to; "" where it is independent of all others
+    """
 
     source: str
     target: str
     value: float
     fingerprint: str
     accepted: tuple[str, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class ItemScores:
     seed       the run was trained with, None where unknown
     recipe     fingerprint of all settings but the seed; runs that agree in it are one arm of a comparison
     spelling   of an imported table: predictions that miss their target by spaces or width only
+    grouped    whether the groups of the items are known: run folders of older versions do not have them
     """
 
     name: str
@@ -53,6 +59,7 @@ class ItemScores:
     seed: int | None = None
     recipe: str = ""
     spelling: int = 0
+    grouped: bool = True
 
     @property
     def mean(self) -> float:
@@ -61,12 +68,19 @@ class ItemScores:
 
     def keyed(self) -> Mapping[tuple[str, int], float]:
         """Scores by (fingerprint, count); the count tells apart an item that stands in the exam twice."""
+        return {key: item.value for key, item in self._by_key().items()}
+
+    def groups(self) -> Mapping[tuple[str, int], str]:
+        """The group of each item, by the same key."""
+        return {key: item.group for key, item in self._by_key().items()}
+
+    def _by_key(self) -> Mapping[tuple[str, int], ItemScore]:
         seen: Counter[str] = Counter()
-        scores = {}
+        items = {}
         for item in self.items:
-            scores[item.fingerprint, seen[item.fingerprint]] = item.value
+            items[item.fingerprint, seen[item.fingerprint]] = item
             seen[item.fingerprint] += 1
-        return scores
+        return items
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +162,8 @@ def read_run_scores(path: Path, subset: str = "") -> ItemScores:
     config = read_config_values(run)
     seed = config.pop("seed", None)
     recipe = fingerprint(json.dumps(config, sort_keys=True, default=str)) if config else ""
-    return ItemScores(run.name, signature, items, seed if isinstance(seed, int) else None, recipe)
+    grouped = all("group" in line for line in lines)
+    return ItemScores(run.name, signature, items, seed if isinstance(seed, int) else None, recipe, grouped=grouped)
 
 
 def _item(line: Mapping[str, Any], where: str) -> ItemScore:
@@ -158,9 +173,8 @@ def _item(line: Mapping[str, Any], where: str) -> ItemScore:
         fault = repr(error)
         raise CorruptError(_("this is no scored prediction ({fault})", fault=fault), where=where) from error
     accepted = tuple(str(other) for other in line.get("accepted") or ())
-    return ItemScore(
-        source, target, value, str(line.get("fingerprint") or Example(source, target).fingerprint), accepted
-    )
+    key = str(line.get("fingerprint") or Example(source, target).fingerprint)
+    return ItemScore(source, target, value, key, accepted, str(line.get("group") or ""))
 
 
 def _signature(scores: Sequence[Score], items: Sequence[ItemScore], subset: str, where: Path) -> Signature:
@@ -213,7 +227,7 @@ def read_prediction_table(
     used = metric or (_metric_of(like.signature) if like else exact)
     if like is None:
         examples = [Example(source, target) for source, target in wanted]
-        items = [ItemScore(e.source, e.target, 0.0, e.fingerprint) for e in examples]
+        items = [ItemScore(e.source, e.target, 0.0, e.fingerprint, group=group_of(e)) for e in examples]
         signature = Signature(set_fingerprint(examples), used.signature, IMPORTED)
     else:
         items = _matched(wanted, [row.line for row, _text in rows], like, canonical, path)
@@ -227,7 +241,8 @@ def read_prediction_table(
         item.value < 1 and _same_but_spelling(text, item.target)
         for item, (_row, text) in zip(scored, rows, strict=True)
     ]
-    return ItemScores(path.name, signature, scored, spelling=sum(missed))
+    grouped = like.grouped if like else True
+    return ItemScores(path.name, signature, scored, spelling=sum(missed), grouped=grouped)
 
 
 def _with_predictions(

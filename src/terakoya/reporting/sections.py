@@ -6,16 +6,18 @@ Only what was measured is said: causes come from findings, next steps from what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 
 from terakoya.i18n import in_language
-from terakoya.records import Score
+from terakoya.records import Score, subset_of
 from terakoya.reporting import result_sections, run_sections
 from terakoya.reporting.blocks import Block, Bullets, Paragraph, ReportSection, format_value
 from terakoya.reporting.record import RunRecord
 from terakoya.reporting.translations import known, say
+from terakoya.scoring.statistics.good_enough import ExamSummary, summary_message
 from terakoya.scoring.statistics.power import two_digits
 from terakoya.scoring.statistics.verdict import Verdict
+from terakoya.scoring.statistics.wording import items_text
 
 
 def run_report(record: RunRecord, lang: str) -> tuple[ReportSection, ...]:
@@ -26,13 +28,13 @@ def run_report(record: RunRecord, lang: str) -> tuple[ReportSection, ...]:
     """
     builders = {
         "summary": _summary,
+        "metrics": result_sections.metrics,
+        "examples": result_sections.examples,
+        "analysis": result_sections.analysis,
+        "next": _next,
         "dataset": run_sections.dataset,
         "environment": run_sections.environment,
         "trial": run_sections.trial,
-        "examples": result_sections.examples,
-        "metrics": result_sections.metrics,
-        "analysis": result_sections.analysis,
-        "next": _next,
         "cost": run_sections.cost,
     }
     built = ((key, tuple(build(record, lang))) for key, build in builders.items())
@@ -45,8 +47,9 @@ def verdict_text(record: RunRecord, lang: str) -> str:
     record  the run
     lang    "en" or "ja"
     """
-    names = {item.name for item in fields(Verdict)}
-    if names <= set(record.verdict):
+    needed = {item.name for item in fields(Verdict) if item.default is MISSING}
+    if needed <= set(record.verdict):
+        names = {item.name for item in fields(Verdict)} & set(record.verdict)
         return Verdict(**{name: record.verdict[name] for name in names}).words(lang)
     words = record.verdict.get("words", "")
     return str(words.get(lang, "") if isinstance(words, Mapping) else words)
@@ -54,6 +57,8 @@ def verdict_text(record: RunRecord, lang: str) -> str:
 
 def _summary(record: RunRecord, lang: str) -> list[Block]:
     blocks: list[Block] = []
+    if first := _first_words(record, lang):
+        blocks.append(Paragraph(first))
     if words := verdict_text(record, lang):
         blocks.append(Paragraph(words))
     main = record.main
@@ -69,6 +74,18 @@ def _summary(record: RunRecord, lang: str) -> list[Block]:
     return [*blocks, Bullets(tuple(lines))]
 
 
+def _first_words(record: RunRecord, lang: str) -> str:
+    """How many predictions are right, and whether that is good enough; "" where the main subset was not scored."""
+    main = record.main
+    values = [float(item.get("verdict") or 0) for item in record.predictions if not subset_of(item)]
+    if main is None or main.subset or not values:
+        return ""
+    right, partly = sum(value >= 1 for value in values), sum(0 < value < 1 for value in values)
+    bar = float((record.config.get("score") or {}).get("good_enough") or 0)
+    summary = ExamSummary(right, len(values), main.value, main.low, main.high, bar, partly)
+    return in_language(summary_message(summary), lang)
+
+
 def _score_sentence(score: Score, lang: str) -> str:
     return say(
         lang,
@@ -77,7 +94,7 @@ def _score_sentence(score: Score, lang: str) -> str:
         value=format_value(score.value),
         low=format_value(score.low),
         high=format_value(score.high),
-        n=f"{score.n:,}",
+        n=in_language(items_text(score.n, score.groups), lang),
     )
 
 

@@ -134,10 +134,13 @@ _WORDS: dict[str, str] = {
         "pip install 'terakoya[charts]', then terakoya report RUN"
     ),
     # sentences
-    "main score": _("{metric} {value}, 95% interval {low} to {high}, on {n} items."),
+    "main score": _("{metric} {value}, 95% interval {low} to {high}, on {n}."),
     "no score": _("This run has no score yet."),
     "state is": _("State of the run: {state}."),
-    "opened": _("The exam had been opened {n} times when this score was made, this time included."),
+    "opened": _(
+        "The exam had been opened {n} times when this score was made, this time included: what the verdict says is "
+        "exploratory, because settings may have been chosen by earlier openings. A new exam would confirm it."
+    ),
     "opened once": _("The exam was opened for the first time for this score."),
     "findings count": _("Findings: {stop} to stop for, {warn} warnings, {note} notes."),
     "drawn": _("Training examples are drawn by rule while training; the table counts the fixed ones."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class RunResult(Displayed):
     wrong       sample of wrong predictions
     report      path of report.html; None where there is none
     overridden  checks whose findings of level stop were overridden with `anyway`
+    summary     how many predictions are right and whether that is good enough, by language; {} where not recorded
     """
 
     folder: Path
@@ -58,6 +59,7 @@ class RunResult(Displayed):
     wrong: tuple[SamplePrediction, ...]
     report: Path | None
     overridden: tuple[str, ...] = ()
+    summary: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -75,6 +77,7 @@ class RunResult(Displayed):
             "run": str(self.folder),
             "verdict": self.state,
             "words": self.words,
+            "summary": self.summary,
             "scores": to_jsonable(self.scores),
             "findings": to_jsonable(self.findings),
             "overridden": list(self.overridden),
@@ -104,6 +107,7 @@ def read_result(folder: Path) -> RunResult:
     try:
         scores = tuple(_score(values) for values in document["scores"])
         state, words = str(document["verdict"]["state"]), dict(document["verdict"]["words"])
+        summary = dict((document.get("summary") or {}).get("words") or {})
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         fault = repr(error)
         raise CorruptError(
@@ -122,6 +126,7 @@ def read_result(folder: Path) -> RunResult:
         wrong=_shown(line for line in lines if line["verdict"] < 1),
         report=report if report.is_file() else None,
         overridden=_overridden(folder),
+        summary=summary,
     )
 
 

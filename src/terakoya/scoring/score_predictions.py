@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from terakoya.codec import Codec
@@ -24,11 +25,13 @@ MAIN = ""  # the subset of an exam that decides
 
 @dataclass(frozen=True)
 class ScoredPrediction:
-    """One item of the exam: its example, the prediction, and metric name → score."""
+    """One item of the exam: its example, the prediction, metric name → score, and the group of items that it belongs
+    to ("": it is independent of all others)."""
 
     example: Example
     prediction: Prediction
     scores: Mapping[str, float]
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class ScoredPredictions:
         """
         return [item.scores[metric] for item in self.items]
 
+    @property
+    def groups(self) -> list[str]:
+        """The group of each item, in order."""
+        return [item.group for item in self.items]
+
 
 def score_predictions(
     system: str,
@@ -68,6 +76,8 @@ def score_predictions(
     predictions: Sequence[Prediction],
     codec: Codec,
     metrics: Mapping[str, Metric],
+    *,
+    group_of: Callable[[Example], str] = attrgetter("group"),
 ) -> ScoredPredictions:
     """Every prediction compared with all acceptable targets of its item, in the codec's canonical form.
 
@@ -76,6 +86,7 @@ def score_predictions(
     predictions  one for each example, in the same order
     codec        gives targets their canonical form
     metrics      by name
+    group_of     the group that an item belongs to (its own; "": it is independent of all others)
     Raises DataError where numbers of examples and predictions differ, or a target has no canonical form.
     """
     if len(examples) != len(predictions):
@@ -89,7 +100,7 @@ def score_predictions(
     for example, prediction in zip(examples, predictions, strict=True):
         targets = [canonical(target) for target in (example.target, *example.accepted)]
         scores = {name: metric.score(prediction.text, targets) for name, metric in metrics.items()}
-        items.append(ScoredPrediction(example, prediction, scores))
+        items.append(ScoredPrediction(example, prediction, scores, group_of(example)))
     return ScoredPredictions(system, tuple(items))
 
 
@@ -146,6 +157,7 @@ def aggregate_scores(
             subset.item_scores(metric.name),
             signature_of(metric),
             subset=name,
+            groups=subset.groups,
             **interval_options,
         )
         for name in scored.subsets()
@@ -181,6 +193,7 @@ def prediction_lines(
             "tags": dict(example.tags),
             "probability": prediction.probability,
             "fingerprint": example.fingerprint,
+            "group": item.group,
         }
         line |= {"accepted": list(example.accepted)} if example.accepted else {}
         line |= {"turns": [[turn.role, turn.content] for turn in example.turns]} if example.turns else {}

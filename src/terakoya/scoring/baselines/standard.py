@@ -24,6 +24,7 @@ BatchPredict = Callable[[Sequence[str]], list[str | None]]
 Rule = Callable[[str], str | None]
 FitBaseline = Callable[[tuple[Example, ...]], Rule]  # train split → rule
 
+UNTRAINED = "untrained base"  # name in scores.json of the pretrained base as it was before training
 HYBRID = "hybrid"  # name in scores.json of the rule, with the model wherever the rule abstains
 _MAX_ROWS = 1000  # training rows on which constants are tried
 _MAX_CANDIDATES = 30  # most frequent targets or labels that are tried
@@ -69,6 +70,14 @@ BASELINES: Mapping[str, BaselineInfo] = MappingProxyType(
         "name lexicon": BaselineInfo(
             _("name lexicon"),
             _("For sets of labels with names: the labels whose names occur in the source."),
+        ),
+        UNTRAINED: BaselineInfo(
+            _("untrained base"),
+            _(
+                "The pretrained base before any training, zero-shot or with examples of the training side in its "
+                "prompt (Brown et al. 2020), whichever does best on dev; labels are scored one by one, less a share of "
+                "what the base would say anyway (Zhao et al. 2021; Holtzman et al. 2021)."
+            ),
         ),
         HYBRID: BaselineInfo(
             _("hybrid"),

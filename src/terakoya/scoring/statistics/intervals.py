@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from terakoya.errors import DataError
 from terakoya.i18n import _
 from terakoya.records import Score, Signature
+from terakoya.scoring.statistics.clusters import count_groups, effective_items, group_index, group_sums, group_values
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
 
 Z = 1.959963984540054  # of the normal distribution, two-sided 95%
 ALPHA = 0.05
@@ -32,20 +34,24 @@ MAX_CELLS = 4_000_000  # numbers held at once while resampling
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A value, its 95% interval, the number of items behind it, and how the interval was made."""
+    """A value, its 95% interval, the number of items behind it, and how the interval was made.
+
+    groups  number of groups that the items lie in; 0 where every item is independent of the others
+    """
 
     value: float
     low: float
     high: float
     n: int
     method: str
+    groups: int = 0
 
 
-def wilson(right: float, n: int) -> tuple[float, float]:
+def wilson(right: float, n: float) -> tuple[float, float]:
     """95% score interval of a share (Wilson 1927).
 
     right  items that count
-    n      items in all
+    n      items in all; for items in groups the effective number, which need not be whole
     Returns (low, high). Raises DataError without items.
     """
     if n <= 0:
@@ -102,6 +108,7 @@ def mean_interval(
     bounds: tuple[float, float] = (0.0, 1.0),
     seed: int = 0,
     resamples: int = 2000,
+    groups: Sequence[str] | None = None,
 ) -> Interval:
     """The mean of item scores with its 95% interval.
 
@@ -109,6 +116,7 @@ def mean_interval(
     bounds     least and greatest possible score (0, 1)
     seed       of the bootstrap
     resamples  of the bootstrap (2,000)
+    groups     the group of each item, resampled as a whole; "" or None: the item is independent of the others
     Raises DataError without items, for a score that is not finite, and for one outside the bounds.
     """
     import numpy as np
@@ -121,16 +129,20 @@ def mean_interval(
             _("a score lies outside {least:g} to {most:g}", least=least, most=most),
             do=_("Correct the metric, or pass its bounds."),
         )
+    index = group_index(groups, n)
+    grouped = 0 if index is None else count_groups(index, n)
     if bounds == (0.0, 1.0) and np.isin(row, (0.0, 1.0)).all():
-        low, high = wilson(float(row.sum()), n)
-        return Interval(mean, low, high, n, "wilson")
-    low, high, method = _bootstrap_or_t(row, seed, resamples)
-    low, high = _widened_for_rare(row, low, high, bounds)
-    return Interval(mean, max(low, bounds[0]), min(high, bounds[1]), n, method)
+        items = n if index is None else effective_items(row, index)
+        low, high = wilson(float(row.sum()) * items / n if items != n else float(row.sum()), items)
+        return Interval(mean, low, high, n, "wilson", grouped)
+    resampled = row if index is None else group_values(row, index)
+    low, high, method = _bootstrap_or_t(resampled, seed, resamples)
+    low, high = _widened_for_rare(row, low, high, bounds, index)
+    return Interval(mean, max(low, bounds[0]), min(high, bounds[1]), n, method, grouped)
 
 
 def _bootstrap_or_t(row: Floats, seed: int, resamples: int) -> tuple[float, float, str]:
-    if row.min() == row.max():
+    if row.min() == row.max() or row.size < 2:
         return float(row[0]), float(row[0]), "hidden"
     if row.size >= BOOTSTRAP_FROM:
         return *bca(row, seed=seed, resamples=resamples), "bca"
@@ -149,15 +161,20 @@ def t_interval(row: Floats) -> tuple[float, float]:
     return float(row.mean()) - half, float(row.mean()) + half
 
 
-def _widened_for_rare(row: Floats, low: float, high: float, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Widen where fewer than RARE items differ from all the others."""
+def _widened_for_rare(
+    row: Floats, low: float, high: float, bounds: tuple[float, float], index: Integers | None = None
+) -> tuple[float, float]:
+    """Widen where fewer than RARE items (or groups of items) differ from all the others."""
     import numpy as np
 
     seen, counts = np.unique(row, return_counts=True)
-    others = int(row.size - counts.max())
+    usual = float(seen[counts.argmax()])
+    others, n = int(row.size - counts.max()), row.size
+    if index is not None:
+        others, n = int((group_sums((row != usual) * 1.0, index) > 0).sum()), count_groups(index, n)
     if others >= RARE:
         return low, high
-    usual, share = float(seen[counts.argmax()]), max_unseen_share(others, row.size)
+    share = max_unseen_share(others, n)
     return min(low, usual + share * (bounds[0] - usual)), max(high, usual + share * (bounds[1] - usual))
 
 
@@ -217,6 +234,7 @@ def make_score(
     subset: str = "",
     seed: int = 0,
     resamples: int = 2000,
+    groups: Sequence[str] | None = None,
 ) -> Score:
     """A Score from item scores.
 
@@ -227,6 +245,7 @@ def make_score(
     subset     of the exam, "" the main one
     seed       of the bootstrap
     resamples  of the bootstrap (2,000)
+    groups     the group of each item; None: every item is independent of the others
     """
-    mean = mean_interval(values, seed=seed, resamples=resamples)
-    return Score(who, metric, mean.value, mean.low, mean.high, mean.n, signature, subset)
+    mean = mean_interval(values, seed=seed, resamples=resamples, groups=groups)
+    return Score(who, metric, mean.value, mean.low, mean.high, mean.n, signature, subset, mean.groups)

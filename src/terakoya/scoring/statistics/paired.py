@@ -2,7 +2,8 @@
 
 The p-value decides and the interval is made to agree with it: it contains 0 whenever p > .05. Binary scores are tested
 by the exact McNemar test, graded ones by sign-flip permutation: all flips where that is possible, else random ones with
-the +1 that keeps the p-value valid (Phipson and Smyth 2010).
+the +1 that keeps the p-value valid (Phipson and Smyth 2010). Items that belong together are flipped and resampled as a
+group (`clusters`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from terakoya.errors import DataError
 from terakoya.i18n import _
+from terakoya.scoring.statistics.clusters import count_groups, group_index, group_sums, group_values
 from terakoya.scoring.statistics.intervals import ALPHA, MAX_CELLS, Z, mean_interval, score_array
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Integers = NDArray[np.int64]
 
 EXACT_UP_TO = 14  # items that differ: 2^14 flips are all tried
 DRAWS = 10_000
@@ -32,9 +35,10 @@ class Effect:
 
     test                "mcnemar", "permutation", or "two-level" (items and seeds)
     wins, losses        items on which the first system scored higher, lower
-    standard_deviation  of the differences between items
+    standard_deviation  of the differences between items; between groups, each group's sum times groups / items
     standard_error, degrees_of_freedom  that power is computed with
     seed_error          part of the standard error that comes from the seeds (0 with one seed a system)
+    groups              number of groups that the items lie in; 0 where every item is independent of the others
     """
 
     value: float
@@ -49,6 +53,12 @@ class Effect:
     standard_error: float
     degrees_of_freedom: float
     seed_error: float = 0.0
+    groups: int = 0
+
+    @property
+    def units(self) -> int:
+        """What the test counts: groups, or items where every item is independent."""
+        return self.groups or self.n
 
     @property
     def binary(self) -> bool:
@@ -97,6 +107,25 @@ def permutation_p(differences: Floats, *, seed: int = 0, draws: int = DRAWS) -> 
     return np.asarray((hits + 1) / (draws + 1), dtype=np.float64)
 
 
+def grouped_permutation_p(sums: Floats, *, seed: int = 0, draws: int = DRAWS) -> float:
+    """Two-sided p of the sign-flip permutation test over whole groups.
+
+    sums   (groups,), the sum of each group's differences
+    seed   of random flips
+    draws  how many random flips (10,000); all are tried up to EXACT_UP_TO groups (zeros left out)
+    Groups with the same distance from 0 are flipped together by binomial counts, which is exact and far faster.
+    """
+    import numpy as np
+
+    sizes, counts = np.unique(np.round(np.abs(sums[np.abs(sums) > 1e-12]), 9), return_counts=True)
+    if int(counts.sum()) <= EXACT_UP_TO or sizes.size > counts.sum() // 4:
+        return float(permutation_p(sums, seed=seed, draws=draws)[0])
+    rng = np.random.default_rng(seed)
+    drawn = (2 * rng.binomial(counts, 0.5, (draws, sizes.size)) - counts) @ sizes
+    seen = abs(float(sums.sum()))
+    return (int((np.abs(drawn) >= seen - 1e-6 * (1 + seen)).sum()) + 1) / (draws + 1)
+
+
 def tango(wins: int, losses: int, n: int) -> tuple[float, float]:
     """95% score interval of the difference of two paired shares (Tango 1998), valid down to n = 1 and no difference.
 
@@ -133,6 +162,7 @@ def paired(
     seed: int = 0,
     resamples: int = 2000,
     draws: int = DRAWS,
+    groups: Sequence[str] | None = None,
 ) -> Effect:
     """The effect of one system against another, each with one score an item.
 
@@ -141,6 +171,7 @@ def paired(
     seed       of bootstrap and permutation
     resamples  of the interval's bootstrap (2,000)
     draws      of the permutation test (10,000)
+    groups     the group of each item, flipped and resampled as a whole; None: every item is independent of the others
     Raises DataError when the numbers of items differ.
     """
     import numpy as np
@@ -154,6 +185,9 @@ def paired(
         )
     d = a - b
     n, wins, losses = d.size, int((d > 1e-12).sum()), int((d < -1e-12).sum())
+    index = group_index(groups, n)
+    if index is not None:
+        return _paired_groups(d, index, groups, seed=seed, resamples=resamples, draws=draws)
     if np.isin(d, (-1.0, 0.0, 1.0)).all():
         p, test = mcnemar(wins, losses), "mcnemar"
         low, high = tango(wins, losses, n)
@@ -168,12 +202,62 @@ def paired(
     )
 
 
+def _paired_groups(
+    d: Floats, index: Integers, groups: Sequence[str] | None, *, seed: int, resamples: int, draws: int
+) -> Effect:
+    """The effect of differences that lie in groups."""
+    sums, count = group_sums(d, index), count_groups(index, d.size)
+    p = grouped_permutation_p(sums, seed=seed, draws=draws)
+    interval = mean_interval(d, bounds=(-1.0, 1.0), seed=seed, resamples=resamples, groups=groups)
+    low, high = _consistent(interval.low, interval.high, p)
+    wins, losses = int((d > 1e-12).sum()), int((d < -1e-12).sum())
+    deviation = float((sums * count / d.size).std(ddof=1)) if count > 1 else 0.0
+    error = float(group_values(d, index).std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
+    freedom = float(max(1, count - 1))
+    return Effect(
+        float(d.mean()), low, high, p, d.size, "permutation", wins, losses, deviation, error, freedom, groups=count
+    )
+
+
+def least_p(effect: Effect, family: int = 1) -> float:
+    """The smallest p that a test can reach on these items, corrected for the family (Holm's first step).
+
+    effect  of the test: exact tests are bounded by the number of flips, random ones by the number of draws
+    family  comparisons made at once
+    """
+    flips = 2.0 ** (1 - min(effect.units, EXACT_UP_TO)) if effect.units <= EXACT_UP_TO else 1 / (DRAWS + 1)
+    if effect.test == "mcnemar":
+        flips = 2.0 ** (1 - min(effect.wins + effect.losses, 60))
+    return min(1.0, family * flips)
+
+
+def flipped_units(differences: Floats, groups: Sequence[str] | None) -> Floats:
+    """What a paired test flips, scaled so that its mean is the mean difference: what power is planned with.
+
+    differences  (items,)
+    groups       the group of each item; None: every item is independent of the others
+    Returns (groups,), or the differences themselves.
+    """
+    index = group_index(groups, differences.size)
+    if index is None:
+        return differences
+    return group_sums(differences, index) * count_groups(index, differences.size) / differences.size
+
+
 def _consistent(low: float, high: float, p: float) -> tuple[float, float]:
     """The interval contains 0 whenever the test does not reject: the test decides."""
     return (min(low, 0.0), max(high, 0.0)) if p > ALPHA else (low, high)
 
 
-def paired_seeds(first: Floats, second: Floats, *, seed: int = 0, resamples: int = 2000, draws: int = DRAWS) -> Effect:
+def paired_seeds(
+    first: Floats,
+    second: Floats,
+    *,
+    seed: int = 0,
+    resamples: int = 2000,
+    draws: int = DRAWS,
+    groups: Sequence[str] | None = None,
+) -> Effect:
     """The effect of one training recipe against another, each trained with several seeds.
 
     first      (seeds, items), scores of the first recipe's models
@@ -181,6 +265,7 @@ def paired_seeds(first: Floats, second: Floats, *, seed: int = 0, resamples: int
     seed       of bootstrap and permutation
     resamples  of the bootstrap (2,000)
     draws      of the permutation test (10,000)
+    groups     the group of each item, flipped and resampled as a whole; None: every item is independent of the others
     Both the items and the seeds are samples. The p-value is the larger one of the permutation test over items and a t
     test whose variance adds both levels (degrees of freedom by Satterthwaite 1946); the interval covers the t interval
     and the two-level bootstrap.
@@ -190,9 +275,9 @@ def paired_seeds(first: Floats, second: Floats, *, seed: int = 0, resamples: int
 
     a, b = np.atleast_2d(first), np.atleast_2d(second)
     if a.shape[0] == b.shape[0] == 1:
-        return paired(a[0], b[0], seed=seed, resamples=resamples, draws=draws)
-    items = paired(a.mean(axis=0), b.mean(axis=0), seed=seed, resamples=resamples, draws=draws)
-    parts = [(items.standard_error**2, items.n - 1)] + [(_seed_variance(arm), arm.shape[0] - 1) for arm in (a, b)]
+        return paired(a[0], b[0], seed=seed, resamples=resamples, draws=draws, groups=groups)
+    items = paired(a.mean(axis=0), b.mean(axis=0), seed=seed, resamples=resamples, draws=draws, groups=groups)
+    parts = [(items.standard_error**2, items.units - 1)] + [(_seed_variance(arm), arm.shape[0] - 1) for arm in (a, b)]
     variance = sum(v for v, _ in parts)
     error = math.sqrt(variance)
     freedom = (
@@ -200,7 +285,7 @@ def paired_seeds(first: Floats, second: Floats, *, seed: int = 0, resamples: int
     )
     p = max(items.p, 2 * float(stdtr(freedom, -abs(items.value) / error)) if error > 0 else 0.0)
     half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
-    drawn = two_level_bootstrap(a, b, seed=seed, resamples=resamples)
+    drawn = two_level_bootstrap(a, b, seed=seed, resamples=resamples, groups=groups)
     low = max(-1.0, min(items.low, items.value - half, drawn[0]))
     high = min(1.0, max(items.high, items.value + half, drawn[1]))
     low, high = _consistent(low, high, p)
@@ -218,6 +303,7 @@ def paired_seeds(first: Floats, second: Floats, *, seed: int = 0, resamples: int
         error,
         freedom,
         seeds,
+        items.groups,
     )
 
 
@@ -225,25 +311,33 @@ def _seed_variance(scores: Floats) -> float:
     return float(scores.mean(axis=1).var(ddof=1)) / scores.shape[0] if scores.shape[0] > 1 else 0.0
 
 
-def two_level_bootstrap(first: Floats, second: Floats, *, seed: int = 0, resamples: int = 2000) -> tuple[float, float]:
+def two_level_bootstrap(
+    first: Floats, second: Floats, *, seed: int = 0, resamples: int = 2000, groups: Sequence[str] | None = None
+) -> tuple[float, float]:
     """95% bootstrap interval of the mean difference when items (jointly) and seeds (of each arm) are resampled.
 
     first      (seeds, items), scores of the first arm
     second     (seeds, items), of the second
     seed       of the resampling
     resamples  how many (2,000)
+    groups     the group of each item, drawn as a whole; None: every item is independent of the others
     Resampling S seeds gives only (S - 1) / S of their variance; their weights are stretched by the root of that.
     """
     import numpy as np
 
     rng = np.random.default_rng(seed)
     n = first.shape[1]
+    index = group_index(groups, n)
+    units = count_groups(index, n)
     weights = [_seed_weights(arm.shape[0], resamples, rng) for arm in (first, second)]
     means = np.empty(resamples)
     step = max(1, MAX_CELLS // n)
     for start in range(0, resamples, step):
         part = slice(start, min(start + step, resamples))
-        drawn = rng.multinomial(n, np.full(n, 1 / n), size=part.stop - start) / n
+        drawn = rng.multinomial(units, np.full(units, 1 / units), size=part.stop - start) / n
+        if index is not None:
+            drawn = drawn[:, index]
+            drawn = drawn / drawn.sum(axis=1, keepdims=True)
         arms = [(drawn @ arm.T * w[part]).sum(axis=1) for arm, w in zip((first, second), weights, strict=True)]
         means[part] = arms[0] - arms[1]
     low, high = np.quantile(means, (ALPHA / 2, 1 - ALPHA / 2))

@@ -168,15 +168,16 @@ def detectable_difference(effect: Effect, alpha: float = ALPHA, *, differences: 
 
     effect       as observed: its items and their scatter
     alpha        level of the test (0.05)
-    differences  (items,), of a graded metric: the power of small exams is then simulated (`planned_power`)
+    differences  (items,), of a graded metric: the power of small exams is then simulated (`planned_power`). Of items in
+                 groups what the test flips (`paired.flipped_units`)
     """
     power = _power(effect, alpha, differences)
-    if power(effect.n, 1.0) < POWER:
+    if power(effect.units, 1.0) < POWER:
         return 1.0
     low, high = 0.0, 1.0
-    for _ in range(10 if differences is not None and effect.n < FORMULA_FROM else 40):  # to a thousandth is enough
+    for _ in range(10 if differences is not None and effect.units < FORMULA_FROM else 40):  # to a thousandth is enough
         middle = (low + high) / 2
-        low, high = (low, middle) if power(effect.n, middle) >= POWER else (middle, high)
+        low, high = (low, middle) if power(effect.units, middle) >= POWER else (middle, high)
     return high
 
 
@@ -186,7 +187,8 @@ def items_needed(effect: Effect, gain: float, alpha: float = ALPHA, *, differenc
     effect       as observed: its scatter between items and seeds
     gain         true difference to be found
     alpha        level of the test (0.05)
-    differences  (items,), of a graded metric: the power of small exams is then simulated
+    differences  (items,), of a graded metric: the power of small exams is then simulated. Of items in groups what the
+                 test flips (`paired.flipped_units`)
     None is returned when the difference is 0, and when the seeds differ so much that only more seeds can help.
     """
     power = _power(effect, alpha, differences)
@@ -198,13 +200,20 @@ def items_needed(effect: Effect, gain: float, alpha: float = ALPHA, *, differenc
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if power(middle, abs(gain)) >= POWER else (middle, high)
-    return high
+    return math.ceil(high * effect.n / effect.groups) if effect.groups else high
+
+
+def _is_one_step(differences: Floats | None) -> bool:
+    """Whether groups differ by 1, 0 or -1: right or wrong as a whole, their test is McNemar's in steps as coarse."""
+    return differences is not None and bool(((abs(abs(differences) - 1) < 1e-9) | (abs(differences) < 1e-12)).all())
 
 
 def _power(effect: Effect, alpha: float, differences: Floats | None = None) -> Callable[[int, float], float]:
-    """Power as a function of items and gain, with the observed scatter."""
+    """Power as a function of items (groups, where items lie in groups) and gain, with the observed scatter."""
     differ = (effect.wins + effect.losses) / effect.n
-    if effect.binary or effect.standard_deviation == 0:
+    if effect.groups:
+        differ = 1.0 if differences is None else float((abs(differences) > 1e-12).mean())
+    if effect.binary or effect.standard_deviation == 0 or (effect.groups and _is_one_step(differences)):
         return lambda n, gain: binary_power(n, gain, differ, alpha)
 
     def power(n: int, gain: float) -> float:

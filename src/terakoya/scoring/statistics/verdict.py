@@ -1,27 +1,29 @@
 """Was anything learned? A score means nothing without what a constant, a nearest neighbour or a rule would have got.
 
-Learned: the paired 95% lower bound of the gain over the best baseline that is not exempt lies above 0. Not learned:
-the upper bound lies below the smallest gain worth having. Else the items are too few to decide.
+Learned: the paired 95% lower bound of the gain over the deciding baseline lies above 0, the best one on dev
+that is not exempt (`decision`). Not learned: the upper bound lies below the smallest gain worth having. Else the items
+are too few to decide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from terakoya.errors import ConfigError
 from terakoya.i18n import _, in_language
 from terakoya.scoring.baselines.standard import baseline_title
+from terakoya.scoring.statistics.decision import UNDECIDED, State, decide
 from terakoya.scoring.statistics.intervals import score_array
-from terakoya.scoring.statistics.paired import Effect, paired
+from terakoya.scoring.statistics.paired import Effect, flipped_units
 from terakoya.scoring.statistics.power import detectable_difference, items_needed, two_digits
+from terakoya.scoring.statistics.wording import items_text, p_text
 
 if TYPE_CHECKING:
     from terakoya.scoring.statistics.intervals import Floats
 
-State = Literal["learned", "not learned", "cannot be told"]
-UNDECIDED: State = "cannot be told"
+__all__ = ["UNDECIDED", "State", "Verdict", "verdict", "verdict_message"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +31,18 @@ class Verdict:
     """The state, and all that it rests on.
 
     state          "learned", "not learned", or undecided with n items
-    best           the best baseline that is not exempt
+    best           the deciding baseline: the best one that is not exempt
     value          the model's mean score
-    baseline       that of the best baseline
+    baseline       that of the deciding baseline
     gain, low, high  mean paired difference and its 95% interval, consistent with the exact test's p
     p              of the paired test
     n              items
     detectable     the smallest gain that this exam would have found with power 0.8
     needed         items that would decide (None: decided, or no number of items is enough)
     smallest_gain  the smallest gain worth having, as configured
+    groups         number of groups that the items lie in; 0 where every item is independent, or groups are not known
+    chosen         where that baseline was chosen: "dev" or "exam"
+    close          another baseline that did about as well as the model, so that "learned" cannot be said; "" if none
     """
 
     state: State
@@ -52,6 +57,9 @@ class Verdict:
     detectable: float
     needed: int | None
     smallest_gain: float
+    groups: int = 0
+    chosen: str = "exam"
+    close: str = ""
 
     def words(self, lang: str = "en") -> str:
         """The verdict as sentences.
@@ -69,6 +77,8 @@ def verdict(
     smallest_gain: float = 0.02,
     seed: int = 0,
     resamples: int = 2000,
+    dev: Mapping[str, float] | None = None,
+    groups: Sequence[str] | None = None,
 ) -> Verdict:
     """Whether a model has learned anything that its baselines do not give.
 
@@ -78,6 +88,9 @@ def verdict(
     smallest_gain  the smallest gain worth having (0.02)
     seed           of bootstrap and permutation
     resamples      of the bootstrap (2,000)
+    dev            baseline → mean score on dev, which chooses the deciding one; None: the exam does, and the upper
+                   bound is corrected for it
+    groups         the group of each item; None: every item is independent of the others
     Raises ConfigError when no baseline is left, DataError when items are missing.
     """
     compared = {name: scores for name, scores in baselines.items() if name not in exempt}
@@ -86,11 +99,9 @@ def verdict(
             _("there is no baseline to compare the model with"),
             do=_("Give at least the constant."),
         )
-    effects = {name: paired(model, scores, seed=seed, resamples=resamples) for name, scores in compared.items()}
-    best = min(effects, key=lambda name: (effects[name].value, effects[name].low, name))
-    effect = effects[best]
-    differences = score_array(model) - score_array(compared[best])
-    state = _state(effect, smallest_gain)
+    made = decide(model, compared, smallest_gain=smallest_gain, dev=dev, groups=groups, seed=seed, resamples=resamples)
+    best, effect, state = made.against, made.effect, made.state
+    differences = flipped_units(score_array(model) - score_array(compared[best]), groups)
     value = float(sum(model) / len(model))
     return Verdict(
         state,
@@ -103,15 +114,12 @@ def verdict(
         effect.p,
         effect.n,
         detectable_difference(effect, differences=differences),
-        _more_items(effect, smallest_gain, differences) if state == UNDECIDED else None,
+        _more_items(effect, smallest_gain, differences) if state == UNDECIDED and not made.close else None,
         smallest_gain,
+        effect.groups,
+        made.chosen,
+        made.close,
     )
-
-
-def _state(effect: Effect, smallest_gain: float) -> State:
-    if effect.low > 0:
-        return "learned"
-    return "not learned" if effect.high < smallest_gain else UNDECIDED
 
 
 def _more_items(effect: Effect, smallest_gain: float, differences: Floats) -> int | None:
@@ -125,33 +133,59 @@ def verdict_message(verdict: Verdict) -> str:
 
     verdict  with all that it rests on
     """
+    n = items_text(verdict.n, verdict.groups)
+    values = _values(verdict, n)
+    if verdict.state == "learned":
+        below = verdict.high < verdict.smallest_gain
+        return _learned_a_little(verdict, values) if below else _("Learned. {values}", values=values)
+    smallest, shown = verdict.smallest_gain, verdict.detectable
+    if verdict.state == "not learned":
+        return _("Not learned: a gain of {smallest:g} or more is ruled out. {values}", smallest=smallest, values=values)
+    if verdict.close:
+        other = baseline_title(verdict.close)
+        return _(
+            "Cannot be told with {n}: the baseline '{other}' did about as well on the exam. {values}",
+            n=n,
+            other=other,
+            values=values,
+        )
+    size = _("This exam shows a gain from about {shown:.2f} upwards.", shown=shown)
+    if not verdict.needed:
+        return _("Cannot be told with {n}. {values} {size}", n=n, values=values, size=size)
+    more = two_digits(verdict.needed)
+    return _(
+        "Cannot be told with {n}; about {more} would be needed. {values} {size}",
+        n=n,
+        more=more,
+        values=values,
+        size=size,
+    )
+
+
+def _learned_a_little(verdict: Verdict, values: str) -> str:
+    """Many items find gains that nobody wants."""
+    smallest = verdict.smallest_gain
+    return _(
+        "Learned, but less than is worth having: a gain of {smallest:g} or more is ruled out. {values}",
+        smallest=smallest,
+        values=values,
+    )
+
+
+def _values(verdict: Verdict, n: str) -> str:
     value, baseline, best = verdict.value, verdict.baseline, baseline_title(verdict.best)
-    gain, low, high, n, p = verdict.gain, verdict.low, verdict.high, verdict.n, verdict.p
-    values = _(
-        "{value:.3f} against {baseline:.3f} of the baseline '{best}': "
-        "gain {gain:+.3f} [{low:+.3f}, {high:+.3f}], n = {n}, p = {p:.2g}.",
+    gain, low, high, p = verdict.gain, verdict.low, verdict.high, p_text(verdict.p)
+    where = _("chosen on dev") if verdict.chosen == "dev" else _("chosen on the exam")
+    return _(
+        "{value:.3f} against {baseline:.3f} of the baseline '{best}' ({where}): "
+        "gain {gain:+.3f} [{low:+.3f}, {high:+.3f}], {n}, {p}.",
         value=value,
         baseline=baseline,
         best=best,
+        where=where,
         gain=gain,
         low=low,
         high=high,
         n=n,
         p=p,
-    )
-    if verdict.state == "learned":
-        return _("Learned. {values}", values=values)
-    smallest, shown = verdict.smallest_gain, verdict.detectable
-    if verdict.state == "not learned":
-        return _("Not learned: a gain of {smallest:g} or more is ruled out. {values}", smallest=smallest, values=values)
-    size = _("This exam shows a gain from about {shown:.2f} upwards.", shown=shown)
-    if not verdict.needed:
-        return _("Cannot be told with {n} items. {values} {size}", n=n, values=values, size=size)
-    more = two_digits(verdict.needed)
-    return _(
-        "Cannot be told with {n} items; about {more} would be needed. {values} {size}",
-        n=n,
-        more=more,
-        values=values,
-        size=size,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from itertools import cycle
@@ -19,6 +20,9 @@ from terakoya.tasks.janum.sampler import ExpressionSampler
 IDIOMS, UNSEEN = "idioms", "unseen idioms"
 _TRAIN_ITEMS, _DEV_ITEMS = 1500, 400
 _TRIES = 2000
+# Items of one expression (alone and in sentences) in dev or exam. Without a cap the form that has few expressions
+# has one of them 60 times among 900 items.
+MOST_OF_A_GROUP = 10
 
 
 def build_split(sampler: ExpressionSampler, items: int, seed: int) -> Split:
@@ -51,15 +55,18 @@ def draw_fresh(sampler: ExpressionSampler, rng: Random, items: int, where: Split
     Raises ConfigError where the split has fewer.
     """
     seen: set[str] = set()
+    drawn: Counter[str] = Counter()
     forms = list(FORMS)
+
+    def is_fresh(item: Example) -> bool:
+        return item.source not in seen and drawn[item.group] < MOST_OF_A_GROUP
+
     for form in cycle(FORMS):
         if len(seen) == items:
             return
         if form not in forms:
             continue
-        item = next(
-            (item for _ in range(_TRIES) if (item := sampler.expression(rng, where, form)).source not in seen), None
-        )
+        item = next((item for _ in range(_TRIES) if is_fresh(item := sampler.expression(rng, where, form))), None)
         if item is None:
             forms.remove(form)
             if not forms:
@@ -70,6 +77,7 @@ def draw_fresh(sampler: ExpressionSampler, rng: Random, items: int, where: Split
                 )
             continue
         seen.add(item.source)
+        drawn[item.group] += 1
         yield item
 
 

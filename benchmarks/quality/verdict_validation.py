@@ -1,0 +1,229 @@
+"""Validity of the verdict by simulation: false "learned", wrong "ruled out", power and coverage; items in groups too.
+
+    python -m benchmarks.quality.verdict_validation [--simulations 500] [--out benchmarks/results]
+
+One model and one or six equally good baselines answer an exam of n items, each right or wrong, in groups of 1, 2, 3, 7
+items that are right or wrong together. False "learned": the model is exactly as good as its baselines. Wrong "ruled
+out": it is better by exactly the smallest gain worth having. Power: it is better by a gain that an exam against one
+baseline finds in 80% of cases. The deciding baseline is chosen on dev, on the exam with the correction for the
+largest of several t statistics, and on the exam as it is. The functions are those that runs use. Exit code 1 when a
+criterion is missed by more than the scatter of the simulation (three standard errors).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+from unittest.mock import patch
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.reporting import RESULTS
+from terakoya.scoring.statistics import decision
+from terakoya.scoring.statistics.decision import decide
+from terakoya.scoring.statistics.intervals import mean_interval
+from terakoya.scoring.statistics.paired import paired
+from terakoya.scoring.statistics.power import binary_power
+
+Floats = NDArray[np.float64]
+Way = Literal["dev", "exam", "exam, uncorrected"]
+SIZES = (10, 40, 200, 2000)
+GROUPS = (1, 2, 3, 7)
+BASELINES = (1, 6)
+MOST_WRONG = 0.025
+POWER_ERROR = 0.02
+SHARE = 0.4  # right answers of every baseline
+DRAWS, RESAMPLES = 500, 200
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """One line of a table: what was simulated, the observed share, and the bound or the expected share."""
+
+    table: str
+    way: str
+    n: int
+    group: int
+    baselines: int
+    observed: float
+    expected: float
+    simulations: int
+    passed: bool | None  # None: reported, without a criterion
+
+
+def answers(rng: np.random.Generator, n: int, size: int, shares: list[float]) -> tuple[Floats, list[str]]:
+    """Scores (systems, items), 0 or 1, of systems with these shares right; items of one group are alike."""
+    groups = math.ceil(n / size)
+    hard = rng.normal(size=groups)  # items are hard or easy for all systems
+    latent = math.sqrt(0.5) * hard + math.sqrt(0.5) * rng.normal(size=(len(shares), groups))
+    edges = np.array([_normal_quantile(share) for share in shares])[:, None]
+    scores = np.repeat((latent < edges) * 1.0, size, axis=1)[:, :n]
+    return scores, [str(item // size) for item in range(n)]
+
+
+def _normal_quantile(share: float) -> float:
+    from scipy.special import ndtri
+
+    return float(ndtri(share))
+
+
+def outcomes(
+    n: int, size: int, baselines: int, gain: float, way: Way, simulations: int, smallest: float, seed: int
+) -> tuple[float, float]:
+    """Shares of exams called "learned" and "not learned" where the model is better by `gain` than every baseline."""
+    rng = np.random.default_rng(seed)
+    learned = ruled_out = 0
+    for at in range(simulations):
+        scores, groups = answers(rng, n, size, [SHARE + gain] + [SHARE] * baselines)
+        named = {f"b{number}": row for number, row in enumerate(scores[1:])}
+        dev = {name: rng.random() for name in named} if way == "dev" else None  # equally good: dev picks any of them
+        stretch = patch.object(decision, "max_type_stretch", lambda *_, **__: 1.0)
+        with stretch if way == "exam, uncorrected" else patch.object(decision, "_T_DRAWS", 2000):
+            made = decide(
+                scores[0],
+                named,
+                smallest_gain=smallest,
+                dev=dev,
+                groups=groups if size > 1 else None,
+                seed=at,
+                resamples=RESAMPLES,
+                draws=DRAWS,
+            )
+        learned += made.state == "learned"
+        ruled_out += made.state == "not learned"
+    return learned / simulations, ruled_out / simulations
+
+
+def bound(expected: float, simulations: int) -> float:
+    """The most that a share of `expected` may show by chance: three standard errors."""
+    return expected + 3 * math.sqrt(expected * (1 - expected) / simulations)
+
+
+def detectable_gain(n: int) -> float:
+    """The gain that n independent items find in about 80% of cases against one baseline."""
+    gains = np.linspace(0.01, 0.59, 59)
+    powers = [binary_power(n, float(gain), _discordant(float(gain))) for gain in gains]
+    return float(gains[int(np.argmin(np.abs(np.array(powers) - 0.8)))])
+
+
+def _discordant(gain: float) -> float:
+    rng = np.random.default_rng(0)
+    scores, _groups = answers(rng, 200_000, 1, [SHARE + gain, SHARE])
+    return float((scores[0] != scores[1]).mean())
+
+
+def rows(simulations: int) -> Iterator[Simulation]:
+    """Every simulation, one after another."""
+    for size in GROUPS:
+        for n in SIZES:
+            if n < 6 * size:
+                continue
+            for baselines in BASELINES if size in (1, 3) else (1,):
+                ways: tuple[Way, ...] = ("dev", "exam", "exam, uncorrected") if baselines > 1 else ("exam",)
+                gain = detectable_gain(n // size)
+                for way in ways:
+                    yield from _cell(n, size, baselines, way, gain, simulations)
+    yield from power_rows(simulations)
+    yield from coverage_rows(simulations)
+
+
+def _cell(n: int, size: int, baselines: int, way: Way, gain: float, simulations: int) -> Iterator[Simulation]:
+    seed = n * 100 + size * 10 + baselines
+    required = way != "exam, uncorrected"
+    false, _ruled = outcomes(n, size, baselines, 0.0, way, simulations, 0.02, seed)
+    worth = 0.1  # large enough that it can be ruled out at all
+    _learned, wrong = outcomes(n, size, baselines, worth, way, simulations, worth, seed + 1)
+    found, _ruled = outcomes(n, size, baselines, gain, way, simulations, 0.02, seed + 2)
+    nominal = binary_power(n // size, gain, _discordant(gain))
+    for table, observed, expected, passed in (
+        ("false learned", false, MOST_WRONG, false <= bound(MOST_WRONG, simulations)),
+        ("wrong ruled out", wrong, MOST_WRONG, wrong <= bound(MOST_WRONG, simulations)),
+        ("power", found, nominal, found >= nominal / 2),
+    ):
+        yield Simulation(table, way, n, size, baselines, observed, expected, simulations, passed if required else None)
+
+
+def power_rows(simulations: int) -> Iterator[Simulation]:
+    """The power that is computed beforehand for items in groups, against the power of the test."""
+    for size, groups in ((2, 100), (3, 100), (3, 300), (7, 90)):
+        rng = np.random.default_rng(size * 1000 + groups)
+        gain, n = 0.11, size * groups
+        found = 0
+        for at in range(simulations):
+            scores, names = answers(rng, n, size, [SHARE + gain, SHARE])
+            effect = paired(scores[0], scores[1], seed=at, draws=DRAWS, resamples=100, groups=names)
+            found += effect.p <= 0.05 and effect.value > 0
+        many, _names = answers(rng, 300_000, 1, [SHARE + gain, SHARE])
+        differences = many[0] - many[1]
+        computed = binary_power(groups, gain, float((differences != 0).mean()))
+        share = found / simulations
+        error = POWER_ERROR + 3 * math.sqrt(computed * (1 - computed) / simulations)
+        yield Simulation(
+            "power as computed", "", n, size, 1, share, computed, simulations, abs(share - computed) <= error
+        )
+
+
+def coverage_rows(simulations: int) -> Iterator[Simulation]:
+    """How often the 95% interval of a share contains the true one."""
+    for size in GROUPS:
+        for n in SIZES:
+            if n < 6 * size:
+                continue
+            for share in (0.4, 0.95):
+                rng = np.random.default_rng(n + size)
+                covered = 0
+                for _simulation in range(simulations):
+                    scores, names = answers(rng, n, size, [share])
+                    found = mean_interval(scores[0], groups=names if size > 1 else None)
+                    covered += found.low <= share <= found.high
+                observed = covered / simulations
+                yield Simulation("coverage", f"{share:g} right", n, size, 0, observed, 0.95, simulations, None)
+
+
+def page(found: list[Simulation], seconds: float) -> str:
+    """The Markdown page: one table for each property."""
+    about = f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}; {seconds:.0f} s of CPU"
+    lines = ["# The verdict, validated", "", f"`python -m benchmarks.quality.verdict_validation`; {about}.", ""]
+    for table in dict.fromkeys(row.table for row in found):
+        lines += [f"## {table.capitalize()}", "", "| way | n | group | baselines | observed | bound | simulations | |"]
+        lines.append("|---|---|---|---|---|---|---|---|")
+        for row in found:
+            if row.table == table:
+                mark = {True: "passed", False: "**failed**", None: ""}[row.passed]
+                lines.append(
+                    f"| {row.way} | {row.n} | {row.group} | {row.baselines} | {row.observed:.4f} | {row.expected:.4f} "
+                    f"| {row.simulations} | {mark} |"
+                )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Simulate, write the page and the record, and say what failed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--simulations", type=int, default=500)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    started = time.process_time()
+    found = list(rows(args.simulations))
+    seconds = time.process_time() - started
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "verdict_validation.md").write_text(page(found, seconds), encoding="utf-8")
+    record = {"cpu_seconds": round(seconds, 1), "rows": [asdict(row) for row in found]}
+    (args.out / "verdict_validation.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    failed = [row for row in found if row.passed is False]
+    print(page(found, seconds))
+    print(f"{len(failed)} criteria failed" if failed else "every criterion passed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
