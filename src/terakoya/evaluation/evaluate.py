@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from terakoya.codec.choose import refuse_other_codec
@@ -21,6 +22,7 @@ from terakoya.evaluation.exam import (
     resumable_predictor,
     write_exam,
 )
+from terakoya.evaluation.untrained_base import UntrainedResult, predict_untrained_base
 from terakoya.i18n import _, joined
 from terakoya.models.protocol import Pair
 from terakoya.records import Example, Split, set_fingerprint
@@ -46,7 +48,7 @@ class ExamColumns:
     codec: str = ""
 
 
-TakeExam = Callable[[ResumablePredict | None], ExamResult]
+TakeExam = Callable[[ResumablePredict | None, Run | None], ExamResult]
 
 
 def evaluate_skill(
@@ -72,7 +74,7 @@ def evaluate_skill(
     items, table = len(exam), data.name
     listener.stage("exam", _("{items} items from {table}", items=items, table=table))
 
-    def take(resumable: ResumablePredict | None) -> ExamResult:
+    def take(resumable: ResumablePredict | None, _: Run | None) -> ExamResult:
         return examine(skill.model, skill.task, skill.config, exam, max_tokens=skill.max_tokens, resumable=resumable)
 
     return _take_and_write(path, exam, skill.task, skill.config, take, skill)
@@ -93,7 +95,10 @@ def evaluate_own_exam(
     items = len(split.exam)
     listener.stage("exam", _("{items} items of its own exam", items=items))
 
-    def take(resumable: ResumablePredict | None) -> ExamResult:
+    def untrained(run: Run) -> UntrainedResult | None:
+        return predict_untrained_base(run, skill, split, where=_folder_of(split.exam))
+
+    def take(resumable: ResumablePredict | None, run: Run | None) -> ExamResult:
         return examine(
             skill.model,
             task,
@@ -103,6 +108,7 @@ def evaluate_own_exam(
             resumable=resumable,
             train=split.train,
             dev=split.dev,
+            untrained=None if run is None else partial(untrained, run),
         )
 
     return _take_and_write(path, split.exam, task, skill.config, take, skill)
@@ -129,7 +135,7 @@ def evaluate_external(
     listener.stage("exam", _("{items} items for {path}", items=items, path=path))
     max_tokens = config.decode.max_tokens or generation_limit(model, pairs)
 
-    def take(_: ResumablePredict | None) -> ExamResult:
+    def take(_: ResumablePredict | None, __: Run | None) -> ExamResult:
         return examine(model, task, config, split.exam, max_tokens=max_tokens, train=split.train, dev=split.dev)
 
     return _take_and_write(path, split.exam, task, config, take)
@@ -158,6 +164,11 @@ def check_targets_readable(exam: Sequence[Example], task: Task) -> None:
         )
 
 
+def _folder_of(exam: Sequence[Example]) -> str:
+    """Where a run keeps what an exam came to, but for the exam that it took itself."""
+    return f"evaluations/{set_fingerprint(exam)}/"
+
+
 def _take_and_write(
     path: Path, exam: Sequence[Example], task: Task, config: Config, take: TakeExam, skill: Skill | None = None
 ) -> RunResult:
@@ -166,11 +177,11 @@ def _take_and_write(
     if not (path / "manifest.json").is_file():
         with tempfile.TemporaryDirectory() as folder:
             with Run.create(Path(folder), "evaluation") as run:
-                write_exam(run, take(None), task, config)
+                write_exam(run, take(None, None), task, config)
             return read_result(run.path)
-    where = f"evaluations/{name}/"
+    where = _folder_of(exam)
     with Run.resume(path) as run:
-        result = take(None if skill is None else resumable_predictor(run, skill, exam, where=where))
+        result = take(None if skill is None else resumable_predictor(run, skill, exam, where=where), run)
         Index(path.resolve().parent).open_exam(name, run.name)
         write_exam(run, result, task, config, where=where)
     return read_result(path / where)

@@ -7,17 +7,27 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from terakoya.config import Config
+from terakoya.data.split import group_of
 from terakoya.decoding import predict
 from terakoya.decoding.predict import query_of
 from terakoya.evaluation.perplexity import PerplexityResult, score_perplexity
 from terakoya.evaluation.resume import PredictFunction, discard_partial, predict_resumable
+from terakoya.evaluation.untrained_base import UntrainedResult
 from terakoya.i18n import _, in_every_language
 from terakoya.models.protocol import Model, Query
-from terakoya.records import Example, Finding, Prediction, Signature, fingerprint, set_fingerprint
+from terakoya.records import Example, Finding, Prediction, Score, Signature, fingerprint, set_fingerprint
 from terakoya.runs import Run, seal_of, versions
 from terakoya.runs.lifecycle import record_finding
 from terakoya.saved_model import Skill
-from terakoya.scoring.baselines.standard import HYBRID, Baseline, FitBaseline, installed_baselines, make_baselines
+from terakoya.scoring.baselines.standard import (
+    HYBRID,
+    UNTRAINED,
+    Baseline,
+    FitBaseline,
+    evenly_spaced,
+    installed_baselines,
+    make_baselines,
+)
 from terakoya.scoring.metrics import Metric
 from terakoya.scoring.score_predictions import (
     MAIN,
@@ -27,6 +37,7 @@ from terakoya.scoring.score_predictions import (
     prediction_lines,
     score_predictions,
 )
+from terakoya.scoring.statistics.good_enough import ExamSummary, summary_message
 from terakoya.scoring.statistics.verdict import Verdict, verdict, verdict_message
 from terakoya.task import Task
 
@@ -35,6 +46,7 @@ ModelFactory = Callable[..., Model]
 ResumablePredict = Callable[[Sequence[Query], PredictFunction], list[Prediction]]
 
 BASELINE_ROWS = 20_000  # training rows that baselines are made from
+DEV_ITEMS = 2_000  # of dev, that choose the verdict's baseline among them
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,7 @@ class ExamResult:
     exam        its items
     head        the model's: sets and sequences are decoded in different ways
     perplexity  where outputs are text
+    untrained   what the untrained base predicted; None where there is none
     """
 
     systems: tuple[ScoredPredictions, ...]
@@ -53,6 +66,7 @@ class ExamResult:
     exam: tuple[Example, ...]
     head: str = "sequence"
     perplexity: PerplexityResult | None = None
+    untrained: UntrainedResult | None = None
 
     @property
     def best_baseline(self) -> ScoredPredictions | None:
@@ -74,6 +88,7 @@ def examine(
     train: Sequence[Example] = (),
     dev: Sequence[Example] = (),
     resumable: ResumablePredict | None = None,
+    untrained: Callable[[], UntrainedResult | None] | None = None,
 ) -> ExamResult:
     """Predict and score every item of the exam, with the model and with the baselines.
 
@@ -85,6 +100,7 @@ def examine(
     train       training examples, for baselines; () makes none
     dev         dev examples, for baselines that choose something
     resumable   keeps predictions while they are made, and reads back those kept before (`resumable_predictor`)
+    untrained   predictions of the untrained base, where there is one (`untrained_base.predict_untrained_base`)
     """
 
     def predict_chunk(queries: Sequence[Query]) -> list[Prediction]:
@@ -92,14 +108,23 @@ def examine(
 
     queries = [query_of(example) for example in exam]
     predictions = predict_chunk(queries) if resumable is None else resumable(queries, predict_chunk)
-    systems = [score_predictions("model", exam, predictions, task.codec, task.metrics)]
+    systems = [score_predictions("model", exam, predictions, task.codec, task.metrics, group_of=group_of)]
     more = {**task.baselines, **installed_baselines(config.score.baselines)}
     baselines = _baselines(task, train, dev, more, refit=config.train.refit is True)
     systems += [_score_baseline(baseline, task, exam) for baseline in baselines]
+    before = untrained() if untrained is not None else None
+    if before is not None and before.predictions:
+        systems.append(
+            score_predictions(UNTRAINED, exam, before.predictions, task.codec, task.metrics, group_of=group_of)
+        )
     systems += _score_hybrid(task, exam, predictions)
     texts = task.codec.name == "text" and model.head != "set"
     perplexity = score_perplexity(model, task, exam, train) if texts else None
-    return ExamResult(tuple(systems), _verdict(systems, task, config), tuple(exam), model.head, perplexity)
+    dev_scores = _dev_scores(baselines, task, dev, refit=config.train.refit is True)
+    if dev_scores is not None and before is not None and before.predictions:
+        dev_scores[UNTRAINED] = before.dev_score
+    reached = _verdict(systems, task, config, dev_scores)
+    return ExamResult(tuple(systems), reached, tuple(exam), model.head, perplexity, before)
 
 
 def write_exam(run: Run, result: ExamResult, task: Task, config: Config, *, where: str = "") -> None:
@@ -123,15 +148,41 @@ def write_exam(run: Run, result: ExamResult, task: Task, config: Config, *, wher
         )
     ]
     values = {"verdict": _verdict_values(result.verdict)}
+    if summary := exam_summary(result.systems[0], scores, task.metric, config.score.good_enough):
+        values["summary"] = {**asdict(summary), "words": in_every_language(summary_message(summary))}
     if unknown := unknown_finding(result):
         values["unknown_characters"] = dict(unknown.values)
         if not where:
             record_finding(run, unknown)
+    if before := result.untrained:
+        values["untrained_base"] = dict(before.choice)
+        if before.finding and not where:
+            record_finding(run, before.finding)
     if result.perplexity:
         scores += result.perplexity.scores(result.exam)
         values["perplexity"] = result.perplexity.to_dict()
     run.write_json(f"{where}scores.json", {"scores": scores, **values})
     discard_partial(run, where=where)
+
+
+def exam_summary(
+    model: ScoredPredictions, scores: Sequence[Score], metric: str, good_enough: float
+) -> ExamSummary | None:
+    """The model's exam in plain numbers; None where its main subset is empty.
+
+    model        its scored predictions
+    scores       of all systems
+    metric       name of the deciding one
+    good_enough  the mean score that is good enough; 0: none is set
+    """
+    values = model.subset(MAIN).item_scores(metric)
+    own = (score for score in scores if score.who == model.system and score.metric == metric and score.subset == MAIN)
+    found = next(own, None) if values else None
+    if found is None:
+        return None
+    right = sum(value >= 1 for value in values)
+    partly = sum(0 < value < 1 for value in values)
+    return ExamSummary(right, len(values), found.value, found.low, found.high, good_enough, partly)
 
 
 def unknown_finding(result: ExamResult) -> Finding | None:
@@ -211,7 +262,19 @@ def _baselines(
 def _score_baseline(baseline: Baseline, task: Task, exam: Sequence[Example]) -> ScoredPredictions:
     texts = baseline.predict([example.source for example in exam])
     predictions = [Prediction(example.source, text or "", text) for example, text in zip(exam, texts, strict=True)]
-    return score_predictions(baseline.name, exam, predictions, task.codec, task.metrics)
+    return score_predictions(baseline.name, exam, predictions, task.codec, task.metrics, group_of=group_of)
+
+
+def _dev_scores(
+    baselines: Sequence[Baseline], task: Task, dev: Sequence[Example], *, refit: bool
+) -> dict[str, float] | None:
+    """Each baseline's mean score on dev, which chooses the verdict's baseline; None where dev is among the training
+    rows or empty, so that the exam has to choose."""
+    items = evenly_spaced([item for item in dev if not task.is_memorised(item) and item.subset == MAIN], DEV_ITEMS)
+    if refit or not items:
+        return None
+    scored = {one.name: _score_baseline(one, task, items).item_scores(task.metric) for one in baselines}
+    return {name: sum(values) / len(values) for name, values in scored.items()}
 
 
 def _score_hybrid(task: Task, exam: Sequence[Example], predictions: Sequence[Prediction]) -> list[ScoredPredictions]:
@@ -225,10 +288,12 @@ def _score_hybrid(task: Task, exam: Sequence[Example], predictions: Sequence[Pre
         prediction if output is None else Prediction(prediction.source, output, task.codec.canonical(output))
         for output, prediction in zip(outputs, predictions, strict=True)
     ]
-    return [score_predictions(HYBRID, exam, merged, task.codec, task.metrics)]
+    return [score_predictions(HYBRID, exam, merged, task.codec, task.metrics, group_of=group_of)]
 
 
-def _verdict(systems: Sequence[ScoredPredictions], task: Task, config: Config) -> Verdict | None:
+def _verdict(
+    systems: Sequence[ScoredPredictions], task: Task, config: Config, dev: Mapping[str, float] | None
+) -> Verdict | None:
     """Over the main subset, in the task's first metric. The hybrid is no baseline: it contains the model."""
     model = systems[0].subset(MAIN)
     baselines = {scored.system: scored.subset(MAIN) for scored in systems[1:] if scored.system != HYBRID}
@@ -242,6 +307,8 @@ def _verdict(systems: Sequence[ScoredPredictions], task: Task, config: Config) -
         smallest_gain=config.score.smallest_gain,
         seed=config.seed,
         resamples=config.score.resamples,
+        dev=dev,
+        groups=model.groups,
     )
 
 

@@ -22,7 +22,14 @@ FILE = "sitting.jsonl"  # older runs have it under this name too
 
 
 def predict_resumable(
-    run: Run, key: str, queries: Sequence[Query], predict: PredictFunction, *, where: str = ""
+    run: Run,
+    key: str,
+    queries: Sequence[Query],
+    predict: PredictFunction,
+    *,
+    where: str = "",
+    file: str = FILE,
+    chunk: int = 0,
 ) -> list[Prediction]:
     """One prediction for each query, in order; those that an interrupted evaluation made are read back.
 
@@ -31,18 +38,20 @@ def predict_resumable(
     queries  of the whole exam
     predict  predicts one chunk of queries
     where    folder inside the run, "" the run itself
+    file     name of the file
+    chunk    queries that are predicted together; 0 is CHUNK
     """
-    name = f"{where}{FILE}"
+    name, size = f"{where}{file}", chunk or CHUNK
     header, *kept = run.read_lines(name) or [{}]
-    complete = len(kept) if len(kept) == len(queries) else len(kept) // CHUNK * CHUNK
+    complete = len(kept) if len(kept) == len(queries) else len(kept) // size * size
     predictions = (
         [_prediction(line, query, run, name) for line, query in zip(kept[:complete], queries, strict=False)]
         if header == {"key": key}
         else []
     )
     run.rewrite(name, ({"key": key}, *predictions))
-    for start in range(len(predictions), len(queries), CHUNK):
-        for prediction in predict(queries[start : start + CHUNK]):
+    for start in range(len(predictions), len(queries), size):
+        for prediction in predict(queries[start : start + size]):
             run.append(name, prediction)
             predictions.append(prediction)
     return predictions

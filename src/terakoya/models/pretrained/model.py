@@ -224,6 +224,11 @@ class PretrainedModel:
         raise NotImplementedError
 
     @property
+    def max_positions(self) -> int:
+        """Tokens of prompt and target together that the model can read."""
+        return self._positions
+
+    @property
     def _positions(self) -> int:
         return int(getattr(self.core.config, "max_position_embeddings", 0) or 1 << 20)
 
