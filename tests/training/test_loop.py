@@ -148,6 +148,78 @@ def test_solved_again_and_again_ends_early() -> None:
     assert (result.stopped, result.steps) == ("solved", 35)
 
 
+def _wsd(model: BuiltinModel, **changes: Any) -> TrainConfig:
+    settings = {"steps": 60, "schedule": "wsd", "decay": 10, "warmup": 4, "decay_when_solved": 0.9}
+    return recipe(model, **(settings | changes))
+
+
+def test_wsd_decays_as_soon_as_dev_is_solved_and_ends_with_the_decay() -> None:
+    """Dev reaches 0.9 at step 15, once: the rate falls in the ten steps that follow, and they are the last ones."""
+    model = small_model()
+    steps: list[Step] = []
+    found: list[Finding] = []
+    dev = {5: 0.2, 10: 0.89, 15: 0.9, 20: 0.5, 25: 0.95}
+    result = _train(
+        model, _wsd(model), evaluate=lambda step: {"exact": dev[step]}, on_step=steps.append, on_finding=found.append
+    )
+    peak = steps[10].learning_rate
+    assert (result.stopped, result.steps, result.best_step) == ("steps", 25, 25)
+    assert [step.learning_rate for step in steps[4:15]] == [peak] * 11
+    assert [step.learning_rate / peak for step in steps[15:]] == pytest.approx(
+        [1 - (number / 10) ** 0.5 for number in range(10)]
+    )
+    assert [(one.check, one.level, dict(one.values)) for one in found] == [
+        ("decay", "note", {"step": 15.0, "last_step": 25.0})
+    ]
+
+
+@pytest.mark.parametrize("changes", [{"decay_when_solved": 0.0}, {"decay_when_solved": 2.0}])
+def test_wsd_that_never_sees_dev_solved_decays_in_its_last_steps(changes: dict[str, float]) -> None:
+    model = small_model()
+    steps: list[Step] = []
+    config = _wsd(model, stop_when_solved=0.0, **changes)
+    result = _train(model, config, evaluate=lambda step: {"exact": 1.0}, on_step=steps.append)
+    assert result.steps == 60
+    assert steps[50].learning_rate == steps[10].learning_rate
+    assert steps[51].learning_rate < steps[50].learning_rate
+
+
+def test_solved_again_and_again_does_not_cut_a_decay_short() -> None:
+    model = small_model()
+    result = _train(model, _wsd(model, decay=40, stop_when_solved=1.0), evaluate=lambda step: {"exact": 1.0})
+    assert (result.stopped, result.steps) == ("steps", 45)
+
+
+def test_wsd_never_lengthens_a_training() -> None:
+    """Solved when the decay has begun by itself: it goes on as it is."""
+    model = small_model()
+    found: list[Finding] = []
+    dev = dict.fromkeys(range(5, 55, 5), 0.0) | {55: 1.0, 60: 1.0}
+    result = _train(model, _wsd(model), evaluate=lambda step: {"exact": dev[step]}, on_finding=found.append)
+    assert (result.steps, found) == (60, [])
+
+
+def test_wsd_resumed_before_and_in_its_decay_ends_in_the_same_bits() -> None:
+    states: list[TrainState] = []
+    steps: list[Step] = []
+    straight = small_model()
+    dev = {5: 0.2, 10: 0.3, 15: 0.9, 20: 0.5, 25: 0.95}
+
+    def evaluate(step: int) -> Mapping[str, float]:
+        return {"exact": dev[step]}
+
+    config = _wsd(straight)
+    whole = _train(straight, config, evaluate=evaluate, save=states.append, on_step=steps.append)
+    assert [state.step for state in states] == [5, 10, 15, 20, 25]
+    for state in states:
+        resumed = small_model()
+        reported: list[Step] = []
+        again = _train(resumed, config, evaluate=evaluate, resume=_through_files(state), on_step=reported.append)
+        assert bits(resumed) == bits(straight)
+        assert (again.steps, again.best_step) == (whole.steps, whole.best_step) == (25, 25)
+        assert [_untimed(step) for step in reported] == [_untimed(step) for step in steps[state.step :]]
+
+
 def test_patience_ends_a_training_that_gains_nothing() -> None:
     model = small_model()
     result = _train(model, recipe(model, steps=40, patience=2), evaluate=lambda step: {"exact": 1 / step})

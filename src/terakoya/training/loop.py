@@ -33,6 +33,7 @@ StopReason = Literal["steps", "solved", "minutes", "patience", "guard"]
 # Evaluations in a row at `stop_when_solved`: one alone is luck with a few hundred dev items, and the last and smallest
 # steps of a schedule still gain where dev sees nothing left to gain.
 SOLVED_IN_A_ROW = 5
+DECAY = "decay"  # the finding that dev is solved and the decay of the schedule wsd begins
 
 
 class Guard(Protocol):
@@ -154,7 +155,6 @@ class _Loop:
     ) -> None:
         self.engine, self.config, self.metric = engine, config, metric
         self.callbacks, self.interrupts = callbacks, interrupts
-        self.steps = int(config.steps)
         self.every = int(config.evaluate_every)
         self.step = self.evaluated_at = self.best_step = self.without_gain = self.solved_count = self.tokens = 0
         self.seconds = 0.0
@@ -162,6 +162,11 @@ class _Loop:
         self.best_weights: dict[str, Tensor] | None = None
         self.pending: Step | None = None  # a step not reported yet, for its dev metrics are still to come
         self.stop_reason: StopReason | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.engine.steps
 
     def run(self) -> TrainResult:
         while True:
@@ -230,12 +235,36 @@ class _Loop:
                 self.best_weights = self.engine.inference_weights()
         else:
             self.without_gain += 1
+        if self.config.schedule == "wsd" and 0 < self.config.decay_when_solved <= value:
+            self._begin_decay(value)
         goal = self.config.stop_when_solved
         self.solved_count = self.solved_count + 1 if goal and value >= goal else 0
-        if self.solved_count >= SOLVED_IN_A_ROW:
+        decaying = self.config.schedule == "wsd" and self.step >= self.steps - self.engine.decay
+        if self.solved_count >= SOLVED_IN_A_ROW and not decaying:  # a decay cut short would be no decay
             self.stop_reason = self.stop_reason or "solved"
         elif self.config.patience and self.without_gain >= self.config.patience:
             self.stop_reason = self.stop_reason or "patience"
+
+    def _begin_decay(self, value: float) -> None:
+        """Shorten the training, once, so that its last steps, in which the learning rate falls, begin now."""
+        last = self.step + self.engine.decay
+        if self.engine.steps < int(self.config.steps) or last >= self.engine.steps:
+            return
+        self.engine.steps = last
+        self._report(
+            Finding(
+                DECAY,
+                "note",
+                _(
+                    "dev reached {value:.4g} at step {step}: the learning rate falls from here to step {last}, the end",
+                    value=value,
+                    step=self.step,
+                    last=last,
+                ),
+                where="train.decay_when_solved",
+                values={"step": float(self.step), "last_step": float(last)},
+            )
+        )
 
     def _rank(self, values: Mapping[str, float]) -> tuple[float, float]:
         """Higher is better; -inf is never best. A tie on the metric goes to the lower loss."""
@@ -290,7 +319,7 @@ class _Loop:
         tensors = self.engine.tensors()
         if self.best_weights is not None:
             tensors |= prefixed_copies("best", self.best_weights)
-        facts = {
+        facts: dict[str, Any] = {
             "looked": self.evaluated_at,
             "seconds": self.seconds,
             "tokens": self.tokens,
@@ -303,6 +332,8 @@ class _Loop:
             "pending": asdict(self.pending) if self.pending else None,
             "guards": {guard.name: dict(guard.state()) for guard in self.callbacks.guards},
         }
+        if self.steps < int(self.config.steps):
+            facts["last_step"] = self.steps
         return TrainState(self.step, tensors, facts)
 
     def restore(self, state: TrainState) -> None:
@@ -315,6 +346,7 @@ class _Loop:
         self.without_gain, self.solved_count = int(facts["waited"]), int(facts["solved"])
         self.stop_reason = facts["why"]
         self.engine.parts = int(facts.get("parts", 1))
+        self.engine.steps = int(facts.get("last_step", self.engine.steps))
         self.pending = Step(**facts["pending"]) if facts["pending"] else None
         if any(name.startswith("best/") for name in state.tensors):
             self.best_weights = {name: torch.empty_like(weight) for name, weight in self.engine.weights.items()}

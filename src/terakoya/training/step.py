@@ -28,7 +28,7 @@ from terakoya.training.nonfinite.evidence import NonFiniteEvidence, max_abs
 from terakoya.training.optimizer import make_optimizers
 from terakoya.training.parallel import processes
 from terakoya.training.parallel.threads import Replicas
-from terakoya.training.schedule import learning_rate_scale, warmup_steps
+from terakoya.training.schedule import decay_steps, learning_rate_scale, warmup_steps
 from terakoya.training.state import optimizer_tensors, prefixed_copies, restore_optimizer, restore_weights
 
 
@@ -80,8 +80,9 @@ class Engine:
         self.loss = loss_for(config)
         # Where the loss is the plain one there is nothing to compute twice.
         self.loss_is_plain = config.loss == "cross-entropy" and not config.label_smoothing + config.logit_adjustment
-        self.steps = int(config.steps)
+        self.steps = int(config.steps)  # fewer once the decay of wsd has begun early
         self.warmup = warmup_steps(config, self.steps)
+        self.decay = decay_steps(config, self.steps)
         self.average_decay = float(config.average)
         self.average = [weight.detach().clone() for weight in self.parameters] if self.average_decay else []
         on_processor = self.accelerator.device.type == "cpu"
@@ -105,7 +106,7 @@ class Engine:
         time_over  this process found the time to be over; all processes learn of it
         Raises NumericError before a weight is changed, ConfigError where memory runs out.
         """
-        scale = learning_rate_scale(number, self.steps, self.config.schedule, self.warmup)
+        scale = learning_rate_scale(number, self.steps, self.config.schedule, self.warmup, self.decay)
         learning_rate = scale * float(self.config.learning_rate)
         # Tested here and not by the loss: it may be long until a row uses that weight.
         if not all(map(math.isfinite, self.initial_max_abs.values())):

@@ -25,7 +25,7 @@ from terakoya.training import device, out_of_fold, refit
 from terakoya.training.defaults import BUILT_IN
 from terakoya.training.dev_evaluation import dev_evaluator
 from terakoya.training.guards import guards_for
-from terakoya.training.loop import Guard, TrainResult, run_loop
+from terakoya.training.loop import DECAY, Guard, TrainResult, run_loop
 from terakoya.training.prepare import TrainingSetup, make_batches, pair_of
 from terakoya.training.reproducibility import environment_findings, environment_fingerprint, recorded_environment
 from terakoya.training.state import TrainState
@@ -73,12 +73,19 @@ def train(
     precision = device.precision(config.device, pretrained=config.model.base not in BUILT_IN, dtype=config.model.dtype)
     run.update_manifest(precision="bf16 beside float32" if precision == "bf16" else "as the weights")
     built_in_guards = guards_for(setup, model, run.path) if config.train.guards else []
+    last_step = int(config.train.steps if resume is None else resume.facts.get("last_step", config.train.steps))
     with Trackers(config, run.name, run.path) as trackers:
 
         def on_step(step: Step) -> None:
             run.append("steps.jsonl", step)
-            listener.step(step, int(config.train.steps))
+            listener.step(step, last_step)
             trackers.step(step)
+
+        def on_finding(finding: Finding) -> None:
+            nonlocal last_step
+            if finding.check == DECAY:
+                last_step = int(finding.values["last_step"])
+            report_finding(run, listener, finding)
 
         try:
             result = run_loop(
@@ -92,7 +99,7 @@ def train(
                 save=save,
                 resume=resume,
                 guards=(*built_in_guards, *guards),
-                on_finding=lambda finding: report_finding(run, listener, finding),
+                on_finding=on_finding,
                 device=config.device,
                 precision=precision,
             )

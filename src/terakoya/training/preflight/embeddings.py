@@ -12,7 +12,7 @@ from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.training.nonfinite.diagnosis import MAX_ROW_RATIO
 from terakoya.training.prepare import TrainingSetup
-from terakoya.training.schedule import learning_rate_scale, warmup_steps
+from terakoya.training.schedule import decay_steps, learning_rate_scale, warmup_steps
 
 # How far new rows must be able to move, as a share of their own spread. A row that starts with the meaning of its
 # name has little to learn; one that starts at random has everything (the emoji log's third trial could move 0.025 in
@@ -49,7 +49,8 @@ def max_weight_change(setup: TrainingSetup) -> float:
     """
     train = setup.config.train
     steps, warmup = int(train.steps), warmup_steps(train, int(train.steps))
-    scales = (learning_rate_scale(step, steps, train.schedule, warmup) for step in range(steps))
+    decay = decay_steps(train, steps)
+    scales = (learning_rate_scale(step, steps, train.schedule, warmup, decay) for step in range(steps))
     return float(train.learning_rate) * sum(scales)
 
 

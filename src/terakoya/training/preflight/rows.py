@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from terakoya.errors import DataError
 from terakoya.i18n import Message, _, joined
@@ -46,7 +46,7 @@ def row_findings(sample: RowSample) -> Iterator[Finding]:
             _("{count} of {examined} rows cannot be trained on: {shown}", count=count, examined=examined, shown=shown),
             where="train",
             do=fault_do[fault],
-            rows=tuple(int(found[1]) for text in texts[:_MAX_NAMED] if (found := _ROW.search(text.partition(" (")[0]))),
+            rows=_row_numbers(texts),
             values={"rows": float(count), "share": count / examined},
         )
     if rows > examined:
@@ -64,7 +64,8 @@ def _dev_findings(sample: RowSample) -> Iterator[Finding]:
     if not sample.dev_rejected:
         return
     bad, rows = len(sample.dev_rejected), len(sample.setup.split.dev)
-    named = joined("; ", [_row_text(pair, error) for pair, error in sample.dev_rejected[:_SHOWN]])
+    texts = [_row_text(pair, error) for pair, error in sample.dev_rejected]
+    named = joined("; ", texts[:_SHOWN])
     yield Finding(
         "dev-rows",
         "warn" if bad > _MAX_DEV_SHARE * rows else "note",
@@ -77,8 +78,14 @@ def _dev_findings(sample: RowSample) -> Iterator[Finding]:
         ),
         where="dev",
         do=_("More rows bring more characters; a larger model.max_source or model.max_target takes longer rows."),
+        rows=_row_numbers(texts),
         values={"rows": float(bad), "share": bad / rows},
     )
+
+
+def _row_numbers(texts: Sequence[str]) -> tuple[int, ...]:
+    """The row numbers that the texts of rows begin with, as the audit names them."""
+    return tuple(int(found[1]) for text in texts[:_MAX_NAMED] if (found := _ROW.search(text.partition(" (")[0])))
 
 
 def _row_text(pair: Pair, error: DataError) -> Message:
