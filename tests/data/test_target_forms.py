@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from terakoya.data.audit.written_lists import is_written_list
 from terakoya.pipeline import commands
 from terakoya.records import Finding
 
@@ -71,6 +72,33 @@ def test_lists_saved_as_text_are_read_as_lists(tmp_path: Path, form: object) -> 
     read = found(tmp_path, rows, "task.codec=labels")
     assert set(read["label-counts"].values) == {"✨", "📚", "🎉", "😅", "🤔", "⚽", "🌞"}
     assert "label-punctuation" not in read
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_lists_that_stay_text_are_named_with_their_rows_and_a_setting_that_reads_them(
+    tmp_path: Path, quote: str
+) -> None:
+    """As text, "['✨', '🎉']" taught a model to write brackets and quotes."""
+    cells = [str(labels.split()).replace("'", quote) for labels in SETS[:3]]
+    rows = [*((f"文{at}", cell) for at, cell in enumerate(cells)), *((f"語{at}", "(3本)") for at in range(30))]
+    finding = found(tmp_path, rows)["written-lists"]
+    assert finding.level == "warn" and finding.rows == (2, 3, 4) and cells[0] in finding.what
+    assert "--set task.codec=labels" in finding.do
+    lists = [(f"文{at}", str(labels.split()).replace("'", quote)) for at, labels in enumerate(SETS)]
+    assert "written-lists" not in found(tmp_path, lists, "task.codec=labels")
+
+
+def test_sources_that_are_lists_are_named(tmp_path: Path) -> None:
+    rows = [("['卵', '塩']", "a"), *((f"文{at}", "b") for at in range(30))]
+    finding = found(tmp_path, rows)["written-lists"]
+    assert finding.where == "source" and finding.rows == (2,)
+
+
+@pytest.mark.parametrize(
+    "text", ["[注] 卵", "(3本)", "「『塩』」", "['", "['a'] と ['b']", "[1, 2]", "{'a': 1}", "['a' + 'b']"]
+)
+def test_brackets_are_no_list(text: str) -> None:
+    assert not is_written_list(text)
 
 
 def test_labels_with_commas_are_named_with_the_setting_that_reads_them(tmp_path: Path) -> None:

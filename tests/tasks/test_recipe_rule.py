@@ -9,6 +9,7 @@ from case_lists import kinds
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.faults import recipe_fuzz
 from terakoya.codec.quantity import quantity_codec
 from terakoya.codec.recipe_numbers import read_number
 from terakoya.tasks.quantities.amounts import find_amounts
@@ -116,3 +117,50 @@ def test_whatever_is_returned_can_be_scaled_back(pieces: list[str], factor: Frac
 def test_what_is_no_factor_is_not_guessed(text: str) -> None:
     """A factor that is guessed scales a whole recipe wrongly."""
     assert read_factor(text) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "百6g", "6百", "豚肉二 三1個", "第一2個",  # digits that touch a kanji numeral
+        "大5 1かけ", "ふたひと本",  # two numbers in a row
+        "百カップ6", "ひとカップ28", "1カップ一",  # cups as a unit and as a spoon at once
+        "カップ7％", "大さじ2倍",  # a share behind a spoon
+        "A2と1/2個", "十g3",  # a size or a name that swallows half of an amount
+    ],
+)  # fmt: skip
+def test_an_amount_that_can_be_read_in_two_ways_is_refused(line: str) -> None:
+    """Random fragments found these: a part of the line was scaled, the rest stayed."""
+    assert scale(line, Fraction(2)) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "scaled"),
+    [
+        ("肉 100g x2", "肉 100g x4"),
+        ("肉 100g X2", "肉 100g X4"),
+        ("肉 10g大さじ1", "肉 20g大さじ2"),
+        ("一味 1個", "一味 2個"),
+        ("三つ葉 1カップ", "三つ葉 2カップ"),
+        ("A5和牛 100g", "A5和牛 200g"),
+        ("十六穀米 大さじ3", "十六穀米 大さじ6"),
+    ],
+)
+def test_what_looks_like_two_readings_and_has_one_is_scaled(line: str, scaled: str) -> None:
+    assert scale(line, Fraction(2)) == scaled
+
+
+def test_random_fragments_are_scaled_as_a_whole_or_refused() -> None:
+    """By a reader of numbers that shares nothing with the rule; what the two still read apart is 1 line in 10,000."""
+    assert len(list(recipe_fuzz.fuzz(lines=4000, seed=7))) <= 1
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"), [("塩 3g", "left unscaled"), ("塩 3g 5個", "wrong amount"), ("塩 一本", "left unscaled")]
+)
+def test_the_judge_sees_an_amount_that_the_rule_would_miss(
+    line: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {"left unscaled": lambda text, factor: text, "wrong amount": lambda text, factor: text.replace("3", "33")}
+    monkeypatch.setattr(recipe_fuzz, "scale", lambda text, factor: text if factor == 1 else made[kind](text, factor))
+    assert recipe_fuzz.judge(line, Fraction(2)) in (kind, "does not return")

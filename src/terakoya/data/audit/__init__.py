@@ -22,6 +22,7 @@ from terakoya.data.audit.spreadsheet_damage import SpreadsheetDamage
 from terakoya.data.audit.target_forms import TargetForms
 from terakoya.data.audit.targets import SourceDefects, TargetDefects
 from terakoya.data.audit.tokens import AuditTokenizer, TokenizerRoundTrip
+from terakoya.data.audit.written_lists import WrittenLists
 from terakoya.data.formats import table_notes
 from terakoya.data.split import SplitName
 from terakoya.records import Example, Finding, Split
@@ -105,6 +106,7 @@ def _checks(subject: AuditContext, tokenizer: AuditTokenizer | None) -> list[Che
         TextLengths(subject),
         TargetForms(subject),
         LabelForms(subject),
+        WrittenLists(subject),
     ]
     return [*checks, TokenizerRoundTrip(subject, tokenizer)] if tokenizer is not None else checks
 

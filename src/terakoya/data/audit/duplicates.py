@@ -102,7 +102,7 @@ class Duplicates:
             percent, sample = format_percent(share(count, whole)), self._sample()
             yield Finding(
                 "duplicates",
-                "note" if self.drawn else level_by(count, whole, line.DUPLICATES),
+                "note" if self.drawn else level_by(count, whole - count, line.DUPLICATES),
                 _(
                     "{count} rows ({percent}) repeat an earlier source and target{sample}",
                     count=count,

@@ -53,7 +53,7 @@ _AMOUNT = re.compile(
     rf"|(?P<run>{RUN})(?P<unit>{UNITS}|[ 　]{UNITS}{_END})(?!{SIZE})"
     rf"|{_NO_DIGIT}(?P<half>半)(?P<half_unit>{_COUNTER}){_END}"
     rf"|(?P<kanji>{_KANJI})(?P<kanji_unit>{UNITS}){_END}"
-    rf"|{_NO_DIGIT}(?P<native>{NATIVE_NUMBER})(?P<native_unit>{_COUNTER}){_END}"
+    rf"|{_NO_DIGIT}(?<!ひと)(?<!ふた)(?P<native>{NATIVE_NUMBER})(?P<native_unit>{_COUNTER}){_END}"
     rf"|(?:(?<=[ 　…・:：⋯])|(?<=\.\.))(?P<bare>{RUN})(?=\Z|[ 　]*[(（×✕]|弱|強|程度|くらい|ぐらい)"
 )
 _METRIC_NEXT = re.compile(rf"[ 　]?(?:{'|'.join(map(re.escape, METRIC))})")
@@ -70,6 +70,10 @@ _LEFT_OVER = re.compile(
 _NEGATIVE = re.compile(
     rf"(?<![0-9０-９])(?:\A|[ 　(（])[-−－–][0-9０-９.．一二三四五六七八九十百半ひ{''.join(VULGAR)}]"
 )
+_NO_SPOON = re.compile("[ 　]?(?:[%％℃°]|パーセント|度|倍|秒|時間)")  # カップ7％
+_CUPS = ("カップ", "コップ", "ｶｯﾌﾟ")  # spoon and unit at once
+_IN_WORDS = re.compile(rf"(?:{KANJI}|ひと|ふた)[ 　]?\Z")
+_ONE_KANJI = re.compile(KANJI)
 _MOST_CUPS = 20  # 180C is no amount of cups
 _NOT_COUNTED = re.compile("少々|適量|適宜|好み|少量|少し|たっぷり|ひとつ[まか]み|全量|あれば|数[個本枚滴粒]")
 _FOR_ONE = re.compile(rf"[1１一](?:人[分前]|名分)[ 　約]*{NUM}")
@@ -123,7 +127,9 @@ def find_amounts(line: str) -> list[Amount] | None:
         or _FOR_ONE.search(left if not amounts else _outside(line, inside))
     ):
         return None
-    if any(one.end == other.start for one, other in pairwise(amounts)):  # 2½½: two numbers, or none
+    if any(_run_together(line, one, other) for one, other in pairwise(amounts)):
+        return None
+    if any(_beside_kanji(line, amount) for amount in amounts):
         return None
     if not amounts and fixed and not _NOT_COUNTED.search(line):
         return None
@@ -159,9 +165,14 @@ def _is_ambiguous(found: re.Match[str], line: str, before: list[Amount]) -> bool
     """Whether an amount may be more than one, or a count of those before: 大さじ1+1/2カップ, 100g 2枚, 100g 2."""
     if found["spoon_run"] and re.search("[と+＋ 　]", found["spoon_run"]) and found["spoon"].startswith(SPOONS):
         return _UNIT_NEXT.match(line, found.end()) is not None
-    if found["spoon"] and line[found.end() : found.end() + 1] in ("/", "／"):
+    if found["spoon"] and (line[found.end() : found.end() + 1] in ("/", "／") or _NO_SPOON.match(line, found.end())):
         return True
-    length = (found["unit"] or "").strip(" 　") in LENGTHS
+    unit = (found["unit"] or "").strip(" 　")
+    if found["spoon"] and found["spoon"].startswith(_CUPS) and _IN_WORDS.search(line[: found.start()]):
+        return True  # 百カップ6: a hundred cups, or six
+    if unit in _CUPS and _ONE_KANJI.match(line, found.end()):
+        return True
+    length = unit in LENGTHS
     if length and (line.startswith("の", found.end()) or line.endswith("から", 0, found.start())):
         return True  # 30cmの型, 底から2cm: a size as likely as a quantity
     if not before:
@@ -171,6 +182,19 @@ def _is_ambiguous(found: re.Match[str], line: str, before: list[Amount]) -> bool
     is_count = bool(unit) and unit not in METRIC
     is_bare = found["bare"] and not _AFTER_SIGN.search(line[: found.start()])
     return bool(is_bare) or bool(is_count and before[-1].metric and not between.strip(" 　"))
+
+
+def _run_together(line: str, one: Amount, other: Amount) -> bool:
+    """Whether nothing but space parts two numbers, and no unit: 2½½, 大5 1かけ. They are two numbers, or none."""
+    return one.last == one.end and not one.unit and not line[one.end : other.start].strip(" 　")
+
+
+def _beside_kanji(line: str, amount: Amount) -> bool:
+    """Whether a number in digits touches one in kanji: 百6g, 6百. It is one number, or the end of a name."""
+    if _ONE_KANJI.match(line, amount.start):
+        return not amount.unit and line[amount.end : amount.end + 1].isdecimal()
+    behind = not amount.unit and _ONE_KANJI.match(line, amount.end)
+    return bool(behind or _ONE_KANJI.match(line, amount.start - 1) if amount.start else behind)
 
 
 def _without_pieces(line: str, amounts: list[Amount], left: str) -> tuple[list[Amount], str]:

@@ -26,21 +26,25 @@ _DIGITS = "[0-9０-９]{1,4}(?:[.．][0-9０-９]{1,3})?"
 _LENGTH = "|".join(sorted((*LENGTHS, "mm", "ｍｍ", "㎜", "ミリ", "m"), key=len, reverse=True))
 _ABOUT = "(?:程度|くらい|ぐらい|ほど|前後|位)?"
 # Behind a unit: what makes its number a size, or the content of a pack.
+_SIZES = NO_QUANTITY.replace("|×|x|X", "").replace("|入|", "|入(?!れ)|")
+_SIZES = _SIZES.replace("|大|", "|大(?!さじ|サジ|ｻｼﾞ|匙|スプ)|")  # 10g大さじ1: another amount
 SIZE = (
-    rf"{_ABOUT}(?:の?(?:{NO_QUANTITY.replace('|×|x|X', '').replace('|入|', '|入(?!れ)|')})"
+    rf"{_ABOUT}(?:の?(?:{_SIZES})"
     r"|サイズ|の(?:長さ|大きさ|幅|角|型)|に切)"
 )
 _KINDS_OF_NAMES = (
     "色|種|品目|連|穀|雑穀|割|番|号|段|層|重(?!曹)|代目|世紀|の粉|[PＰ](?![a-z])|人用|名用|年|回(?!し)|度|等分"
 )
-_LETTER = "(?:(?<![A-Za-z0-9０-９])[a-bd-su-zＡ-Ｚ]|(?<![a-z0-9０-９])[A-BD-SU-Z])"
+_LETTER = (
+    "(?<![一二三四五六七八九十百千半])(?:(?<![A-Za-z0-9０-９])[a-bd-su-wyzＡ-ＷＹＺ]|(?<![a-z0-9０-９])[A-BD-SU-WYZ])"
+)
 _PATTERNS = (
     r"\A[ 　]*[(（\[【〔〈《＜<]?[A-Za-zＡ-Ｚａ-ｚ]?[0-9０-９]{1,2}[)）\]】〕〉》＞>]",  # labels: (1) 2) 【A1】
     r"\A[0-9０-９]{1,2}[.．](?![0-9０-９])",
     rf"(?:[NnＮ][oOｏ]|№|[#＃])[.．]?[ 　]?{_DIGITS}(?![0-9０-９/／.．,])(?!{UNITS})",
     rf"第{_DIGITS}(?![0-9０-９/／.．,])(?![ 　]?{UNITS})",
     rf"(?:メモ|注|※)[0-9０-９]{{1,2}}(?![ 　]?{UNITS})",
-    rf"{_LETTER}[-－]?[0-9０-９]{{1,3}}(?![0-9０-９/／.．])(?![ 　]?{UNITS})",
+    rf"{_LETTER}[-－]?[0-9０-９]{{1,3}}(?![0-9０-９/／.．])(?![ 　]?(?:{UNITS}|[と・+＋][ 　]?{NUM}))",
     rf"{NUM}(?:{_LENGTH})?[ 　]?{TIMES_SIGN}[ 　]?{NUM}(?:{_LENGTH})(?:[ 　]?{TIMES_SIGN}[ 　]?{NUM}(?:{_LENGTH}))?",
     rf"(?:直径|長さ|厚さ|厚み|幅|高さ|深さ|縦|横|一辺|φ)(?:は|が|:|：)?[ 　約]{{0,2}}{RUN}(?:{_LENGTH})",
     rf"{RUN}[ 　]?(?:mm|ｍｍ|㎜|ミリ(?!リットル|グラム))",
