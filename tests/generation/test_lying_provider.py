@@ -16,7 +16,7 @@ import pytest
 from faulty_server import Running, ServerPlan, running, usual_response
 
 from terakoya.config import make_config
-from terakoya.errors import BudgetError, CorruptError, ProviderError
+from terakoya.errors import BudgetError, ConfigError, CorruptError, ProviderError
 from terakoya.generation.generate import GenerationResult, generate
 from terakoya.generation.teacher import responses
 from terakoya.generation.teacher.http_client import ApiTeacher
@@ -150,6 +150,34 @@ def test_another_currency_is_refused_and_what_came_is_kept(tmp_path: Path) -> No
         generated = make(server, tmp_path, samples=12, currency="JPY")
         assert generated.rows == 12
         assert generated.reused > 0
+
+
+def test_another_currency_is_converted_by_a_stated_rate(tmp_path: Path) -> None:
+    """The cap counts in its own currency; what was converted is said, and a currency without a rate stays refused."""
+    yen = {"prompt_tokens": 40, "completion_tokens": 5, "currency": "jpy"}
+    with running(ServerPlan(usage=yen, cost=0.1)) as server:
+        generated = make(server, tmp_path, samples=4, rates={"jpy": 0.0067, "EUR": 1.08})
+        assert generated.cost == generated.reported == pytest.approx(server.requests() * 0.1 * 0.0067)
+        assert any("costs in JPY" in note and "booked in USD" in note for note in generated.notes)
+        with pytest.raises(BudgetError):
+            make(server, tmp_path / "cap", samples=300, budget=0.1, rates={"JPY": 0.0067})
+        assert sum(cost_events(tmp_path / "cap")) <= 0.1 * NANO
+        with pytest.raises(ProviderError, match="costs in JPY") as refusal:
+            make(server, tmp_path / "other", samples=300, rates={"EUR": 1.08})
+        assert "rates = {JPY = …}" in str(refusal.value)
+        # The advice works: the same generation goes on, converted.
+        assert make(server, tmp_path / "other", samples=4, rates={"JPY": 0.0067}).complete
+
+
+def cost_events(place: Path) -> list[int]:
+    return [record["cost"] for record in read_lines(place / "work" / JOURNAL) if record["event"] == "cost"]
+
+
+@pytest.mark.parametrize("rates", [{"JPY": 0.0}, {"JPY": -1.0}, {"JPY": math.inf}, {"yen": 1.0, "¥": 1.0}])
+def test_what_is_no_rate_is_refused(rates: dict[str, float]) -> None:
+    """A rate of 0 would make everything free."""
+    with pytest.raises(ConfigError, match="rates"):
+        make_config({"teacher": {"rates": rates}})
 
 
 def test_money_is_shown_as_reported_as_estimated_and_at_risk(tmp_path: Path) -> None:

@@ -54,9 +54,27 @@ def test_a_table_that_was_edited_is_the_users_again(tmp_path: Path) -> None:
     make(tmp_path)
     with (tmp_path / "data.jsonl").open("a", encoding="utf-8") as table:
         table.write(MINE)
-    with pytest.raises(ConfigError, match="--overwrite"):
+    with pytest.raises(ConfigError, match="--overwrite") as refusal:
         make(tmp_path)
+    assert "data.jsonl: this table was changed after this generation wrote it" in str(refusal.value)
     assert (tmp_path / "data.jsonl").read_text(encoding="utf-8").endswith(MINE)
+    # Both ways that the message names.
+    assert make(tmp_path, "another.jsonl").complete
+    assert (tmp_path / "data.jsonl").read_text(encoding="utf-8").endswith(MINE)
+    assert make(tmp_path, overwrite=True).complete
+    assert (tmp_path / "data.jsonl").read_bytes() == (tmp_path / "another.jsonl").read_bytes()
+
+
+def test_a_flipped_bit_of_the_table_is_noticed(tmp_path: Path) -> None:
+    """The seal is found again where generation folder and table were moved together."""
+    make(tmp_path / "a")
+    (tmp_path / "a").rename(tmp_path / "b")
+    table = tmp_path / "b" / "data.jsonl"
+    content = bytearray(table.read_bytes())
+    content[len(content) // 2] ^= 1
+    table.write_bytes(content)
+    with pytest.raises(ConfigError, match="changed after this generation wrote it"):
+        make(tmp_path / "b")
 
 
 def test_a_table_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:

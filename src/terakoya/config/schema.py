@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from terakoya.config.installed_name import InstalledName
 from terakoya.config.secret_values import checked_text, checked_url, checked_variable
-from terakoya.config.teacher_request import checked_extra, checked_headers
+from terakoya.config.teacher_request import checked_extra, checked_headers, checked_rates
 from terakoya.errors.third_party import entry_points
 from terakoya.i18n import _, languages
 
@@ -348,11 +348,26 @@ class TrainConfig(Section):
             "pretrained 5e-5, with LoRA 2e-4."
         ),
     )
-    schedule: Literal["auto", "constant", "linear", "cosine", "one-cycle"] = Field(
+    schedule: Literal["auto", "constant", "linear", "cosine", "one-cycle", "wsd"] = Field(
         default="auto",
         description=_(
-            "Learning-rate schedule after the warmup. auto: one-cycle for built-in models, linear for set heads and "
-            "pretrained models."
+            "Learning-rate schedule after the warmup; wsd (warmup-stable-decay) holds the peak until dev is solved and "
+            "decays then. auto: one-cycle for built-in models, linear for set heads and pretrained models."
+        ),
+    )
+    decay: float = Field(
+        default=0.2,
+        gt=0,
+        description=_(
+            "Length of the decay of the schedule wsd: below 1 a share of `train.steps`, else a number of steps."
+        ),
+    )
+    decay_when_solved: float = Field(
+        default=0.99,
+        ge=0,
+        description=_(
+            "Dev metric at which the decay of the schedule wsd begins; training ends with the decay, at the latest "
+            "after `train.steps`. 0: only at the latest possible step."
         ),
     )
     warmup: float | Auto = Field(
@@ -632,6 +647,15 @@ class ScoreConfig(Section):
         ge=0,
         description=_("Smallest gain over the best baseline, in units of the metric, that counts as worthwhile."),
     )
+    good_enough: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description=_(
+            "Mean score on the exam, in units of the metric, that is good enough for what the model is wanted for; "
+            "the record then says first whether it is reached. 0: none is set."
+        ),
+    )
     exam_items: int = Field(
         default=0,
         ge=0,
@@ -645,6 +669,29 @@ class ScoreConfig(Section):
     baselines: tuple[Annotated[str, InstalledName(entry_points.BASELINES, ())], ...] = Field(
         default=(),
         description=_("Baselines of installed packages, beside the standard ones. []: none."),
+    )
+    untrained_base: bool = Field(
+        default=True,
+        description=_(
+            "With a pretrained base, the base as it was before training takes the exam too, as a baseline. false: it "
+            "does not."
+        ),
+    )
+    untrained_shots: int = Field(
+        default=16,
+        ge=0,
+        description=_(
+            "Largest number of training examples in the prompt of the untrained base; 0, 2, 4, 8 … are tried on dev. "
+            "0: zero-shot only. Encoder-decoders always predict zero-shot."
+        ),
+    )
+    untrained_minutes: float = Field(
+        default=10.0,
+        gt=0,
+        description=_(
+            "Time budget of the untrained base in minutes: no larger number of examples is tried where dev and exam "
+            "would take longer, and it is left out where even zero-shot would."
+        ),
     )
 
 
@@ -698,6 +745,13 @@ class TeacherConfig(Section):
         ),
     )
     currency: str = Field(default="USD", description=_("Currency of budget and prices."))
+    rates: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict,
+        description=_(
+            "Exchange rates for a provider that reports costs in another currency, as a table of codes: units of "
+            "`teacher.currency` for one unit of the other. Costs in a currency without a rate are refused. {}: none."
+        ),
+    )
     requests: int = Field(
         default=0,
         ge=0,
@@ -812,6 +866,11 @@ class TeacherConfig(Section):
     @classmethod
     def _without_key(cls, text: str) -> str:
         return checked_text(text)
+
+    @field_validator("rates")
+    @classmethod
+    def _by_code(cls, rates: dict[str, float]) -> dict[str, float]:
+        return checked_rates(rates)
 
     @field_validator("extra")
     @classmethod

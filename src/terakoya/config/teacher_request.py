@@ -26,6 +26,14 @@ _INSTEAD = {
 _FIXED: Mapping[str, Any] = {"stream": False, "n": 1, "best_of": 1}
 
 
+def checked_rates(rates: dict[str, float]) -> dict[str, float]:
+    """The table `teacher.rates` with its codes in capitals. Raises ValueError for what is no code of a currency."""
+    for code in rates:
+        if not re.fullmatch(r"[A-Za-z]{3}", code):
+            raise ValueError(_("'{code}' is no currency code of three letters, such as EUR", code=code))
+    return {code.upper(): rate for code, rate in rates.items()}
+
+
 def checked_extra(extra: dict[str, Any]) -> dict[str, Any]:
     """The table `teacher.extra`, where it sets nothing that has a setting of its own. Raises ValueError."""
     require_no_secrets(extra)

@@ -29,7 +29,7 @@ from terakoya.generation.teacher.ledger import JOURNAL, Ledger
 from terakoya.generation.teacher.ledger_index import INDEX, update_index
 from terakoya.generation.teacher.protocol import NANO
 from terakoya.generation.teacher.rate_limits import RETRY_POLICY, RetryPolicy
-from terakoya.generation.teacher.spending import flag_message
+from terakoya.generation.teacher.spending import flag_note
 from terakoya.i18n import _, joined
 from terakoya.runs import Lock, disk_faults
 from terakoya.runs.progress import Listener, SilentListener
@@ -205,14 +205,7 @@ def _summary(
             _("the provider used several models: {models}", models=models),
         )
     for flag, count in sorted(ledger.flags.items()) if ledger else ():
-        notes = (
-            *notes,
-            _(
-                "{count:,} responses report {flag}: booked by your own prices instead",
-                count=count,
-                flag=flag_message(flag),
-            ),
-        )
+        notes = (*notes, flag_note(flag, count, teacher.currency))
     if not run.counter.done:
         notes = (
             *notes,

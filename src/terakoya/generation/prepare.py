@@ -239,6 +239,7 @@ def make_client(
         ledger,
         prices=prices_of(config),
         currency=config.currency,
+        rates=config.rates,
         requests_per_minute=config.requests_per_minute,
         tokens_per_minute=config.tokens_per_minute,
         retry_policy=retry_policy,

@@ -54,14 +54,14 @@ def require_output(output: Path, folder: Path, *, overwrite: bool) -> None:
         )
     _require_writable_folder(output)
     if mode is not None and not overwrite and not _is_own(output, folder):
-        raise _not_ours(output)
+        raise _not_ours(output, folder)
 
 
 def remember_own_output(output: Path, folder: Path) -> None:
     """Remember the table `output` where it is that of the generation in `folder`, of an older version perhaps, before
     its rows change."""
     if output.is_file() and _is_own(output, folder):
-        _remember(_digest(output), folder)
+        _remember(output, folder)
 
 
 def write_output(output: Path, rows: Sequence[GeneratedRow], folder: Path, *, overwrite: bool) -> None:
@@ -74,9 +74,9 @@ def write_output(output: Path, rows: Sequence[GeneratedRow], folder: Path, *, ov
     Raises ConfigError where a file of the user's has appeared there since the generation began.
     """
     if output.exists() and not overwrite and not _is_own(output, folder):
-        raise _not_ours(output)
+        raise _not_ours(output, folder)
     write_rows(output, rows)
-    _remember(_digest(output), folder)
+    _remember(output, folder)
 
 
 def _is_own(output: Path, folder: Path) -> bool:
@@ -93,10 +93,24 @@ def _written(folder: Path) -> list[str]:
     return [str(digest) for digest in read_json(path)["sha256"]] if path.is_file() else []
 
 
-def _remember(digest: str, folder: Path) -> None:
-    known = _written(folder)
-    if digest not in known:
-        write_json(folder / _WRITTEN, {"format": 1, "sha256": [*known, digest][-_REMEMBERED:]})
+def _sealed(folder: Path) -> dict[str, str]:
+    """The tables that were written, each as a path relative to the folder → its content's SHA-256."""
+    path = folder / _WRITTEN
+    return dict(read_json(path).get("tables", {})) if path.is_file() else {}
+
+
+def _remember(output: Path, folder: Path) -> None:
+    """Seal the table: the checksum of its content, under its name."""
+    known, sealed, digest, name = _written(folder), _sealed(folder), _digest(output), _name(output, folder)
+    if digest in known and sealed.get(name) == digest:
+        return
+    known = [*(one for one in known if one != digest), digest][-_REMEMBERED:]
+    sealed = {**{key: one for key, one in sealed.items() if key != name and one in known}, name: digest}
+    write_json(folder / _WRITTEN, {"format": 1, "sha256": known, "tables": sealed})
+
+
+def _name(output: Path, folder: Path) -> str:
+    return os.path.relpath(output.resolve(), folder.resolve())
 
 
 def _digest(path: Path) -> str:
@@ -123,5 +137,14 @@ def _require_writable_folder(output: Path) -> None:
         probe.unlink()
 
 
-def _not_ours(output: Path) -> ConfigError:
+def _not_ours(output: Path, folder: Path) -> ConfigError:
+    if _name(output, folder) in _sealed(folder):
+        return ConfigError(
+            _("this table was changed after this generation wrote it"),
+            where=str(output),
+            do=_(
+                "To keep the changes, name another table for the generation with --output; to write it anew without "
+                "them, say --overwrite."
+            ),
+        )
     return ConfigError(_("this file exists, and this generation did not write it"), where=str(output), do=_DIFFERENT)

@@ -31,10 +31,11 @@ from terakoya.generation.teacher.rate_limits import RETRY_POLICY, RetryPolicy
 from terakoya.generation.teacher.retries import GenerationStopped, RequestAbandoned, TeacherClient
 from terakoya.i18n import _, joined
 from terakoya.records import Turn, fingerprint
-from terakoya.runs.progress import Listener, SilentListener
+from terakoya.runs.progress import Listener, SilentListener, clock
 
 WINDOW = 512  # sentences planned beyond the last checked row; fixed, because the plan depends on it
-_PROGRESS_EVERY = 10.0  # seconds between two lines of progress
+_PROGRESS_EVERY = 0.5  # seconds between two lines of progress; a listener that prints them takes fewer
+_RECENT = 120  # of these lines, over which the time left is estimated: rows from the ledger come at once
 _AFTER_FATAL = 3.0  # seconds to wait for pending responses when the generation must end
 _MIN_CHECKED = 40  # rows checked before the share of rejected ones is trusted
 _MAX_FRUITLESS, _MAX_FRUITLESS_PAID = 2000, 200  # consecutive rejected rows, for a free and for a paid teacher
@@ -99,7 +100,8 @@ class Generation:
         self._pending: deque[asyncio.Task[GeneratedRow | RejectedRow]] = deque()
         self._interrupted = False
         self._fruitless = self._planned = 0
-        self._start = self._reported = time.monotonic()
+        self._reported = time.monotonic()
+        self._recent: deque[tuple[float, int]] = deque([(self._reported, 0)], maxlen=_RECENT)
 
     async def run(self) -> None:
         """Run until enough rows are accepted or sentences run out. Raises what ended it early."""
@@ -253,24 +255,27 @@ class Generation:
         now = time.monotonic()
         if now - self._reported >= _PROGRESS_EVERY:
             self._reported = now
-            self._listener.note(self.progress(now - self._start))
+            self._listener.progress(self.progress(now))
 
-    def progress(self, seconds: float) -> str:
-        """One line: rows, rate, rejections by check, cost so far and projected, most frequent labels.
+    def progress(self, now: float) -> str:
+        """One line: time left, rows, rate, cost so far and projected, rejections by check, most frequent labels.
 
-        seconds  time since the start
+        now  time of the monotonic clock, in seconds
         """
         rows, wanted = len(self.rows), self.counter.rules.samples
-        rate = rows / max(seconds, 1e-9)
+        since, before = self._recent[0]
+        self._recent.append((now, rows))
+        rate = (rows - before) / max(now - since, 1e-9)
         parts = [
+            _("{remaining} left", remaining=clock(max(wanted - rows, 0) / rate) if rate > 0 else "-:--"),
             _("{rows:,} of {wanted:,} rows", rows=rows, wanted=wanted),
             _("{rate:.1f} per second", rate=rate),
         ]
-        if self.rejections.rows:
-            parts.append(_("rejected: {reasons}", reasons=self.rejections.top()))
         if cost := self.client.total_cost:
             projected = cost * wanted / max(rows, 1)
             parts.append(_("cost {cost:.4f}, projected {projected:.4f}", cost=cost, projected=projected))
+        if self.rejections.rows:
+            parts.append(_("rejected: {reasons}", reasons=self.rejections.top()))
         if self.counter.label_uses:
             top = " ".join(f"{label} {count / self.counter.label_uses:.1%}" for label, count in self.counter.top(3))
             parts.append(_("labels {top}", top=top))

@@ -46,7 +46,10 @@ def other_currency(reported: str, budgeted: str) -> ProviderError:
         ),
         where="[teacher]",
         do=_(
-            'Write currency = "{reported}", with budget, price_in and price_out in it, and run the same command again.',
+            'Write currency = "{reported}", with budget, price_in and price_out in it, or a rate for conversion: '
+            "rates = {example}, units of {budgeted} for one {reported}. Then run the same command again.",
             reported=reported,
+            example="{" + reported + " = …}",
+            budgeted=budgeted,
         ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 from collections import deque
+from collections.abc import Mapping
 from random import Random
 
 from terakoya.errors import ProviderError, TerakoyaError
@@ -21,7 +22,7 @@ from terakoya.generation.teacher.responses import (
     TeacherResponse,
     parse_response,
 )
-from terakoya.generation.teacher.spending import FREE, Reservation, TokenPrices, cost_of
+from terakoya.generation.teacher.spending import FREE, NO_RATES, Reservation, TokenPrices, cost_of
 from terakoya.i18n import _
 
 _HEDGE_AFTER = 3.0  # multiple of the median response time
@@ -46,6 +47,7 @@ class TeacherClient:
     ledger               required for a paid teacher
     prices               for costs that the provider does not report, and below which none is booked
     currency             of the prices and the budget
+    rates                other currency → units of `currency` for one of it; a currency without a rate is refused
     requests_per_minute, tokens_per_minute  rate limits; 0: none
     retry_policy         waits and limits of failures
     attempts             attempts per request
@@ -62,6 +64,7 @@ class TeacherClient:
         *,
         prices: TokenPrices = FREE,
         currency: str = "USD",
+        rates: Mapping[str, float] = NO_RATES,
         requests_per_minute: int = 0,
         tokens_per_minute: int = 0,
         retry_policy: RetryPolicy = RETRY_POLICY,
@@ -72,6 +75,7 @@ class TeacherClient:
         rng: Random | None = None,
     ) -> None:
         self.teacher, self._ledger, self._prices, self._currency = teacher, ledger, prices, currency
+        self._rates = rates
         self._retry_policy, self._attempts, self._hedge = retry_policy, attempts, hedge
         self._rate_limiter = RateLimiter(requests_per_minute, tokens_per_minute, sleep=self._nap)
         self._breaker = CircuitBreaker(retry_policy, sleep=self._nap)
@@ -229,7 +233,7 @@ class TeacherClient:
             raise
         self._ledger.record_response(reservation, reply)  # before anything interprets it
         outcome = self._interpret(reply, request)
-        cost = cost_of(outcome, request, reservation.max_cost, self._prices, self._currency)
+        cost = cost_of(outcome, request, reservation.max_cost, self._prices, self._currency, self._rates)
         self._ledger.record_cost(reservation, cost)
         self._seconds.append(reply.seconds)
         self._check_outcome(outcome)
@@ -252,7 +256,7 @@ class TeacherClient:
             )
         if isinstance(outcome, TeacherResponse):
             self.models.add(outcome.model)
-            if outcome.currency not in {"", self._currency.upper()}:
+            if outcome.currency not in {"", self._currency.upper(), *self._rates}:
                 raise self.abort(other_currency(outcome.currency, self._currency))
 
     async def _wait(self, fault: ResponseFault, attempt: int) -> None:

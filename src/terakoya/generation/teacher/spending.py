@@ -7,7 +7,8 @@ that its text must have at least, and one that reports a cost or token count of 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from terakoya.generation.teacher.protocol import TeacherRequest
@@ -32,7 +33,8 @@ class TokenPrices:
 
 
 FREE = TokenPrices()
-_UNUSABLE, _OTHER_CURRENCY = "unusable ", "a cost in "  # what flags begin with; the words stand in journals
+# What flags begin with; the words stand in journals.
+_UNUSABLE, _OTHER_CURRENCY, _CONVERTED = "unusable ", "a cost in ", "converted from "
 _FLAGS = {
     "no token counts": _("no token counts"),
     "a cost below the prices": _("a cost below the prices"),
@@ -54,6 +56,7 @@ class SpendingCap:
 
 
 NO_CAP = SpendingCap()
+NO_RATES: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ class RequestCost:
                 (sent and failed: may have been charged) or "free"
     tokens_in   prompt tokens, None where not reported
     tokens_out  response tokens, None where not reported
-    flag        why the provider's own values were not taken; "" where they were
+    flag        why the provider's own values were not taken as they are; "" where they were
     """
 
     amount: int
@@ -117,11 +120,26 @@ class Spending:
             self.estimated += amount
 
 
-def flag_message(flag: str) -> str:
-    """A flag of the journal in every language.
+def flag_note(flag: str, count: int, currency: str) -> str:
+    """A sentence for people about a flag of the journal.
 
-    flag  see `RequestCost`
+    flag      see `RequestCost`
+    count     number of responses that have it
+    currency  of the budget
     """
+    if flag.startswith(_CONVERTED):
+        return _(
+            "{count:,} responses report costs in {reported}: booked in {currency}, converted by teacher.rates",
+            count=count,
+            reported=flag.removeprefix(_CONVERTED),
+            currency=currency,
+        )
+    return _(
+        "{count:,} responses report {flag}: booked by your own prices instead", count=count, flag=_flag_message(flag)
+    )
+
+
+def _flag_message(flag: str) -> str:
     if flag.startswith(_UNUSABLE):
         return _("unusable values ({names})", names=flag.removeprefix(_UNUSABLE))
     if flag.startswith(_OTHER_CURRENCY):
@@ -130,7 +148,12 @@ def flag_message(flag: str) -> str:
 
 
 def cost_of(
-    outcome: TeacherResponse | ResponseFault, request: TeacherRequest, reserved: int, prices: TokenPrices, currency: str
+    outcome: TeacherResponse | ResponseFault,
+    request: TeacherRequest,
+    reserved: int,
+    prices: TokenPrices,
+    currency: str,
+    rates: Mapping[str, float] = NO_RATES,
 ) -> RequestCost:
     """What to book for a response.
 
@@ -139,9 +162,15 @@ def cost_of(
     reserved  money reserved for it, in billionths
     prices    of the config; 0 where they are not known
     currency  of the budget
+    rates     other currency → units of `currency` for one of it
     """
     if isinstance(outcome, ResponseFault):
         return RequestCost(0, "free") if outcome.free else RequestCost(reserved, "at risk")
+    if outcome.cost is not None and outcome.currency != currency.upper() and outcome.currency in rates:
+        own = replace(outcome, cost=math.ceil(outcome.cost * rates[outcome.currency]), currency=currency.upper())
+        booked = cost_of(own, request, reserved, prices, currency)
+        # Where the provider's cost was not taken, nothing of it was converted either.
+        return booked if booked.flag else replace(booked, flag=f"{_CONVERTED}{outcome.currency}")
     tokens = outcome.tokens_in, outcome.tokens_out
     if flag := _disbelieved(outcome, reserved, currency):
         return RequestCost(max(reserved, _reported(outcome, currency)), "reserved", *tokens, flag)
