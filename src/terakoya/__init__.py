@@ -97,6 +97,7 @@ def run(
     overrides: Overrides = (),
     run_dir: Location = "runs",
     anyway: bool = False,
+    trust: Sequence[Location] = (),
     listener: Listener | None = None,
 ) -> RunResult:
     """Everything in one call: examples, audit, split, preflight, training, predictions, scores, record.
@@ -105,12 +106,14 @@ def run(
     overrides   settings laid over the config: {"train.steps": 500} or {"train": {"steps": 500}}
     run_dir     where the run folder is made
     anyway      go on in spite of findings of level "stop"; recorded with the run
+    trust       task files (.py) of somebody else's folder that may run, until their content changes
     listener    is called while the run goes on; in a notebook one that shows progress is the default
     Returns the scores with intervals beside the baselines, the verdict, the findings and the folder.
     Raises TerakoyaError: ConfigError, DataError, BudgetError and so on, each with its exit code.
     """
     from terakoya.pipeline.run import run as run_pipeline
 
+    _trust(trust)
     return run_pipeline(
         _experiment(experiment),
         overrides=_overrides(overrides),
@@ -126,15 +129,17 @@ def train(
     overrides: Overrides = (),
     run_dir: Location = "runs",
     anyway: bool = False,
+    trust: Sequence[Location] = (),
     listener: Listener | None = None,
 ) -> RunResult:
     """A run as far as the trained model; the exam stays closed, and `run(result.folder)` opens it later.
 
-    experiment, overrides, run_dir, anyway, listener  as in `run`
+    experiment, overrides, run_dir, anyway, trust, listener  as in `run`
     Returns a result without scores, whose state is "not examined".
     """
     from terakoya.pipeline.run import train as train_pipeline
 
+    _trust(trust)
     return train_pipeline(
         _experiment(experiment),
         overrides=_overrides(overrides),
@@ -145,45 +150,75 @@ def train(
 
 
 def audit(
-    subject: Location | Config, *, overrides: Overrides = (), with_run: Location | None = None
+    subject: Location | Config,
+    *,
+    overrides: Overrides = (),
+    with_run: Location | None = None,
+    folds: int = 0,
+    trust: Sequence[Location] = (),
+    listener: Listener | None = None,
 ) -> Listing[Finding]:
     """What is wrong with data, row by row, before anything is trained on it.
 
     subject    a table (.csv .tsv .jsonl .json .parquet), a TOML file, a shipped experiment or a `Config`
     overrides  settings laid over the config, such as {"task.codec": "labels"}
     with_run   a run whose trained model says which rows look wrong; None: no model
+    folds      judge each row by a model with the run's settings that was trained without it: so many trainings; 0: by
+               the run's own model
+    trust      task files (.py) of somebody else's folder that may run, until their content changes
+    listener   is called before each training; in a notebook one that shows progress is the default
     Returns the findings; `finding.rows` are line numbers of the file, counted from 1.
     """
     from terakoya.pipeline import commands
     from terakoya.runs.display import Listing
 
+    _trust(trust)
     run_folder = None if with_run is None else Path(with_run)
-    return Listing(commands.audit(_experiment(subject), overrides=_overrides(overrides), with_run=run_folder))
+    found = commands.audit(
+        _experiment(subject),
+        overrides=_overrides(overrides),
+        with_run=run_folder,
+        folds=folds,
+        listener=_listener(listener),
+    )
+    return Listing(found)
 
 
-def split(experiment: Location | Config, output: Location, *, overrides: Overrides = ()) -> SplitSummary:
+def split(
+    experiment: Location | Config, output: Location, *, overrides: Overrides = (), trust: Sequence[Location] = ()
+) -> SplitSummary:
     """Split the examples and write train.jsonl, dev.jsonl and exam.jsonl.
 
     experiment  a shipped experiment, a TOML file or a `Config`
     output      folder for the three files; made where it is missing
     overrides   settings laid over the config, such as {"split.exam": 0.2}
+    trust       task files (.py) of somebody else's folder that may run, until their content changes
     Returns how many examples each split has, with the exam's fingerprint.
     """
     from terakoya.pipeline import commands
 
+    _trust(trust)
     return commands.split(_experiment(experiment), Path(output), overrides=_overrides(overrides))
 
 
-def doctor(experiment: Location | Config, *, overrides: Overrides = (), show_tokens: bool = False) -> DoctorReport:
+def doctor(
+    experiment: Location | Config,
+    *,
+    overrides: Overrides = (),
+    show_tokens: bool = False,
+    trust: Sequence[Location] = (),
+) -> DoctorReport:
     """Audit and preflight without training: what would go wrong.
 
     experiment   a shipped experiment, a TOML file or a `Config`
     overrides    settings laid over the config
     show_tokens  also show one batch with the tokens marked on which the loss is taken
+    trust        task files (.py) of somebody else's folder that may run, until their content changes
     Returns the findings, and the marked batch as `tokens`.
     """
     from terakoya.pipeline import commands
 
+    _trust(trust)
     return commands.doctor(_experiment(experiment), overrides=_overrides(overrides), show_tokens=show_tokens)
 
 
@@ -195,6 +230,7 @@ def generate(
     estimate: bool = False,
     i_have_the_right: bool = False,
     overwrite: bool = False,
+    trust: Sequence[Location] = (),
     listener: Listener | None = None,
 ) -> GenerationResult:
     """Have a teacher label a data set: paid once, kept whatever happens, balanced while it is made.
@@ -205,11 +241,13 @@ def generate(
     estimate          only say what it would cost; nothing is sent
     i_have_the_right  train on this teacher's output without a licence named in the config
     overwrite         replace a file at the table's place that this generation did not write
+    trust             task files (.py) of somebody else's folder that may run, until their content changes
     listener          is called while the generation goes on
     Returns the rows, what was rejected and why, and the spend from the ledger.
     """
     from terakoya.pipeline import commands
 
+    _trust(trust)
     return commands.generate(
         _experiment(experiment),
         output=None if output is None else Path(output),
@@ -231,6 +269,7 @@ def evaluate(
     codec: str = "",
     task: Location = "",
     overrides: Overrides = (),
+    trust: Sequence[Location] = (),
     listener: Listener | None = None,
 ) -> RunResult:
     """Score a trained skill on its own exam again, or on another one.
@@ -243,11 +282,13 @@ def evaluate(
     codec      what its targets are; a model of another codec is refused. "" is the model's own
     task       an experiment whose task and exam a model made elsewhere takes
     overrides  settings laid over the run's own, such as {"decode.method": "beam"}
+    trust      task files (.py) of somebody else's folder that may run, until their content changes
     listener   is called while the exam is taken
     Returns the scores; the opening of the exam is counted.
     """
     from terakoya.pipeline import commands
 
+    _trust(trust)
     return commands.evaluate(
         Path(run),
         data=None if data is None else Path(data),
@@ -261,26 +302,31 @@ def evaluate(
     )
 
 
-def load(folder: Location, *, overrides: Overrides = ()) -> Skill:
+def load(folder: Location, *, overrides: Overrides = (), trust: Sequence[Location] = ()) -> Skill:
     """Open a trained skill once, and call it as often as needed.
 
     folder     a run folder or the model folder in it
     overrides  settings of decoding, such as {"decode.abstain_below": 0.9}
+    trust      task files (.py) of somebody else's folder that may run, until their content changes
     Returns a `Skill`: `skill(text)` is the prediction as text or None, `skill.predict(texts)` has probabilities.
     """
     from terakoya.saved_model import read_skill
 
+    _trust(trust)
     return read_skill(Path(folder), tuple(_overrides(overrides)))
 
 
-def predict(folder: Location, texts: Sequence[str], *, overrides: Overrides = ()) -> Listing[Prediction]:
+def predict(
+    folder: Location, texts: Sequence[str], *, overrides: Overrides = (), trust: Sequence[Location] = ()
+) -> Listing[Prediction]:
     """Predictions for texts, in their order; `load` serves better where there is more than one call.
 
     folder     a run folder or the model folder in it
     texts      the sources
     overrides  settings of decoding
+    trust      task files (.py) of somebody else's folder that may run, until their content changes
     """
-    return load(folder, overrides=overrides).predict(texts)
+    return load(folder, overrides=overrides, trust=trust).predict(texts)
 
 
 def compare(
@@ -317,6 +363,7 @@ def sweep(
     seeds: Sequence[int] = (),
     run_dir: Location = "runs",
     lang: str = "",
+    trust: Sequence[Location] = (),
     listener: Listener | None = None,
 ) -> SweepResult:
     """Many runs over settings and seeds, chosen on dev, the exam opened once.
@@ -327,6 +374,7 @@ def sweep(
     seeds      in place of the series' own
     run_dir    where the folder of the series is made
     lang       "en" or "ja", of the record
+    trust      task files (.py) of somebody else's folder that may run, until their content changes
     listener   is called while trials go on
     Returns the trials with their values and the best on dev.
     """
@@ -334,6 +382,7 @@ def sweep(
     from terakoya.sweeps import run as sweeps
     from terakoya.sweeps.plan import SweepOverrides
 
+    _trust(trust)
     changes = SweepOverrides(tuple(_overrides(overrides)), tuple(grid_axes(grid)), tuple(seeds))
     return sweeps.sweep(str(series), changes=changes, run_dir=Path(run_dir), lang=lang, listener=_listener(listener))
 
@@ -366,6 +415,15 @@ def _overrides(given: Overrides) -> list[str]:
 
         return override_texts(given)
     return list(given)
+
+
+def _trust(files: Sequence[Location]) -> None:
+    """Remember what the user trusts, before anything is opened; one path may be given as it is."""
+    if files:
+        from terakoya.config.trust import trust_file
+
+        for file in [files] if isinstance(files, str | PathLike) else files:
+            trust_file(Path(file))
 
 
 def _listener(given: Listener | None) -> Listener:

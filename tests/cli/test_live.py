@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from io import StringIO
+from pathlib import Path
+from typing import cast
 
 import pytest
 from rich.console import Console
 
 from terakoya.cli import live
+from terakoya.cli.lines import columns
 from terakoya.cli.live import ProgressDisplay, status_summary, status_table
+from terakoya.generation.balance import BalanceRules
+from terakoya.generation.output import GeneratedRow, RejectedRow
+from terakoya.generation.recipe import find_recipe
+from terakoya.generation.run import Generation, RequestSettings
+from terakoya.generation.teacher.retries import TeacherClient
 from terakoya.i18n import in_language
 from terakoya.records import Step
 from terakoya.runs.progress import TrialStatus
@@ -84,3 +92,48 @@ def test_without_a_terminal_a_line_sums_up_the_trials() -> None:
 def test_names_of_trials_control_no_terminal() -> None:
     """They come from a file."""
     assert "\x1b[" not in printed(status_table([TrialStatus("a\x1b[31m", 0, "open")], "en"))
+
+
+class Terminal(StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_a_generation_shows_one_line_of_eighty_columns_with_the_time_left_first(lang: str) -> None:
+    """Its line is longest where labels and reasons are Japanese: two columns a character."""
+    client, settings = cast(TeacherClient, Paid()), RequestSettings("stub", 9, None, 0)
+    generation = Generation(find_recipe("emoji-v1", Path()), settings, BalanceRules(1000), iter(()), client)
+    start = generation._recent[0][0]
+    for number in range(100):
+        generation.rows.append(GeneratedRow(f"文{number}", "🍎", "", "", "", ("🍎",)))
+        generation.counter.add(("🍎", "とても長い絵文字でない名前"))
+    generation.rejections.add(RejectedRow("文", "", "rewrite", "source-in-the-answer", "長い理由", ("答え",)))
+    text = generation.progress(start + 10.0)
+    assert text.startswith("1:30 left; 100 of 1,000 rows; 10.0 per second")
+    assert columns(in_language(text, lang)) > 80
+    display = ProgressDisplay(Console(file=Terminal(), width=80, force_terminal=True), lang)
+    display.progress(text)
+    shown = str(display.live.get_renderable())
+    display.close()
+    assert columns(shown) <= 80
+    assert "1:30" in shown[:10]
+
+
+def test_without_a_terminal_a_generation_prints_one_line_in_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice a second would fill a log."""
+    clock, out = [0.0], StringIO()
+    monkeypatch.setattr(live.time, "monotonic", lambda: clock[0])
+    display = ProgressDisplay(Console(file=out, width=80))
+    for number in range(120):
+        clock[0] = number / 2
+        display.progress(f"{number} rows")
+    assert len(out.getvalue().splitlines()) == 6
+
+
+class Paid:
+    """A client of which only the cost is read."""
+
+    total_cost = 0.25

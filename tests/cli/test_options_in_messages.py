@@ -27,7 +27,8 @@ PRINTED_BY = {
     "codec/choose.py": ("predict", "evaluate", "compare"),
     "codec/source_bound.py": ("run", "train", "predict", "evaluate"),
     "evaluation/compare.py": ("compare",),
-    "evaluation/wrong_rows.py": ("run", "train"),
+    "evaluation/wrong_rows.py": ("audit",),
+    "evaluation/out_of_fold.py": ("audit",),
     "pipeline/predict.py": ("predict",),
     "pipeline/commands.py": ("evaluate", "generate"),
     "pipeline/scaffold/": ("new",),
@@ -46,9 +47,22 @@ PRINTED_BY = {
     "experiments/": CONFIGS,
 }
 # One message of several commands, whose options not all of them have.
-ONLY = {("pipeline/commands.py", "--output"): ("generate",), ("pipeline/commands.py", "--data"): ("evaluate",),
+ONLY = {("cli/main.py", "--with"): ("audit",), ("pipeline/commands.py", "--with"): ("audit",),
+        ("pipeline/commands.py", "--output"): ("generate",), ("pipeline/commands.py", "--data"): ("evaluate",),
         ("pipeline/commands.py", "--source"): ("evaluate",), ("pipeline/commands.py", "--target"): ("evaluate",),
         ("config/schema.py", "--i-have-the-right"): ("generate",)}  # fmt: skip
+
+
+def try_option(command: str, option: str, text: str) -> None:
+    """The parser of the command accepts the option, with the value that stands behind it in the message."""
+    known = typer.main.get_command(app).commands[command]  # type: ignore[attr-defined]
+    context = known.context_class(known, info_name=command)
+    parameter = next(one for one in known.params if option in one.opts)
+    given = re.search(rf"{option}[ =](?P<value>[a-z0-9][\w.=-]*)", text)
+    value = given["value"].rstrip(".") if given and not given["value"].isalpha() else "1"
+    flag = getattr(parameter, "is_flag", False)
+    left = known.make_parser(context).parse_args([option] if flag else [option, value])[1]
+    assert left == [], f"terakoya {command} {option} {value} leaves {left}"
 
 
 def options_of(command: str) -> set[str]:
@@ -83,6 +97,7 @@ def test_an_option_that_a_message_names_exists_where_it_is_printed(option: str, 
     assert printing, f"which command prints this? {place}: {text}"
     for command in printing:
         assert option in options_of(command), f"terakoya {command} has no {option}: {text}"
+        try_option(command, option, text)
 
 
 def test_options_were_found() -> None:

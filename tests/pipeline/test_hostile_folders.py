@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import signal
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ import hostile_folders
 import pytest
 from hostile_folders import CANARY, KINDS, TASK, VICTIM
 
+import terakoya
 from terakoya.cli.main import main
+from terakoya.config import trust
 
 SECRET = "a line of the user's\n"
 TABLE = "source,target,inference\nあか,かあ,かあ\nいき,きい,きい\n"
@@ -119,6 +122,31 @@ def test_what_the_user_trusts_runs_until_it_changes(
     hostile_folders.reseal(unpacked / "model")
     assert main(["predict", str(unpacked), "あか"]) == 2
     assert not (tmp_path / CANARY).exists()
+
+
+def test_every_command_and_function_that_opens_a_config_takes_trust(
+    unpacked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A series of somebody else's was refused with advice that the command did not know."""
+    hostile_folders.KINDS["a task file, and a codec that is code"](unpacked)
+    with pytest.raises(terakoya.TerakoyaError, match="--trust") as refusal:
+        terakoya.predict(unpacked, ["あか"])
+    file = str(refusal.value).rpartition("--trust ")[2].split(" ")[0]
+    for words in (["sweep", "nothing.toml"], ["generate", "nothing.toml"]):
+        trust._this_process.clear()
+        trust.list_path().unlink(missing_ok=True)
+        assert main([*words, "--trust", file]) == 2
+        assert trust.is_trusted(Path(file).read_bytes()), words
+    capsys.readouterr()
+    trust._this_process.clear()
+    trust.list_path().unlink()
+    terakoya.predict(unpacked, ["あか"], trust=[file])
+    assert (tmp_path / CANARY).exists()
+    opening = (
+        "run", "train", "audit", "split", "doctor", "generate", "evaluate", "load", "predict", "sweep",
+    )  # fmt: skip
+    for name in opening:
+        assert "trust" in inspect.signature(getattr(terakoya, name)).parameters, name
 
 
 def test_ones_own_run_goes_on(sound: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

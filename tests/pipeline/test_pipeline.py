@@ -154,6 +154,7 @@ def test_a_dev_answer_that_no_training_shows_is_wrong_and_ends_nothing(tmp_path:
     assert told.level == "warn"
     assert "1 of 8 dev rows" in told.what
     assert "夕" in told.what
+    assert told.rows == (9,)  # as the audit names them
     steps = [json.loads(line) for line in (done.folder / "steps.jsonl").read_text(encoding="utf-8").splitlines()]
     assert all(0 < step["dev"]["loss"] < 100 for step in steps if step["dev"])
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from terakoya.cli.lines import error_language, fit, new_console, print_finding, safe
 from terakoya.i18n import _, in_language, joined, language
 from terakoya.records import Finding, Step
-from terakoya.runs.progress import Listener, TrialStatus
+from terakoya.runs.progress import Listener, TrialStatus, clock
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -80,7 +80,7 @@ class ProgressDisplay:
                 f"{key} {value:.4f}" for key, value in list(step.dev.items())[:3]
             )
         done = step.step - self.first[1]
-        remaining = _clock((now - self.first[0]) / done * (total - step.step)) if done else "-:--"
+        remaining = clock((now - self.first[0]) / done * (total - step.step)) if done else "-:--"
         line = _(
             "{remaining} left  step {step}/{total}  loss {plain:.4f}{dev}",
             remaining=remaining,
@@ -101,6 +101,12 @@ class ProgressDisplay:
     def note(self, text: str) -> None:
         self._end_line()
         self.console.print("  " + safe(in_language(text, self.lang)))
+
+    def progress(self, text: str) -> None:
+        if self.console.is_terminal:
+            self._show(in_language(text, self.lang))
+        else:
+            self._print_now_and_then(text)
 
     def trials(self, statuses: Callable[[], Sequence[TrialStatus]]) -> None:
         self.statuses, self.read_at = statuses, 0.0
@@ -191,9 +197,3 @@ def progress(*, json: bool, lang: str = "") -> Iterator[Listener]:
             yield display
     finally:
         display.close()
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

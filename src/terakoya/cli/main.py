@@ -24,6 +24,7 @@ from terakoya.cli.options import (
     ForSpreadsheet,
     Json,
     Lang,
+    OutputForm,
     Overrides,
     RunDir,
     Seed,
@@ -139,6 +140,9 @@ def predict(
     abstain_below: Annotated[
         float, typer.Option("--abstain-below", help=_("give no prediction below this probability"))
     ] = 0.0,
+    form: Annotated[
+        OutputForm, typer.Option("--format", help=_("of standard output: jsonl, csv, tsv, or text (predictions alone)"))
+    ] = OutputForm.JSONL,
     verify: Annotated[
         bool, typer.Option("--verify", help=_("give no prediction whose source the task's rules cannot confirm"))
     ] = False,
@@ -154,7 +158,8 @@ def predict(
     predictions = commands.predict(
         run, texts or [], input=input, output=output, overrides=settings, for_spreadsheet=for_spreadsheet
     )
-    return printing.predictions(predictions, output=output, top=top, threshold=threshold, lang=lang)
+    chosen = printing.LabelChoice(top, threshold)
+    return printing.predictions(predictions, output=output, choice=chosen, form=form.value, lang=lang)
 
 
 @command(
@@ -214,12 +219,14 @@ def generate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help=_("replace a table that this generation did not write"))
     ] = False,
+    trust: Trust = None,
     lang: Lang = "",
     json: Json = False,
 ) -> int:
     from terakoya.cli import live, printing
     from terakoya.pipeline import commands
 
+    trust_files(trust)
     lang = lang or commands.configured_language(experiment, overrides or ())
     with live.progress(json=json, lang=lang) as listener:
         made = commands.generate(
@@ -246,18 +253,24 @@ def audit(
     with_run: Annotated[
         Path | None, typer.Option("--with", help=_("a run whose model says which rows look wrong"))
     ] = None,
+    folds: Annotated[
+        int,
+        typer.Option(
+            "--folds", min=0, max=20, help=_("with --with: trainings, so that no model judges a row it has seen")
+        ),
+    ] = 0,
     trust: Trust = None,
     lang: Lang = "",
     json: Json = False,
 ) -> int:
-    from terakoya.cli import lines, printing
+    from terakoya.cli import lines, live, printing
     from terakoya.pipeline import commands
 
     trust_files(trust)
     lang = lang or commands.configured_language(subject, overrides or ())
-    with lines.error_language(lang):
-        settings = [*(overrides or []), *table_settings(encoding, source, target, codec)]
-        found = commands.audit(subject, overrides=settings, with_run=with_run)
+    settings = [*(overrides or []), *table_settings(encoding, source, target, codec)]
+    with lines.error_language(lang), live.progress(json=json, lang=lang) as listener:
+        found = commands.audit(subject, overrides=settings, with_run=with_run, folds=folds, listener=listener)
     return printing.findings(found, json=json, lang=lang)
 
 
@@ -355,6 +368,7 @@ def sweep(
     seeds: Annotated[str, typer.Option("--seeds", help=_("in place of the series' own: 0,1,2"))] = "",
     encoding: Encoding = "",
     run_dir: RunDir = Path("runs"),
+    trust: Trust = None,
     lang: Lang = "",
     json: Json = False,
 ) -> int:
@@ -362,6 +376,7 @@ def sweep(
     from terakoya.sweeps import run as sweeps
     from terakoya.sweeps.plan import SweepOverrides, parse_seeds
 
+    trust_files(trust)
     with live.progress(json=json, lang=lang) as listener:
         settings = (*(overrides or ()), *table_settings(encoding))
         changes = SweepOverrides(settings, tuple(grid or ()), parse_seeds(seeds))

@@ -5,13 +5,15 @@ Whatever is printed goes through `_out`, `_err` or a console of lines.py, where 
 
 from __future__ import annotations
 
+import csv
+import io
 import json as json_module
 import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +56,9 @@ def result(done: Any, *, json: bool, lang: str) -> int:
         _json(done.to_dict())
         return int(done.exit_code)
     console, reader = new_console(), language(lang)
+    if done.summary:
+        console.print(done.summary.get(reader, done.summary["en"]))
+        console.print()
     if done.scores:
         _scores(console, [score for score in done.scores if _is_shown(score, done.scores[0].metric)], reader)
     for title, items in ((_RIGHT, done.right), (_WRONG, done.wrong)):
@@ -160,19 +165,48 @@ def listing(found: Mapping[str, Sequence[tuple[str, str]]], *, json: bool, lang:
     return 0
 
 
+@dataclass(frozen=True)
+class LabelChoice:
+    """Which labels of a prediction are shown: the predicted ones, or the `top` most probable and those above."""
+
+    top: int = 0
+    threshold: float = 0.0
+
+
 def predictions(
-    predicted: Iterable[Mapping[str, Any]], *, output: str, top: int, threshold: float, lang: str = ""
+    predicted: Iterable[Mapping[str, Any]], *, output: str, choice: LabelChoice, form: str = "jsonl", lang: str = ""
 ) -> int:
-    """One JSON line for each input, as they come; with an output file, only how many were written."""
+    """One line for each input, as they come; with an output file, only how many were written."""
     count = 0
     for prediction in predicted:
         count += 1
-        if not output:
-            _json(_chosen(prediction, top, threshold), indent=None)
+        if output:
+            continue
+        if form == "jsonl":
+            _json(_chosen(prediction, choice.top, choice.threshold), indent=None)
+        else:
+            for line in _as_lines(prediction, form, first=count == 1):
+                print(safe(line) if sys.stdout.isatty() else line, flush=True)
     if output:
         written = _("{count} lines written to {output}", count=count, output=output)
         _err(in_language(written, language(lang)))
     return 0
+
+
+_COLUMNS = ("source", "prediction", "probability", "withheld", "verified")
+
+
+def _as_lines(prediction: Mapping[str, Any], form: str, *, first: bool) -> Iterator[str]:
+    """The prediction alone, or a row of a table after its header; a line break inside a text is written as \\n."""
+    if form == "text":
+        yield str(prediction["prediction"] or "").replace("\n", "\\n")
+        return
+    delimiter = "\t" if form == "tsv" else ","
+    cells = ["" if prediction.get(name) is None else str(prediction[name]) for name in _COLUMNS]
+    for row in ([_COLUMNS] if first else []) + [tuple(cells)]:
+        written = io.StringIO()
+        csv.writer(written, delimiter=delimiter, lineterminator="").writerow(row)
+        yield written.getvalue()
 
 
 def _chosen(prediction: Mapping[str, Any], top: int, threshold: float) -> dict[str, Any]:

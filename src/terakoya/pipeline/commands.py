@@ -20,6 +20,7 @@ from terakoya.pipeline.dataset import audit_dataset, config_for_table, load_data
 from terakoya.pipeline.run import RUNS, read_run_config
 from terakoya.records import Finding
 from terakoya.registry import Experiment
+from terakoya.runs import read_json
 from terakoya.runs.display import Displayed, Listing
 from terakoya.runs.environment import package_version
 from terakoya.runs.progress import Listener, SilentListener
@@ -30,15 +31,27 @@ from terakoya.scoring.metrics import METRICS
 if TYPE_CHECKING:
     from terakoya.evaluation.compare import Comparison
     from terakoya.evaluation.item_scores import PredictionColumns
+    from terakoya.evaluation.wrong_rows import TrainedOn
     from terakoya.generation.generate import GenerationResult
 
 
-def audit(subject: str | Config, *, overrides: Sequence[str] = (), with_run: Path | None = None) -> list[Finding]:
+def audit(
+    subject: str | Config,
+    *,
+    overrides: Sequence[str] = (),
+    with_run: Path | None = None,
+    folds: int = 0,
+    listener: Listener | None = None,
+) -> list[Finding]:
     """Findings on a table, or on the data of an experiment.
 
     subject    a table, or what `run` takes as an experiment
     overrides  KEY=VALUE settings
     with_run   a run whose trained model predicts which rows look wrong; None: no model
+    folds      judge each row by a model with the run's settings that was trained without it: so many trainings; 0: by
+               the run's own model
+    listener   informed before each training; None ignores it
+    Raises ConfigError for folds without a run.
     """
     from terakoya.data import audit as data_audit
 
@@ -51,11 +64,42 @@ def audit(subject: str | Config, *, overrides: Sequence[str] = (), with_run: Pat
         experiment = registry.find_experiment(subject, overrides)
         dataset = load_dataset(experiment)
         found = audit_dataset(dataset, load_tokenizer(dataset))
-    if with_run is None:
+    if with_run is None and not folds:
         return found
-    from terakoya.evaluation.wrong_rows import wrong_rows
+    if with_run is None:
+        raise ConfigError(
+            _("folds are trained with the settings of a run, and none is named"),
+            where="--folds",
+            do=_("Name one: --with RUN"),
+        )
+    from terakoya.evaluation.wrong_rows import Folds, wrong_rows
 
-    return [*wrong_rows(with_run, load_dataset(experiment).split), *found]
+    said, trained_on = listener or SilentListener(), _trained_on(with_run)
+
+    def on_fold(fold: int) -> None:
+        left = (folds - fold) * trained_on.seconds
+        about = _(", about {seconds:.0f} s are left", seconds=left) if left else ""
+        said.note(
+            _("fold {fold} of {folds}: training without its rows{about}", fold=fold + 1, folds=folds, about=about)
+        )
+
+    judged = Folds(folds, registry.find_model_maker, on_fold) if folds else None
+    return [*wrong_rows(with_run, load_dataset(experiment).split, judged, trained_on), *found]
+
+
+def _trained_on(run: Path) -> TrainedOn:
+    """Rows and seconds of a run's training; none where it is a model folder alone, or its table has gone."""
+    from terakoya.evaluation.wrong_rows import TrainedOn
+
+    if not (run / "manifest.json").is_file():
+        return TrainedOn(frozenset())
+    training = read_json(run / "manifest.json").get("training") or {}
+    config = read_run_config(run)
+    try:
+        rows = load_dataset(Experiment(config.name, config, run, own=False)).split.train
+    except TerakoyaError:  # its own rows are unknown; the model can still predict
+        rows = ()
+    return TrainedOn(frozenset(row.fingerprint for row in rows), float(training.get("seconds", 0.0)))
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,7 @@ def _train(opened: Run, setup: TrainingSetup, model: Model, max_tokens: int, any
 def _take_exam(opened: Run, setup: TrainingSetup) -> None:
     """The model is loaded again from its folder: what is scored is what was saved."""
     from terakoya.evaluation.exam import examine, resumable_predictor, write_exam
+    from terakoya.evaluation.untrained_base import predict_untrained_base
     from terakoya.saved_model import read_skill
 
     # A run that was killed here is resumed with the same weights and nothing chosen since: it is the same opening.
@@ -176,6 +177,7 @@ def _take_exam(opened: Run, setup: TrainingSetup) -> None:
         train=split.train,
         dev=split.dev,
         resumable=resumable_predictor(opened, skill, split.exam),
+        untrained=lambda: predict_untrained_base(opened, skill, split),
     )
     write_exam(opened, result, setup.task, setup.config)
 

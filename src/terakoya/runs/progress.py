@@ -52,6 +52,10 @@ class Listener(Protocol):
         """A sentence `text` for people."""
         ...
 
+    def progress(self, text: str) -> None:
+        """How far a long stage is: one line `text` that replaces the one before it."""
+        ...
+
     def trials(self, look: Callable[[], Sequence[TrialStatus]]) -> None:
         """A sweep has advanced; `look` returns the present status of all trials whenever it is called."""
         ...
@@ -70,6 +74,9 @@ class SilentListener:
         """Ignores `finding`."""
 
     def note(self, text: str) -> None:
+        """Ignores `text`."""
+
+    def progress(self, text: str) -> None:
         """Ignores `text`."""
 
     def trials(self, look: Callable[[], Sequence[TrialStatus]]) -> None:
@@ -107,6 +114,11 @@ class NotebookListener(SilentListener):
         """Add the sentence `text`."""
         self._show(f"  {text}")
 
+    def progress(self, text: str) -> None:
+        """Show the line `text` in place of the one before."""
+        self._newest = f"  {text}"
+        self._show()
+
     def _show(self, line: str = "") -> None:
         notebook: Any = importlib.import_module("IPython.display")
 
@@ -116,6 +128,16 @@ class NotebookListener(SilentListener):
             self._display = notebook.display(text, display_id=True)
         else:
             self._display.update(text)
+
+
+def clock(seconds: float) -> str:
+    """A time left as people read it: 1:02:03, or 2:03 below an hour.
+
+    seconds  at least 0
+    """
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def default_listener() -> Listener:

@@ -254,6 +254,9 @@ def config_lines(profile: TableProfile, name: str, data: str) -> Iterator[tuple[
     yield "[model]", ""
     base = "tiny" if profile.rows < 2000 else "small"
     yield f"base = {_quoted(base)}", _("tiny, small, base (built in), a name on the Hugging Face Hub, or a folder")
+    yield "", ""
+    yield "[score]", ""
+    yield "good_enough = 0", _("mean score that is good enough, like 0.9; the record says first whether it is reached")
 
 
 def _split_lines(profile: TableProfile) -> Iterator[tuple[str, str]]:
