@@ -161,7 +161,7 @@ def read_skill(
     scored        whether predictions will be scored, so that the task's own metrics are wanted
     task          the skill's task, where the caller has it already
     predict_only  whether the skill only predicts: then a built-in model opens without PyTorch, in a
-                  tenth of the time, where its settings allow
+                  quarter of the CPU time, where its settings allow
     Raises ConfigError without a skill, or where it needs code that is not trusted; CorruptError for a damaged file,
     IncompatibleError for a newer format.
     """
