@@ -103,3 +103,25 @@ def test_an_option_that_a_message_names_exists_where_it_is_printed(option: str, 
 def test_options_were_found() -> None:
     """A catalogue that is read as empty would pass."""
     assert {"--encoding", "--set", "--source", "--codec"} <= {option for option, _place, _text in NAMED}
+
+
+def typed_commands() -> Iterator[tuple[str, str, str]]:
+    """(command, the word behind it, text), for every command line with an option that the catalogue names."""
+    with CATALOGUE.open("rb") as file:
+        catalogue = pofile.read_po(file, locale="ja")
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for message in catalogue:
+        text = message.id if isinstance(message.id, str) else ""
+        for found in re.finditer(r"terakoya (?P<command>[a-z]+) (?P<next>\S+)", text):
+            if found["command"] in known and (found["next"].startswith("--") or " --" in text[found.end() :]):
+                yield found["command"], found["next"], text
+
+
+def test_a_command_line_in_a_message_names_what_the_command_needs() -> None:
+    """'terakoya doctor --show-tokens' ends in a usage error when typed: doctor of what?"""
+    known = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    seen = set(typed_commands())
+    assert len({command for command, _next, _text in seen}) > 3
+    for command, behind, text in seen:
+        needed = [one for one in known[command].params if one.param_type_name == "argument" and one.required]
+        assert not needed or not behind.startswith("--"), f"terakoya {command} needs {needed[0].name}: {text}"

@@ -225,7 +225,7 @@ def _library_findings(messages: list[str], name: str) -> Iterator[Finding]:
                 "warn",
                 warning,
                 name,
-                _("Look at the tokens: terakoya doctor --show-tokens."),
+                _("Look at the tokens: terakoya doctor EXPERIMENT --show-tokens."),
             )
         else:
             yield Finding(

@@ -178,7 +178,7 @@ def _mask_findings(pairs: tuple[Pair, ...], probe: ProbeResult) -> Iterator[Find
         where="train",
         do=_(
             "A tokenizer that loses text, a truncated end, padding or prompt in the loss: look with terakoya doctor "
-            "--show-tokens."
+            "EXPERIMENT --show-tokens."
         ),
         values={"wrong": float(strange.total()), "missing": float(missing.total())},
     )
