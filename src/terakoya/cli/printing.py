@@ -99,7 +99,7 @@ def _scores(console: Console, scores: Sequence[Score], lang: str) -> None:
     table = Table(box=None, pad_edge=False)
     for name, side in (
         ("who", "left"),
-        ("part", "left"),
+        ("subset", "left"),
         ("metric", "left"),
         ("value", "right"),
         ("95%", "left"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from terakoya.i18n import _, joined
+from terakoya.i18n import _
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def summary_message(summary: ExamSummary) -> str:
     else:
         counted = _("{right} of {n} predictions are right, {wrong} are wrong.", n=n, right=right, wrong=wrong)
         plain = _share_wrong(wrong, n)
-    return joined(" ", (counted, _bar(summary) if summary.good_enough else plain))
+    return _("{counted} {judged}", counted=counted, judged=_bar(summary) if summary.good_enough else plain)
 
 
 def _share_wrong(wrong: int, n: int) -> str:
