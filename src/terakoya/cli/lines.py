@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from terakoya.errors import TerakoyaError
 from terakoya.i18n import _, in_language
-from terakoya.records import Finding
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType
+
+    from terakoya.records import Finding
 
 _MARKS = {"note": "·", "warn": "!", "stop": "✕"}
 _STYLES = {"note": "dim", "warn": "yellow", "stop": "bold red"}

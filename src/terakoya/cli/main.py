@@ -1,9 +1,8 @@
 """A command line becomes one call: parse, call, print. Whatever a command does, Python can do by the same name.
 
 Nothing heavy is imported before a command is chosen; `terakoya --help` costs little more than typer itself.
+Annotations are evaluated as they stand: as text (`from __future__`) typer would parse hundreds of them for one page.
 """
-
-from __future__ import annotations
 
 import sys
 import warnings

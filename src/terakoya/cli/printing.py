@@ -5,12 +5,8 @@ Whatever is printed goes through `_out`, `_err` or a console of lines.py, where 
 
 from __future__ import annotations
 
-import csv
-import io
-import json as json_module
 import os
 import sys
-import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
@@ -20,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from terakoya.cli.lines import columns, new_console, print_finding, safe, safe_json, safe_lines
 from terakoya.errors import TerakoyaError
 from terakoya.i18n import _, in_language, language, spread
-from terakoya.records import Finding, Score
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from terakoya.config.explain import Setting
+    from terakoya.records import Finding, Score
 
 _RIGHT, _WRONG = _("right"), _("wrong")
 
@@ -39,7 +35,9 @@ def _err(text: str) -> None:
 
 
 def _json(value: Any, indent: int | None = 1) -> None:
-    print(safe_json(json_module.dumps(value, ensure_ascii=False, indent=indent, default=_plain)), flush=True)
+    import json
+
+    print(safe_json(json.dumps(value, ensure_ascii=False, indent=indent, default=_plain)), flush=True)
 
 
 def _plain(value: Any) -> Any:
@@ -201,6 +199,9 @@ def _as_lines(prediction: Mapping[str, Any], form: str, *, first: bool) -> Itera
     if form == "text":
         yield str(prediction["prediction"] or "").replace("\n", "\\n")
         return
+    import csv
+    import io
+
     delimiter = "\t" if form == "tsv" else ","
     cells = ["" if prediction.get(name) is None else str(prediction[name]) for name in _COLUMNS]
     for row in ([_COLUMNS] if first else []) + [tuple(cells)]:
@@ -381,6 +382,8 @@ _INTERNAL_ERROR = _(
 
 
 def internal_error(error: Exception, *, lang: str = "") -> int:
+    import traceback
+
     _err("".join(traceback.format_exception(error)))
     _err(in_language(_INTERNAL_ERROR, language(lang)))
     return 70
