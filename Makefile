@@ -14,10 +14,11 @@ help: ## this list of targets
 setup: ## .venv with what is needed to run
 	@scripts/setup.sh run
 
-setup-dev: ## .venv with what is needed to test, and a browser for the report tests
+setup-dev: ## .venv with what is needed to test, a browser for the report tests, and Gemma 3 270M
 	@scripts/setup.sh dev
 	@scripts/install-browser.sh
 	@scripts/install-tools.sh
+	@scripts/get-gemma.sh
 
 run: setup ## train the built-in model on kanji numerals and show the score
 	@$(BIN)/terakoya run kannume $(ARGS)

@@ -314,7 +314,8 @@ def doctor(
         examined = commands.doctor(
             experiment, overrides=[*(overrides or []), *table_settings(encoding)], show_tokens=show_tokens
         )
-    return printing.findings(examined.findings, json=json, lang=lang, text=examined.tokens)
+    code = printing.findings(examined.findings, json=json, lang=lang, text=examined.tokens)
+    return code if examined.complete else 1
 
 
 @command(

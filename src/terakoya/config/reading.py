@@ -60,19 +60,19 @@ def make_config(values: Mapping[str, Any], *, where: str = "config") -> Config:
 
 
 def resolve_base(base: str, home: Path) -> str:
-    """A model base as it can be opened: a folder by its whole path, anything else (a name on the Hub) as it is.
+    """A model base as it can be opened: a folder or GGUF file by its whole path, all else (a name on the Hub) as it is.
 
     base  `model.base`
     home  the folder of the config that names it; where there is no such folder, the working directory counts
-    Raises ConfigError for a path that leads to no folder.
+    Raises ConfigError for a path that leads nowhere.
     """
     path = Path(base).expanduser()
     for start in (home, Path.cwd()):
-        if (start / path).is_dir():
+        if (start / path).is_dir() or (_is_gguf(base) and (start / path).exists()):
             return str((start / path).resolve())
     if is_path(base):
         raise ConfigError(
-            _("there is no such folder"),
+            _("there is no such file") if _is_gguf(base) else _("there is no such folder"),
             where=base,
             do=_("Check model.base: a relative path is read from the folder of the config, {home}.", home=str(home)),
         )
@@ -80,11 +80,17 @@ def resolve_base(base: str, home: Path) -> str:
 
 
 def is_path(base: str) -> bool:
-    """Whether a model base can only be a path: a name on the Hub has one slash at most.
+    """Whether a model base can only be a path: a name on the Hub has one slash at most, and names no GGUF file.
 
     base  `model.base`
     """
-    return base.startswith((".", "~")) or Path(base).is_absolute() or base.count("/") > 1 or "\\" in base
+    return (
+        _is_gguf(base) or base.startswith((".", "~")) or Path(base).is_absolute() or base.count("/") > 1 or "\\" in base
+    )
+
+
+def _is_gguf(base: str) -> bool:
+    return base.lower().endswith(".gguf")
 
 
 def rebase_base(base: str, here: Path, there: Path) -> str:

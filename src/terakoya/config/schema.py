@@ -170,7 +170,8 @@ class ModelConfig(Section):
     base: str = Field(
         default="small",
         description=_(
-            "The model: built in (tiny, small, base), of a plug-in, a name on the Hugging Face Hub, or a folder."
+            "The model: built in (tiny, small, base), of a plug-in, a name on the Hugging Face Hub, a folder, or a "
+            ".gguf file."
         ),
     )
     family: Literal["auto", "encoder-decoder", "decoder"] = Field(
@@ -498,7 +499,7 @@ class TrainConfig(Section):
     keep: int = Field(
         default=2,
         ge=2,
-        description=_("Number of newest checkpoints kept, besides the best one."),
+        description=_("Number of newest checkpoints kept; each holds the best weights as well."),
     )
     bucket: bool = Field(
         default=True,

@@ -191,10 +191,16 @@ def generate(
 
 @dataclass(frozen=True)
 class DoctorReport(Displayed):
-    """Findings of audit and preflight; `tokens` shows a batch with the target tokens marked, "" unless requested."""
+    """Findings of audit and preflight.
+
+    findings  of both, or of audit and config alone where the base cannot be had
+    tokens    a batch with the target tokens marked, "" unless requested
+    complete  whether the model itself was examined
+    """
 
     findings: tuple[Finding, ...]
     tokens: str = ""
+    complete: bool = True
 
     def table_rows(self) -> list[dict[str, Any]]:
         """One dictionary for each finding."""
@@ -207,15 +213,27 @@ def doctor(experiment: str | Config, *, overrides: Sequence[str] = (), show_toke
     experiment   what `run` takes
     overrides    KEY=VALUE settings
     show_tokens  True: also show a batch as tokens, those that the loss counts marked
+    Where the Hub does not give the base, what data and config alone show is returned, and the absence as a note.
     """
+    from terakoya.models.pretrained.hub_download import UnavailableError
     from terakoya.training import preflight
     from terakoya.training.prepare import prepare_training
 
     dataset = load_dataset(registry.find_experiment(experiment, overrides))
     maker = registry.find_model_maker(dataset.config.model.base, dataset.folder)
-    setup, model, _ = prepare_training(dataset.task, dataset.split, dataset.config, maker)
-    found = (*audit_dataset(dataset), *preflight.preflight(setup, model, RUNS))
+    audited = audit_dataset(dataset)
+    try:
+        setup, model, _max_tokens = prepare_training(dataset.task, dataset.split, dataset.config, maker)
+    except UnavailableError as error:
+        by_config = preflight.config_findings(dataset.task, dataset.split, dataset.config)
+        return DoctorReport((*audited, *by_config, _absence(error)), complete=False)
+    found = (*audited, *preflight.preflight(setup, model, RUNS))
     return DoctorReport(found, preflight.show_tokens(setup, model) if show_tokens else "")
+
+
+def _absence(error: TerakoyaError) -> Finding:
+    what = _("the model itself was not examined: {reason}", reason=error.what)
+    return Finding("checkpoint", "note", what, where=error.where, do=error.do)
 
 
 def evaluate(

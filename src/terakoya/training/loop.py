@@ -25,6 +25,7 @@ from terakoya.models.protocol import Model
 from terakoya.records import Finding, Step
 from terakoya.training import malloc, oom
 from terakoya.training.batches import Batches
+from terakoya.training.checkpoint_budget import CheckpointBudget
 from terakoya.training.signals import InterruptHandler
 from terakoya.training.state import TrainState, prefixed_copies, restore_weights
 from terakoya.training.step import Engine
@@ -117,7 +118,8 @@ def run_loop(
     evaluate    gives dev metrics by name for a step number; called every `evaluate_every` steps and at the end, with
                 the averaged weights in place where weights are averaged. `metric` and "loss" are read from it
     on_step     receives every step, in order; `Step.dev` is set where dev was evaluated
-    save        receives a TrainState to be kept, after each evaluation and when interrupted
+    save        receives a TrainState to be kept: when interrupted, and after an evaluation where the time that
+                checkpoints take allows it (training/checkpoint_budget)
     resume      the newest state kept: the training ends in the same bits as one that was never interrupted. Lines of a
                 step log beyond `resume.step` are written again, so truncate it first
     guards      watch every step; one finding of level stop ends the training
@@ -160,6 +162,7 @@ class _Loop:
         self.seconds = 0.0
         self.best: Mapping[str, float] = {}
         self.best_weights: dict[str, Tensor] | None = None
+        self.budget = CheckpointBudget(engine.state_bytes(best=config.select != "last"))
         self.pending: Step | None = None  # a step not reported yet, for its dev metrics are still to come
         self.stop_reason: StopReason | None = None
 
@@ -295,7 +298,7 @@ class _Loop:
             self.best_step = self.step
 
     def _interrupt(self) -> NoReturn:
-        self._save()
+        self._save(always=True)
         saved = (
             _("Everything up to step {step} is saved.", step=self.step)
             if self.callbacks.save
@@ -307,17 +310,21 @@ class _Loop:
             step=self.step,
         )
 
-    def _save(self) -> None:
-        if self.callbacks.save is None:
+    def _save(self, *, always: bool = False) -> None:
+        if self.callbacks.save is None or not self.engine.main:
             return
-        state = self.state()
-        if self.engine.main:
-            self.callbacks.save(state)
+        if always or self.budget.allows(self.seconds):
+            started = time.monotonic()
+            self.callbacks.save(self.state())
+            self.budget.record(time.monotonic() - started)
 
     def state(self) -> TrainState:
         """Everything that a resumed training needs. The names of the facts are those of checkpoints that users have."""
         tensors = self.engine.tensors()
-        if self.best_weights is not None:
+        best_is = ""  # the name under which the best weights stand there already
+        if self.best_weights is not None and self.best_step == self.step:
+            best_is = self.engine.inference_prefix
+        elif self.best_weights is not None:
             tensors |= prefixed_copies("best", self.best_weights)
         facts: dict[str, Any] = {
             "looked": self.evaluated_at,
@@ -332,6 +339,8 @@ class _Loop:
             "pending": asdict(self.pending) if self.pending else None,
             "guards": {guard.name: dict(guard.state()) for guard in self.callbacks.guards},
         }
+        if best_is:
+            facts["best_is"] = best_is
         if self.steps < int(self.config.steps):
             facts["last_step"] = self.steps
         return TrainState(self.step, tensors, facts)
@@ -348,9 +357,11 @@ class _Loop:
         self.engine.parts = int(facts.get("parts", 1))
         self.engine.steps = int(facts.get("last_step", self.engine.steps))
         self.pending = Step(**facts["pending"]) if facts["pending"] else None
-        if any(name.startswith("best/") for name in state.tensors):
+        best_is = facts.get("best_is", "best")
+        if best_is != "best" or any(name.startswith("best/") for name in state.tensors):
             self.best_weights = {name: torch.empty_like(weight) for name, weight in self.engine.weights.items()}
-            restore_weights("best", self.best_weights, state.tensors)
+            restore_weights(best_is, self.best_weights, state.tensors)
+        self.budget.since = self.seconds
         for guard in self.callbacks.guards:
             if guard.name in facts["guards"]:
                 guard.restore(facts["guards"][guard.name])

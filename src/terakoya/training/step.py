@@ -270,6 +270,19 @@ class Engine:
         chosen = self.average or self.parameters
         return {name: weight.detach().clone() for name, weight in zip(self.weights, chosen, strict=True)}
 
+    @property
+    def inference_prefix(self) -> str:
+        """Where `tensors()` has the weights that predict: "average" or "weights"."""
+        return "average" if self.average_decay else "weights"
+
+    def state_bytes(self, *, best: bool) -> int:
+        """Bytes of a checkpoint, optimizer state counted as two values for each weight.
+
+        best  whether the best weights are kept besides
+        """
+        weights = sum(weight.numel() * weight.element_size() for weight in self.parameters)
+        return weights * (3 + bool(self.average_decay) + best)
+
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Copy `weights`, by name, into the model."""
         with torch.no_grad():

@@ -64,11 +64,9 @@ def train(
     truncate_step_log(run, 0 if resume is None else resume.step)  # killed before its first checkpoint: from step 0
 
     def save(state: TrainState) -> None:
-        best = int(state.facts.get("best_step", 0))
         kept = replace(state, facts={**state.facts, "environment": environment})
-        run.save_checkpoint(
-            state.step, lambda folder: write_state(kept, folder), keep=config.train.keep, also_keep={best}
-        )
+        # The best weights are part of each: no older checkpoint is kept for them.
+        run.save_checkpoint(state.step, lambda folder: write_state(kept, folder), keep=config.train.keep)
 
     precision = device.precision(config.device, pretrained=config.model.base not in BUILT_IN, dtype=config.model.dtype)
     run.update_manifest(precision="bf16 beside float32" if precision == "bf16" else "as the weights")

@@ -86,6 +86,7 @@ def build(
         findings=loaded.findings,
         merge=config.merge,
         forward=_forward(config.forward),
+        gguf=checkpoint.gguf,
     )
     if config.new_tokens == "needed" and not has_set_head:
         metadata = replace(metadata, new_tokens=_add_tokens(loaded, tokenizer, pairs, labels, config, names, seed))
@@ -165,7 +166,7 @@ def _load_adapter(folder: Path, metadata: PretrainedMetadata) -> PretrainedModel
     loaded = replace(loaded, tokenizer=hf_tokenizer)
     _resize_embeddings(loaded.module, hf_tokenizer)
     prompt = _prompt(_tokenizer(loaded), loaded, metadata.template, metadata.instruction, str(folder))
-    whole = str(base.folder.resolve()) if Path(base.name).is_dir() else base.name
+    whole = str(Path(base.name).resolve()) if Path(base.name).exists() else base.name
     model = _assemble(loaded, base, prompt, replace(metadata, base=whole, folder=str(base.folder)), 0)
     saving.load_adapter(model, folder)
     return model

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from terakoya.errors import ConfigError, need
 from terakoya.errors.files import require_plain_folder
 from terakoya.i18n import _
 from terakoya.models.pretrained.checkpoint_errors import FROM_SOURCE, corrupt, incompatible
+from terakoya.models.pretrained.gguf_files import SUFFIX, dequantise, is_gguf
 from terakoya.models.pretrained.hub_download import download
+from terakoya.records import Finding
 
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 # As architectures name their number of layers; others that end so (Qwen's max_window_layers) are no such number.
@@ -46,24 +48,30 @@ class PretrainedCheckpoint:
     folder    where the files lie
     revision  the commit that a Hub name resolved to ("" for a folder)
     config    its config.json
+    gguf      architecture, quantisation and sha256 of a GGUF file; {} for all else
+    findings  about its opening
     """
 
     name: str
     folder: Path
     revision: str
     config: dict[str, Any]
+    gguf: dict[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 def find_checkpoint(name: str, revision: str = "") -> PretrainedCheckpoint:
-    """The checkpoint of a Hub name or folder, downloaded where need be, and checked in any case.
+    """The checkpoint of a Hub name, folder or GGUF file, downloaded or dequantised where need be, and always checked.
 
-    name      Hub name or folder
+    name      Hub name, folder or GGUF file
     revision  branch, tag or commit of a Hub name; "" for the default branch
     Raises ConfigError where there is none, CorruptError or IncompatibleError where it may not be opened.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
         commit = ""
+    elif is_gguf(folder):
+        return _gguf_checkpoint(folder, name)
     elif name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ConfigError(
             _("there is no such folder"),
@@ -73,6 +81,12 @@ def find_checkpoint(name: str, revision: str = "") -> PretrainedCheckpoint:
     else:
         folder, commit = download(name, revision)
     return PretrainedCheckpoint(name, folder, commit, validate_checkpoint(folder, name))
+
+
+def _gguf_checkpoint(file: Path, name: str) -> PretrainedCheckpoint:
+    source = dequantise(file)
+    config = validate_checkpoint(source.folder, name)
+    return PretrainedCheckpoint(name, source.folder, "", config, source.record, source.findings)
 
 
 def validate_checkpoint(folder: Path, name: str = "") -> dict[str, Any]:
@@ -133,12 +147,13 @@ def weight_files(folder: Path) -> list[Path]:
 def fingerprint_weights(folder: Path) -> str:
     """What a checkpoint is known by when it was moved or renamed: headers, sizes, and samples of every weight file.
 
-    folder  of the checkpoint
+    folder  of the checkpoint, or its GGUF file, whose own name does not count
     """
     digest = hashlib.sha256()
-    for file in weight_files(folder):
+    single = is_gguf(folder) and folder.is_file()
+    for file in [folder] if single else weight_files(folder):
         size = file.stat().st_size
-        digest.update(f"{file.name} {size}\n".encode())
+        digest.update(f"{SUFFIX if single else file.name} {size}\n".encode())
         with file.open("rb") as opened:
             for block in range(_SAMPLES):
                 opened.seek(size * block // _SAMPLES)
@@ -147,7 +162,7 @@ def fingerprint_weights(folder: Path) -> str:
 
 
 def find_base(folder: Path, base: str, fingerprint: str, revision: str = "") -> PretrainedCheckpoint:
-    """The base of an adapter: where its folder says, else a folder of the same name and the same weights near by.
+    """The base of an adapter: where its folder says, else one of the same name and the same weights near by.
 
     folder       of the adapter
     base         Hub name, or a path that is relative to `folder`
@@ -159,8 +174,12 @@ def find_base(folder: Path, base: str, fingerprint: str, revision: str = "") -> 
         return find_checkpoint(base, revision)
     name = Path(base).name
     around = (folder, folder.parent, folder.parent.parent, folder.parent.parent.parent, Path.cwd())
-    found = [place for place in (folder / base, Path(base), *(place / name for place in around)) if place.is_dir()]
+    found = [place for place in (folder / base, Path(base), *(place / name for place in around)) if _is_there(place)]
     for place in found:
+        if is_gguf(place):
+            if not fingerprint or fingerprint_weights(place) == fingerprint:
+                return _gguf_checkpoint(place, str(place))
+            continue
         config = validate_checkpoint(place)
         if not fingerprint or fingerprint_weights(place) == fingerprint:
             return PretrainedCheckpoint(str(place), place.resolve(), "", config)
@@ -170,12 +189,16 @@ def find_base(folder: Path, base: str, fingerprint: str, revision: str = "") -> 
         else _("the base model '{name}' of this adapter is not where it was ({base})", name=name, base=base),
         where=str(folder),
         do=_(
-            "Put the folder '{name}' with the base's files at {place} (fingerprint of its weights: {fingerprint}…).",
+            "Put '{name}', the base's folder or file, at {place} (fingerprint of its weights: {fingerprint}…).",
             name=name,
             place=str(folder.parent / name),
             fingerprint=fingerprint[:12],
         ),
     )
+
+
+def _is_there(place: Path) -> bool:
+    return place.is_dir() or (is_gguf(place) and place.is_file())
 
 
 @contextmanager

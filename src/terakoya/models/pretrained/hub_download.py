@@ -8,6 +8,11 @@ from pathlib import Path
 from terakoya.errors import ConfigError, TerakoyaError, need
 from terakoya.i18n import _
 
+
+class UnavailableError(ConfigError):
+    """A checkpoint that the Hub does not give: nothing is known but its name."""
+
+
 _WANTED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken"]
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NO_CONNECTION = {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectionError"}
@@ -19,7 +24,7 @@ def download(name: str, revision: str) -> tuple[Path, str]:
     name      of the model on the Hub
     revision  branch, tag or commit; "" for the default branch
     Returns the folder and the commit, so that a run can be repeated.
-    Raises ConfigError where it cannot be had, with what to do.
+    Raises UnavailableError where it cannot be had, with what to do.
     """
     hub = need("huggingface_hub", extra="hub")
     try:
@@ -52,4 +57,4 @@ def _explained(error: Exception, name: str, revision: str) -> TerakoyaError:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
         what = _("the model cannot be fetched ({reason})", reason=reason)
         do = _("Check model.base and the connection; or name a folder that holds the checkpoint.")
-    return ConfigError(what, where=name, do=do)
+    return UnavailableError(what, where=name, do=do)

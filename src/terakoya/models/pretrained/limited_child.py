@@ -33,16 +33,17 @@ class ChildFailed(Exception):
     """The child ended without a result; `args[0]` says how, in one line."""
 
 
-def run_limited(code: str, request: Any, *, seconds: int, memory: int) -> Any:
+def run_limited(code: str, request: Any, *, seconds: int, memory: int, largest_file: int = _LONGEST) -> Any:
     """The JSON that a program writes to its standard output, run by a fresh Python without the user's settings.
 
     code     the program; `json` and `sys` are imported, the request stands on its standard input
     request  JSON-ready
     seconds  of processor time; it may wait ten times as long
     memory   bytes of address space
+    largest_file  bytes of the largest file that it may write, its standard output included
     Raises ChildFailed where it fails, exceeds a limit, or writes no JSON.
     """
-    limits = (str(seconds), str(memory), str(_LONGEST))
+    limits = (str(seconds), str(memory), str(largest_file))
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         try:
             done = subprocess.run(

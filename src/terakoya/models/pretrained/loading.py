@@ -63,7 +63,7 @@ def load_checkpoint(checkpoint: PretrainedCheckpoint, dtype: str = "auto") -> Lo
         tokenizer = load_tokenizer(transformers, checkpoint)
         module, causal = _load_module(transformers, checkpoint, config, dtype)
     _check_embeddings(tokenizer, module, checkpoint)
-    findings = [*_library_findings(messages, checkpoint.name), *_code_findings(checkpoint)]
+    findings = [*checkpoint.findings, *_library_findings(messages, checkpoint.name), *_code_findings(checkpoint)]
     return LoadedCheckpoint(module, tokenizer, causal, tuple(findings))
 
 

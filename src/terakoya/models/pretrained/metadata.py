@@ -15,7 +15,7 @@ from terakoya.records import Finding
 class PretrainedMetadata:
     """What a pretrained model is besides its weights; together they are all of a saved folder.
 
-    base         Hub name, or whole path of the folder that it was made from
+    base         Hub name, or whole path of the folder or GGUF file that it was made from
     base_fingerprint  of that folder's weights, where an adapter needs them; "" else
     revision     commit of a Hub name, "" for a folder
     folder       where the files lie that it was opened from
@@ -28,6 +28,7 @@ class PretrainedMetadata:
     max_source   tokens of a prompt at most (0: what the model's positions allow)
     max_target   tokens of a target at most, its end included (0: the same)
     forward      "fused" where verified fused layers may be used, "library" where all is as in transformers
+    gguf         architecture, quantisation and sha256 of the GGUF file that it was made from; {} for all else
     findings     what was noticed while the checkpoint was opened
     """
 
@@ -44,6 +45,7 @@ class PretrainedMetadata:
     max_source: int = 0
     max_target: int = 0
     forward: str = "fused"
+    gguf: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = field(default=(), compare=False)
 
     @property
@@ -56,6 +58,7 @@ class PretrainedMetadata:
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "base": (str,), "base_fingerprint": (str,), "revision": (str,), "template": (str,), "instruction": (str,),
     "lora": (dict, type(None)), "merge": (bool,), "max_source": (int,), "max_target": (int,), "forward": (str,),
+    "gguf": (dict,),
 }  # fmt: skip
 # Of peft's settings the ones that we write: others name modules to be imported, or files.
 _LORA: Mapping[str, tuple[type, ...]] = {
@@ -73,6 +76,8 @@ def metadata_of_values(values: Mapping[str, Any], folder: str) -> PretrainedMeta
     """
     known = {"base": values["base"]} | {name: values[name] for name in _TYPES if name in values}
     _check(known, _TYPES)
+    if not all(isinstance(value, str) for value in known.get("gguf", {}).values()):
+        raise ValueError("gguf")
     lora = known.get("lora")
     if lora is not None:
         if set(lora) - set(_LORA):

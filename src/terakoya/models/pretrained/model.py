@@ -112,6 +112,7 @@ class PretrainedModel:
                 "adaptation": "full" if self.metadata.lora is None else "lora",
                 "dtype": str(next(iter(weights)).dtype).removeprefix("torch."),
                 "layout": self.layout,
+                **({"gguf": self.metadata.gguf} if self.metadata.gguf else {}),
             },
         )
 

@@ -23,9 +23,10 @@ from terakoya.training.preflight.rows import row_findings
 from terakoya.training.preflight.sample import take_sample
 from terakoya.training.preflight.schedule import rate_findings, schedule_findings
 from terakoya.training.preflight.settings import settings_findings
+from terakoya.training.preflight.without_model import config_findings
 from terakoya.training.prepare import TrainingSetup
 
-__all__ = ["preflight", "show_tokens"]
+__all__ = ["config_findings", "preflight", "show_tokens"]
 
 _LEVELS = ("stop", "warn", "note")
 
