@@ -57,6 +57,21 @@ def test_no_group_is_in_two_splits_in_a_thousand_data_sets() -> None:
     assert cut > 950
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_that_name_their_group_stay_together_whatever_their_text(method: str) -> None:
+    """The groups are counted here by the rows' own names, not by the function under test."""
+    rows = [Example(f"文{number}", "a", group=f"g{number % 40}") for number in range(400)]
+    rows += [Example(text, "b") for number in range(400, 480) for text in (f"項目{number}", f" 項目{number}　")]
+    split = split_examples(rows, how(method))
+    sides: dict[str, set[str]] = {}
+    for side in ("train", "dev", "exam"):
+        for row in getattr(split, side):
+            sides.setdefault(row.group or row.source.strip(), set()).add(side)
+    assert len(sides) == 40 + 80
+    assert all(len(found) == 1 for found in sides.values())
+    assert all(side in set().union(*sides.values()) for side in ("train", "dev", "exam"))
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([*METHODS, "folds"]))
 def test_the_order_of_rows_has_no_say(seed: int, method: str) -> None:

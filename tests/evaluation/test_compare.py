@@ -165,6 +165,15 @@ def test_older_names_of_subsets_are_read(key: str, tmp_path: Path) -> None:
         assert [item.source for item in outcome.items] == ["百"]
 
 
+def test_scores_that_are_not_the_mean_of_the_predictions_are_refused(tmp_path: Path) -> None:
+    """As many predictions as the score counts, and another mean: they are of two evaluations."""
+    one, other = run_folder(tmp_path, "one", [1, 0, 1, 1]), run_folder(tmp_path, "other", [1, 0, 0, 0])
+    (one / "seal.json").unlink()
+    (one / "scores.json").write_bytes((other / "scores.json").read_bytes())
+    with pytest.raises(CorruptError, match=r"no score of the model belongs to its 4 predictions \(mean 0.7500\)"):
+        read_run_scores(one)
+
+
 def test_runs_that_vanished_are_running_or_are_torn_are_refused(tmp_path: Path) -> None:
     """Each with its own exit code, and none with a guess."""
     path = run_folder(tmp_path, "a", [1, 0, 1])

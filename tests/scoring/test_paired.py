@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terakoya.errors import DataError
-from terakoya.scoring.statistics.paired import fisher, holm, mcnemar, paired, paired_seeds, permutation_p, tango
+from terakoya.scoring.statistics.paired import (
+    fisher,
+    holm,
+    mcnemar,
+    paired,
+    paired_seeds,
+    permutation_p,
+    tango,
+    two_level_bootstrap,
+)
 
 
 def test_mcnemar_is_the_binomial_on_discordant_items() -> None:
@@ -118,3 +127,20 @@ def test_fisher_agrees_with_scipy() -> None:
         assert fisher(a, n, b, m) == pytest.approx(fisher_exact([[a, n - a], [b, m - b]]).pvalue)
     with pytest.raises(DataError):
         fisher(4, 3, 0, 1)
+
+
+@pytest.mark.parametrize("scattering", [0, 1])
+def test_the_seeds_of_either_side_count(scattering: int) -> None:
+    """The variance of a second recipe that scatters is added as that of a first one, divided by its seeds."""
+    steady, spread = np.full((3, 200), 0.5), np.array([[0.2], [0.5], [0.8]]) + np.zeros((3, 200))
+    arms = (spread, steady) if scattering == 0 else (steady, spread)
+    effect = paired_seeds(*arms)
+    assert effect.seed_error == pytest.approx(0.3 / 3**0.5)
+    assert effect.low < -0.3 < 0.3 < effect.high
+
+
+def test_few_seeds_are_stretched_to_their_whole_variance() -> None:
+    """Resampling two seeds shows half of their variance: drawn twice, a seed stands at m ± d·√2, not at m ± d."""
+    first, second = np.array([[0.4], [0.6]]) + np.zeros((2, 50)), np.full((2, 50), 0.1)
+    low, high = two_level_bootstrap(first, second)
+    assert (low, high) == pytest.approx((0.4 - 0.1 * 2**0.5, 0.4 + 0.1 * 2**0.5))
