@@ -7,7 +7,7 @@ from fractions import Fraction
 from importlib import resources
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from terakoya.codec.choose import choose_codec
@@ -37,6 +37,8 @@ def test_every_target_survives_being_written_and_read_back(target: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(target=targets)
+@example("1/1個半")
+@example("<1*1>個半")
 def test_the_canonical_form_is_settled(target: str) -> None:
     """Answers are compared in it: settling twice must change nothing."""
     settled = CODEC.canonical(target)

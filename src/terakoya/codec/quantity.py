@@ -135,9 +135,8 @@ class QuantityCodec:
         return bool(written) and ("<" not in written or _end_of_tokens(written) == len(written))
 
     def _canonical(self, text: str) -> str:
-        """Computed until nothing changes: a result may stand beside digits and form another number with them."""
-        text = _HALF_BEHIND.sub(_half_before_unit, text)
-        while (again := _QUANTITY.sub(self._one_form, text)) != text:
+        """Computed until nothing changes: a result may form another number with the digits, or the half, beside it."""
+        while (again := _QUANTITY.sub(self._one_form, _HALF_BEHIND.sub(_half_before_unit, text))) != text:
             text = again
         return text
 
