@@ -303,6 +303,11 @@ class NumberCodec:
         return self.read(written) is not None
 
 
+def notation_pattern(notation: str) -> str:
+    """The regular expression of what a `notation` writes; of pds, exponent and calculator it allows a little more."""
+    return _NOTATIONS[notation].pattern
+
+
 def number_codec(notation: str = "plain") -> NumberCodec:
     """The codec of a notation.
 

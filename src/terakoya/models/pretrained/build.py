@@ -229,11 +229,11 @@ def _copy_from_file(module: torch.nn.Module) -> None:
 
 def _tokenizer(loaded: LoadedCheckpoint) -> PromptTokenizer:
     settings: Any = loaded.module.generation_config
-    return PromptTokenizer(loaded.tokenizer, end_ids=_end_ids(settings), after_prompt=loaded.causal)
+    return PromptTokenizer(loaded.tokenizer, end_ids=end_ids(settings), after_prompt=loaded.causal)
 
 
-def _end_ids(settings: Any) -> list[int]:
-    """Ids that end a text by a generation config, which holds one, several or none."""
+def end_ids(settings: Any) -> list[int]:
+    """Ids that end a text by a generation config's `settings`, which hold one, several or none."""
     ends = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
     return [end for end in ends if end is not None]
 
@@ -275,7 +275,7 @@ def _resize_embeddings(module: Any, hf_tokenizer: Any) -> None:
 def _configure_generation(module: Any, prompt: Prompt, causal: bool) -> None:
     """Make plain `generate` greedy, with our start and end tokens."""
     settings = module.generation_config
-    settings.eos_token_id = list(dict.fromkeys([prompt.end, *_end_ids(settings)]))
+    settings.eos_token_id = list(dict.fromkeys([prompt.end, *end_ids(settings)]))
     settings.do_sample = False
     for name in ("temperature", "top_k", "top_p", "min_p", "typical_p"):
         setattr(settings, name, None)

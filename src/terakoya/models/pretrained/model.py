@@ -134,7 +134,7 @@ class PretrainedModel:
     def fits(self, query: Query) -> bool:
         """Whether the prompt of `query` fits: within the model's positions less one for a target's token, or within
         `model.max_source` tokens."""
-        return 0 < len(self.prompt_ids(query)) <= self._max_source_length
+        return 0 < len(self.prompt_ids(query)) <= self.max_source_length
 
     def unknown_characters(self, query: Query) -> str:
         """The characters of `query` for which the tokenizer has the unknown token only, each once."""
@@ -234,7 +234,8 @@ class PretrainedModel:
         return int(getattr(self.core.config, "max_position_embeddings", 0) or 1 << 20)
 
     @property
-    def _max_source_length(self) -> int:
+    def max_source_length(self) -> int:
+        """Tokens that a prompt can have at most."""
         return self.metadata.max_source or self._positions - 1
 
     def _pair_ids(self, pair: Pair) -> tuple[TokenIds, TokenIds]:
@@ -259,7 +260,7 @@ class PretrainedModel:
         if not prompt:
             raise _empty(_SOURCE, where)
         for part, size, most in (
-            (_SOURCE, len(prompt), self._max_source_length),
+            (_SOURCE, len(prompt), self.max_source_length),
             (_TARGET, len(target), self.max_target_length),
             (_ROW, self._positions_used(prompt, target), self._positions),
         ):

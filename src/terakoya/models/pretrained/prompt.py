@@ -52,6 +52,11 @@ class Prompt:
             return [*self.prefix_ids, *self.tokenizer.encode_prompt(self._plain(query)), *self.suffix_ids]
         return self.tokenizer.encode_prompt(self.segments(query))
 
+    def text(self, query: Query) -> str:
+        """The prompt of this `query` as one text, with the template's control tokens; a plain one without begin-of-text
+        and what the tokenizer puts after it."""
+        return "".join(part for part, _is_content in (self.segments if self.template else self._plain)(query))
+
     def target_ids(self, target: str) -> list[int]:
         """Ids of the `target` and its end token. Raises DataError where the tokenizer would lose part of it."""
         return [*self.tokenizer.encode_target(target), self.end]

@@ -71,7 +71,7 @@ def save(model: SavableModel, folder: Path) -> None:
         _save_merged(model, folder)
     else:
         _save_adapter(model, folder, values["base"])
-    _save_tokenizer(model, folder)
+    save_tokenizer(model, folder)
     text = json.dumps(values, ensure_ascii=False, indent=1) + "\n"
     (folder / METADATA_FILE).write_text(text, encoding="utf-8")
 
@@ -189,8 +189,8 @@ def load_adapter(model: SavableModel, folder: Path) -> None:
                 row.copy_(rows[name])
 
 
-def _save_tokenizer(model: SavableModel, folder: Path) -> None:
-    """The tokenizer's files, without the paths of this machine."""
+def save_tokenizer(model: SavableModel, folder: Path) -> None:
+    """Write the files of the tokenizer of `model` to `folder`, without the paths of this machine."""
     opened_from = model.metadata.folder
     with capture_warnings():
         model.tokenizer.hf_tokenizer.save_pretrained(folder)

@@ -1,0 +1,1 @@
+"""CTranslate2 models of pretrained skills, and the engine that predicts with them."""

@@ -1,0 +1,1 @@
+"""GGUF files of causal pretrained skills, and llama.cpp that predicts with them."""

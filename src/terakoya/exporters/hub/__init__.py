@@ -1,0 +1,1 @@
+"""A folder that the Hugging Face Hub shows as a model, and its upload."""

@@ -1,0 +1,1 @@
+"""ONNX graphs of built-in models, and onnxruntime that predicts with them."""
