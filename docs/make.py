@@ -36,25 +36,40 @@ def errors(lang: str = "en") -> str:
 
 
 def results(runs: list[Path]) -> str:
-    """One row a run: the model's main score beside its best baseline, with interval and number of items."""
+    """A row for each part of a run's exam: the model's main score, the baseline that decided, the rule, the verdict.
+
+    A part "of the same source" was made by the program, or drawn from the table, that made the training examples; the
+    other parts were written by hand by the project's authors.
+    """
+    head = "experiment | part of the exam | metric | model [95%] | deciding baseline | rule | items (groups) | verdict"
+    rows = [f"| {head} |", "|" + "---|" * 8]
+    return "\n".join([*rows, *(row for run in runs for row in _rows_of(run))]) + "\n"
+
+
+def _rows_of(run: Path) -> list[str]:
+    from terakoya.runs import read_json
     from terakoya.runs.result import read_result
 
-    rows = ["| experiment | metric | model | 95% | best baseline | n | verdict |", "|---|---|---|---|---|---|---|"]
-    for run in runs:
-        found = read_result(run)
-        mine = next(score for score in found.scores if score.who == "model" and score.subset == "")
-        others = [
-            score
-            for score in found.scores
-            if score.who not in ("model", "hybrid") and score.subset == "" and score.metric == mine.metric
-        ]
-        best = max(others, key=lambda score: score.value, default=None)
-        beside = f"{best.who} {best.value:.3f}" if best else ""
+    found = read_result(run)
+    best = read_json(run / "scores.json")["verdict"].get("best") or ""
+    parts = (read_json(run / "manifest.json").get("dataset") or {}).get("exam_parts") or {}
+    metric = next(score.metric for score in found.scores if score.who == "model" and score.subset == "")
+    valued = {(score.who, score.subset): score for score in found.scores if score.metric == metric}
+    rows = []
+    for who, subset in valued:
+        if who != "model":
+            continue
+        score, part = valued[who, subset], parts.get(subset, {})
+        same = part.get("same_source", 0)
+        made = {0: "by hand", score.n: "same source"}.get(same, f"{same} of same source")
+        baseline, rule = valued.get((best, subset)), valued.get(("rule", subset))
+        groups = f" ({part['groups']:,})" if part.get("groups", score.n) != score.n else ""
         rows.append(
-            f"| `{run.name.rsplit('-', 2)[0]}` | {mine.metric} | {mine.value:.4f} | {mine.low:.4f} – {mine.high:.4f} "
-            f"| {beside} | {mine.n} | {found.state} |"
+            f"| `{run.name.rsplit('-', 2)[0]}` | {subset or 'main'}, {made} | {metric} | {score.value:.4f} "
+            f"[{score.low:.4f}, {score.high:.4f}] | {f'{best} {baseline.value:.3f}' if baseline else ''} "
+            f"| {f'{rule.value:.3f}' if rule else ''} | {score.n:,}{groups} | {'' if subset else found.state} |"
         )
-    return "\n".join(rows) + "\n"
+    return rows
 
 
 def main() -> None:

@@ -279,6 +279,23 @@ def test_the_data_are_counted_for_each_side() -> None:
     assert json.loads(json.dumps(report)) == report
 
 
+def test_exam_items_of_the_source_of_the_training_examples_are_counted(numerals: RunRecord) -> None:
+    """An exam made by the program that made the training rows is easier than data that others wrote, and says so."""
+    train = (Example("一", "1", origin="rule"), Example("本", "📚", origin="hand s0001"))
+    exam = (
+        Example("二", "2", origin="rule", group="a"),
+        Example("弐", "2", origin="rule", group="a"),
+        Example("空", "☁️", origin="hand s0002"),
+        Example("参拾", "30", origin="others.csv", subset="by hand"),
+    )
+    statistics = dataset_statistics(Split(train, (), exam))
+    assert statistics["exam_parts"] == {
+        "": {"items": 3, "groups": 2, "same_source": 3},
+        "by hand": {"items": 1, "groups": 1, "same_source": 0},
+    }
+    assert "3 of 4 exam items come from the program" in markdown(replace(numerals, dataset=statistics), "en")
+
+
 # ── series ──────────────────────────────────────────────────────────────────────────────────────────────
 
 

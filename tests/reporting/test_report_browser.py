@@ -161,3 +161,24 @@ def test_the_series_sorts_by_a_click(browser: Browser, tmp_path: Path) -> None:
     assert [name for name in browser.run(order) if name != "none"] == ["b", "a", "c"]
     browser.run("[...document.querySelectorAll('th button')].find(b => b.textContent === 'score').click()")
     assert [name for name in browser.run(order) if name != "none"] == ["c", "a", "b"]
+
+
+def test_differing_characters_are_marked_and_stay_text(browser: Browser, tmp_path: Path) -> None:
+    """In every row of the table, even where the data are hostile or hold characters of two code units."""
+    evil = "<img src=x onerror=\"pwned('3')\">"
+    pairs = (("1月15日", "1月5日"), ("𠮷野家", "吉野家"), (f"a{evil}", f"b{evil}!"), ("same", "same"))
+    items = tuple(
+        {"source": target, "target": target, "raw": said, "prediction": said, "verdict": float(target == said)}
+        for target, said in pairs
+    )
+    page = tmp_path / "marks.html"
+    page.write_text(html(replace(sample_records.numerals(20), predictions=items), "en"), encoding="utf-8")
+    browser.open(page)
+    shown = rows(browser)
+    assert [(row[1], row[2]) for row in shown] == list(pairs)
+    script = (
+        "[...document.querySelector('[data-answers=body]').rows]"
+        ".map(r => [...r.querySelectorAll('mark')].map(m => m.textContent))"
+    )
+    assert browser.run(script) == [["1"], ["𠮷", "吉"], ["a", "b", "!"], []]
+    assert browser.executed == []

@@ -38,6 +38,14 @@ def make_teacher(config: TeacherConfig, recipe: Recipe, rules: BalanceRules) -> 
         return RuleTeacher(recipe)
     if config.kind == "lexicon":
         return LexiconTeacher(recipe, tuple(rules.banned), rules.allowed)
+    return make_api_teacher(config)
+
+
+def make_api_teacher(config: TeacherConfig) -> Teacher:
+    """The teacher behind an OpenAI-compatible API.
+
+    config  section [teacher], of the kind "api"
+    """
     from terakoya.generation.teacher.http_client import ApiTeacher
 
     key = os.environ.get(config.key_variable, "") if config.key_variable else ""

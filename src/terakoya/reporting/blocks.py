@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from terakoya.reporting.translations import say
+
+
+class MarkedText(str):
+    """A cell of a table some of whose characters are marked; as text it is the whole.
+
+    parts  (text, whether it is marked), in order
+    """
+
+    __slots__ = ("parts",)
+    parts: tuple[tuple[str, bool], ...]
+
+    def __new__(cls, parts: Sequence[tuple[str, bool]]) -> MarkedText:
+        """The cell of these parts.
+
+        parts  (text, whether it is marked), in order
+        """
+        made = super().__new__(cls, "".join(text for text, _marked in parts))
+        made.parts = tuple(parts)
+        return made
 
 
 @dataclass(frozen=True)

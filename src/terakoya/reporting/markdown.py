@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from terakoya.reporting.blocks import Block, Bullets, Charts, Folded, Heading, Paragraph, PropertyList, TableBlock
+from terakoya.reporting.blocks import (
+    Block,
+    Bullets,
+    Charts,
+    Folded,
+    Heading,
+    MarkedText,
+    Paragraph,
+    PropertyList,
+    TableBlock,
+)
 from terakoya.reporting.escaping import markdown_text, visible
 from terakoya.reporting.record import RunRecord
 from terakoya.reporting.sections import run_report
@@ -31,7 +41,14 @@ def table(block: TableBlock) -> str:
     """
     rule = ["---:" if column in block.numbers else "---" for column in range(len(block.head))]
     lines = [_row([markdown_text(cell) for cell in block.head]), _row(rule)]
-    return "\n".join([*lines, *(_row([markdown_text(cell) for cell in row]) for row in block.rows)])
+    return "\n".join([*lines, *(_row([_cell(cell) for cell in row]) for row in block.rows)])
+
+
+def _cell(cell: str) -> str:
+    """Marked characters are bold: as HTML, since stars mean nothing inside a word of Japanese."""
+    if not isinstance(cell, MarkedText):
+        return markdown_text(cell)
+    return "".join(f"<b>{markdown_text(text)}</b>" if marked else markdown_text(text) for text, marked in cell.parts)
 
 
 def _row(cells: list[str]) -> str:

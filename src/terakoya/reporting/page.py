@@ -16,7 +16,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from terakoya.records import subset_of
-from terakoya.reporting import breakdowns, charts
+from terakoya.reporting import breakdowns, charts, error_sections
 from terakoya.reporting.blocks import format_value
 from terakoya.reporting.escaping import visible
 from terakoya.reporting.record import RunRecord
@@ -152,12 +152,15 @@ def _kinds_of(item: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _table_data(items: Sequence[Mapping[str, Any]], kinds: Sequence[tuple[str, tuple[str, str]]], lang: str) -> Any:
     number = {kind: index for index, (_, kind) in enumerate(kinds)}
-    rows = [_row(item, number, lang) for item in items]
+    marks = error_sections.marked_ranges(items)
+    rows = [_row(item, number, lang, ranges) for item, ranges in zip(items, marks, strict=True)]
     words = {name: say(lang, name) for name in (*OUTCOMES, "of")}
     return json_data_block({"outcomes": OUTCOMES, "words": words, "items": rows})
 
 
-def _row(item: Mapping[str, Any], number: Mapping[tuple[str, str], int], lang: str) -> list[Any]:
+def _row(
+    item: Mapping[str, Any], number: Mapping[tuple[str, str], int], lang: str, marks: error_sections.Ranges | None
+) -> list[Any]:
     prediction, probability = item.get("prediction"), item.get("probability")
     outcome = breakdowns.outcome(item)
     row = [
@@ -169,7 +172,8 @@ def _row(item: Mapping[str, Any], number: Mapping[tuple[str, str], int], lang: s
         None if probability is None else round(float(probability), 4),
     ]
     error = str(item.get("error") or "")
-    return [*row, known(lang, error)] if error and error != outcome else row
+    row += [known(lang, error)] if error and error != outcome else [""] if marks else []
+    return [*row, marks] if marks else row
 
 
 def _outcomes(items: Sequence[Mapping[str, Any]], lang: str) -> list[tuple[str, str]]:

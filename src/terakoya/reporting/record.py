@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -14,6 +14,7 @@ from terakoya.errors import CorruptError
 from terakoya.i18n import _, gathered
 from terakoya.records import Finding, Score, Signature, Step, finding_keys, score_keys
 from terakoya.runs import Run
+from terakoya.scoring.error_analysis.explain import ErrorAnalysis, explain_errors
 from terakoya.scoring.metrics import current_signature
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -36,6 +37,8 @@ class RunRecord:
     dataset      what `dataset_statistics` counts
     perplexity   over what it was taken: unit, vocabulary, novelty, items, tokens …; {}: not taken
     cost         requests, tokens, money … of a teacher, from the ledger; None: no teacher was used
+    curve        the learning curve that was measured for it; {}: none
+    ladder       the ladder of models that was measured for it; {}: none
     """
 
     name: str
@@ -49,12 +52,19 @@ class RunRecord:
     dataset: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     perplexity: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     cost: Mapping[str, Any] | None = None
+    curve: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    ladder: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     @property
     def main(self) -> Score | None:
         """The model's deciding score: first metric, main subset."""
         own = [score for score in self.scores if score.who == "model"]
         return next((score for score in own if not score.subset), own[0] if own else None)
+
+    @cached_property
+    def errors(self) -> ErrorAnalysis:
+        """What the errors on the exam have in common."""
+        return explain_errors(self.predictions, labels=bool(self.dataset.get("labels")))
 
     @property
     def dev(self) -> float | None:
@@ -158,7 +168,18 @@ def read_record(path: Path) -> RunRecord:
         dataset=manifest.get("dataset") or {},
         perplexity=results.get("perplexity") or results.get("foreseen") or {},
         cost=manifest.get("cost"),
+        curve=_measured(run, "curve.json"),
+        ladder=_measured(run, "ladder.json"),
     )
+
+
+def _measured(run: Run, name: str) -> Mapping[str, Any]:
+    """What was measured for a run after it ended; {} where it was not."""
+    found = run.read_json(name) if run.has(name) else {}
+    lists = [found.get(key) or [] for key in ("points", "rungs", "words")] if isinstance(found, Mapping) else [None]
+    if not all(isinstance(one, list) and all(isinstance(line, Mapping) for line in one) for one in lists):
+        raise CorruptError(_("its section '{name}' is none", name=name), where=str(run.path / name))
+    return {**found, "rungs": [gathered(line) for line in found.get("rungs") or ()]}
 
 
 _SECTIONS = (

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from terakoya.records import Score
-from terakoya.reporting import breakdowns
+from terakoya.reporting import breakdowns, error_sections
 from terakoya.reporting.blocks import (
     Block,
     Bullets,
@@ -52,8 +52,7 @@ def _side_by_side(items: Sequence[Mapping[str, Any]], lang: str) -> list[Block]:
     rows = tuple(
         (
             _conversation(item, lang),
-            str(item["target"]),
-            _prediction_text(item, lang),
+            *error_sections.marked_pair(item, str(item["target"]), _prediction_text(item, lang)),
             format_value(float(item["verdict"])),
             _prediction_text(item["beside"], lang),
             format_value(float(item["beside"]["verdict"])),
@@ -81,8 +80,7 @@ def _example_row(item: Mapping[str, Any], lang: str) -> tuple[str, ...]:
     outcome = str(item.get("error") or "") or breakdowns.outcome(item)
     return (
         str(item.get("source", "")),
-        str(item.get("target", "")),
-        shown,
+        *error_sections.marked_pair(item, str(item.get("target", "")), shown),
         known(lang, outcome),
         "" if probability is None else format_value(float(probability)),
     )
@@ -147,12 +145,14 @@ def analysis(record: RunRecord, lang: str) -> list[Block]:
     """
     kinds = breakdowns.by_kind(record)
     sentences = [*_weakest_tags(kinds, lang), *_most_frequent_error(record, lang), *_model_bias(record, lang)]
+    sentences += error_sections.sentences(record, lang)
     tables = [_kind_table(tag, values, lang) for tag, values in kinds.items()]
-    if errors := breakdowns.by_error(record):
+    if _error_kinds(errors := breakdowns.by_error(record)):
         rows = tuple((known(lang, name), f"{count:,}") for name, count in errors)
         tables.append(
             TableBlock(column_headers(lang, ("kind", "count")), rows, frozenset({1}), folded=say(lang, "chart errors"))
         )
+    tables += error_sections.tables(record, lang)
     charts = Charts((*(f"kind:{tag}" for tag in kinds), "errors", "reliability"))
     return [Bullets(tuple(sentences)), charts, *tables] if sentences or tables else []
 
@@ -170,9 +170,14 @@ def _weakest_tags(kinds: Mapping[str, Sequence[breakdowns.TagScore]], lang: str)
 
 
 def _most_frequent_error(record: RunRecord, lang: str) -> Iterator[str]:
-    if errors := breakdowns.by_error(record):
+    if _error_kinds(errors := breakdowns.by_error(record)):
         (name, count), every = errors[0], sum(count for _, count in errors)
         yield say(lang, "commonest error", name=known(lang, name), count=f"{count:,}", all=f"{every:,}")
+
+
+def _error_kinds(errors: Sequence[tuple[str, int]]) -> bool:
+    """Whether counts of kinds say anything: not "wrong: 21 of 21"."""
+    return bool(errors) and [name for name, _count in errors] != ["wrong"]
 
 
 def _model_bias(record: RunRecord, lang: str) -> Iterator[str]:

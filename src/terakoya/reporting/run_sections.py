@@ -70,6 +70,9 @@ def dataset(record: RunRecord, lang: str) -> list[Block]:
     lines = [say(lang, "split by", method=statistics["method"])] if statistics.get("method") else []
     if statistics.get("drawn"):
         lines.append(say(lang, "drawn"))
+    parts = (statistics.get("exam_parts") or {}).values()
+    if same := sum(part["same_source"] for part in parts):
+        lines.append(say(lang, "exam sources", same=f"{same:,}", items=f"{sum(part['items'] for part in parts):,}"))
     counts = breakdowns.target_counts(record)
     if counts.frequent:
         share = format_value(next(iter(counts.frequent.values())) / counts.total)
@@ -175,7 +178,8 @@ def trial(record: RunRecord, lang: str) -> list[Block]:
 def _where(finding: Finding, lang: str) -> str:
     rows = ", ".join(map(str, finding.rows[:5])) + (" …" if len(finding.rows) > 5 else "")
     where = in_language(finding.where, lang)
-    return f"{where} ({rows})" if rows else where
+    lines = f"{finding.file}: {rows}" if finding.file else rows
+    return f"{where} ({lines})" if rows else where
 
 
 def settings(record: RunRecord) -> tuple[tuple[str, str], ...]:

@@ -10,12 +10,12 @@ from dataclasses import MISSING, fields
 
 from terakoya.i18n import in_language
 from terakoya.records import Score, subset_of
-from terakoya.reporting import result_sections, run_sections
+from terakoya.reporting import measured_sections, result_sections, run_sections
 from terakoya.reporting.blocks import Block, Bullets, Paragraph, ReportSection, format_value
+from terakoya.reporting.next_steps import metric_costs, next_steps
 from terakoya.reporting.record import RunRecord
 from terakoya.reporting.translations import known, say
 from terakoya.scoring.statistics.good_enough import ExamSummary, summary_message
-from terakoya.scoring.statistics.power import two_digits
 from terakoya.scoring.statistics.verdict import Verdict
 from terakoya.scoring.statistics.wording import items_text
 
@@ -31,6 +31,8 @@ def run_report(record: RunRecord, lang: str) -> tuple[ReportSection, ...]:
         "metrics": result_sections.metrics,
         "examples": result_sections.examples,
         "analysis": result_sections.analysis,
+        "curve": measured_sections.curve,
+        "ladder": measured_sections.ladder,
         "next": _next,
         "dataset": run_sections.dataset,
         "environment": run_sections.environment,
@@ -65,6 +67,8 @@ def _summary(record: RunRecord, lang: str) -> list[Block]:
     lines = [_score_sentence(main, lang) if main else say(lang, "no score")]
     if record.openings:
         lines.append(say(lang, "opened once" if record.openings == 1 else "opened", n=record.openings))
+    family = str((record.manifest.get("model") or {}).get("family") or "")
+    lines += [in_language(one, lang) for one in metric_costs(record.config, family)]
     state = str(record.manifest.get("state", "done"))
     if state != "done":
         lines.append(say(lang, "state is", state=known(lang, state)))
@@ -99,12 +103,5 @@ def _score_sentence(score: Score, lang: str) -> str:
 
 
 def _next(record: RunRecord, lang: str) -> list[Block]:
-    steps = list(
-        dict.fromkeys(in_language(item.do, lang) for item in record.findings if item.do and item.level != "note")
-    )
-    needed, have = record.verdict.get("needed"), record.verdict.get("n")
-    if needed:
-        steps.append(say(lang, "more items", n=two_digits(int(needed)), have=have))
-    if record.manifest.get("state") in ("interrupted", "failed", "refused", "stopped"):
-        steps.append(say(lang, "go on", run=record.name))
+    steps = next_steps(record, lang)
     return [Bullets(tuple(steps))] if steps else [Paragraph(say(lang, "no next"))]

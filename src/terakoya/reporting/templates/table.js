@@ -29,11 +29,20 @@
       if (kind.value && !entry.item[4].includes(Number(kind.value))) return false;
       return !text.value || entry.key.includes(text.value.toLowerCase());
     };
-    const cell = (row, value, name) => {
+    // Ranges of characters that differ from the other text are marked.
+    const cell = (row, value, name, ranges) => {
       const place = row.insertCell();
       place.className = name;
       const inner = document.createElement("bdi");
-      inner.textContent = visible(value);
+      const characters = Array.from(value);
+      let at = 0;
+      for (const [start, end] of ranges || []) {
+        const mark = document.createElement("mark");
+        mark.textContent = visible(characters.slice(start, end).join(""));
+        inner.append(visible(characters.slice(at, start).join("")), mark);
+        at = end;
+      }
+      inner.append(visible(characters.slice(at).join("")));
       place.append(inner);
     };
     const draw = () => {
@@ -48,8 +57,8 @@
         const judged = data.outcomes[item[3]];
         row.className = judged;
         cell(row, item[0], "long");
-        cell(row, item[1], "long");
-        cell(row, item[2], "long");
+        cell(row, item[1], "long", item[7] && item[7][0]);
+        cell(row, item[2], "long", item[7] && item[7][1]);
         cell(row, item[6] || data.words[judged], "outcome");
         cell(row, item[5] === null ? "" : item[5].toFixed(3), "number");
         rows.append(row);

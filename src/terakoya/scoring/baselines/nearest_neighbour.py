@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from terakoya.records import Example
@@ -12,8 +13,26 @@ _MAX_ROWS = 10_000  # training rows that are searched
 _MAX_CELLS = 4_000_000  # similarities held at once
 
 
+@dataclass(frozen=True, slots=True)
+class NearestRow:
+    """The training row whose source is most similar, and how similar it is (cosine, 0 to 1)."""
+
+    source: str
+    target: str
+    similarity: float
+
+
 def nearest_neighbour(train: Sequence[Example]) -> Callable[[Sequence[str]], list[str | None]]:
     """A 1-nearest-neighbour predictor: sources → targets, None where a source shares nothing with any training row.
+
+    train  training examples; of more than 10,000, 10,000 evenly spaced in text order are searched
+    """
+    nearest = nearest_rows(train)
+    return lambda sources: [None if row is None else row.target for row in nearest(sources)]
+
+
+def nearest_rows(train: Sequence[Example]) -> Callable[[Sequence[str]], list[NearestRow | None]]:
+    """The most similar training row of each source: sources → rows, None where it shares nothing with any.
 
     train  training examples; of more than 10,000, 10,000 evenly spaced in text order are searched
     Similarity is the cosine of TF-IDF weighted character 1- to 3-grams; ties go to the source first in text order.
@@ -29,18 +48,21 @@ def nearest_neighbour(train: Sequence[Example]) -> Callable[[Sequence[str]], lis
     idf = np.log((1 + len(rows)) / (1 + np.bincount(counts.indices, minlength=counts.shape[1]))) + 1
     known = _unit_rows(counts, idf).T.tocsr()
 
-    def predict(sources: Sequence[str]) -> list[str | None]:
-        step, predictions = max(1, _MAX_CELLS // len(rows)), list[str | None]()
+    def search(sources: Sequence[str]) -> list[NearestRow | None]:
+        step, found = max(1, _MAX_CELLS // len(rows)), list[NearestRow | None]()
         for start in range(0, len(sources), step):
             batch = _unit_rows(
                 count_matrix([features(source) for source in sources[start : start + step]], columns), idf
             )
             similarity = np.round((batch @ known).toarray(), 9)  # rounded, so that ties are ties on every machine
             best = similarity.argmax(axis=1)
-            predictions += [rows[i][1] if similarity[row, i] > 0 else None for row, i in enumerate(best.tolist())]
-        return predictions
+            found += [
+                NearestRow(rows[i][0], rows[i][1], float(similarity[row, i])) if similarity[row, i] > 0 else None
+                for row, i in enumerate(best.tolist())
+            ]
+        return found
 
-    return predict
+    return search
 
 
 def _unit_rows(counts: Any, idf: Any) -> Any:
