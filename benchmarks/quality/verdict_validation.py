@@ -1,12 +1,14 @@
-"""Validity of the verdict by simulation: false "learned", wrong "ruled out", power and coverage; items in groups too.
+"""Validity of verdict and compare by simulation: false alarms, wrong "ruled out", power, coverage; items in groups too.
 
     python -m benchmarks.quality.verdict_validation [--simulations 500] [--out benchmarks/results]
 
-One model and one or six equally good baselines answer an exam of n items, each right or wrong, in groups of 1, 2, 3, 7
+One model and one to six equally good baselines answer an exam of n items, each right or wrong, in groups of 1, 2, 3, 7
 items that are right or wrong together. False "learned": the model is exactly as good as its baselines. Wrong "ruled
 out": it is better by exactly the smallest gain worth having. Power: it is better by a gain that an exam against one
 baseline finds in 80% of cases. The deciding baseline is chosen on dev, on the exam with the correction for the
-largest of several t statistics, and on the exam as it is. The functions are those that runs use. Exit code 1 when a
+largest of several t statistics, and on the exam as it is. Unequal baselines: one is as good as the model, the others
+are worse, and a dev of 50 items chooses. Openings: the best of five models is judged as the fifth opening. Compare: two
+or three equally good arms, with one or three seeds. The functions are those that runs use. Exit code 1 when a
 criterion is missed by more than the scatter of the simulation (three standard errors).
 """
 
@@ -18,7 +20,8 @@ import math
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 from unittest.mock import patch
@@ -27,17 +30,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.reporting import RESULTS
+from terakoya.evaluation import compare as compare_module
+from terakoya.evaluation.compare import Comparison, ItemScore, ItemScores, compare
+from terakoya.records import Signature
 from terakoya.scoring.statistics import decision
 from terakoya.scoring.statistics.decision import decide
 from terakoya.scoring.statistics.intervals import mean_interval
-from terakoya.scoring.statistics.paired import paired
+from terakoya.scoring.statistics.paired import paired, paired_seeds
 from terakoya.scoring.statistics.power import binary_power
 
 Floats = NDArray[np.float64]
 Way = Literal["dev", "exam", "exam, uncorrected"]
 SIZES = (10, 40, 200, 2000)
 GROUPS = (1, 2, 3, 7)
-BASELINES = (1, 6)
+BASELINES = {1: (1, 2, 3, 4, 5, 6), 3: (1, 6)}  # numbers of baselines, by size of the groups
+OPENINGS = 5
 MOST_WRONG = 0.025
 POWER_ERROR = 0.02
 SHARE = 0.4  # right answers of every baseline
@@ -126,11 +133,14 @@ def rows(simulations: int) -> Iterator[Simulation]:
         for n in SIZES:
             if n < 6 * size:
                 continue
-            for baselines in BASELINES if size in (1, 3) else (1,):
+            for baselines in BASELINES.get(size, (1,)):
                 ways: tuple[Way, ...] = ("dev", "exam", "exam, uncorrected") if baselines > 1 else ("exam",)
                 gain = detectable_gain(n // size)
                 for way in ways:
                     yield from _cell(n, size, baselines, way, gain, simulations)
+    yield from unequal_rows(simulations)
+    yield from opening_rows(simulations)
+    yield from compare_rows(simulations)
     yield from power_rows(simulations)
     yield from coverage_rows(simulations)
 
@@ -149,6 +159,88 @@ def _cell(n: int, size: int, baselines: int, way: Way, gain: float, simulations:
         ("power", found, nominal, found >= nominal / 2),
     ):
         yield Simulation(table, way, n, size, baselines, observed, expected, simulations, passed if required else None)
+
+
+def unequal_rows(simulations: int) -> Iterator[Simulation]:
+    """False "learned" where a small dev often chooses a baseline that is not the best, which equals the model."""
+    for n in SIZES:
+        for baselines in (2, 6):
+            for way in ("dev", "exam"):
+                rng = np.random.default_rng(n + baselines)
+                learned = 0
+                for at in range(simulations):
+                    shares = [0.5, 0.5, *[0.4] * (baselines - 1)]
+                    on_dev, _groups = answers(rng, 50, 1, shares[1:])
+                    scores, _groups = answers(rng, n, 1, shares)
+                    named = {f"b{number}": row for number, row in enumerate(scores[1:])}
+                    dev = {name: float(row.mean()) for name, row in zip(named, on_dev, strict=True)}
+                    with patch.object(decision, "_T_DRAWS", 500):
+                        made = decide(
+                            scores[0], named, dev=dev if way == "dev" else None, seed=at, resamples=50, draws=50
+                        )
+                    learned += made.state == "learned"
+                yield _false_alarms("false learned, unequal baselines", way, n, 1, baselines, learned, simulations)
+
+
+def opening_rows(simulations: int) -> Iterator[Simulation]:
+    """False "learned" of the best of several models, each as good as the baseline, which the exam itself chose."""
+    for n in SIZES:
+        for corrected in (True, False):
+            rng = np.random.default_rng(n)
+            learned = 0
+            for at in range(simulations):
+                scores, _groups = answers(rng, n, 1, [SHARE] * (1 + OPENINGS))
+                best = max(scores[1:], key=lambda row: float(row.mean()))
+                made = decide(best, {"baseline": scores[0]}, openings=OPENINGS if corrected else 1, seed=at)
+                learned += made.state == "learned"
+            way = "corrected" if corrected else "uncorrected"
+            row = _false_alarms(f"false learned, {OPENINGS} openings", way, n, 1, 1, learned, simulations)
+            yield row if corrected else replace(row, passed=None)
+
+
+def compare_rows(simulations: int) -> Iterator[Simulation]:
+    """Families of comparisons in which some arm is called better although all are equally good."""
+    for size in (1, 3):
+        for n in SIZES[:-1]:
+            for arms, seeds in ((2, 1), (3, 1), (2, 3)) if n >= 6 * size else ():
+                rng = np.random.default_rng(n + size + 10 * arms + 100 * seeds)
+                found = 0
+                for at in range(simulations):
+                    shares = np.clip(SHARE + 0.03 * rng.normal(size=arms * seeds) * (seeds > 1), 0.05, 0.95)
+                    scores, groups = answers(rng, n, size, shares.tolist())
+                    given = [
+                        _item_scores(row, groups if size > 1 else [""] * n, number // seeds, number % seeds)
+                        for number, row in enumerate(scores)
+                    ]
+                    found += any(one.decided for one in _compared(given, at))
+                way = f"{arms} arms, {seeds} seeds" if seeds > 1 else f"{arms} arms"
+                yield _false_alarms("false alarms of compare", way, n, size, 0, found, simulations, 2 * MOST_WRONG)
+
+
+def _compared(given: list[ItemScores], seed: int) -> tuple[Comparison, ...]:
+    """The comparisons without their power, which takes longer than all the rest and decides nothing."""
+    with (
+        patch.object(compare_module, "detectable_difference", lambda *_, **__: 0.0),
+        patch.object(compare_module, "items_needed", lambda *_, **__: None),
+        patch.object(compare_module, "paired_seeds", partial(paired_seeds, draws=DRAWS)),
+    ):
+        return compare(given, resamples=100, seed=seed)
+
+
+def _item_scores(row: Floats, groups: list[str], arm: int, seed: int) -> ItemScores:
+    signature = Signature("exam", "exact/1", "greedy")
+    items = tuple(
+        ItemScore(str(at), "", float(value), f"item {at:05}", group=group)
+        for at, (value, group) in enumerate(zip(row, groups, strict=True))
+    )
+    return ItemScores(f"arm {arm}", signature, items, seed, f"recipe {arm}")
+
+
+def _false_alarms(
+    table: str, way: str, n: int, size: int, baselines: int, found: int, simulations: int, most: float = MOST_WRONG
+) -> Simulation:
+    share = found / simulations
+    return Simulation(table, way, n, size, baselines, share, most, simulations, share <= bound(most, simulations))
 
 
 def power_rows(simulations: int) -> Iterator[Simulation]:

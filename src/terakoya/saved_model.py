@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,7 +22,7 @@ from terakoya.config.used_plugins import missing_plugins, require_plugins, used_
 from terakoya.data.table import default_metrics
 from terakoya.errors import ConfigError, CorruptError, IncompatibleError
 from terakoya.i18n import _
-from terakoya.records import Prediction
+from terakoya.records import Prediction, Turn
 from terakoya.runs import verify, write_text
 from terakoya.runs.display import Listing
 from terakoya.runs.validation import check
@@ -29,7 +30,9 @@ from terakoya.scoring.metrics import metric_with_signature
 from terakoya.task import Rule, Task
 
 if TYPE_CHECKING:
+    from terakoya.decoding.confidence import Confidence
     from terakoya.models.protocol import Model, Query
+    from terakoya.scoring.statistics.promise import Promise
 
 FORMAT = 2  # 1: the labels alone beside the config; all else about a task was its code
 _MOST_TOKENS = 1_000_000
@@ -47,6 +50,8 @@ class Skill:
     max_tokens  largest number of tokens of a generated sequence, the end token not counted
     folder      from which it was read
     rule        of an installed task, which says what predictions it confirms; None where there is none
+    converses   whether it was trained on conversations, so that messages before the last one are part of the input
+    confidence  calibrates its probabilities; None for one that was not measured on dev
     """
 
     model: Model
@@ -55,25 +60,27 @@ class Skill:
     max_tokens: int
     folder: Path
     rule: Rule | None = None
+    converses: bool = False
+    confidence: Confidence | None = None
 
     def __call__(self, text: str) -> str | None:
         """The prediction for one `text`; None where the output was unreadable or was withheld."""
         return self.predict([text])[0].text
 
-    def predict(self, texts: Sequence[str]) -> Listing[Prediction]:
+    def predict(self, texts: Sequence[str], turns: Sequence[tuple[Turn, ...]] = ()) -> Listing[Prediction]:
         """Predictions with their probabilities, in the order of the texts.
 
         texts  the sources; one that is empty or too long for the model gets a prediction whose `text` is None
-        Raises TypeError where `texts` is a single text.
+        turns  the conversation before each text, oldest turn first; () where no text has one
+        Raises TypeError where `texts` is a single text, ConfigError where `decode.promise` cannot be kept.
         """
-        from terakoya.decoding.withholding import withhold_unknown
         from terakoya.models.protocol import Query
 
         if isinstance(texts, str):
             raise TypeError("predict takes a list of texts; call the skill itself with a single one")
         known = [index for index, text in enumerate(texts) if 0 < len(text) <= MAX_CHARACTERS]
-        found = self._predict([Query(texts[index]) for index in known])
-        named = [self._verified(withhold_unknown(prediction, self.config.decode)) for prediction in found]
+        found = self._predict([Query(texts[index], turns[index] if turns else ()) for index in known])
+        named = [self._verified(self._withheld(prediction)) for prediction in found]
         by_index = dict(zip(known, named, strict=True))
         return Listing(by_index.get(index, Prediction(text, "", None)) for index, text in enumerate(texts))
 
@@ -83,12 +90,42 @@ class Skill:
         if isinstance(self.model, (NumpyModel, NumpySetModel)):
             from terakoya.decoding.without_torch import predict_without_torch
 
-            return predict_without_torch(self.model, queries, self.task, self.config.decode, max_tokens=self.max_tokens)
+            return predict_without_torch(
+                self.model,
+                queries,
+                self.task,
+                self.config.decode,
+                max_tokens=self.max_tokens,
+                confidence=self.confidence,
+            )
         from terakoya.decoding.predict import predict_queries
 
         return predict_queries(
-            self.model, queries, self.task, self.config.decode, max_tokens=self.max_tokens, seed=self.config.seed
+            self.model,
+            queries,
+            self.task,
+            self.config.decode,
+            max_tokens=self.max_tokens,
+            seed=self.config.seed,
+            confidence=self.confidence,
         )
+
+    @cached_property
+    def promise(self) -> Promise | None:
+        """The promise that predictions are made under; None where `decode.promise` is 0.
+
+        Raises ConfigError where it cannot be kept.
+        """
+        from terakoya.decoding.withholding import promise_of
+
+        return promise_of(self.config.decode, self.confidence)
+
+    def _withheld(self, prediction: Prediction) -> Prediction:
+        """The prediction, without text where it is for a source that the model does not know, or is not promised."""
+        from terakoya.decoding.withholding import withhold_novel, withhold_unknown, withhold_unpromised
+
+        known = withhold_novel(withhold_unknown(prediction, self.config.decode), self.config.decode)
+        return withhold_unpromised(known, self.promise)
 
     def _verified(self, prediction: Prediction) -> Prediction:
         """The prediction, and whether the task's rule confirms it: False where it abstains, or predicts another."""
@@ -99,7 +136,9 @@ class Skill:
         return replace(prediction, verified=confirms)
 
 
-def write_skill(folder: Path, model: Model, task: Task, config: Config, max_tokens: int) -> None:
+def write_skill(
+    folder: Path, model: Model, task: Task, config: Config, max_tokens: int, confidence: Confidence | None = None
+) -> None:
     """Write a model with what `read_skill` needs beside it: data, from which the skill opens without the task's code.
 
     folder      of the model, made if missing
@@ -107,10 +146,15 @@ def write_skill(folder: Path, model: Model, task: Task, config: Config, max_toke
     task        its codec, metrics and label names are written, as far as they are data
     config      of the training; its paths are relative to `folder`
     max_tokens  largest number of tokens of a generated sequence
+    confidence  what its probabilities are worth; None where that was not measured
     """
     model.save(folder)
     about = {"format": FORMAT, "config": write_config(config), "max_tokens": max_tokens, "task": _task_values(task)}
     about["plugins"] = used_plugins(config)
+    if confidence is not None:
+        from terakoya.decoding.confidence import confidence_to_json
+
+        about["confidence"] = confidence_to_json(confidence)
     write_text(folder / FILE, json.dumps(about, ensure_ascii=False, indent=1))
 
 
@@ -123,6 +167,7 @@ def _task_values(task: Task) -> dict[str, Any]:
         "label_names": {label: list(names) for label, names in task.label_names.items()},
         "instruction": task.instruction,
         "verifies": task.reverse is not None,
+        "converses": any(example.turns for example in task.examples),
     }
 
 
@@ -176,9 +221,31 @@ def read_skill(
     about = _about(folder / FILE)
     config = with_overrides(_saved_config(about, folder), overrides)
     restored = task or restore_task(config, about, folder, scored=scored)  # before the model: it may be refused
-    return Skill(
-        _load(config, folder, predict_only), restored, config, about["max_tokens"], folder, registry.find_rule(config)
-    )
+    model, rule = _load(config, folder, predict_only), registry.find_rule(config)
+    converses = bool(about.get("task", {}).get("converses", False)) if about["format"] > 1 else False
+    confidence = read_confidence(about, folder / FILE)
+    skill = Skill(model, restored, config, about["max_tokens"], folder, rule, converses, confidence)
+    if predict_only:
+        skill.promise  # noqa: B018 - refused before the first input is read
+    return skill
+
+
+def read_confidence(about: Mapping[str, Any], where: Path) -> Confidence | None:
+    """What a saved skill's probabilities are worth; None where that was not measured, as in older folders.
+
+    about  content of the skill's description
+    where  its file, for the error
+    Raises CorruptError where it cannot be read.
+    """
+    from terakoya.decoding.confidence import confidence_from_json
+
+    values = about.get("confidence")
+    if values is None:
+        return None
+    try:
+        return confidence_from_json(values)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise CorruptError(_("this file is truncated or changed"), where=str(where)) from error
 
 
 def read_task(path: Path) -> Task:

@@ -89,3 +89,52 @@ def test_the_first_sentences_are_plain_numbers() -> None:
     assert "2 of 10 predictions are fully right, 5 are partly right, 3 are wrong. On average" in str(
         summary_message(graded)
     )
+
+
+def test_a_small_dev_that_chose_badly_does_not_make_a_model_learned_more_often() -> None:
+    """One baseline is as good as the model, five are worse, dev has 50 items: it was learned in 8 of 100 cases."""
+    rng, learned = np.random.default_rng(5), 0
+    for seed in range(300):
+        model, *others = (rng.random((7, 200)) < np.array([0.5, 0.5, *[0.4] * 5])[:, None]) * 1.0
+        baselines = {f"b{number}": row for number, row in enumerate(others)}
+        shares = (0.5, *[0.4] * 5)
+        dev = {name: float((rng.random(50) < share).mean()) for name, share in zip(baselines, shares, strict=True)}
+        learned += decide(model, baselines, dev=dev, seed=seed, resamples=50, draws=50).state == "learned"
+    assert learned <= 15  # 2.5% of 300 and three standard errors
+
+
+def test_on_a_small_exam_six_equal_baselines_do_not_hide_a_large_gain() -> None:
+    """Ten items and no dev: the exact test against each of six finds it in 6 of 100 cases."""
+    rng, learned = np.random.default_rng(6), 0
+    for seed in range(100):
+        model, *others = (rng.random((7, 10)) < np.array([1.0, *[0.4] * 6])[:, None]) * 1.0
+        baselines = {f"b{number}": row for number, row in enumerate(others)}
+        learned += decide(model, baselines, seed=seed, resamples=50, draws=50).state == "learned"
+    assert learned >= 20
+
+
+def test_the_verdict_pays_for_the_settings_that_were_tried_on_the_exam() -> None:
+    model, baseline = np.zeros(100), np.zeros(100)
+    model[:62], baseline[22:70] = 1, 1  # 22 wins, 8 losses
+    once = verdict(model, {"constant": baseline})
+    assert once.state == "learned"
+    assert 0.05 / 5 < once.p < 0.05
+    fifth = verdict(model, {"constant": baseline}, openings=5)
+    assert fifth.state == "cannot be told"
+    assert "opened with 5 different settings: the verdict is corrected for that" in fifth.words()
+    ruled_out = verdict(baseline, {"constant": model})
+    assert ruled_out.state == "not learned"
+    assert verdict(baseline, {"constant": model}, openings=10**6).state == "cannot be told"
+
+
+def test_a_recipe_with_several_seeds_is_judged_on_both_levels() -> None:
+    """Two seeds far apart: the items alone show a gain, the recipe does not."""
+    first, second, baseline = _scores(8, 400, 0.9, 0.55, 0.5)
+    assert verdict((first + second) / 2, {"constant": baseline}).state == "learned"
+    recipe = verdict(np.stack([first, second]), {"constant": baseline}, trained=True)
+    assert recipe.state == "cannot be told"
+    assert recipe.seeds == (first.mean(), second.mean())
+    assert "Over 2 seeds" in recipe.words()
+    one = verdict(first, {"constant": baseline}, trained=True)
+    assert "This is one model: another seed may differ" in one.words()
+    assert "seed" not in verdict(first, {"constant": baseline}).words()

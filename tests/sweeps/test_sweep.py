@@ -65,7 +65,7 @@ def test_settings_are_compared_on_the_exam_and_corrected_for_their_number(place:
     path = sweep_file(place, 'seeds = [0, 1]\nopen = "all"\n[grid]\n"model.width" = [16, 24, 32]\n')
     done = sweeps.sweep(path, run_dir=place / "runs", lang="en")
     report = (done.folder / "report.md").read_text(encoding="utf-8")
-    (compared,) = (part for part in report.split("\n\n") if part.startswith("- ") and "corrected for" in part)
+    (compared,) = (part for part in report.split("\n\n") if part.startswith("- ") and "corrected for 2 " in part)
     lines = compared.splitlines()
     assert len(lines) == 2 and all("corrected for 2 comparisons" in line and done.best in line for line in lines)
     assert all("(2 seeds)" in line for line in lines)

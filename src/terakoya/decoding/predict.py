@@ -8,6 +8,7 @@ from dataclasses import replace
 from terakoya import decoding
 from terakoya.config import DecodeConfig
 from terakoya.decoding import mbr, sets
+from terakoya.decoding.confidence import Confidence
 from terakoya.decoding.withholding import unknown_characters, withhold
 from terakoya.errors import DataError
 from terakoya.models.protocol import Model, Pair, Query
@@ -18,7 +19,14 @@ SLACK = 8  # tokens more than the longest known target, so that a slightly longe
 
 
 def predict_queries(
-    model: Model, queries: Sequence[Query], task: Task, decode: DecodeConfig, *, max_tokens: int, seed: int = 0
+    model: Model,
+    queries: Sequence[Query],
+    task: Task,
+    decode: DecodeConfig,
+    *,
+    max_tokens: int,
+    seed: int = 0,
+    confidence: Confidence | None = None,
 ) -> list[Prediction]:
     """One prediction for each query.
 
@@ -28,6 +36,7 @@ def predict_queries(
     decode      how to decode, and which predictions to withhold
     max_tokens  largest number of tokens of a sequence, the end token not counted
     seed        of sampling
+    confidence  calibrates the probabilities; None leaves them as the model has them
     Returns the predictions in the order of `queries`; the text of an unreadable or withheld one is None.
     """
     if model.head == "set":
@@ -43,7 +52,8 @@ def predict_queries(
         replace(prediction, unknown=unknown_characters(model, query))
         for prediction, query in zip(predictions, queries, strict=True)
     ]
-    return [withhold(prediction, task, decode) for prediction in named]
+    calibrated = [confidence.applied(prediction) for prediction in named] if confidence is not None else named
+    return [withhold(prediction, task, decode) for prediction in calibrated]
 
 
 def query_of(example: Example) -> Query:

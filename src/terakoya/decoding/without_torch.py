@@ -9,6 +9,7 @@ import numpy as np
 
 from terakoya.codec import Codec
 from terakoya.config import DecodeConfig
+from terakoya.decoding.confidence import Confidence
 from terakoya.decoding.constraints import GrammarConstraint, grammar_constraints
 from terakoya.decoding.expected_metric import SetDistributions
 from terakoya.decoding.sets import prediction_of_set, resolve_objective
@@ -31,7 +32,13 @@ def can_decode(decode: DecodeConfig, head: str) -> bool:
 
 
 def predict_without_torch(
-    model: NumpyModel | NumpySetModel, queries: Sequence[Query], task: Task, decode: DecodeConfig, *, max_tokens: int
+    model: NumpyModel | NumpySetModel,
+    queries: Sequence[Query],
+    task: Task,
+    decode: DecodeConfig,
+    *,
+    max_tokens: int,
+    confidence: Confidence | None = None,
 ) -> list[Prediction]:
     """One prediction for each query, as `decoding.predict.predict_queries` makes them.
 
@@ -40,6 +47,7 @@ def predict_without_torch(
     task        its codec reads what the model generates
     decode      settings for which `can_decode` is true
     max_tokens  largest number of tokens of a sequence, the end token not counted
+    confidence  calibrates the probabilities; None leaves them as the model has them
     """
     if isinstance(model, NumpySetModel):
         predictions = _sets(model, queries, decode)
@@ -49,7 +57,8 @@ def predict_without_torch(
         replace(prediction, unknown=unknown_characters(model, query))
         for prediction, query in zip(predictions, queries, strict=True)
     ]
-    return [withhold(prediction, task, decode) for prediction in named]
+    calibrated = [confidence.applied(prediction) for prediction in named] if confidence is not None else named
+    return [withhold(prediction, task, decode) for prediction in calibrated]
 
 
 def _sets(model: NumpySetModel, queries: Sequence[Query], decode: DecodeConfig) -> list[Prediction]:

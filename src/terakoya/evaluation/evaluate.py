@@ -20,6 +20,7 @@ from terakoya.evaluation.exam import (
     ResumablePredict,
     examine,
     resumable_predictor,
+    settings_fingerprint,
     write_exam,
 )
 from terakoya.evaluation.untrained_base import UntrainedResult, predict_untrained_base
@@ -75,7 +76,15 @@ def evaluate_skill(
     listener.stage("exam", _("{items} items from {table}", items=items, table=table))
 
     def take(resumable: ResumablePredict | None, _: Run | None) -> ExamResult:
-        return examine(skill.model, skill.task, skill.config, exam, max_tokens=skill.max_tokens, resumable=resumable)
+        return examine(
+            skill.model,
+            skill.task,
+            skill.config,
+            exam,
+            max_tokens=skill.max_tokens,
+            resumable=resumable,
+            confidence=skill.confidence,
+        )
 
     return _take_and_write(path, exam, skill.task, skill.config, take, skill)
 
@@ -95,6 +104,9 @@ def evaluate_own_exam(
     items = len(split.exam)
     listener.stage("exam", _("{items} items of its own exam", items=items))
 
+    index = Index(path.resolve().parent)
+    tried = index.settings_tried(split.exam_fingerprint, settings_fingerprint(skill.config))
+
     def untrained(run: Run) -> UntrainedResult | None:
         return predict_untrained_base(run, skill, split, where=_folder_of(split.exam))
 
@@ -109,6 +121,8 @@ def evaluate_own_exam(
             train=split.train,
             dev=split.dev,
             untrained=None if run is None else partial(untrained, run),
+            confidence=skill.confidence,
+            openings=tried,
         )
 
     return _take_and_write(path, split.exam, task, skill.config, take, skill)
@@ -182,6 +196,6 @@ def _take_and_write(
     where = _folder_of(exam)
     with Run.resume(path) as run:
         result = take(None if skill is None else resumable_predictor(run, skill, exam, where=where), run)
-        Index(path.resolve().parent).open_exam(name, run.name)
+        Index(path.resolve().parent).open_exam(name, run.name, settings=settings_fingerprint(config))
         write_exam(run, result, task, config, where=where)
     return read_result(path / where)

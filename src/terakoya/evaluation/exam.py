@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from terakoya.config import Config
 from terakoya.data.split import group_of
 from terakoya.decoding import predict
+from terakoya.decoding.confidence import Confidence
 from terakoya.decoding.predict import query_of
+from terakoya.evaluation.confidence_on_exam import confidence_on_exam
 from terakoya.evaluation.perplexity import PerplexityResult, score_perplexity
 from terakoya.evaluation.resume import PredictFunction, discard_partial, predict_resumable
 from terakoya.evaluation.untrained_base import UntrainedResult
@@ -19,6 +23,7 @@ from terakoya.records import Example, Finding, Prediction, Score, Signature, fin
 from terakoya.runs import Run, seal_of, versions
 from terakoya.runs.lifecycle import record_finding
 from terakoya.saved_model import Skill
+from terakoya.scoring.baselines.nearest_neighbour import NearestRow, nearest_rows
 from terakoya.scoring.baselines.standard import (
     HYBRID,
     UNTRAINED,
@@ -59,6 +64,8 @@ class ExamResult:
     head        the model's: sets and sequences are decoded in different ways
     perplexity  where outputs are text
     untrained   what the untrained base predicted; None where there is none
+    nearest     the most similar training row of each item; () without training rows
+    confidence  of the model; None where it was not measured
     """
 
     systems: tuple[ScoredPredictions, ...]
@@ -67,6 +74,8 @@ class ExamResult:
     head: str = "sequence"
     perplexity: PerplexityResult | None = None
     untrained: UntrainedResult | None = None
+    nearest: tuple[NearestRow | None, ...] = ()
+    confidence: Confidence | None = None
 
     @property
     def best_baseline(self) -> ScoredPredictions | None:
@@ -89,6 +98,9 @@ def examine(
     dev: Sequence[Example] = (),
     resumable: ResumablePredict | None = None,
     untrained: Callable[[], UntrainedResult | None] | None = None,
+    confidence: Confidence | None = None,
+    other_seeds: Sequence[Sequence[float]] = (),
+    openings: int = 1,
 ) -> ExamResult:
     """Predict and score every item of the exam, with the model and with the baselines.
 
@@ -101,10 +113,15 @@ def examine(
     dev         dev examples, for baselines that choose something
     resumable   keeps predictions while they are made, and reads back those kept before (`resumable_predictor`)
     untrained   predictions of the untrained base, where there is one (`untrained_base.predict_untrained_base`)
+    confidence  of the model; its promise is reported on the exam, and what it withholds is scored all the same
+    other_seeds  scores of the main subset's items for each further seed of the same recipe
+    openings    settings that this exam was opened with, these included: the verdict is corrected for them
     """
 
     def predict_chunk(queries: Sequence[Query]) -> list[Prediction]:
-        return predict.predict_queries(model, queries, task, config.decode, max_tokens=max_tokens, seed=config.seed)
+        return predict.predict_queries(
+            model, queries, task, config.decode, max_tokens=max_tokens, seed=config.seed, confidence=confidence
+        )
 
     queries = [query_of(example) for example in exam]
     predictions = predict_chunk(queries) if resumable is None else resumable(queries, predict_chunk)
@@ -123,8 +140,9 @@ def examine(
     dev_scores = _dev_scores(baselines, task, dev, refit=config.train.refit is True)
     if dev_scores is not None and before is not None and before.predictions:
         dev_scores[UNTRAINED] = before.dev_score
-    reached = _verdict(systems, task, config, dev_scores)
-    return ExamResult(tuple(systems), reached, tuple(exam), model.head, perplexity, before)
+    reached = _verdict(systems, task, config, dev_scores, other_seeds, openings, trained=bool(train))
+    nearest = _nearest(task, train, exam)
+    return ExamResult(tuple(systems), reached, tuple(exam), model.head, perplexity, before, nearest, confidence)
 
 
 def write_exam(run: Run, result: ExamResult, task: Task, config: Config, *, where: str = "") -> None:
@@ -137,7 +155,10 @@ def write_exam(run: Run, result: ExamResult, task: Task, config: Config, *, wher
     where   folder inside the run, "" the run itself
     """
     run.rewrite(f"{where}predictions.jsonl")
-    for line in prediction_lines(result.systems[0], task.metric, task.error_kind, result.best_baseline):
+    lines = prediction_lines(
+        result.systems[0], task.metric, task.error_kind, result.best_baseline, nearest=result.nearest
+    )
+    for line in lines:
         run.append(f"{where}predictions.jsonl", line)
     signature_of = _signature_of(result.exam, task, config, result.head)
     scores = [
@@ -154,6 +175,11 @@ def write_exam(run: Run, result: ExamResult, task: Task, config: Config, *, wher
         values["unknown_characters"] = dict(unknown.values)
         if not where:
             record_finding(run, unknown)
+    if measured := confidence_on_exam(result.systems[0].subset(MAIN), task.metric, result.confidence, config.decode):
+        values["confidence"] = measured.to_dict()
+        if not where:
+            for finding in measured.findings():
+                record_finding(run, finding)
     if before := result.untrained:
         values["untrained_base"] = dict(before.choice)
         if before.finding and not where:
@@ -183,6 +209,18 @@ def exam_summary(
     right = sum(value >= 1 for value in values)
     partly = sum(0 < value < 1 for value in values)
     return ExamSummary(right, len(values), found.value, found.low, found.high, good_enough, partly)
+
+
+def settings_fingerprint(config: Config) -> str:
+    """Fingerprint of the settings that tell two openings of an exam apart: seed, language and machine do not.
+
+    config  resolved; of paths only the last part counts, because they are relative to different folders
+    """
+    values = config.model_dump(mode="json", exclude={"seed": True, "lang": True, "device": True, "train": {"seeds"}})
+    values["train"].pop("threads", None)
+    values["task"] |= {key: Path(values["task"][key]).name for key in ("data", "dev", "exam", "use")}
+    values["model"]["base"] = Path(values["model"]["base"]).name
+    return fingerprint(json.dumps(values, sort_keys=True, default=str))
 
 
 def unknown_finding(result: ExamResult) -> Finding | None:
@@ -259,6 +297,14 @@ def _baselines(
     return list(made.values())
 
 
+def _nearest(task: Task, train: Sequence[Example], exam: Sequence[Example]) -> tuple[NearestRow | None, ...]:
+    """The most similar training row of each item, its target in the form in which predictions are compared."""
+    if not train:
+        return ()
+    found = nearest_rows(train[:BASELINE_ROWS])([example.source for example in exam])
+    return tuple(row and replace(row, target=task.codec.canonical(row.target)) for row in found)
+
+
 def _score_baseline(baseline: Baseline, task: Task, exam: Sequence[Example]) -> ScoredPredictions:
     texts = baseline.predict([example.source for example in exam])
     predictions = [Prediction(example.source, text or "", text) for example, text in zip(exam, texts, strict=True)]
@@ -292,7 +338,14 @@ def _score_hybrid(task: Task, exam: Sequence[Example], predictions: Sequence[Pre
 
 
 def _verdict(
-    systems: Sequence[ScoredPredictions], task: Task, config: Config, dev: Mapping[str, float] | None
+    systems: Sequence[ScoredPredictions],
+    task: Task,
+    config: Config,
+    dev: Mapping[str, float] | None,
+    other_seeds: Sequence[Sequence[float]],
+    openings: int,
+    *,
+    trained: bool,
 ) -> Verdict | None:
     """Over the main subset, in the task's first metric. The hybrid is no baseline: it contains the model."""
     model = systems[0].subset(MAIN)
@@ -301,7 +354,7 @@ def _verdict(
     if not model.items or not set(baselines) - exempt:
         return None
     return verdict(
-        model.item_scores(task.metric),
+        [model.item_scores(task.metric), *other_seeds],
         {name: scored.item_scores(task.metric) for name, scored in baselines.items()},
         exempt=exempt,
         smallest_gain=config.score.smallest_gain,
@@ -309,6 +362,8 @@ def _verdict(
         resamples=config.score.resamples,
         dev=dev,
         groups=model.groups,
+        openings=openings,
+        trained=trained,
     )
 
 

@@ -108,22 +108,29 @@ def read_item_scores(
 ) -> tuple[ItemScores, ...]:
     """Item scores of run folders and tables, in the order given; tables are scored as the first run was.
 
-    paths      run folders, and tables (.csv .tsv .jsonl) of others' predictions
+    paths      run folders, each with all its seeds, and tables (.csv .tsv .jsonl) of others' predictions
     read       for tables: text → prediction (the codec's `read`), None takes it as it is
     canonical  for tables: the form in which targets are compared
     subset     of the exam, "" the main one
     columns    where the tables' cells stand; None: source, target, inference
     """
-    runs = {path: read_run_scores(path, subset) for path in paths if not _is_table(path)}
-    reference = next(iter(runs.values()), None)
+    runs = {path: _read_seeds(path, subset) for path in paths if not _is_table(path)}
+    reference = next((scores[0] for scores in runs.values()), None)
     found = list[ItemScores]()
     for path in paths:
-        scores = runs.get(path) or read_prediction_table(
-            path, like=reference, read=read, canonical=canonical, columns=columns
+        scores = runs.get(path) or (
+            read_prediction_table(path, like=reference, read=read, canonical=canonical, columns=columns),
         )
-        reference = reference or scores
-        found.append(scores)
+        reference = reference or scores[0]
+        found += scores
     return tuple(found)
+
+
+def _read_seeds(path: Path, subset: str) -> tuple[ItemScores, ...]:
+    """The item scores of a run, and of the runs with further seeds inside its folder, which are of the same recipe."""
+    first = read_run_scores(path, subset)
+    further = sorted(path.glob("seeds/*/*/scores.json"), key=lambda file: int(file.parts[-3]))
+    return (first, *(replace(read_run_scores(file.parent, subset), recipe=first.recipe) for file in further))
 
 
 def _is_table(path: Path) -> bool:

@@ -76,6 +76,10 @@ def _prediction(line: Mapping[str, Any], query: Query, run: Run, name: str) -> P
             None if probability is None else float(probability),  # one that is not finite is kept by its name
             tuple((label, float(p)) for label, p in line["labels"]),
             line["withheld"],
+            line["unknown"],
+            line.get("verified"),
+            line.get("uncalibrated"),
+            bool(line.get("novel", False)),
         )
     except (KeyError, TypeError, ValueError) as error:
         fault = repr(error)

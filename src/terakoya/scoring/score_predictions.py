@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any
 
@@ -17,6 +17,7 @@ from terakoya.errors import DataError
 from terakoya.errors.third_party import broken_contract
 from terakoya.i18n import _
 from terakoya.records import Example, Prediction, Score, Signature, fingerprint, set_fingerprint
+from terakoya.scoring.baselines.nearest_neighbour import NearestRow
 from terakoya.scoring.metrics import Metric
 from terakoya.scoring.statistics import intervals
 
@@ -25,13 +26,14 @@ MAIN = ""  # the subset of an exam that decides
 
 @dataclass(frozen=True)
 class ScoredPrediction:
-    """One item of the exam: its example, the prediction, metric name → score, and the group of items that it belongs
-    to ("": it is independent of all others)."""
+    """One item of the exam: its example, the prediction, metric name → score, the group of items that it belongs to
+    ("": it is independent of all others), and its acceptable targets in the codec's canonical form."""
 
     example: Example
     prediction: Prediction
     scores: Mapping[str, float]
     group: str = ""
+    targets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def score_predictions(
     for example, prediction in zip(examples, predictions, strict=True):
         targets = [canonical(target) for target in (example.target, *example.accepted)]
         scores = {name: metric.score(prediction.text, targets) for name, metric in metrics.items()}
-        items.append(ScoredPrediction(example, prediction, scores, group_of(example)))
+        items.append(ScoredPrediction(example, prediction, scores, group_of(example), tuple(targets)))
     return ScoredPredictions(system, tuple(items))
 
 
@@ -171,6 +173,7 @@ def prediction_lines(
     metric: str,
     error_kind: Callable[[Example, Prediction], str] | None,
     baseline: ScoredPredictions | None = None,
+    nearest: Sequence[NearestRow | None] = (),
 ) -> list[dict[str, Any]]:
     """The lines of predictions.jsonl, one for each item.
 
@@ -178,10 +181,12 @@ def prediction_lines(
     metric      name of the metric whose score is written ("verdict" in the file)
     error_kind  names the error of a prediction that is not fully right; None: "wrong"
     baseline    scored predictions of a baseline, written beside the model's ("beside" in the file)
+    nearest     the most similar training row of each item; () where there are none
     """
     lines = []
     others = baseline.items if baseline else (None,) * len(scored.items)
-    for item, other in zip(scored.items, others, strict=True):
+    rows = nearest or (None,) * len(scored.items)
+    for item, other, near in zip(scored.items, others, rows, strict=True):
         example, prediction, value = item.example, item.prediction, item.scores[metric]
         line: dict[str, Any] = {
             "source": example.source,
@@ -196,9 +201,13 @@ def prediction_lines(
             "group": item.group,
         }
         line |= {"accepted": list(example.accepted)} if example.accepted else {}
+        line |= {"canonical": item.targets[0]} if item.targets and item.targets[0] != example.target else {}
+        line |= {"nearest": asdict(near)} if near else {}
         line |= {"turns": [[turn.role, turn.content] for turn in example.turns]} if example.turns else {}
         line |= {"withheld": prediction.withheld} if prediction.withheld else {}
         line |= {"unknown": prediction.unknown} if prediction.unknown else {}
+        line |= {"uncalibrated": prediction.uncalibrated} if prediction.uncalibrated is not None else {}
+        line |= {"novel": True} if prediction.novel else {}
         if baseline and other:
             line["beside"] = {
                 "who": baseline.system,

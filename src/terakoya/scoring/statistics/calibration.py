@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -81,6 +82,21 @@ def calibration(probabilities: Sequence[float | None], right: Sequence[bool], bi
     error = sum(b.n * abs(b.confidence - b.right) for b in table) / n
     brier = sum((p - r) ** 2 for p, r in pairs) / n
     return Calibration(n, error, brier, table)
+
+
+def spiegelhalter_p(probabilities: Sequence[float], right: Sequence[bool]) -> float:
+    """Two-sided p of the test that predictions are right as often as their probabilities say (Spiegelhalter 1986).
+
+    probabilities  of predictions
+    right          whether each prediction is right
+    Returns 1 where no probability could be refuted: all are 0, 1 or one half.
+    """
+    from scipy.special import ndtr
+
+    pairs = list(zip(probabilities, right, strict=True))
+    variance = sum((1 - 2 * p) ** 2 * p * (1 - p) for p, _ in pairs)
+    off = sum((bool(r) - p) * (1 - 2 * p) for p, r in pairs)
+    return 2 * float(ndtr(-abs(off) / math.sqrt(variance))) if variance > 1e-12 else 1.0
 
 
 def _cuts(pairs: Sequence[_Pair], bins: int) -> list[int]:

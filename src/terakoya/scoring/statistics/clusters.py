@@ -92,15 +92,30 @@ def effective_items(row: Floats, index: Integers) -> float:
     place of the normal one (Korn and Graubard 1998). With too few groups that differ from the rest, the items of one
     group count as one.
     """
+    return _effective(row, index, usual=float(round(float(row.mean()))))
+
+
+def effective_pairs(differences: Floats, index: Integers) -> float:
+    """How many independent items say as much about the difference of two shares as these do.
+
+    differences  (items,), each 1, 0 or -1
+    index        of `group_index`
+    As `effective_items`. The score interval for so many pairs covers where a bootstrap of some dozen groups, whose
+    means take few values, is too short (benchmarks/quality/verdict_validation.py).
+    """
+    return _effective(differences, index, usual=0.0)
+
+
+def _effective(row: Floats, index: Integers, *, usual: float) -> float:
     from scipy.special import stdtrit
 
-    n, share = row.size, float(row.mean())
+    n = row.size
     sizes = group_sums(row * 0 + 1, index)
     alike = n * n / float((sizes**2).sum())
-    wrong = group_sums(abs(row - round(share)), index)
-    if int((wrong > 0).sum()) < FEW:
+    unusual = group_sums(abs(row - usual), index)
+    if int((unusual > 0).sum()) < FEW or row.std() == 0:
         return alike
     values = group_values(row, index)
-    effect = float(values.var(ddof=1)) / values.size / (share * (1 - share) / n)
+    effect = float(values.var(ddof=1)) / values.size / (float(row.var()) / n)
     quantiles = float(stdtrit(n - 1, 0.975)) / float(stdtrit(values.size - 1, 0.975))
     return min(float(n), n / effect * quantiles**2) if effect > 0 else float(n)

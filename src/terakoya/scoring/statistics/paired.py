@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from terakoya.errors import DataError
 from terakoya.i18n import _
-from terakoya.scoring.statistics.clusters import count_groups, group_index, group_sums, group_values
+from terakoya.scoring.statistics.clusters import count_groups, effective_pairs, group_index, group_sums, group_values
 from terakoya.scoring.statistics.intervals import ALPHA, MAX_CELLS, Z, mean_interval, score_array
 
 if TYPE_CHECKING:
@@ -66,16 +66,20 @@ class Effect:
         return self.test == "mcnemar"
 
 
-def mcnemar(wins: int, losses: int) -> float:
+def mcnemar(wins: int, losses: int, *, mid_p: bool = False) -> float:
     """Two-sided exact p of paired binary scores (McNemar 1947, by the binomial): only discordant items count.
 
     wins    items that only the first system has right
     losses  items that only the second system has right
+    mid_p   True: what was seen counts half (Lancaster 1961), so that few items do not make the test too cautious
     """
     from scipy.special import bdtr
 
     both = wins + losses
-    return min(1.0, 2 * float(bdtr(min(wins, losses), both, 0.5))) if both else 1.0
+    if not both:
+        return 1.0
+    seen = math.comb(both, wins) * 0.5**both if both < 1000 else 0.0
+    return min(1.0, 2 * float(bdtr(min(wins, losses), both, 0.5)) - (seen if mid_p and wins != losses else 0.0))
 
 
 def permutation_p(differences: Floats, *, seed: int = 0, draws: int = DRAWS) -> Floats:
@@ -126,12 +130,12 @@ def grouped_permutation_p(sums: Floats, *, seed: int = 0, draws: int = DRAWS) ->
     return (int((np.abs(drawn) >= seen - 1e-6 * (1 + seen)).sum()) + 1) / (draws + 1)
 
 
-def tango(wins: int, losses: int, n: int) -> tuple[float, float]:
+def tango(wins: float, losses: float, n: float) -> tuple[float, float]:
     """95% score interval of the difference of two paired shares (Tango 1998), valid down to n = 1 and no difference.
 
     wins    items that only the first system has right
     losses  items that only the second system has right
-    n       items in all
+    n       items in all; for items in groups all three are effective numbers, which need not be whole
     Returns (low, high).
     """
     from scipy.optimize import brentq
@@ -163,6 +167,7 @@ def paired(
     resamples: int = 2000,
     draws: int = DRAWS,
     groups: Sequence[str] | None = None,
+    mid_p: bool = False,
 ) -> Effect:
     """The effect of one system against another, each with one score an item.
 
@@ -172,6 +177,7 @@ def paired(
     resamples  of the interval's bootstrap (2,000)
     draws      of the permutation test (10,000)
     groups     the group of each item, flipped and resampled as a whole; None: every item is independent of the others
+    mid_p      True: McNemar's test with the mid-p; of graded and grouped items nothing changes
     Raises DataError when the numbers of items differ.
     """
     import numpy as np
@@ -189,7 +195,7 @@ def paired(
     if index is not None:
         return _paired_groups(d, index, groups, seed=seed, resamples=resamples, draws=draws)
     if np.isin(d, (-1.0, 0.0, 1.0)).all():
-        p, test = mcnemar(wins, losses), "mcnemar"
+        p, test = mcnemar(wins, losses, mid_p=mid_p), "mcnemar"
         low, high = tango(wins, losses, n)
     else:
         p, test = float(permutation_p(d, seed=seed, draws=draws)[0]), "permutation"
@@ -206,10 +212,17 @@ def _paired_groups(
     d: Floats, index: Integers, groups: Sequence[str] | None, *, seed: int, resamples: int, draws: int
 ) -> Effect:
     """The effect of differences that lie in groups."""
+    import numpy as np
+
     sums, count = group_sums(d, index), count_groups(index, d.size)
     p = grouped_permutation_p(sums, seed=seed, draws=draws)
-    interval = mean_interval(d, bounds=(-1.0, 1.0), seed=seed, resamples=resamples, groups=groups)
-    low, high = _consistent(interval.low, interval.high, p)
+    if np.isin(d, (-1.0, 0.0, 1.0)).all():
+        pairs = effective_pairs(d, index)
+        low, high = tango(float((d > 0).sum()) * pairs / d.size, float((d < 0).sum()) * pairs / d.size, pairs)
+    else:
+        interval = mean_interval(d, bounds=(-1.0, 1.0), seed=seed, resamples=resamples, groups=groups)
+        low, high = interval.low, interval.high
+    low, high = _consistent(low, high, p)
     wins, losses = int((d > 1e-12).sum()), int((d < -1e-12).sum())
     deviation = float((sums * count / d.size).std(ddof=1)) if count > 1 else 0.0
     error = float(group_values(d, index).std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
@@ -257,6 +270,7 @@ def paired_seeds(
     resamples: int = 2000,
     draws: int = DRAWS,
     groups: Sequence[str] | None = None,
+    mid_p: bool = False,
 ) -> Effect:
     """The effect of one training recipe against another, each trained with several seeds.
 
@@ -266,6 +280,7 @@ def paired_seeds(
     resamples  of the bootstrap (2,000)
     draws      of the permutation test (10,000)
     groups     the group of each item, flipped and resampled as a whole; None: every item is independent of the others
+    mid_p      of the test over items, as of `paired`
     Both the items and the seeds are samples. The p-value is the larger one of the permutation test over items and a t
     test whose variance adds both levels (degrees of freedom by Satterthwaite 1946); the interval covers the t interval
     and the two-level bootstrap.
@@ -275,8 +290,10 @@ def paired_seeds(
 
     a, b = np.atleast_2d(first), np.atleast_2d(second)
     if a.shape[0] == b.shape[0] == 1:
-        return paired(a[0], b[0], seed=seed, resamples=resamples, draws=draws, groups=groups)
-    items = paired(a.mean(axis=0), b.mean(axis=0), seed=seed, resamples=resamples, draws=draws, groups=groups)
+        return paired(a[0], b[0], seed=seed, resamples=resamples, draws=draws, groups=groups, mid_p=mid_p)
+    items = paired(
+        a.mean(axis=0), b.mean(axis=0), seed=seed, resamples=resamples, draws=draws, groups=groups, mid_p=mid_p
+    )
     parts = [(items.standard_error**2, items.units - 1)] + [(_seed_variance(arm), arm.shape[0] - 1) for arm in (a, b)]
     variance = sum(v for v, _ in parts)
     error = math.sqrt(variance)

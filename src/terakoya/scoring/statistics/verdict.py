@@ -7,15 +7,15 @@ are too few to decide.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from terakoya.errors import ConfigError
-from terakoya.i18n import _, in_language
+from terakoya.i18n import _, in_language, joined
 from terakoya.scoring.baselines.standard import baseline_title
-from terakoya.scoring.statistics.decision import UNDECIDED, State, decide
-from terakoya.scoring.statistics.intervals import score_array
+from terakoya.scoring.statistics.decision import UNDECIDED, State, decide, seed_table
+from terakoya.scoring.statistics.intervals import ALPHA, score_array
 from terakoya.scoring.statistics.paired import Effect, flipped_units
 from terakoya.scoring.statistics.power import detectable_difference, items_needed, two_digits
 from terakoya.scoring.statistics.wording import items_text, p_text
@@ -43,6 +43,8 @@ class Verdict:
     groups         number of groups that the items lie in; 0 where every item is independent, or groups are not known
     chosen         where that baseline was chosen: "dev" or "exam"
     close          another baseline that did about as well as the model, so that "learned" cannot be said; "" if none
+    seeds          mean score of the model trained with each seed; () where that is not known
+    openings       settings that this exam was opened with, these included: the state is corrected for them
     """
 
     state: State
@@ -60,6 +62,8 @@ class Verdict:
     groups: int = 0
     chosen: str = "exam"
     close: str = ""
+    seeds: tuple[float, ...] = ()
+    openings: int = 1
 
     def words(self, lang: str = "en") -> str:
         """The verdict as sentences.
@@ -70,7 +74,7 @@ class Verdict:
 
 
 def verdict(
-    model: Sequence[float] | Floats,
+    model: Sequence[float] | Sequence[Sequence[float]] | Floats,
     baselines: Mapping[str, Sequence[float] | Floats],
     *,
     exempt: Collection[str] = (),
@@ -79,10 +83,12 @@ def verdict(
     resamples: int = 2000,
     dev: Mapping[str, float] | None = None,
     groups: Sequence[str] | None = None,
+    openings: int = 1,
+    trained: bool = False,
 ) -> Verdict:
     """Whether a model has learned anything that its baselines do not give.
 
-    model          one score an item
+    model          one score an item, or (seeds, items) of a recipe trained with several seeds
     baselines      name → scores of the same items
     exempt         baselines that need not be beaten
     smallest_gain  the smallest gain worth having (0.02)
@@ -91,6 +97,8 @@ def verdict(
     dev            baseline → mean score on dev, which chooses the deciding one; None: the exam does, and the upper
                    bound is corrected for it
     groups         the group of each item; None: every item is independent of the others
+    openings       settings that this exam was opened with, these included (1)
+    trained        True: the model was trained here, so that its verdict says for how many seeds it holds
     Raises ConfigError when no baseline is left, DataError when items are missing.
     """
     compared = {name: scores for name, scores in baselines.items() if name not in exempt}
@@ -99,10 +107,21 @@ def verdict(
             _("there is no baseline to compare the model with"),
             do=_("Give at least the constant."),
         )
-    made = decide(model, compared, smallest_gain=smallest_gain, dev=dev, groups=groups, seed=seed, resamples=resamples)
+    table = seed_table(model)
+    made = decide(
+        table,
+        compared,
+        smallest_gain=smallest_gain,
+        dev=dev,
+        openings=openings,
+        groups=groups,
+        seed=seed,
+        resamples=resamples,
+    )
     best, effect, state = made.against, made.effect, made.state
-    differences = flipped_units(score_array(model) - score_array(compared[best]), groups)
-    value = float(sum(model) / len(model))
+    differences = flipped_units(table.mean(axis=0) - score_array(compared[best]), groups)
+    value = float(table.mean())
+    undecided = state == UNDECIDED and not made.close
     return Verdict(
         state,
         best,
@@ -114,17 +133,20 @@ def verdict(
         effect.p,
         effect.n,
         detectable_difference(effect, differences=differences),
-        _more_items(effect, smallest_gain, differences) if state == UNDECIDED and not made.close else None,
+        _more_items(effect, smallest_gain, differences, openings) if undecided else None,
         smallest_gain,
         effect.groups,
         made.chosen,
         made.close,
+        tuple(float(row.mean()) for row in table) if trained else (),
+        openings,
     )
 
 
-def _more_items(effect: Effect, smallest_gain: float, differences: Floats) -> int | None:
+def _more_items(effect: Effect, smallest_gain: float, differences: Floats, openings: int) -> int | None:
     """Items that decide one way or the other: finding the observed gain, or ruling out the smallest worth having."""
-    count = items_needed(effect, max(effect.value, smallest_gain - effect.value), differences=differences)
+    gain = max(effect.value, smallest_gain - effect.value)
+    count = items_needed(effect, gain, ALPHA / openings, differences=differences)
     return None if count is None else max(count, effect.n + 1)
 
 
@@ -133,6 +155,32 @@ def verdict_message(verdict: Verdict) -> str:
 
     verdict  with all that it rests on
     """
+    return joined("", (_state_message(verdict), *_notes(verdict)))
+
+
+def _notes(verdict: Verdict) -> Iterator[str]:
+    """For which openings and seeds a verdict holds."""
+    times, seeds = verdict.openings, verdict.seeds
+    if times > 1:
+        yield _(
+            " This exam was opened with {times} different settings: the verdict is corrected for that.", times=times
+        )
+    if len(seeds) == 1:
+        yield _(" This is one model: another seed may differ, and --set train.seeds=3 tells.")
+    elif seeds:
+        mean = sum(seeds) / len(seeds)
+        spread = (sum((value - mean) ** 2 for value in seeds) / (len(seeds) - 1)) ** 0.5
+        yield _(
+            " Over {count} seeds: {least:.3f} to {most:.3f}, standard deviation {spread:.3f}; the interval holds for "
+            "other seeds too.",
+            count=len(seeds),
+            least=min(seeds),
+            most=max(seeds),
+            spread=spread,
+        )
+
+
+def _state_message(verdict: Verdict) -> str:
     n = items_text(verdict.n, verdict.groups)
     values = _values(verdict, n)
     if verdict.state == "learned":
