@@ -31,6 +31,8 @@ def test_epochs_decide_the_steps() -> None:
     assert resolve(TrainConfig(epochs=3.0, batch_size=16), TINY, 160).steps == 30
     assert resolve(TrainConfig(epochs=3.0, batch_size=8, accumulate=2), TINY, 160).steps == 30
     assert resolve(TrainConfig(epochs=0.5, batch_size=16), TINY, 160).steps == 5
+    # Refused by the preflight; it was one step, and looked like a training.
+    assert resolve(TrainConfig(epochs=0.0, batch_size=16), TINY, 160).steps == 0
 
 
 def test_few_rows_and_many_get_different_optimizers() -> None:
@@ -50,3 +52,18 @@ def test_a_set_head_of_any_size_takes_one_thread() -> None:
     large = ModelInfo("base", "set", 10_000_000, 10_000_000, 5000)
     assert resolve(TrainConfig(), large, 900).threads == 1
     assert resolve(TrainConfig(threads=2), large, 900).threads == 2
+
+
+@pytest.mark.parametrize("info", [TINY, FULL, LORA])
+def test_few_dev_items_choose_no_checkpoint_where_that_is_left_open(info: ModelInfo) -> None:
+    """With 14 to 50 items the best of twenty evaluations is the luckiest one."""
+    auto = TrainConfig(select="auto")
+    assert resolve(auto, info, 160, dev=40).select == "last"
+    assert resolve(auto, info, 160, dev=100).select == "metric"
+    assert resolve(auto, info, 160, dev=0).select == "metric"
+    assert resolve(TrainConfig(), info, 160, dev=40).select == "metric"
+
+
+def test_under_a_constant_rate_dev_chooses_even_with_few_items() -> None:
+    """The last weights are settled only where the learning rate has fallen."""
+    assert resolve(TrainConfig(select="auto", schedule="constant"), FULL, 160, dev=40).select == "metric"

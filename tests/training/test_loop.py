@@ -86,6 +86,21 @@ def test_the_last_weights_are_final_where_the_config_says_so() -> None:
     assert all(torch.equal(weights[name], last[-1].tensors[f"weights/{name}"]) for name in weights)
 
 
+def test_the_metrics_of_the_last_weights_are_reported_where_these_are_final() -> None:
+    """The best evaluation's metrics would be those of weights that nobody gets."""
+    model = small_model()
+    states: list[TrainState] = []
+
+    def evaluate(step: int) -> Mapping[str, float]:
+        return {"exact": 1 / step}
+
+    result = _train(model, recipe(model, select="last"), evaluate=evaluate, save=states.append)
+    assert (result.best_step, result.best) == (20, {"exact": 1 / 20})
+    again = small_model()
+    resumed = _train(again, recipe(again, select="last"), evaluate=evaluate, resume=_through_files(states[-1]))
+    assert (resumed.best_step, resumed.best) == (20, {"exact": 1 / 20})
+
+
 def test_the_best_step_is_chosen_by_metric_or_by_loss() -> None:
     values = {5: (0.2, 1.0), 10: (0.6, 2.0), 15: (0.6, 1.5), 20: (0.4, 3.0)}
 

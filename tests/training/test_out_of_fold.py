@@ -109,3 +109,28 @@ def test_a_large_dev_split_needs_no_folds(
     dev = rows(out_of_fold.ENOUGH_DEV_ROWS, 4)
     out_of_fold.calibrate(model, pairs, dev, config)
     set_calibration.calibrate(model, [row.query for row in dev], [row.target.split() for row in dev], config.decode)
+
+
+def test_a_row_made_by_rule_goes_into_the_folds_of_its_row(
+    trained: tuple[BuiltinSetModel, list[Pair], Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another fold it would tell the predicting model the labels of the row that it was made from."""
+    model, pairs, config = trained
+    made = {Pair(Query(f"{row.query.source} abc"), row.target): row for row in pairs}
+    sources = {new.query: row.query for new, row in made.items()}
+    parts: list[set[Query]] = []
+    real = build
+
+    def watched(kept: list[Pair]) -> BuiltinSetModel:
+        parts.append({row.query for row in kept})
+        one = real(make_config({}).model, kept, LABELS, seed=1)
+        assert isinstance(one, BuiltinSetModel)
+        return one
+
+    monkeypatch.setattr(model, "rebuild", watched)
+    short = config.model_copy(update={"train": config.train.model_copy(update={"steps": 5})})
+    out_of_fold.calibrate(model, [*pairs, *made], rows(60, 2), short, sources)
+    for kept in parts:
+        assert {query for query in kept if query not in sources} == {
+            sources[query] for query in kept if query in sources
+        }

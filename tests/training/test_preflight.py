@@ -15,11 +15,12 @@ from test_guards import _Odd as Odd
 
 from terakoya.codec import TextCodec
 from terakoya.codec.labels import labels_codec
-from terakoya.config import Config, DecodeConfig, ModelConfig
-from terakoya.models.builtin.model import BuiltinModel
+from terakoya.config import Config, DecodeConfig, ModelConfig, TrainConfig
+from terakoya.models.builtin.model import BuiltinModel, build
 from terakoya.models.protocol import Batch, Outputs, Pair
 from terakoya.records import Example, Finding, Split
 from terakoya.task import Task
+from terakoya.training.defaults import resolve
 from terakoya.training.preflight import preflight, resources, show_tokens
 from terakoya.training.preflight.embeddings import max_weight_change
 from terakoya.training.prepare import TrainingSetup
@@ -213,17 +214,45 @@ def test_a_disk_too_small_for_two_checkpoints_is_refused(tmp_path: Path, monkeyp
         {"model": {"lora_rank": 4}},
         {"decode": {"beams": 8}},
         {"decode": {"temperature": 0.5}},
+        {"decode": {"share_cap": 2.0}},
+        {"decode": {"logit_adjustment": 0.5}},
+        {"decode": {"verify": True}},
+        {"train": {"decay": 0.5}},
+        {"train": {"decay_when_solved": 0.5}},
+        {"train": {"curriculum": True}},
+        {"train": {"prefix_cache": True}},
+        {"train": {"loss_on": "all"}},
+        {"score": {"untrained_shots": 2}},
+        {"score": {"untrained_minutes": 2.0}},
     ],
     ids=str,
 )
 def test_a_setting_without_effect_is_refused(changes: dict[str, dict[str, object]]) -> None:
-    """A setting that is silently ignored makes two runs look different that are the same."""
+    """P18: a setting that is silently ignored makes two runs look different that are the same."""
     setup, model = _setup()
     ((section, keys),) = changes.items()
     part = getattr(setup.config, section).model_copy(update=keys)
     changed = TrainingSetup(setup.task, setup.split, setup.config.model_copy(update={section: part}))
     found = _found(changed, model, "no-effect")
     assert [(finding.level, finding.where) for finding in found][:1] == [("stop", f"{section}.{next(iter(keys))}")]
+
+
+def test_what_a_set_head_does_not_use_is_refused() -> None:
+    """P18: its labels are scored and no tokens written, so beams, temperature and layers were ignored in silence."""
+    rows = [Pair(row.query, "📚" if number % 2 else "🎉") for number, row in enumerate(ROWS)]
+    model = build(ModelConfig(base="tiny"), rows, ("📚", "🎉"), seed=1)
+    examples = tuple(Example(row.query.source, row.target) for row in rows)
+    config = Config(
+        model=ModelConfig(base="tiny", layers=2, family="decoder", max_target=9),
+        train=resolve(TrainConfig(steps=20), model.info, len(rows)),
+        decode=DecodeConfig(method="beam", beams=8, temperature=0.5, constrained=False, max_tokens=9),
+    )
+    task = Task("labels", codec=labels_codec([row.target for row in rows]))
+    found = _found(TrainingSetup(task, Split(examples, (), ()), config), model, "no-effect")
+    assert {finding.where for finding in found} == {
+        "model.layers", "model.family", "model.max_target", "decode.method", "decode.beams", "decode.temperature",
+        "decode.constrained", "decode.max_tokens",
+    }  # fmt: skip
 
 
 def test_settings_with_an_effect_are_accepted() -> None:

@@ -133,6 +133,7 @@ def test_small_models_train_in_two_halves_by_default(monkeypatch: pytest.MonkeyP
     """Where there are two cores, and matmuls are not given more threads."""
     model = small_model(dropout=0.0)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _process: set(range(8)))
     assert resolve(TrainConfig(), model.info, 50).replicas == 2
     assert resolve(TrainConfig(threads=4), model.info, 50).replicas == 1
     assert resolve(TrainConfig(replicas=3), model.info, 50).replicas == 3

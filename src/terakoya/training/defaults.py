@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
-import os
 
 from terakoya.config import TrainConfig
 from terakoya.errors import ConfigError
 from terakoya.i18n import _
+from terakoya.models.cores import available_cores
 from terakoya.models.protocol import ModelInfo
 
 BUILT_IN = ("tiny", "small", "base")
+ENOUGH_DEV_ITEMS = 100  # below it no checkpoint is chosen on dev
 _SMALL_WEIGHTS = 1_000_000  # below it a built-in model is a small one
 
 
-def resolve(train: TrainConfig, info: ModelInfo, examples: int, *, streaming: bool = False) -> TrainConfig:
+def resolve(
+    train: TrainConfig, info: ModelInfo, examples: int, *, streaming: bool = False, dev: int | None = None
+) -> TrainConfig:
     """The same `train` section with every `auto` replaced, so that the record says what was done.
 
     train      as the user wrote it; what is not "auto" stays
     info       family and size of the model
     examples   rows of the train split (ignored where rows are sampled)
     streaming  the task samples fresh rows without end
+    dev        items of the dev split; None: enough
 
     The values depend on the kind of model: a built-in sequence model, the built-in set head, or a pretrained model.
 
@@ -43,6 +47,8 @@ def resolve(train: TrainConfig, info: ModelInfo, examples: int, *, streaming: bo
     evaluate_every    a twentieth of all steps                   a tenth of the epochs above     a twentieth of all
                                                                                                  steps
     refit             false                                      true, but false streaming       false
+    select ("auto")   "last" below 100 dev items (unless the       "metric"                        as built-in
+                      schedule is constant); else "metric"         sequence models
     threads (0)       1 below a million weights; else one for    1                               one for every core
                       every core
     replicas          2 (at most one for every core) below a     the same                        1
@@ -59,20 +65,29 @@ def resolve(train: TrainConfig, info: ModelInfo, examples: int, *, streaming: bo
     given = {name: value for name, value in train.model_dump().items() if value != "auto"}
     batch = int(given.get("batch_size", values["batch_size"])) * train.accumulate
     if "steps" not in given and "epochs" in given and not streaming:
-        given["steps"] = max(1, math.ceil(float(given["epochs"]) * math.ceil(examples / batch)))
+        given["steps"] = math.ceil(float(given["epochs"]) * math.ceil(examples / batch))
     merged = values | given
     steps = int(merged["steps"])
     merged["epochs"] = given.get("epochs", round(steps * batch / max(1, examples), 3) if not streaming else 0.0)
     merged["evaluate_every"] = given.get("evaluate_every", values.get("evaluate_every", max(1, steps // 20)))
+    merged["select"] = _resolve_select(str(given.get("select", "auto")), str(merged["schedule"]), info, dev)
     merged["refit"] = _resolve_refit(train, info, streaming)
     small = info.weights < _SMALL_WEIGHTS
     # One thread for small matrices: a second one doubled CPU time and memory and saved no time (docs/log.md). A set
     # head may have millions of weights, and its matrices are small all the same.
-    cores = os.cpu_count() or 1
+    cores = available_cores()  # not all of the machine: affinity and control groups count
     merged["threads"] = train.threads or (1 if small or info.family == "set" else cores)
     # What a second thread inside a matmul does not save, a second half of the batch on it does.
     merged["replicas"] = given.get("replicas", min(2, cores) if small and merged["threads"] == 1 else 1)
     return TrainConfig(**merged)
+
+
+def _resolve_select(given: str, schedule: str, info: ModelInfo, dev: int | None) -> str:
+    """Few dev items choose among twenty checkpoints by luck; where the rate falls to nothing the last one is better."""
+    if given != "auto":
+        return given
+    few = dev is not None and 0 < dev < ENOUGH_DEV_ITEMS
+    return "last" if few and schedule != "constant" and info.family != "set" else "metric"
 
 
 def _resolve_refit(train: TrainConfig, info: ModelInfo, streaming: bool) -> bool:

@@ -161,6 +161,7 @@ class _Loop:
         self.step = self.evaluated_at = self.best_step = self.without_gain = self.solved_count = self.tokens = 0
         self.seconds = 0.0
         self.best: Mapping[str, float] = {}
+        self.last: Mapping[str, float] = {}  # of the newest evaluation
         self.best_weights: dict[str, Tensor] | None = None
         self.budget = CheckpointBudget(engine.state_bytes(best=config.select != "last"))
         self.pending: Step | None = None  # a step not reported yet, for its dev metrics are still to come
@@ -231,6 +232,7 @@ class _Loop:
     def _update_best(self, values: Mapping[str, float]) -> None:
         value = values.get(self.metric, 0.0)
         rank = self._rank(values)
+        self.last = dict(values)
         # NaN compares as False with everything: chosen once, it would have stayed the best for the whole training.
         if math.isfinite(rank[0]) and (not self.best_step or rank > self._rank(self.best)):
             self.best, self.best_step, self.without_gain = dict(values), self.step, 0
@@ -296,6 +298,8 @@ class _Loop:
         else:
             self.engine.load_weights(self.engine.inference_weights())
             self.best_step = self.step
+            if self.config.select == "last":  # the metrics of these weights, not of better ones
+                self.best = self.last
 
     def _interrupt(self) -> NoReturn:
         self._save(always=True)
@@ -332,6 +336,7 @@ class _Loop:
             "tokens": self.tokens,
             "best_step": self.best_step,
             "best": dict(self.best),
+            "last": dict(self.last),
             "waited": self.without_gain,
             "solved": self.solved_count,
             "why": self.stop_reason,
@@ -352,6 +357,7 @@ class _Loop:
             state.step, int(facts["looked"]), float(facts["seconds"]), int(facts["tokens"]),
         )  # fmt: skip
         self.best_step, self.best = int(facts["best_step"]), dict(facts["best"])
+        self.last = dict(facts.get("last", facts["best"]))
         self.without_gain, self.solved_count = int(facts["waited"]), int(facts["solved"])
         self.stop_reason = facts["why"]
         self.engine.parts = int(facts.get("parts", 1))

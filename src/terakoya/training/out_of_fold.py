@@ -9,8 +9,9 @@ epochs. These models are thrown away.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,13 +26,21 @@ FOLDS = 5
 ENOUGH_DEV_ROWS = 400  # dev rows that determine a label's share well enough by themselves
 
 
-def calibrate(model: Model, train: Sequence[Pair], dev: Sequence[Pair], config: Config) -> None:
+def calibrate(
+    model: Model,
+    train: Sequence[Pair],
+    dev: Sequence[Pair],
+    config: Config,
+    augmented_from: Mapping[Query, Query] = MappingProxyType({}),
+) -> None:
     """Set temperature, mixing weight and label penalties of a set head, in place.
 
     model   trained on `train`; pretrained ones, which cannot be rebuilt, are calibrated on dev alone
     train   its training rows, used by out-of-fold predictions where dev has fewer than 400 rows and `train.crossfit`
     dev     rows that it was not trained on
     config  resolved
+    augmented_from  row made by rule → the row that it was made from, both by their queries: it goes into the same
+                    folds, and nothing is estimated on it
     """
     rebuild = getattr(model, "rebuild", None)
     model.inverse_temperature, model.penalties = 1.0, ()  # type: ignore[attr-defined]
@@ -39,11 +48,13 @@ def calibrate(model: Model, train: Sequence[Pair], dev: Sequence[Pair], config: 
         predictor: Any = model
         rows: Sequence[Pair] = dev
     else:
-        unique = _unique_rows(train, dev)
+        unique = _unique_rows([row for row in train if row.query not in augmented_from], dev)
         predictor, rows = _CrossFitModel(model), [*dev, *unique]
         steps = int(config.train.steps) * (FOLDS - 1) / FOLDS
         for fold in range(FOLDS):
             kept = [row for index, row in enumerate(unique) if index % FOLDS != fold]
+            sources = {row.query for row in kept}
+            kept += [row for row in train if augmented_from.get(row.query) in sources]
             predictor.add(retrain(rebuild, kept, config, steps), unique[fold::FOLDS])
     set_calibration.calibrate(
         predictor, [row.query for row in rows], [row.target.split() for row in rows], config.decode

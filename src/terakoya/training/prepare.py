@@ -16,6 +16,7 @@ from terakoya.errors import DataError
 from terakoya.errors.third_party import broken_contract
 from terakoya.i18n import _
 from terakoya.models.conformance import check_model
+from terakoya.models.cores import available_cores
 from terakoya.models.protocol import Model, Pair
 from terakoya.records import Example, Split
 from terakoya.task import Task
@@ -52,7 +53,7 @@ def prepare_training(
     make    creates the model: make(ModelConfig, pairs, labels, seed=…), with `label_names` for tasks that have them
     Returns the setup, the model, and the tokens that a prediction may have at most.
     """
-    torch.set_num_threads(config.train.threads or torch.get_num_threads())
+    torch.set_num_threads(config.train.threads or min(torch.get_num_threads(), available_cores()))
     pairs = sample_pairs(task, split, config.seed)
     wanted = supported_precision(config.model).model_copy(
         update={"instruction": config.model.instruction or task.instruction}
@@ -61,7 +62,8 @@ def prepare_training(
     named = {"label_names": task.label_names} if task.label_names else {}
     model = make(wanted, pairs, tuple(getattr(task.codec, "labels", ())), seed=config.seed, **named)
     check_model(model, _("the model '{base}'", base=config.model.base), make, pairs)
-    train = resolve(config.train, model.info, len(split.train), streaming=task.draw is not None)
+    dev = min(sum(1 for row in split.dev if row.subset == ""), config.train.dev_items)
+    train = resolve(config.train, model.info, len(split.train), streaming=task.draw is not None, dev=dev)
     torch.set_num_threads(train.threads)
     if hasattr(model, "configure"):  # pretrained models: loss mask, shared prefixes, checkpointing
         model.configure(train)
@@ -86,7 +88,10 @@ def pair_of(task: Task, example: Example) -> Pair:
     example  its file and row, or its source, become the name that errors show
     """
     name = f"{example.origin}, row {example.row}" if example.row else example.source
-    written = task.codec.write(example.target)
+    try:
+        written = task.codec.write(example.target)
+    except DataError as error:  # a codec knows the target, and not where it stands
+        raise DataError(error.what, where=error.where or name, do=error.do) from error
     if not isinstance(written, str):
         raise broken_contract(
             task.codec.write, _("a codec must write a target as text, and wrote {given}", given=repr(written))

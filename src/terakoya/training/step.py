@@ -230,6 +230,11 @@ class Engine:
         elif self.accelerator.device.type == "mps":
             torch.mps.manual_seed(seed)
 
+    def synchronize(self) -> None:
+        """Wait until a GPU has done what it was given, for whoever measures time."""
+        if self.accelerator.device.type == "cuda":
+            torch.cuda.synchronize(self.accelerator.device)
+
     def check_finite(self) -> None:
         """Raises NumericError where the last update left a weight that is not finite: nothing of it may be kept."""
         if not all(map(math.isfinite, max_abs(self.weights).values())):

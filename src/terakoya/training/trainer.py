@@ -13,15 +13,18 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
+from terakoya.decoding.confidence import Confidence
+from terakoya.decoding.predict import query_of
 from terakoya.errors import IncompatibleError, NumericError
 from terakoya.i18n import _
-from terakoya.models.protocol import Model, Pair
-from terakoya.records import Finding, Step
+from terakoya.models.protocol import Model, Pair, Query
+from terakoya.records import AUGMENTED, Finding, Step
 from terakoya.runs import Run
 from terakoya.runs.lifecycle import enforce, record_finding
 from terakoya.runs.progress import Listener
 from terakoya.runs.validation import STEP
 from terakoya.training import device, out_of_fold, refit
+from terakoya.training.confidence import confidence_findings, measure_confidence
 from terakoya.training.defaults import BUILT_IN
 from terakoya.training.dev_evaluation import dev_evaluator
 from terakoya.training.guards import guards_for
@@ -105,8 +108,24 @@ def train(
             report_finding(run, listener, nonfinite_finding(error))
             raise
     if model.head == "set":  # for the weights that will predict, which need not be the last ones
-        out_of_fold.calibrate(model, *_split_pairs(setup), config)
+        out_of_fold.calibrate(model, *_split_pairs(setup), config, _augmented_from(setup))
     return result
+
+
+def measure(setup: TrainingSetup, model: Model, run: Run, listener: Listener, *, max_tokens: int) -> Confidence | None:
+    """What the model's probabilities are worth, measured on dev; None without a dev split.
+
+    setup       task, split and resolved config
+    model       with the weights that `train` chose
+    run         receives what is found; its step log says among how many sets of weights dev chose
+    listener    informed of it
+    max_tokens  tokens that a prediction may have at most
+    """
+    choices = sum(line.get("dev") is not None for line in run.read_lines("steps.jsonl", STEP))
+    confidence = measure_confidence(setup, model, max_tokens=max_tokens, choices=max(1, choices))
+    for finding in confidence_findings(confidence, setup.config.decode):
+        report_finding(run, listener, finding)
+    return confidence
 
 
 def maybe_refit(setup: TrainingSetup, model: Model, run: Run, listener: Listener) -> Model:
@@ -130,6 +149,12 @@ def _split_pairs(setup: TrainingSetup) -> tuple[list[Pair], list[Pair]]:
     """The training rows, and the rows of dev's main subset."""
     dev = [pair_of(setup.task, example) for example in setup.split.dev if example.subset == ""]
     return [pair_of(setup.task, example) for example in setup.split.train], dev
+
+
+def _augmented_from(setup: TrainingSetup) -> dict[Query, Query]:
+    """Each training row that was made by rule → the row that it was made from."""
+    rows = {row.fingerprint: row for row in setup.split.train if not row.tag(AUGMENTED)}
+    return {query_of(row): query_of(rows[row.tag(AUGMENTED)]) for row in setup.split.train if row.tag(AUGMENTED)}
 
 
 def nonfinite_finding(error: NumericError) -> Finding:

@@ -19,6 +19,7 @@ from terakoya.i18n import _
 from terakoya.records import Example, Finding, Split
 from terakoya.scoring.metrics import exact
 from terakoya.task import Rule, Task
+from terakoya.tasks.numerals.augmentation import vary
 from terakoya.tasks.numerals.coverage import coverage_gaps
 from terakoya.tasks.numerals.exam import EXAMS, build_split, held_out
 from terakoya.tasks.numerals.kinds import is_memorised_number
@@ -71,6 +72,7 @@ def task(
         rule=oracle,
         rule_exempt=True,
         reverse=reverse,
+        augment=vary,
         error_kind=error_kind,
         instruction="次の数を算用数字で書いてください。",
         summary=_("Japanese written numbers in every form → digits, from 0 to 10^16 − 1"),

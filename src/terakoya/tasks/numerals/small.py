@@ -32,7 +32,7 @@ def small_split(seed: int) -> Split:
     for size in (_EXAM, _TRAIN, _DEV):
         rows: dict[str, Example] = {}
         while len(rows) < size:
-            row = _row(rng)
+            row = log_row(rng)
             if row.group not in taken:
                 rows.setdefault(row.source, replace(row, row=len(rows) + 1))
         taken |= {row.group for row in rows.values()}
@@ -41,7 +41,11 @@ def small_split(seed: int) -> Split:
     return Split(tuple(train), tuple(dev), tuple(exam), "160 rows")
 
 
-def _row(rng: Random) -> Example:
+def log_row(rng: Random) -> Example:
+    """One row in the style of the log.
+
+    rng  makes every choice
+    """
     if rng.random() < _BARE_SHARE:
         number, form = rng.choice(list(BARE)), "bare"
     else:

@@ -6,6 +6,7 @@ Device and processes are accelerate's affair and stay in this file.
 from __future__ import annotations
 
 import atexit
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,11 @@ def make_accelerator(device: str, precision: str) -> Accelerator:
         atexit.unregister(_destroy_process_group)  # of an earlier training in this process
         atexit.register(_destroy_process_group)
     return accelerator
+
+
+def is_launched_as_one_of_several() -> bool:
+    """Whether a launcher (torchrun, accelerate) has set where this process is to meet others."""
+    return "MASTER_PORT" in os.environ
 
 
 def _destroy_process_group() -> None:

@@ -3,9 +3,9 @@
     findings = preflight(setup, model, run_folder)       # the gravest first; nothing of the model changes
     text = show_tokens(setup, model)                     # a few rows, the target tokens in brackets
 
-One real forward and backward pass on the longest rows (one_step), every row collated (rows), and the settings compared
-with data, model and machine: schedule, precision, embeddings, resources, settings, collapse_risk. What the data alone
-tells, such as the size of the exam, belongs to the audit.
+One real forward and backward pass on the longest rows (one_step), every row collated (rows), a few steps timed
+(duration), and the settings compared with data, model and machine: schedule, precision, embeddings, resources,
+settings, collapse_risk. What the data alone tells, such as the size of the exam, belongs to the audit.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.training.preflight.collapse_risk import collapse_findings
+from terakoya.training.preflight.duration import duration_findings
 from terakoya.training.preflight.embeddings import embedding_findings
 from terakoya.training.preflight.one_step import probe_findings, probe_step
 from terakoya.training.preflight.precision import precision_findings
@@ -55,6 +56,8 @@ def preflight(setup: TrainingSetup, model: Model, folder: Path | None = None) ->
             *precision_findings(sample, probe),
             *headroom_findings(sample, probe, folder),
         ]
+        if not any(finding.level == "stop" for finding in found):
+            found += duration_findings(setup, model)
     return sorted(found, key=lambda finding: _LEVELS.index(finding.level))
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from terakoya.config import Config
+from terakoya.data.unused_settings import Reasons, no_effect_findings
 from terakoya.i18n import Message, _
 from terakoya.models.conformance import is_our_model
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
-from terakoya.training.defaults import BUILT_IN
+from terakoya.training.defaults import BUILT_IN, resolve
 from terakoya.training.prepare import TrainingSetup
 
 _LORA = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
@@ -26,8 +27,17 @@ _PRETRAINED = (
     "merge",
 )
 _BUILT_IN = ("family", "width", "layers", "attention_heads", "dropout")
-
-_Reasons = Iterator[tuple[str, Message]]  # key of a setting, and why it has no effect
+_OF_SEQUENCES = (
+    "method",
+    "beams",
+    "samples",
+    "temperature",
+    *_SAMPLING,
+    "repetition_penalty",
+    "constrained",
+    "max_tokens",
+)
+_SET_HEAD = _("a set head scores label sets and writes no tokens")
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,9 @@ class SettingContext:
     family    "encoder-decoder", "decoder" or "set"
     dev       whether there is a dev split
     labels    whether the targets are labels
+    drawn     whether the task draws its rows
+    reverse   whether the task has a reverse rule
+    replicas  whether `train.replicas` differs from what is the default here, and the model cannot be replicated
     """
 
     built_in: bool
@@ -48,6 +61,9 @@ class SettingContext:
     family: str
     dev: bool
     labels: bool
+    drawn: bool
+    reverse: bool
+    replicas: bool
 
 
 def settings_findings(setup: TrainingSetup, model: Model) -> list[Finding]:
@@ -56,6 +72,10 @@ def settings_findings(setup: TrainingSetup, model: Model) -> list[Finding]:
     setup  task, split and resolved config
     model  the model to be trained
     """
+    drawn, train = setup.task.draw is not None, setup.config.train
+    default = resolve(
+        train.model_copy(update={"replicas": "auto"}), model.info, len(setup.split.train), streaming=drawn
+    )
     context = SettingContext(
         built_in=setup.config.model.base in BUILT_IN,
         plugin=not is_our_model(model),
@@ -63,39 +83,25 @@ def settings_findings(setup: TrainingSetup, model: Model) -> list[Finding]:
         family=model.info.family,
         dev=bool(setup.split.dev),
         labels=setup.task.codec.name.startswith("labels"),
+        drawn=drawn,
+        reverse=setup.task.reverse is not None,
+        replicas=train.replicas != default.replicas and not hasattr(model, "shared_weight_replica"),
     )
-    return [
-        Finding(
-            "no-effect",
-            "stop",
-            _("{key} = {value!r} does nothing: {why}", key=key, value=value, why=why),
-            where=key,
-            do=_("Leave {key} out.", key=key),
-        )
-        for key, why in _ineffective_settings(setup.config, context)
-        for value in (_changed_value(setup.config, key),)
-        if value is not None
-    ]
+    return no_effect_findings(setup.config, _ineffective_settings(setup.config, context))
 
 
-def _changed_value(config: Config, key: str) -> object | None:
-    """The value of a setting that differs from its default; None where it was left as it is."""
-    section, name = key.split(".")
-    value = getattr(getattr(config, section), name)
-    return None if value == getattr(getattr(type(config)(), section), name) else value
-
-
-def _ineffective_settings(config: Config, context: SettingContext) -> _Reasons:
+def _ineffective_settings(config: Config, context: SettingContext) -> Reasons:
     yield from _ineffective_in_model(config, context)
     yield from _ineffective_in_training(config, context)
     yield from _ineffective_in_decoding(config, context)
+    yield from _ineffective_in_scoring(config, context)
 
 
-def _for_keys(section: str, keys: Iterable[str], why: Message) -> _Reasons:
+def _for_keys(section: str, keys: Iterable[str], why: Message) -> Reasons:
     return ((f"{section}.{key}", why) for key in keys)
 
 
-def _ineffective_in_model(config: Config, context: SettingContext) -> _Reasons:
+def _ineffective_in_model(config: Config, context: SettingContext) -> Reasons:
     if context.plugin:
         return
     if context.built_in:
@@ -123,14 +129,20 @@ def _ineffective_in_model(config: Config, context: SettingContext) -> _Reasons:
         why = _("all weights are trained (model.adaptation = 'full')")
         yield from _for_keys("model", _LORA, why)
         yield "model.merge", _("there is no adapter to be merged")
-    if context.head != "set":
+    if context.head == "set":
+        yield "model.max_target", _SET_HEAD
+        if context.built_in:
+            yield from _for_keys(
+                "model", (*_BUILT_IN, "max_source"), _("a built-in set head has features and no layers")
+            )
+    else:
         yield (
             "model.label_init",
             _("only a set head has a weight for each label"),
         )
 
 
-def _ineffective_in_training(config: Config, context: SettingContext) -> _Reasons:
+def _ineffective_in_training(config: Config, context: SettingContext) -> Reasons:
     train = config.train
     other_loss = _("the loss is '{loss}'", loss=train.loss)
     if train.loss != "focal":
@@ -151,6 +163,16 @@ def _ineffective_in_training(config: Config, context: SettingContext) -> _Reason
     if not context.dev:
         why = _("there is no dev split")
         yield from _for_keys("train", ("patience", "dev_items"), why)
+        if train.select == "loss":
+            yield "train.select", why
+        if train.stop_when_solved:
+            yield "train.stop_when_solved", why
+    if train.schedule != "wsd":
+        why = _("the schedule is '{schedule}'", schedule=train.schedule)
+        yield from _for_keys("train", ("decay", "decay_when_solved"), why)
+    if context.built_in:
+        yield "train.loss_on", _("a built-in model predicts no tokens of its input")
+    yield from _ineffective_switches(config, context)
     if not train.guards:
         yield (
             "train.on_collapse",
@@ -158,10 +180,35 @@ def _ineffective_in_training(config: Config, context: SettingContext) -> _Reason
         )
 
 
-def _ineffective_in_decoding(config: Config, context: SettingContext) -> _Reasons:
+def _ineffective_in_scoring(config: Config, context: SettingContext) -> Reasons:
+    if context.built_in:
+        why = _("a built-in model starts untrained")
+        yield from _for_keys("score", ("untrained_shots", "untrained_minutes"), why)
+    elif not config.score.untrained_base:
+        why = _("the untrained base does not take the exam (score.untrained_base = false)")
+        yield from _for_keys("score", ("untrained_shots", "untrained_minutes"), why)
+
+
+def _ineffective_switches(config: Config, context: SettingContext) -> Reasons:
+    """What was switched on where there is nothing to switch; off is off everywhere."""
+    if config.train.curriculum and not context.drawn:
+        yield "train.curriculum", _("the rows are not drawn by a rule, which alone has easier ones to begin with")
+    if config.train.prefix_cache and context.built_in:
+        yield "train.prefix_cache", _("a built-in model has no prompt that its rows share")
+    if context.replicas:
+        yield "train.replicas", _("this model cannot share its weights with a replica")
+
+
+def _ineffective_in_decoding(config: Config, context: SettingContext) -> Reasons:
     method = config.decode.method
+    if not context.reverse:
+        yield "decode.verify", _("the task has no reverse rule by which a prediction could be verified")
     if context.head == "set":
-        return  # its decoding has settings of its own
+        yield from _for_keys("decode", _OF_SEQUENCES, _SET_HEAD)
+        return
+    for key in ("logit_adjustment", "share_cap"):
+        if getattr(config.decode, key):  # switched off it is off
+            yield f"decode.{key}", _("only a set head decodes so")
     why = _("the method is '{method}'", method=method)
     if method != "beam":
         yield "decode.beams", why
