@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 Level = Literal["note", "warn", "stop"]
 _NOTHING: Mapping[str, float] = MappingProxyType({})
+AUGMENTED = "augmented"  # the tag of a training row made from another one; its value is that row's fingerprint
 MEMORISED = "memorised"  # the subset of an exam whose items are in the training set as well
 
 
@@ -115,6 +116,7 @@ class Finding:
     do      what to do
     rows    line numbers concerned
     values  measured values by name
+    file    the file of these lines; where the data has several files, all of them
     """
 
     check: str
@@ -124,6 +126,7 @@ class Finding:
     do: str = ""
     rows: tuple[int, ...] = ()
     values: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
+    file: str = ""
 
 
 def finding_keys(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,11 +193,15 @@ class Prediction:
 
     raw          the output as generated
     text         what the codec decodes from it
-    probability  of the whole output under the model (None: not known)
+    probability  that the whole output is right, calibrated on dev where the model was; else under the model (None: not
+                 known)
     labels       of a label set: every label with its probability, most probable first
-    withheld     why a readable prediction is not returned ("probability", "verification", "characters"); "" otherwise
+    withheld     why a readable prediction is not returned ("probability", "verification", "characters", "novelty",
+                 "promise"); "" otherwise
     unknown      characters of the source that the model cannot read, each once: it saw a gap in their place
     verified     whether the task's rule says the same; False also where the rule abstains, None without one
+    uncalibrated  the probability of the whole output under the model, where `probability` is calibrated
+    novel        whether the source is unlike those of training
     """
 
     source: str
@@ -205,6 +212,8 @@ class Prediction:
     withheld: str = ""
     unknown: str = ""
     verified: bool | None = None
+    uncalibrated: float | None = None
+    novel: bool = False
 
 
 @dataclass(frozen=True, slots=True)

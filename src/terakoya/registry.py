@@ -26,6 +26,7 @@ from terakoya.config import Config, ModelConfig, TaskConfig, parse_config, read_
 from terakoya.config.reading import resolve_base
 from terakoya.config.trust import fingerprint_code, is_trusted, read_code, trust_for_now
 from terakoya.data.formats import TABLE_SUFFIXES, not_a_table
+from terakoya.data.formats.encoding import refuse_archives
 from terakoya.data.table import table_task
 from terakoya.errors import ConfigError, DataError, PluginError, nearest
 from terakoya.errors.third_party import broken_contract, check_call, load_plugin, plugin_faults
@@ -117,6 +118,8 @@ def _refuse_no_config(path: Path) -> None:
             do=_("Make a config for it: terakoya new NAME --data {path}", path=path),
         )
     if path.suffix.lower() not in ("", ".toml"):
+        if path.is_file():
+            refuse_archives(path)
         raise ConfigError(
             _("'{suffix}' is neither a config (.toml) nor a table that Terakoya reads", suffix=path.suffix),
             where=str(path),
@@ -165,6 +168,22 @@ def find_task(config: Config, folder: Path, *, own: bool = True) -> Task:
     return replace_parts(
         task, codec=wanted.codec, first=wanted.metric, separator=wanted.separator, notation=wanted.notation
     )
+
+
+def task_parameters(config: Config, folder: Path) -> frozenset[str]:
+    """Names of what the function of a task can be given; nothing for a table.
+
+    config  names a task that `find_task` has loaded
+    folder  of the config
+    """
+    use = config.task.use
+    if not use:
+        return frozenset()
+    if use.endswith(".py"):
+        factory = getattr(sys.modules.get(_module_name(read_code(folder / use))), "task", None)
+    else:
+        factory = load_plugin("tasks", use, own=names(TASKS), unknown=use, where="[task]")
+    return frozenset(inspect.signature(factory).parameters) if callable(factory) else frozenset()
 
 
 def find_rule(config: Config) -> Callable[[str], str | None] | None:
@@ -255,10 +274,10 @@ def _from_file(path: Path, own: bool) -> Callable[..., Task]:
     if own:
         _announce(path)
         trust_for_now(path)
-    elif not is_trusted(code):
-        raise untrusted(path, _("this folder wants to run a program, its task file"))
+    else:
+        _refuse_untrusted(path, code)
     # Compiled from what was judged: the import system would take a .pyc that lies beside the file.
-    module = ModuleType(f"terakoya_task_{fingerprint_code(code)[:12]}")
+    module = ModuleType(_module_name(code))
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # dataclasses and pickle look their module up
     remember(path)
@@ -272,6 +291,28 @@ def _from_file(path: Path, own: bool) -> Callable[..., Task]:
             do=_("Add a function: def task() -> Task."),
         )
     return factory  # type: ignore[no-any-return]
+
+
+def _module_name(code: bytes) -> str:
+    """The name under which a task file with this content is a module."""
+    return f"terakoya_task_{fingerprint_code(code)[:12]}"
+
+
+def require_trusted(experiment: Experiment) -> None:
+    """Refuse somebody else's experiment whose task file may not run, before anything of it is begun.
+
+    experiment  of which nothing was loaded yet
+    Raises ConfigError, naming the file and the option that allows it.
+    """
+    use = experiment.config.task.use
+    if use.endswith(".py") and not experiment.own:
+        path = experiment.folder / use
+        _refuse_untrusted(path, read_code(path))
+
+
+def _refuse_untrusted(path: Path, code: bytes) -> None:
+    if not is_trusted(code):
+        raise untrusted(path, _("this folder wants to run a program, its task file"))
 
 
 def untrusted(path: Path, what: str) -> ConfigError:

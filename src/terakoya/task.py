@@ -45,6 +45,9 @@ class Task:
                  unless it is memorised. None: training uses the train split alone
     split        the task's own split, used as it is; required with `draw` where there are no examples. None: made from
                  `examples` as the config says
+    augment      (training example, rng) → another example with its exact target, made from this one by rule, or None.
+                 Called where `task.augment` in the config wants further rows; what is in dev or the exam is
+                 discarded. None: the shipped rules for numerals, ingredient lines and emoji are tried
     rule         source → target, or None where it abstains. Called once for each exam item; reported as the baseline
                  "rule", and together with the model as "hybrid" (the rule where it is sure, the model elsewhere)
     rule_exempt  whether the model may be "learned" without beating the rule, for tasks that rules solve completely;
@@ -71,6 +74,7 @@ class Task:
     metrics: Mapping[str, Metric] = field(default_factory=lambda: MappingProxyType({"exact": exact}))
     draw: Callable[[Random, float], Example] | None = None
     split: Split | None = None
+    augment: Callable[[Example, Random], Example | None] | None = None
     rule: Rule | None = None
     rule_exempt: bool = False
     reverse: Callable[[str, str], bool] | None = None
@@ -136,6 +140,7 @@ def replace_parts(task: Task, *, codec: str = "", first: str = "", separator: st
 # What a task may bring → what it is called with.
 _FUNCTIONS = {
     "draw": ("rng", "progress"),
+    "augment": ("example", "rng"),
     "rule": ("source",),
     "reverse": ("source", "target"),
     "memorised": ("item",),

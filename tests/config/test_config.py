@@ -65,6 +65,13 @@ def test_an_override_that_is_none_is_refused(override: str) -> None:
         with_overrides(Config(), [override])
 
 
+@pytest.mark.parametrize("override", ["train.batch_size=0", "train.evaluate_every=0", "train.warmup=-1"])
+def test_a_number_that_cannot_be_trained_with_is_refused(override: str) -> None:
+    """The first two divided by zero and ended as faults of ours; the third was taken."""
+    with pytest.raises(ConfigError, match="must be at least"):
+        with_overrides(Config(), [override])
+
+
 @pytest.mark.parametrize(
     ("content", "word"),
     [

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from synthetic_data import emoji_v1
 
+from benchmarks.faults.audit_defects import BEGIN, END, format_tables
+from benchmarks.faults.injected_faults import DEFECTS
+from benchmarks.reporting import RESULTS, ROOT
 from terakoya.config import Config, make_config
 from terakoya.data.audit import audit_table, single_pass, tables
 from terakoya.data.audit import thresholds as line
@@ -119,3 +122,12 @@ def test_findings_are_the_same_in_every_process(tmp_path: Path) -> None:
         for seed in ("0", "1")
     }  # fmt: skip
     assert len(said) == 1 and json.loads(said.pop())
+
+
+def test_the_page_shows_what_was_measured() -> None:
+    """The table of docs/audit.md is made from the results, and both know every kind of defect that is injected."""
+    results = json.loads((RESULTS / "audit_defects.json").read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+    assert page.partition(BEGIN)[2].partition(END)[0].strip() == format_tables(results).strip()
+    assert [one["name"] for one in results["defects"]] == [defect.name for defect in DEFECTS]
+    assert [one["checks"] for one in results["defects"]] == [list(defect.checks) for defect in DEFECTS]

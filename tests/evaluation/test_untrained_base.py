@@ -27,7 +27,7 @@ from terakoya.models.pretrained.few_shot import FewShotModel
 from terakoya.models.pretrained.model import PretrainedModel
 from terakoya.models.protocol import Pair, Query
 from terakoya.pipeline import run as pipeline
-from terakoya.pipeline.commands import evaluate
+from terakoya.pipeline.commands import evaluate, ladder
 from terakoya.pipeline.dataset import load_dataset
 from terakoya.records import Prediction
 from terakoya.registry import find_experiment
@@ -303,3 +303,14 @@ def test_labels_of_a_pretrained_base_are_scored_before_training(home: Path, tmp_
     assert set(values["untrained_base"]["decoding"]) == {"alpha", "temperature", "size"}
     assert all(set(line["text"].split()) <= {"joy", "fun", "sad"} and line["text"] for line in _answers(folder))
     assert "untrained base" in {score["who"] for score in values["scores"]}
+
+
+def test_a_ladder_holds_the_base_untrained_and_trained(numbers: Path) -> None:
+    """Whoever has a pretrained base wants to know what training it was worth, beside what costs nothing."""
+    found = ladder(str(numbers), minutes=1, sizes=[])
+    measured = {str(rung.name): rung for rung in found.rungs if rung.exam is not None}
+    (trained,) = [rung for name, rung in measured.items() if name == "gemma3, trained"]
+    (untrained,) = [rung for name, rung in measured.items() if name.startswith("gemma3, untrained")]
+    assert min(trained.weights, untrained.weights) > 1000
+    assert min(trained.price, untrained.price) > measured["most frequent"].price
+    assert "gemma3, untrained" in (numbers / "report.md").read_text("utf-8")

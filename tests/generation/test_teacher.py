@@ -41,6 +41,11 @@ UNUSABLE_RESPONSES = [
 ]  # fmt: skip
 
 
+def test_the_corpus_of_unusable_responses_is_large_enough() -> None:
+    """P8 names forty kinds of responses of which none is accepted."""
+    assert len({*DEFECTIVE_RESPONSES, *UNUSABLE_RESPONSES}) >= 40
+
+
 @pytest.mark.parametrize("text", DEFECTIVE_RESPONSES, ids=range(len(DEFECTIVE_RESPONSES)))
 def test_a_defective_response_never_becomes_a_label(text: str) -> None:
     """P8: what is truncated, contains reasoning, is refused or empty was paid for, and must not be trained on."""

@@ -98,6 +98,17 @@ def test_a_file_that_is_no_config_is_not_called_bad_toml(tmp_path: Path, name: s
         assert ".tsv" in refused.value.do
 
 
+@pytest.mark.parametrize("head", [b"PK\x03\x04", b"\x1f\x8b"])
+def test_a_workbook_or_archive_is_called_what_it_is(tmp_path: Path, head: bytes) -> None:
+    """`audit book.xlsx` said "neither a config nor a table"; `new --data` knew better, and said how to save it."""
+    book = tmp_path / ("book.xlsx" if head == b"PK\x03\x04" else "table.csv.gz")
+    book.write_bytes(head + bytes(20))
+    for command in (find_experiment, commands.audit):
+        with pytest.raises(DataError, match="not a table") as refused:
+            command(str(book))
+        assert "CSV" in refused.value.do or "Unpack" in refused.value.do
+
+
 def test_running_a_table_offers_the_command_that_makes_its_config(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

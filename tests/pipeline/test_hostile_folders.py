@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hostile_folders
@@ -171,3 +171,72 @@ def test_a_config_says_once_that_it_runs_code_from_elsewhere(
     for times in (1, 0):
         assert main(["audit", "../elsewhere/swap.toml"]) in (0, 1)
         assert capsys.readouterr().err.count("runs the Python code") == times
+
+
+FUNCTIONS: dict[str, Callable[[Path, Path, list[Path]], object]] = {
+    "run": lambda run, new, trust: terakoya.run(run / "config.toml", run_dir=new, anyway=True, trust=trust),
+    "train": lambda run, new, trust: terakoya.train(run / "config.toml", run_dir=new, anyway=True, trust=trust),
+    "audit": lambda run, new, trust: terakoya.audit(run / "config.toml", trust=trust),
+    "split": lambda run, new, trust: terakoya.split(run / "config.toml", new, trust=trust),
+    "doctor": lambda run, new, trust: terakoya.doctor(run / "config.toml", trust=trust),
+    "load": lambda run, new, trust: terakoya.load(run, trust=trust),
+    "predict": lambda run, new, trust: terakoya.predict(run, ["あか"], trust=trust),
+    "evaluate": lambda run, new, trust: terakoya.evaluate(run, trust=trust),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_refuses_runs_with_trust_and_refuses_what_has_changed(
+    name: str, unpacked: Path, tmp_path: Path
+) -> None:
+    """P23: `trust=` of the Python interface is the promise of --trust: this file, with this content."""
+    hostile_folders.KINDS["a task file, and a codec that is code"](unpacked)
+    call = FUNCTIONS[name]
+    with pytest.raises(terakoya.TerakoyaError, match="--trust") as refusal:
+        call(unpacked, tmp_path / "new", [])
+    assert not (tmp_path / CANARY).exists()
+    file = Path(str(refusal.value).rpartition("--trust ")[2].split(" ")[0])
+    call(unpacked, tmp_path / "new", [file])
+    assert (tmp_path / CANARY).exists()
+    (tmp_path / CANARY).unlink()
+    file.write_text(file.read_text() + "\n# changed\n")
+    hostile_folders.reseal(unpacked / "model")
+    with pytest.raises(terakoya.TerakoyaError, match="--trust"):
+        call(unpacked, tmp_path / "newer", [])
+    assert not (tmp_path / CANARY).exists()
+
+
+def test_a_sweep_refuses_runs_with_trust_and_refuses_what_has_changed(
+    unpacked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """P23: a series of one's own over somebody else's run is no way around the question."""
+    hostile_folders.brought()(unpacked)
+    (tmp_path / "series.toml").write_text(
+        f'name = "s"\nexperiment = "{unpacked / "config.toml"}"\nopen = "none"\n[[list]]\nname = "one"\n'
+        'set = ["train.steps=4"]\n'
+    )
+
+    def sweep(*more: str) -> int:
+        return main(["sweep", str(tmp_path / "series.toml"), "--run-dir", str(tmp_path / "runs"), *more])
+
+    assert sweep() == 2
+    advice = capsys.readouterr().err.rpartition("--trust ")[2].split(" ")[0]
+    assert not (tmp_path / CANARY).exists()
+    sweep("--trust", advice)
+    assert (tmp_path / CANARY).exists() and "trained" in capsys.readouterr().out
+    (tmp_path / CANARY).unlink()
+    (unpacked / "evil.py").write_text((unpacked / "evil.py").read_text() + "\n# changed\n")
+    assert sweep() == 2
+    assert not (tmp_path / CANARY).exists()
+
+
+def test_a_generation_runs_no_task_file_whatever_is_trusted(unpacked: Path, tmp_path: Path) -> None:
+    """P23: what `generate` needs of a config are its table and its teacher; the task beside them stays unread."""
+    hostile_folders.brought()(unpacked)
+    config = unpacked / "config.toml"
+    words = ["generate", str(config), "--output", str(tmp_path / "made.jsonl"), "--set", "teacher.kind=lexicon"]
+    words += ["--set", "teacher.recipe=emoji-v1", "--set", "teacher.samples=5"]
+    for more in ([], ["--trust", str(unpacked / "evil.py")]):
+        assert main([*words, *more]) == 0
+        assert not (tmp_path / CANARY).exists()
+    assert len((tmp_path / "made.jsonl").read_text().splitlines()) == 5

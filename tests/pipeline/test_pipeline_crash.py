@@ -18,6 +18,7 @@ import pytest
 from terakoya.pipeline import run as pipeline
 from terakoya.runs import Index, Run
 
+MEASURED = ("memory", "duration")  # findings that are measured anew when a run is resumed
 CRASHES = int(os.environ.get("TERAKOYA_CRASHES", "2"))
 KILLED = 77
 CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate"}
@@ -98,8 +99,8 @@ def came_to(runs: Path) -> dict[str, Any]:
             (score["who"], score["metric"], score["value"]) for score in opened.read_json("scores.json")["scores"]
         ],
         "steps": steps,
-        # Without that on memory: it tells what the machine has left at that moment.
-        "findings": [line for line in opened.read_lines("findings.jsonl") if line["check"] != "memory"],
+        # Without those on memory and time: they tell how the machine was at that moment.
+        "findings": [line for line in opened.read_lines("findings.jsonl") if line["check"] not in MEASURED],
         "openings": len(Index(runs).openings(str(opened.manifest["exam"]))),
         "files": sorted(str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()),
     }

@@ -132,6 +132,25 @@ def test_what_the_user_says_counts(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+def test_a_header_in_quotes_is_read_whatever_separates_its_cells(tmp_path: Path, mark: str) -> None:
+    """The other delimiters were tried as well, and the first that could not read the line ended the command."""
+    table = tmp_path / "quoted.csv"
+    rows = [("source", "target"), *((s, t) for s, t in NUMBERS)]
+    table.write_text("".join(mark.join(f'"{cell}"' for cell in row) + "\n" for row in rows))
+    made = read_config(commands.new(str(tmp_path / "mine"), data=table)[0]).task
+    assert (made.source, made.target, made.codec) == ("source", "target", "number")
+
+
+def test_of_two_answers_the_chosen_one_is_learnt(tmp_path: Path) -> None:
+    """Pairs of preferences (prompt, chosen, rejected): the last column was taken, which is the answer not to give."""
+    table = tmp_path / "pairs.jsonl"
+    lines = [{"prompt": s, "chosen": t, "rejected": "x" + t} for s, t in NUMBERS]
+    table.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    made = read_config(commands.new(str(tmp_path / "mine"), data=table)[0]).task
+    assert (made.source, made.target) == ("prompt", "chosen")
+
+
 def test_nothing_that_exists_is_changed(tmp_path: Path) -> None:
     table = tmp_path / "a.csv"
     table.write_bytes(delimited("source,target", NUMBERS))

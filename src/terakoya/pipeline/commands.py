@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from terakoya.data.formats import TABLE_SUFFIXES
 from terakoya.errors import ConfigError, DataError, TerakoyaError
 from terakoya.errors.files import parse_toml, read_text
 from terakoya.i18n import _, language
-from terakoya.pipeline.dataset import audit_dataset, config_for_table, load_dataset, load_tokenizer
+from terakoya.pipeline.dataset import audit_dataset, config_for_table, load_dataset, load_tokenizer, name_files
 from terakoya.pipeline.run import RUNS, read_run_config
 from terakoya.records import Finding
 from terakoya.registry import Experiment
@@ -31,8 +31,12 @@ from terakoya.scoring.metrics import METRICS
 if TYPE_CHECKING:
     from terakoya.evaluation.compare import Comparison
     from terakoya.evaluation.item_scores import PredictionColumns
+    from terakoya.evaluation.ladder import Ladder
+    from terakoya.evaluation.learning_curve import LearningCurve
     from terakoya.evaluation.wrong_rows import TrainedOn
+    from terakoya.exporters.write import ExportResult
     from terakoya.generation.generate import GenerationResult
+    from terakoya.serve import Serving
 
 
 def audit(
@@ -58,7 +62,10 @@ def audit(
     path = Path("" if isinstance(subject, Config) else subject)
     if path.suffix.lower() in TABLE_SUFFIXES:
         config = config_for_table(path, overrides)
-        found = data_audit.audit_table(path, config)
+        found = [
+            replace(one, file=path.name) if one.rows and not one.file else one
+            for one in data_audit.audit_table(path, config)
+        ]
         experiment = Experiment(config.name, config, path.resolve().parent)
     else:
         experiment = registry.find_experiment(subject, overrides)
@@ -222,12 +229,18 @@ def doctor(experiment: str | Config, *, overrides: Sequence[str] = (), show_toke
     dataset = load_dataset(registry.find_experiment(experiment, overrides))
     maker = registry.find_model_maker(dataset.config.model.base, dataset.folder)
     audited = audit_dataset(dataset)
+    stopped = any(finding.level == "stop" for finding in audited)
     try:
         setup, model, _max_tokens = prepare_training(dataset.task, dataset.split, dataset.config, maker)
     except UnavailableError as error:
         by_config = preflight.config_findings(dataset.task, dataset.split, dataset.config)
         return DoctorReport((*audited, *by_config, _absence(error)), complete=False)
-    found = (*audited, *preflight.preflight(setup, model, RUNS))
+    except DataError as error:
+        if not stopped:
+            raise
+        unread = Finding("rows", "stop", error.what, where=error.where, do=error.do)
+        return DoctorReport((*audited, unread), complete=False)
+    found = (*audited, *name_files(preflight.preflight(setup, model, RUNS), dataset))
     return DoctorReport(found, preflight.show_tokens(setup, model) if show_tokens else "")
 
 
@@ -314,6 +327,90 @@ def predict(
     )
 
 
+def serve(
+    runs: Sequence[Path],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    allow_hosts: Sequence[str] = (),
+    token_file: Path | None = None,
+    waiting: int = 256,
+    batch: int = 32,
+    seconds: float = 30.0,
+    overrides: Sequence[str] = (),
+    mcp: str = "",
+    on_ready: Callable[[Serving], None],
+) -> None:
+    """Serve trained skills over HTTP, as OpenAI's clients call models, or as tools of the Model Context Protocol.
+
+    runs         run folders or model folders, each under a name of its own
+    host         name or address to listen on; any but loopback needs a token
+    port         0 is any free one
+    allow_hosts  further names of the server, as "name" or "name:port"
+    token_file   a file with the token; None: the variable TERAKOYA_TOKEN, or a new one where one is needed
+    waiting      texts that may wait
+    batch        texts that are predicted together at most
+    seconds      until a request is read, and until it is predicted
+    overrides    KEY=VALUE settings of decoding, for all skills
+    mcp          "": HTTP alone; "http": MCP under /mcp as well; "stdio": MCP over standard input and output alone
+    on_ready     is called once the server listens
+    Returns after SIGTERM or Ctrl-C, when what was begun is finished. Raises ConfigError without a skill, for an address
+    that is not free, or where a package is missing.
+    """
+    from terakoya import serve as serving
+
+    address = serving.Address(host, port, tuple(allow_hosts), token_file)
+    limits = serving.Limits(waiting=waiting, batch=batch, seconds=seconds)
+    serving.serve(runs, address, overrides=overrides, limits=limits, mcp=mcp, on_ready=on_ready)
+
+
+def export(
+    run: Path,
+    targets: Sequence[str],
+    *,
+    output: Path | None = None,
+    overwrite: bool = False,
+    unproved: bool = False,
+    quantisation: str = "",
+    converter: Path | None = None,
+    push: str = "",
+    overrides: Sequence[str] = (),
+    lang: str = "",
+    listener: Listener | None = None,
+) -> list[ExportResult]:
+    """Write a trained skill for other runtimes, each artifact proved on the skill's exam in its own runtime.
+
+    run           a run folder whose exam was opened
+    targets       names of exports, each once or several with commas between them
+    output        folder in which each target gets one of its own; None: `exports` in the run folder
+    overwrite     replace a folder that no export wrote
+    unproved      keep an artifact whose runtime is not installed
+    quantisation  number format of the weights, in the words of the target
+    converter     a converter of the user's own
+    push          owner/name on the Hub
+    overrides     KEY=VALUE settings of decoding
+    lang          "en" or "ja", of the README
+    listener      receives progress events
+    """
+    from terakoya.exporters.exporter import ExportOptions
+    from terakoya.exporters.write import export_skill
+    from terakoya.saved_model import read_skill
+
+    said = listener or SilentListener()
+    names = [name.strip() for text in targets for name in text.split(",") if name.strip()]
+    skill = read_skill(run, tuple(overrides), scored=True)
+    return export_skill(
+        skill,
+        names,
+        output=output,
+        overwrite=overwrite,
+        without_proof=unproved,
+        options=ExportOptions(quantisation, converter, push),
+        lang=lang or skill.config.lang,
+        progress=said.note,
+    )
+
+
 def compare(
     runs: Sequence[Path],
     *,
@@ -353,6 +450,76 @@ def compare(
 
     scores = read_item_scores(runs, read=read, canonical=used.canonical, subset=subset, columns=columns)
     return comparison.compare(scores)
+
+
+def curve(
+    subject: str | Config, *, overrides: Sequence[str] = (), seeds: int = 1, listener: Listener | None = None
+) -> LearningCurve:
+    """What twice the training rows would bring, and how certain that is; the exam stays closed.
+
+    subject    what `run` takes, or a finished run, whose record then shows the curve
+    overrides  KEY=VALUE settings
+    seeds      trainings of each size
+    listener   receives progress events
+    Raises ConfigError where there are too few rows, or rows that a rule draws.
+    """
+    from terakoya.pipeline import curve as curves
+
+    return curves.curve(subject, overrides=overrides, seeds=seeds, listener=listener)
+
+
+def ladder(
+    subject: str | Config,
+    *,
+    overrides: Sequence[str] = (),
+    minutes: float = 30.0,
+    sizes: Sequence[str] = ("tiny", "small", "base"),
+    price_per_hour: float = 0.05,
+    teacher: bool = False,
+    run_dir: Path = RUNS,
+    listener: Listener | None = None,
+) -> Ladder:
+    """Do you need a model? Baselines and models of every size on one exam, chosen on dev.
+
+    subject         what `run` takes, or a finished run, whose record then shows the ladder
+    overrides       KEY=VALUE settings
+    minutes         budget of all trainings and predictions
+    sizes           built-in models to train
+    price_per_hour  of this machine, for the price of predictions
+    teacher         True: the teacher of [teacher] takes dev and exam too, which is paid within its limits
+    run_dir         where the ladder's folder is made ("runs")
+    listener        receives progress events
+    Raises ConfigError where there is no dev split or exam.
+    """
+    from terakoya.pipeline import ladder as ladders
+
+    return ladders.ladder(
+        subject,
+        overrides=overrides,
+        minutes=minutes,
+        sizes=sizes,
+        price_per_hour=price_per_hour,
+        teacher=teacher,
+        run_dir=run_dir,
+        listener=listener,
+    )
+
+
+def paper(run: Path, *, tables: str = "", charts: Path | None = None, lang: str = "") -> list[Path]:
+    """The tables and charts of a run for papers.
+
+    run     the run folder
+    tables  "csv" or "latex", written to RUN/tables; "" writes none
+    charts  folder for SVG files; None writes none
+    lang    language of headers and labels, "" for the locale's
+    Returns the files written. Raises ConfigError for another form, and where the run has no score yet.
+    """
+    from terakoya.reporting import paper as papers
+    from terakoya.reporting import read_record
+
+    record, reader = read_record(run), language(lang)
+    written = papers.write_tables(record, tables, run / "tables", reader) if tables else []
+    return [*written, *(papers.write_charts(record, charts, reader) if charts else [])]
 
 
 def codec_for_tables(kind: str, tables: Sequence[Path], columns: PredictionColumns) -> Codec:
@@ -421,6 +588,7 @@ def new(
     source: str = "",
     target: str = "",
     codec: str = "",
+    good_enough: float = 0.0,
     lang: str = "",
 ) -> list[Path]:
     """A folder with a config that runs as it is: for a table of one's own, or for the small one that comes with it.
@@ -431,6 +599,7 @@ def new(
     source    its column of inputs; "" is looked for
     target    its column of targets; "" is looked for
     codec     what its targets are: text, number, quantity, labels; "" is looked for
+    good_enough  mean score on the exam that is good enough (score.good_enough); 0: none is set
     lang      language of the config's comments; by default the locale's
     Returns the paths of the files, the config first. Raises ConfigError where the folder exists, DataError where the
     table cannot be read.
@@ -438,6 +607,10 @@ def new(
     from terakoya.pipeline import scaffold
 
     if data is None:
-        return scaffold.write(Path(name), language(lang))
-    given = {"encoding": encoding, "source": source, "target": target, "codec": codec}
-    return scaffold.write_for_table(Path(name), data, given, language(lang))
+        made = scaffold.write(Path(name), language(lang))
+    else:
+        given = {"encoding": encoding, "source": source, "target": target, "codec": codec}
+        made = scaffold.write_for_table(Path(name), data, given, language(lang))
+    if good_enough:
+        scaffold.set_good_enough(made[0], good_enough)
+    return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +12,11 @@ from terakoya.codec import Codec
 from terakoya.config import Config, make_config, with_overrides
 from terakoya.data.split import split_examples
 from terakoya.data.statistics import dataset_statistics
+from terakoya.data.unused_settings import data_settings_findings
 from terakoya.errors import DataError
 from terakoya.errors.third_party import broken_contract
-from terakoya.i18n import _
-from terakoya.records import MEMORISED, Finding, Split, set_fingerprint
+from terakoya.i18n import _, joined
+from terakoya.records import AUGMENTED, MEMORISED, Finding, Split, set_fingerprint
 from terakoya.registry import Experiment
 from terakoya.runs import Run
 from terakoya.task import Task
@@ -23,30 +24,42 @@ from terakoya.task import Task
 if TYPE_CHECKING:
     from terakoya.data.audit import AuditTokenizer
 
+_FILES_NAMED = 3  # in a finding; a task may gather its rows from many
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """An experiment with its examples split. The config's paths are relative to `folder`."""
+    """An experiment with its examples split. The config's paths are relative to `folder`.
+
+    findings  what was made of the examples before they came here: rows added by `task.augment`
+    """
 
     config: Config
     folder: Path
     task: Task
     split: Split
+    findings: tuple[Finding, ...] = ()
 
 
 def load_dataset(experiment: Experiment) -> Dataset:
-    """The task with its examples, split as the task itself or the config says.
+    """The task with its examples, split as the task itself or the config says, and augmented where it says so.
 
     experiment  its config and the folder that paths are relative to
     Raises ConfigError and DataError for what the user can mend.
     """
     task = registry.find_task(experiment.config, experiment.folder, own=experiment.own)
     split = task.split or split_examples(task.examples, experiment.config.split, memorised=task.memorised)
-    return Dataset(experiment.config, experiment.folder, task, split)
+    count = experiment.config.task.augment
+    if not count:
+        return Dataset(experiment.config, experiment.folder, task, split)
+    from terakoya.tasks.augmentation import augment
+
+    augmented, found = augment(task, split, count, experiment.config.seed)
+    return Dataset(experiment.config, experiment.folder, task, augmented, (found,))
 
 
 def audit_dataset(dataset: Dataset, tokenizer: AuditTokenizer | None = None) -> list[Finding]:
-    """Findings of the audit of data and split, and of the task's own checks.
+    """Findings of the audit of data and split, of settings that decide nothing there, and of the task's own checks.
 
     dataset    to be audited
     tokenizer  of a pretrained base, for the checks of tokens; None leaves them out
@@ -54,7 +67,26 @@ def audit_dataset(dataset: Dataset, tokenizer: AuditTokenizer | None = None) -> 
     from terakoya.data import audit
 
     own = [finding for check in dataset.task.checks for finding in _own_findings(check, dataset.split)]
-    return [*audit.audit(dataset.task, _mark_memorised(dataset.task, dataset.split), tokenizer), *own]
+    unused = data_settings_findings(
+        dataset.config, dataset.task, registry.task_parameters(dataset.config, dataset.folder)
+    )
+    audited = audit.audit(dataset.task, _mark_memorised(dataset.task, dataset.split), tokenizer)
+    return name_files([*unused, *dataset.findings, *audited, *own], dataset)
+
+
+def name_files(findings: Iterable[Finding], dataset: Dataset) -> list[Finding]:
+    """The same findings; those with row numbers say in which file these are.
+
+    findings  of an audit or a preflight
+    dataset   whose files are named: those of the config, else those that the task's own rows come from
+    """
+    wanted = dataset.config.task
+    files = [file for file in (wanted.data, wanted.dev, wanted.exam) if file]
+    if not files:
+        split = dataset.split
+        files = sorted({row.origin for row in (*split.train, *split.dev, *split.exam) if row.row and row.origin})
+    named = joined(", ", files) if len(files) <= _FILES_NAMED else ""
+    return [replace(one, file=named) if one.rows and not one.file else one for one in findings]
 
 
 def _own_findings(check: Callable[[Split], list[Finding]], split: Split) -> list[Finding]:
@@ -126,7 +158,9 @@ def record_dataset(opened: Run, dataset: Dataset) -> None:
         )
     counts = {name: len(getattr(split, name)) for name in ("train", "dev", "exam")}
     drawn = dataset.task.draw is not None
-    opened.update_manifest(data={"fingerprint": data, "drawn": drawn, "split": split.method, **counts})
+    made = sum(1 for row in split.train if row.tag(AUGMENTED))
+    augmented = {"augmented": made} if made else {}
+    opened.update_manifest(data={"fingerprint": data, "drawn": drawn, "split": split.method, **counts, **augmented})
     opened.update_manifest(dataset=dataset_statistics(split, _labels_of(dataset.task), drawn=drawn))
 
 

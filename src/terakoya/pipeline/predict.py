@@ -144,6 +144,8 @@ def _line(one: PredictInput, prediction: Prediction, skill: Skill) -> dict[str, 
         "raw": prediction.raw,
         "probability": None if prediction.probability is None else round(prediction.probability, 6),
     }
+    if prediction.uncalibrated is not None:
+        line["uncalibrated"] = round(prediction.uncalibrated, 6)
     if prediction.withheld:
         line["withheld"] = prediction.withheld
     if prediction.unknown:

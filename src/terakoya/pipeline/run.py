@@ -8,7 +8,7 @@ Whatever the command line does, a notebook can do with the function of the same 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ from terakoya.config.used_plugins import require_plugins, used_plugins
 from terakoya.errors import ConfigError
 from terakoya.i18n import _
 from terakoya.pipeline.dataset import Dataset, audit_dataset, load_dataset, record_dataset, split_sizes
+from terakoya.pipeline.seeds import FOLDER as SEEDS
+from terakoya.pipeline.seeds import other_seeds, seed_runs, take_exam_with_seed
 from terakoya.registry import Experiment
 from terakoya.runs import Index, Run, git_commit, is_sealed, lifecycle, seal
 from terakoya.runs.lifecycle import enforce
@@ -102,6 +104,7 @@ def _run_stages(opened: Run, experiment: Experiment, options: _RunOptions) -> Ru
     )
     if not is_sealed(opened.path / "model"):
         _train(opened, setup, model, max_tokens, anyway, listener)
+    _train_other_seeds(opened, experiment, options)
 
     if not options.exam:
         opened.finish("stopped", reason=_("trained; the exam was not opened"))
@@ -139,6 +142,7 @@ def _train(opened: Run, setup: TrainingSetup, model: Model, max_tokens: int, any
     listener.stage("train", _("{steps} steps of {rows} rows", steps=steps, rows=rows))
     result = trainer.train(setup, model, opened, listener, max_tokens=max_tokens, anyway=anyway)
     opened.update_manifest(training=result)
+    confidence = trainer.measure(setup, model, opened, listener, max_tokens=max_tokens)  # while dev is held out
     model = trainer.maybe_refit(setup, model, opened, listener)
     taken, seconds, best, reason = result.steps, result.seconds, result.best_step, _STOP_REASONS[result.stopped]
     listener.note(
@@ -153,19 +157,36 @@ def _train(opened: Run, setup: TrainingSetup, model: Model, max_tokens: int, any
     folder = opened.path / "model"
     # The run's own config: its paths are relative to the run, those of the setup to wherever the experiment lies.
     config = rebase_paths(read_config(opened.path / "config.toml"), opened.path, folder)
-    write_skill(folder, model, setup.task, config, max_tokens)
+    write_skill(folder, model, setup.task, config, max_tokens, confidence)
     seal(folder)
+
+
+def _train_other_seeds(opened: Run, experiment: Experiment, options: _RunOptions) -> None:
+    """The same recipe with each further seed of `train.seeds`, in runs of their own whose exam stays closed."""
+    unexamined = replace(options, exam=False)
+    for seed, config in other_seeds(experiment.config):
+        options.listener.stage("seed", str(seed))
+        parent = opened.path / SEEDS / str(seed)
+        started = sorted(manifest.parent for manifest in parent.glob("*/manifest.json"))
+        if started:
+            _resume(started[-1], (), unexamined)
+            continue
+        found = replace(experiment, config=config)
+        with _new_run(parent, found) as one, lifecycle.record_outcome(one):
+            _run_stages(one, found, unexamined)
 
 
 def _take_exam(opened: Run, setup: TrainingSetup) -> None:
     """The model is loaded again from its folder: what is scored is what was saved."""
-    from terakoya.evaluation.exam import examine, resumable_predictor, write_exam
+    from terakoya.evaluation.exam import examine, resumable_predictor, settings_fingerprint, write_exam
     from terakoya.evaluation.untrained_base import predict_untrained_base
     from terakoya.saved_model import read_skill
 
     # A run that was killed here is resumed with the same weights and nothing chosen since: it is the same opening.
-    count = Index(opened.path.parent).open_exam(setup.split.exam_fingerprint, opened.name, once=True)
-    opened.update_manifest(exam=setup.split.exam_fingerprint, openings=count)
+    index, exam, settings = Index(opened.path.parent), setup.split.exam_fingerprint, settings_fingerprint(setup.config)
+    count = index.open_exam(exam, opened.name, once=True, settings=settings)
+    opened.update_manifest(exam=exam, openings=count)
+    others = [take_exam_with_seed(path, setup) for path in seed_runs(opened.path)]
     skill = read_skill(opened.path, task=setup.task)
     split = setup.split
     result = examine(
@@ -177,6 +198,9 @@ def _take_exam(opened: Run, setup: TrainingSetup) -> None:
         train=split.train,
         dev=split.dev,
         resumable=resumable_predictor(opened, skill, split.exam),
+        confidence=skill.confidence,
+        other_seeds=others,
+        openings=index.settings_tried(exam),
         untrained=lambda: predict_untrained_base(opened, skill, split),
     )
     write_exam(opened, result, setup.task, setup.config)

@@ -204,7 +204,9 @@ def check(config: SweepConfig, beside: Path) -> None:
     beside  the folder of its file
     Raises ConfigError.
     """
-    base = registry.find_experiment(experiment_reference(config, beside), config.set).config
+    experiment = registry.find_experiment(experiment_reference(config, beside), config.set)
+    registry.require_trusted(experiment)
+    base = experiment.config
     for trial in trials(config):
         with_overrides(base, trial.settings)
     for key, space in (config.search.space if config.search else {}).items():

@@ -12,7 +12,8 @@ from terakoya.i18n import _, joined
 from terakoya.records import Finding
 
 # Quotes inside brackets: a remark in brackets, (3本), has none.
-_QUOTED = re.compile(r"""\s*[\[({]\s*['"].*['"]\s*,?\s*[\])}]\s*""", re.DOTALL)
+# Possessive: a quote and a page of spaces took time that grew with their square.
+_QUOTED = re.compile(r"""\s*+[\[({]\s*+['"].*['"]\s*+,?+\s*+[\])}]\s*+""", re.DOTALL)
 
 
 class WrittenLists:

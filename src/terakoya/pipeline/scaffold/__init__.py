@@ -13,6 +13,7 @@ from terakoya.errors import ConfigError
 from terakoya.i18n import _, in_language
 from terakoya.runs import safe_name, write_json, write_text
 
+_GOOD_ENOUGH = re.compile(r"^good_enough = 0(?= |$)", re.MULTILINE)
 _COMMENT = re.compile(r'^(?P<code>(?:[^#"]|"[^"]*")*#[ ]?)(?P<text>[^:].*)$')
 
 
@@ -67,6 +68,16 @@ def write_for_table(folder: Path, data: Path, given: Mapping[str, str], lang: st
     write_text(config, "\n".join(lines) + "\n")
     write_json(folder / SCHEMA_FILE, json_schema(lang))
     return [config, *made, folder / SCHEMA_FILE]
+
+
+def set_good_enough(config: Path, good_enough: float) -> None:
+    """Write the mean score that is good enough into a config that was just made.
+
+    config       of `write` or `write_for_table`
+    good_enough  mean score, 0 to 1
+    """
+    text = config.read_text(encoding="utf-8")
+    write_text(config, _GOOD_ENOUGH.sub(f"good_enough = {good_enough:g}", text, count=1))
 
 
 def _refuse_existing(folder: Path) -> None:

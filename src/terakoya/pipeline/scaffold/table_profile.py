@@ -27,7 +27,7 @@ _SOURCES = (
 )  # fmt: skip
 _TARGETS = (
     "target", "output", "label", "labels", "answer", "response", "completion", "class", "category", "tag",
-    "tags", "tgt", "emoji", "translation", "english", "summary", "score", "value", "result", "出力", "答え",
+    "tags", "tgt", "emoji", "translation", "english", "summary", "score", "value", "result", "chosen", "出力", "答え",
     "答", "回答", "正解", "解答", "ラベル", "分類", "カテゴリ", "カテゴリー", "タグ", "感情", "気分", "絵文字",
     "訳", "訳文", "要約", "値", "数", "数値", "結果",
 )  # fmt: skip
@@ -112,11 +112,21 @@ def _rows(path: Path, encoding: str) -> tuple[list[TableRow], str]:
         return list(islice(read_rows(path, encoding=encoding), ROWS_LOOKED)), ""
     usual = DELIMITERS.get(suffix, "\t")
     # The delimiter that makes the most columns of the header; the suffix decides a tie.
-    found = [(len([name for name in read_layout(path, mark, encoding).names if name.strip()]), mark) for mark in
-             dict.fromkeys((usual, "\t", ",", ";", "|"))]  # fmt: skip
+    found = [(_columns_of(path, mark, encoding), mark) for mark in dict.fromkeys((usual, "\t", ",", ";", "|"))]
     delimiter = max(found, key=lambda item: item[0])[1]
     rows = read_delimited(path, delimiter, encoding, skip_blank=True)
     return list(islice(rows, ROWS_LOOKED)), delimiter
+
+
+def _columns_of(path: Path, delimiter: str, encoding: str) -> int:
+    """How many columns the header has with this delimiter; 0 where it cannot be the one.
+
+    With another one between its cells, a header in quotes is no readable line ("source","target" between tabs).
+    """
+    try:
+        return sum(1 for name in read_layout(path, delimiter, encoding).names if name.strip())
+    except DataError:
+        return 0
 
 
 def _names_splits(words: Sequence[str]) -> bool:
