@@ -6,7 +6,7 @@ ARGS ?=
 .PHONY: messages docs test-fast help setup setup-dev run test lint check clean bench-numerals bench-recipes bench-verification bench-emoji bench-training \
 	bench-pretrained bench-teacher bench-audit bench-comparison bench-guards bench-startup crash-sweep crash-run crash-teacher \
 	crash-training crash-disk bit-flips crash-tests \
-	fuzz-config fuzz-cli torture torture-sweep torture-run torture-teacher torture-settings bench-hub results
+	fuzz-config fuzz-cli torture torture-sweep torture-run torture-teacher torture-settings bench-hub results mutants
 
 help: ## this list of targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
@@ -114,6 +114,10 @@ torture-run: crash-run
 torture-teacher: crash-teacher
 torture-settings: fuzz-config
 bench-hub: bench-pretrained
+
+mutants: setup-dev ## mutation testing of scoring, codecs, split, ledger and training loop: half an hour
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt mutmut
+	$(BIN)/python -m benchmarks.faults.mutation_testing
 
 results: setup-dev ## every shipped experiment, and the table of the README from their run folders
 	$(BIN)/python -m benchmarks.quality.experiments
