@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from terakoya.config import Config
     from terakoya.errors import TerakoyaError
     from terakoya.evaluation.compare import Comparison
+    from terakoya.exporters.write import ExportResult
     from terakoya.generation.generate import GenerationResult
     from terakoya.pipeline.commands import DoctorReport, SplitSummary
     from terakoya.records import Example, Finding, Prediction, Split
@@ -70,6 +71,7 @@ __all__ = [
     "compare",
     "doctor",
     "evaluate",
+    "export",
     "generate",
     "load",
     "predict",
@@ -327,6 +329,57 @@ def predict(
     trust      task files (.py) of somebody else's folder that may run, until their content changes
     """
     return load(folder, overrides=overrides, trust=trust).predict(texts)
+
+
+def export(
+    run: Location,
+    to: str | Sequence[str],
+    *,
+    output: Location | None = None,
+    overwrite: bool = False,
+    unproved: bool = False,
+    quantisation: str = "",
+    converter: Location | None = None,
+    push: str = "",
+    overrides: Overrides = (),
+    lang: str = "",
+    trust: Sequence[Location] = (),
+    listener: Listener | None = None,
+) -> Listing[ExportResult]:
+    """A trained skill for other runtimes; each artifact predicts the skill's exam there before it counts.
+
+    run           a run folder whose exam was opened
+    to            targets: "page", "runtime", "onnx" and so on
+    output        folder in which each target gets one of its own; None: `exports` in the run folder
+    overwrite     replace a folder that no export wrote
+    unproved      keep an artifact whose runtime is not installed; its README says that it was not proved
+    quantisation  number format of the weights, in the words of the target; "" is its default
+    converter     a converter of your own, for targets that need one
+    push          owner/name on the Hub that the artifact is uploaded to
+    overrides     settings of decoding that the export has, such as {"decode.abstain_below": 0.9}
+    lang          "en" or "ja", of the README
+    trust         task files (.py) of somebody else's folder that may run, until their content changes
+    listener      is called while the exports go on
+    Returns each export with its proof. Raises TerakoyaError where the skill cannot go to a target.
+    """
+    from terakoya.pipeline import commands
+    from terakoya.runs.display import Listing
+
+    _trust(trust)
+    found = commands.export(
+        Path(run),
+        [to] if isinstance(to, str) else list(to),
+        output=None if output is None else Path(output),
+        overwrite=overwrite,
+        unproved=unproved,
+        quantisation=quantisation,
+        converter=None if converter is None else Path(converter),
+        push=push,
+        overrides=_overrides(overrides),
+        lang=lang,
+        listener=_listener(listener),
+    )
+    return Listing(found)
 
 
 def compare(

@@ -29,6 +29,9 @@ PRINTED_BY = {
     "evaluation/compare.py": ("compare",),
     "evaluation/wrong_rows.py": ("audit",),
     "evaluation/out_of_fold.py": ("audit",),
+    "evaluation/learning_curve.py": ("curve",),
+    "pipeline/ladder.py": ("ladder",),
+    "reporting/paper.py": ("report",),
     "pipeline/predict.py": ("predict",),
     "pipeline/commands.py": ("evaluate", "generate"),
     "pipeline/scaffold/": ("new",),
@@ -40,7 +43,11 @@ PRINTED_BY = {
     "training/": ("run", "train"),
     "registry.py": ("run", "predict", "evaluate", "compare", "audit", "doctor", "split"),
     "saved_model.py": ("predict", "evaluate", "compare"),
+    "serve/": ("serve",),
+    "decoding/withholding.py": ("predict", "serve"),
+    "scoring/statistics/verdict.py": ("run",),
     "sweeps/": ("sweep",),
+    "exporters/": ("export",),
     "cli/main.py": ("evaluate",),
     "cli/options.py": ("run", "train"),
     "cli/printing.py": ("run", "train"),
@@ -76,6 +83,7 @@ def named_options() -> Iterator[tuple[str, str, str]]:
         catalogue = pofile.read_po(file, locale="ja")
     for message in catalogue:
         text = message.id if isinstance(message.id, str) else ""
+        text = re.sub(r"llama-gguf-split --\S+", "", text)  # an option of another program
         for option in sorted(set(OPTION.findall(text))):
             for place, _line in message.locations:
                 yield option, place.partition("src/terakoya/")[2], text

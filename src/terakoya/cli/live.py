@@ -45,6 +45,7 @@ _STAGES = {
     "record": _("record"),
     "trial": _("trial"),
     "exam of": _("exam of"),
+    "seed": _("seed"),
     "generate": _("generate"),
 }
 

@@ -32,6 +32,7 @@ from terakoya.cli.options import (
     Trust,
     app,
     command,
+    prompt_good_enough,
     table_settings,
     trust_files,
 )
@@ -159,6 +160,118 @@ def predict(
     )
     chosen = printing.LabelChoice(top, threshold)
     return printing.predictions(predictions, output=output, choice=chosen, form=form.value, lang=lang)
+
+
+@command(
+    _("Serve trained skills: OpenAI's clients call them as models, and programs that speak MCP as tools."),
+    "terakoya serve runs/RUN --port 8000",
+)
+def serve(
+    runs: Annotated[list[Path], typer.Argument(help=_("run folders or model folders"))],
+    host: Annotated[
+        str, typer.Option("--host", help=_("address to listen on; any but loopback needs a token"))
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help=_("port to listen on; 0 is any free one"))
+    ] = 8000,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", help=_("a further name of this server, as NAME or NAME:PORT; may be repeated")),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option("--token-file", help=_("file with the token that requests need; or the variable TERAKOYA_TOKEN")),
+    ] = None,
+    mcp: Annotated[
+        bool, typer.Option("--mcp", help=_("serve MCP over standard input and output, and no HTTP"))
+    ] = False,
+    mcp_http: Annotated[bool, typer.Option("--mcp-http", help=_("serve MCP under /mcp as well"))] = False,
+    waiting: Annotated[
+        int, typer.Option("--waiting", min=1, help=_("texts that may wait; further requests are refused with 429"))
+    ] = 256,
+    batch: Annotated[int, typer.Option("--batch", min=1, help=_("texts that are predicted together at most"))] = 32,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0.1, help=_("until a request is read, and until it is predicted"))
+    ] = 30.0,
+    overrides: Overrides = None,
+    abstain_below: Annotated[
+        float, typer.Option("--abstain-below", help=_("give no prediction below this probability"))
+    ] = 0.0,
+    verify: Annotated[
+        bool, typer.Option("--verify", help=_("give no prediction whose source the task's rules cannot confirm"))
+    ] = False,
+    trust: Trust = None,
+    lang: Lang = "",
+) -> int:
+    from terakoya.cli import printing
+    from terakoya.pipeline import commands
+
+    trust_files(trust)
+    settings = [*(overrides or []), *([f"decode.abstain_below={abstain_below}"] if abstain_below else [])]
+    commands.serve(
+        runs,
+        host=host,
+        port=port,
+        allow_hosts=allow_host or (),
+        token_file=token_file,
+        waiting=waiting,
+        batch=batch,
+        seconds=seconds,
+        overrides=[*settings, *(["decode.verify=true"] if verify else [])],
+        mcp="stdio" if mcp else "http" if mcp_http else "",
+        on_ready=lambda ready: printing.serving(ready, lang=lang),
+    )
+    return 0
+
+
+@command(
+    _("Export a trained skill to another runtime, where it must predict its exam again before the export counts."),
+    "terakoya export runs/RUN --to page",
+)
+def export(
+    run: Annotated[Path, typer.Argument(help=_("a run folder whose exam was opened"))],
+    to: Annotated[list[str], typer.Option("--to", help=_("target: page, runtime, onnx …; several with commas"))],
+    output: Annotated[
+        Path | None, typer.Option("--output", help=_("folder for the exports instead of RUN/exports"))
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help=_("replace a folder there that no export wrote"))
+    ] = False,
+    unproved: Annotated[
+        bool, typer.Option("--unproved", help=_("keep an artifact whose runtime is not installed here"))
+    ] = False,
+    quantisation: Annotated[
+        str, typer.Option("--quantisation", help=_("number format of the weights, such as q8_0 or int8"))
+    ] = "",
+    converter: Annotated[
+        Path | None, typer.Option("--converter", help=_("a converter of your own, for targets that need one"))
+    ] = None,
+    push: Annotated[str, typer.Option("--push", help=_("owner/name on the Hub to upload the export to"))] = "",
+    overrides: Overrides = None,
+    trust: Trust = None,
+    lang: Lang = "",
+    json: Json = False,
+) -> int:
+    from terakoya.cli import live, printing
+    from terakoya.pipeline import commands
+
+    trust_files(trust)
+    lang = lang or commands.configured_language(str(run), overrides or ())
+    with live.progress(json=json, lang=lang) as listener:
+        done = commands.export(
+            run,
+            to,
+            output=output,
+            overwrite=overwrite,
+            unproved=unproved,
+            quantisation=quantisation,
+            converter=converter,
+            push=push,
+            overrides=overrides or [],
+            lang=lang,
+            listener=listener,
+        )
+    return printing.exports(done, json=json, lang=lang)
 
 
 @command(
@@ -345,13 +458,23 @@ def compare(
 def report(
     run: Annotated[Path | None, typer.Argument(help=_("a run folder"))] = None,
     all_: Annotated[bool, typer.Option("--all", help=_("an index page of all runs"))] = False,
+    tables: Annotated[
+        str, typer.Option("--tables", help=_("csv or latex: the run's tables for papers, in RUN/tables"))
+    ] = "",
+    charts: Annotated[
+        Path | None, typer.Option("--figures", help=_("folder for the run's charts as SVG files, for papers"))
+    ] = None,
     run_dir: RunDir = Path("runs"),
     lang: Lang = "",
 ) -> int:
     from terakoya.cli import printing
+    from terakoya.pipeline import commands
     from terakoya.pipeline import run as pipeline
 
-    return printing.report_files(pipeline.report(run, all_runs=all_, run_dir=run_dir, lang=lang))
+    written = pipeline.report(run, all_runs=all_, run_dir=run_dir, lang=lang)
+    if run is not None and (tables or charts):
+        written += commands.paper(run, tables=tables, charts=charts, lang=lang)
+    return printing.report_files(written)
 
 
 @command(
@@ -397,12 +520,27 @@ def new(
     source: Source = "",
     target: Target = "",
     codec: CodecName = "",
+    good_enough: Annotated[
+        float | None,
+        typer.Option("--good-enough", min=0, max=1, help=_("mean score that is good enough, like 0.9; 0: none is set")),
+    ] = None,
     lang: Lang = "",
 ) -> int:
     from terakoya.cli import printing
     from terakoya.pipeline import commands
 
-    made = commands.new(name, data=data, encoding=encoding, source=source, target=target, codec=codec, lang=lang)
+    if good_enough is None:
+        good_enough = prompt_good_enough(lang)
+    made = commands.new(
+        name,
+        data=data,
+        encoding=encoding,
+        source=source,
+        target=target,
+        codec=codec,
+        good_enough=good_enough,
+        lang=lang,
+    )
     return printing.scaffold(made, lang=lang)
 
 
@@ -424,6 +562,10 @@ def schema(lang: Lang = "") -> int:
     from terakoya.config.explain import json_schema
 
     return printing.schema(json_schema(language(lang)))
+
+
+# Commands of a file of their own, in the order in which `--help` lists them.
+from terakoya.cli import measuring as measuring  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from terakoya.cli.help import Command, Group
-from terakoya.i18n import _
+from terakoya.i18n import _, in_language, language
 
 
 class OutputForm(StrEnum):
@@ -70,6 +71,19 @@ def table_settings(encoding: str = "", source: str = "", target: str = "", codec
     """
     given = {"encoding": encoding, "source": source, "target": target, "codec": codec}
     return [f"task.{key}={value}" for key, value in given.items() if value]
+
+
+def prompt_good_enough(lang: str = "") -> float:
+    """The mean score that is good enough, from whoever sits at the terminal; 0 where nobody does.
+
+    lang  "en" or "ja", "" for the locale's
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return 0.0
+    from click import FloatRange
+
+    question = _("From which mean score on, between 0 and 1, is the model good enough for you? (0: say nothing)")
+    return float(typer.prompt(in_language(question, language(lang)), default=0.0, type=FloatRange(0, 1)))
 
 
 def trust_files(files: Sequence[Path] | None) -> None:

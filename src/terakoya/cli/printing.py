@@ -117,6 +117,19 @@ def _term(name: str, lang: str) -> str:
     return name if lang == "en" else known(lang, name)
 
 
+def serving(ready: Any, *, lang: str) -> None:
+    """Where the skills are served, and what a client needs; a new token is shown here and nowhere else."""
+    reader = language(lang)
+    models = ", ".join(ready.models)
+    _out(in_language(_("Serving {models} at {url}/v1 (Ctrl-C ends it)", models=models, url=ready.url), reader))
+    if ready.mcp:
+        _out(in_language(_("MCP tools: {url}/mcp", url=ready.url), reader))
+    if ready.new:
+        _out(in_language(_("Token (as API key, or Authorization: Bearer): {token}", token=ready.token), reader))
+    if ready.open:
+        _err(in_language(_("Other machines can reach this server, over an unencrypted connection."), reader))
+
+
 def findings(found: Sequence[Finding], *, json: bool, lang: str = "", text: str = "") -> int:
     if json:
         _json({"findings": [_plain(finding) for finding in found], "tokens": text})
@@ -292,6 +305,75 @@ def comparisons(done: Sequence[Any], *, json: bool, lang: str) -> int:
         for one in done:
             _out(one.words(language(lang)))
     return 0
+
+
+def exports(done: Sequence[Any], *, json: bool, lang: str) -> int:
+    """Each export with its proof; 1 where one is refused."""
+    if json:
+        _json([one.to_dict() for one in done])
+    else:
+        for one in done:
+            _out(f"{one.proof.target}: {in_language(one.proof.sentence(), language(lang))}")
+            _out(f"  {one.artifact}")
+    return max((one.exit_code for one in done), default=0)
+
+
+def curve(found: Any, *, json: bool, lang: str) -> int:
+    """Every size with its score on dev, then what twice the rows would bring."""
+    from terakoya.evaluation.learning_curve import curve_messages
+
+    messages = list(curve_messages(found))
+    reader = language(lang)
+    if json:
+        _json({**found.to_dict(), "gap": found.gap, "words": [in_language(one, reader) for one in messages]})
+        return 0
+    head = _("{rows:>7} rows  {metric} {value:.4f}  [{low:.4f}, {high:.4f}]  on training rows {trained:.4f}")
+    for point in found.points:
+        values = asdict(point)
+        _out(in_language(head, reader).format(metric=found.metric, **values))
+    for message in messages:
+        _out(in_language(message, reader))
+    return 0
+
+
+_RUNG_STATES = {
+    "not worse": _("not worse"),
+    "worse": _("worse"),
+    "cannot be told": _("cannot be told"),
+    "left out": _("left out"),
+}
+
+
+def ladder(found: Any, *, json: bool, lang: str) -> int:
+    """Every rung with its scores, time, price and size; then the cheapest that is not worse."""
+    from terakoya.evaluation.ladder import ladder_messages
+
+    messages, reader = list(ladder_messages(found)), language(lang)
+    if json:
+        _json({**found.to_dict(), "words": [in_language(one, reader) for one in messages]})
+        return 0
+    from rich.table import Table
+
+    console = new_console()
+    table = Table(box=None, pad_edge=False)
+    heads = (_("who"), _("dev"), _("exam [95%]"), _("ms"), _("price of 1,000"), _("weights"), _("against the best"))
+    for at, head in enumerate(heads):
+        table.add_column(in_language(head, reader), justify="left" if at in (0, 2, 6) else "right", no_wrap=at == 2)
+    for rung in found.rungs:
+        table.add_row(*map(safe, _rung_cells(rung, reader)))
+    console.print(table)
+    for message in messages:
+        _out(in_language(message, reader))
+    return 0
+
+
+def _rung_cells(rung: Any, lang: str) -> list[str]:
+    name, state = in_language(rung.name, lang), in_language(_RUNG_STATES[rung.state], lang)
+    if rung.exam is None:
+        return [name, "", "", "", "", "", f"{state}: {in_language(rung.note, lang)}"]
+    interval = f"{rung.exam:.4f} [{rung.low:.4f}, {rung.high:.4f}]"
+    size = f"{rung.weights:,}" if rung.weights else "–"
+    return [name, f"{rung.dev:.4f}", interval, f"{rung.milliseconds:.2f}", f"{rung.price:.6f}", size, state]
 
 
 def sweep(done: Any, *, json: bool, lang: str = "") -> int:
