@@ -22,7 +22,8 @@ import torch
 
 from benchmarks.reporting import machine_summary, markdown_table, write_results
 from terakoya.exporters.exporter import ExportOptions, find_exporter
-from terakoya.exporters.proof import Proof, compare_predictions, exam_items, measure
+from terakoya.exporters.proof import Proof
+from terakoya.exporters.prove import compare_predictions, exam_items, measure
 from terakoya.records import Prediction
 from terakoya.runs import read_lines
 from terakoya.saved_model import Skill, read_skill

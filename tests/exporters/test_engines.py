@@ -17,7 +17,7 @@ from terakoya.exporters.engine_skill import EngineSkill
 from terakoya.exporters.exporter import ExportOptions, find_exporter
 from terakoya.exporters.gguf.exporter import GgufExporter
 from terakoya.exporters.gguf.grammar import codec_grammar
-from terakoya.exporters.proof import compare_predictions
+from terakoya.exporters.prove import compare_predictions
 from terakoya.models.protocol import Query
 from terakoya.records import Example
 from terakoya.saved_model import Skill, read_skill

@@ -17,7 +17,7 @@ from terakoya.cli.main import main
 from terakoya.errors import ConfigError, CorruptError
 from terakoya.exporters.exporter import EXPORTERS, ExportOptions, find_exporter
 from terakoya.exporters.page import description, node
-from terakoya.exporters.proof import compare_predictions, exam_items, measure
+from terakoya.exporters.prove import compare_predictions, exam_items, measure
 from terakoya.records import Example, Prediction
 from terakoya.saved_model import read_skill
 from tests.exporters.conftest import CANARIES
@@ -61,6 +61,17 @@ def test_predictions_are_equal(
         assert (one.text, one.raw, one.withheld) == (other.text, other.raw, other.withheld), one.source
         first, second = one.uncalibrated or one.probability, other.uncalibrated or other.probability
         assert (first or 0) == pytest.approx(second or 0, abs=1e-5), one.source
+
+
+@pytest.mark.parametrize("options", [["--quantisation", "int8"], ["--push", "me/skill"], ["--converter", "c.py"]])
+def test_an_option_that_no_target_goes_by_is_refused(
+    number_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    """A page in float32 that was asked for in int8 would be taken for the smaller one."""
+    given = ["export", str(number_run), "--to", "page", "--output", str(tmp_path / "out"), "--lang", "en"]
+    assert main([*given, *options]) == 2
+    assert f"{options[0]} does nothing for page" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_proof_is_written(exported: dict[str, Path]) -> None:

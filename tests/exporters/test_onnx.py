@@ -19,7 +19,7 @@ from terakoya.errors import CorruptError
 from terakoya.exporters.exporter import find_exporter
 from terakoya.exporters.onnx.graphs import export_sequence
 from terakoya.exporters.onnx.model import OnnxDecodingState
-from terakoya.exporters.proof import compare_predictions, exam_items
+from terakoya.exporters.prove import compare_predictions, exam_items
 from terakoya.exporters.skill_files import write_skill_files
 from terakoya.models.builtin.characters import CharacterVocabulary
 from terakoya.models.builtin.kv_cache import BuiltinDecodingState

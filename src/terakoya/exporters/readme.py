@@ -36,9 +36,8 @@ def _lines(skill: Skill, exporter: Exporter, artifact: Path, proof: Proof, lang:
     for fact in skill_facts(skill):
         heading, lines = fact.in_language(lang)
         yield from ("", f"## {markdown_text(heading)}", "", *(f"- {markdown_text(line)}" for line in lines))
-    usage = getattr(exporter, "usage", None)
-    if usage is not None:
-        yield from ("", f"## {say(_CALL)}", "", "```", *usage(artifact), "```")
+    if usage := exporter.usage(artifact):
+        yield from ("", f"## {say(_CALL)}", "", "```", *usage, "```")
     yield from ("", f"## {say(_SIZE)}", "")
     yield "- " + say(
         _(

@@ -11,14 +11,15 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from terakoya.errors import ConfigError
 from terakoya.exporters.exporter import EXPORTERS, Exporter, ExportOptions, NoRuntimeError, find_exporter
 from terakoya.exporters.facts import record_of
-from terakoya.exporters.proof import Proof, exam_items, prove, unproved
+from terakoya.exporters.proof import Proof
+from terakoya.exporters.prove import exam_items, prove, unproved
 from terakoya.exporters.readme import readme
 from terakoya.i18n import _
 from terakoya.records import Example
@@ -78,7 +79,8 @@ def export_skill(
     options        of the targets
     lang           of the README
     progress       is called with what is being done
-    Raises ConfigError for an unknown target, for one that the skill cannot go to, and without an exam.
+    Raises ConfigError for an unknown target, for one that the skill cannot go to, for an option that no target goes by,
+    and without an exam.
     """
     exporters = [find_exporter(target) for target in dict.fromkeys(targets)]
     if not exporters:
@@ -90,12 +92,13 @@ def export_skill(
                 where=str(skill.folder),
                 do=_("Another target may do: {targets}.", targets=", ".join(EXPORTERS)),
             )
+    chosen = options or ExportOptions()
+    _require_effect(chosen, exporters)
     items = _exam_of(skill)
     home = output or skill.folder.parent / "exports"
     for exporter in exporters:
         for name in (exporter.name, exporter.name + REFUSED):
             _require_own(home / name, overwrite)
-    chosen = options or ExportOptions()
     return [
         _export(skill, exporter, home, items, chosen, without_proof=without_proof, lang=lang, progress=progress)
         for exporter in exporters
@@ -126,13 +129,24 @@ def _export(
         relative = artifact.relative_to(folder)
         if not (folder / README).exists():  # a target may bring its own
             write_text(folder / README, readme(skill, exporter, relative, proof, lang))
-        if finish := getattr(exporter, "finish", None):  # of a target whose README begins with metadata
-            finish(skill, folder, proof)
+        exporter.finish(skill, folder, proof)
         final = home / (exporter.name + REFUSED * proof.refused)
         _replace(folder, final)
-    if not proof.refused and (publish := getattr(exporter, "publish", None)):
-        publish(final, options)
+    if not proof.refused:
+        exporter.publish(final, options)
     return ExportResult(final, final / relative, proof)
+
+
+def _require_effect(options: ExportOptions, exporters: Sequence[Exporter]) -> None:
+    """Raises ConfigError for an option that none of the targets goes by: it would be ignored in silence."""
+    for name in (field.name for field in fields(options) if getattr(options, field.name) != field.default):
+        if not any(name in exporter.takes for exporter in exporters):
+            targets = ", ".join(exporter.name for exporter in exporters)
+            raise ConfigError(
+                _("--{name} does nothing for {targets}", name=name, targets=targets),
+                where="--to",
+                do=_("Leave --{name} out, or name a target that goes by it: gguf, ct2, hub.", name=name),
+            )
 
 
 def _unprovable(error: NoRuntimeError) -> ConfigError:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from terakoya.errors import ConfigError, IncompatibleError, need
+from terakoya.errors import IncompatibleError, need
 from terakoya.exporters.engine_skill import EngineSkill, sequence_obstacle
+from terakoya.exporters.exporter import Exporter, ExportOptions
 from terakoya.exporters.skill_files import (
     FOLDER,
     OpenedSkill,
@@ -21,19 +22,17 @@ from terakoya.models.pretrained.loading import capture_warnings
 from terakoya.models.pretrained.prompt_files import read_prompts, save_merged, write_prompt_files
 from terakoya.saved_model import Skill
 
-if TYPE_CHECKING:
-    from terakoya.exporters.exporter import ExportOptions
-
 # What a user writes → CTranslate2's name.
 QUANTISATIONS = {"float32": None, "int8": "int8", "int8_float32": "int8_float32", "float16": "float16"}
 DEFAULT = "int8"
 _MODEL = "ctranslate2"
 
 
-class Ct2Exporter:
+class Ct2Exporter(Exporter):
     """Converts a pretrained skill for CTranslate2 and predicts with it there."""
 
     name = "ct2"
+    takes = ("quantisation",)
 
     def obstacle(self, skill: Skill) -> str | None:
         """Why this `skill` cannot run in CTranslate2; None where it can."""
@@ -56,13 +55,7 @@ class Ct2Exporter:
         Returns the artifact's folder. Raises ConfigError for another quantisation or without CTranslate2,
         IncompatibleError where its converter refuses the checkpoint.
         """
-        kind = options.quantisation or DEFAULT
-        if kind not in QUANTISATIONS:
-            raise ConfigError(
-                _("there is no quantisation '{kind}' here", kind=kind),
-                where="--quantisation",
-                do=_("Choose one of: {known}.", known=", ".join(QUANTISATIONS)),
-            )
+        kind = options.number_format(QUANTISATIONS, DEFAULT)
         transformers = need("ctranslate2.converters", extra="ct2")
         artifact, model = folder / "model", skill.model
         (artifact / FOLDER).mkdir(parents=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from terakoya.errors import ConfigError
 from terakoya.exporters.engine_skill import EngineSkill, sequence_obstacle
+from terakoya.exporters.exporter import Exporter, ExportOptions
 from terakoya.exporters.gguf.grammar import codec_grammar
 from terakoya.exporters.gguf.vocabulary import vocabulary_obstacle
 from terakoya.exporters.gguf.weights import DEFAULT, QUANTISATIONS, config_obstacle
@@ -25,17 +25,15 @@ from terakoya.models.protocol import Query
 from terakoya.runs import write_text
 from terakoya.saved_model import Skill
 
-if TYPE_CHECKING:
-    from terakoya.exporters.exporter import ExportOptions
-
 _MODEL, _GRAMMAR, _SETTINGS = "model.gguf", "grammar.gbnf", "gguf.json"
 _SOURCE = "一二三"  # stands for a text in the template
 
 
-class GgufExporter:
+class GgufExporter(Exporter):
     """Writes a GGUF file with a Modelfile and a grammar beside it, and predicts with llama.cpp's own server."""
 
     name = "gguf"
+    takes = ("quantisation", "converter")
 
     def obstacle(self, skill: Skill) -> str | None:
         """Why this `skill` cannot become a GGUF file; None where it can."""
@@ -58,13 +56,7 @@ class GgufExporter:
         """
         from terakoya.exporters.gguf.converter import adds_bos, run_converter, write_gguf
 
-        kind = options.quantisation or DEFAULT
-        if kind not in QUANTISATIONS:
-            raise ConfigError(
-                _("there is no quantisation '{kind}' here", kind=kind),
-                where="--quantisation",
-                do=_("Choose one of: {known}.", known=", ".join(QUANTISATIONS)),
-            )
+        kind = options.number_format(QUANTISATIONS, DEFAULT)
         artifact, model = folder / "model", skill.model
         (artifact / FOLDER).mkdir(parents=True)
         if options.converter is not None:

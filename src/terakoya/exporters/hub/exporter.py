@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from terakoya import __version__, registry
+from terakoya.exporters.exporter import Exporter, ExportOptions
 from terakoya.exporters.facts import facts_of
 from terakoya.exporters.hub.metadata import hub_metadata, with_metadata
 from terakoya.exporters.hub.upload import upload
@@ -23,17 +24,17 @@ from terakoya.runs import write_json
 from terakoya.saved_model import Skill
 
 if TYPE_CHECKING:
-    from terakoya.exporters.exporter import ExportOptions
     from terakoya.exporters.proof import Proof
 
 _BUILTIN_FILES = ("model.safetensors", "config.json", "vocabulary.json")
 _README = "README.md"
 
 
-class HubExporter:
+class HubExporter(Exporter):
     """Writes a folder ready for the Hub, and uploads it where that is wished."""
 
     name = "hub"
+    takes = ("push",)
     tolerance = 1e-5
 
     def obstacle(self, skill: Skill) -> str | None:

@@ -7,10 +7,11 @@ skill.predict(["三万八千"])[0].text
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from terakoya import registry
 from terakoya.decoding.without_torch import can_decode
+from terakoya.exporters.exporter import Exporter, ExportOptions
 from terakoya.exporters.onnx.model import load_onnx
 from terakoya.exporters.skill_files import (
     FOLDER,
@@ -24,11 +25,8 @@ from terakoya.i18n import _
 from terakoya.models.builtin.sizes import SIZES
 from terakoya.saved_model import Skill
 
-if TYPE_CHECKING:
-    from terakoya.exporters.exporter import ExportOptions
 
-
-class OnnxExporter:
+class OnnxExporter(Exporter):
     """Writes the network of a built-in model as ONNX graphs and predicts with them in onnxruntime."""
 
     name = "onnx"

@@ -11,7 +11,7 @@ import numpy as np
 
 from terakoya.exporters.skill_files import need_runtime
 from terakoya.models.builtin.characters import CharacterVocabulary
-from terakoya.models.builtin.numpy_model import NumpyModel, NumpySetModel, NumpySetScores
+from terakoya.models.builtin.numpy_model import NumpyModel, NumpySetModel, NumpySetScores, bag_of_features
 from terakoya.models.builtin.saving import read_description, read_json, source_text
 from terakoya.models.builtin.set_description import SetDescription
 from terakoya.models.builtin.shape import Shape
@@ -99,15 +99,7 @@ class OnnxSetModel(NumpySetModel):
 
     def set_scores(self, queries: Sequence[Query]) -> NumpySetScores:
         """Label and size logits for each of `queries`, all of which fit."""
-        features = self.about.features
-        texts = [source_text(query) for query in queries]
-        rows = [features.ids(text) for text in texts]
-        used = sorted({feature for row in rows for feature in row})
-        column = {feature: index for index, feature in enumerate(used)}
-        bag = np.zeros((len(rows), len(used)), dtype=np.float32)
-        for index, row in enumerate(rows):
-            bag[index, [column[feature] for feature in row]] = 1.0
-        names = [(row, *found) for row, text in enumerate(texts) for found in features.find_names(text)]
+        bag, used, names = bag_of_features(self.about, queries)
         indices = np.array([name[:3] for name in names], dtype=np.int64).reshape(-1, 3)
         inputs = {
             "bag": bag, "features": np.array(used, dtype=np.int64), "name_indices": np.ascontiguousarray(indices.T),

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from terakoya.exporters.exporter import ExportedSkill, ExportOptions
+from terakoya.exporters.exporter import ExportedSkill, Exporter, ExportOptions
 from terakoya.exporters.facts import examples_of, facts_of
 from terakoya.exporters.page.description import describe_skill, page_obstacle, source_file
 from terakoya.exporters.page.node import open_in_node
@@ -37,7 +37,7 @@ _WORDS = {
 }
 
 
-class PageExporter:
+class PageExporter(Exporter):
     """Writes the page and opens it in Node."""
 
     name = "page"

@@ -21,7 +21,7 @@ from terakoya.codec.as_data import codec_values
 from terakoya.config import DecodeConfig
 from terakoya.decoding.confidence import Confidence, confidence_to_json
 from terakoya.decoding.source_profile import SourceProfile
-from terakoya.exporters.exporter import ExportedSkill, ExportOptions
+from terakoya.exporters.exporter import ExportedSkill, Exporter, ExportOptions
 from terakoya.exporters.line_process import LineProcess
 from terakoya.exporters.page.codec_data import codec_obstacle
 from terakoya.exporters.page.description import builtin_obstacle
@@ -48,7 +48,7 @@ include = ["terakoya_runtime*"]
 """
 
 
-class RuntimeExporter:
+class RuntimeExporter(Exporter):
     """Writes skill and package, and opens them in a Python that finds numpy and safetensors alone."""
 
     name = "runtime"

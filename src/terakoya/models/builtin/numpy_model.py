@@ -114,15 +114,7 @@ class NumpySetModel:
 
     def set_scores(self, queries: Sequence[Query]) -> NumpySetScores:
         """Label and size logits for each of `queries`, all of which fit."""
-        features = self.about.features
-        texts = [source_text(query) for query in queries]
-        rows = [features.ids(text) for text in texts]
-        used = sorted({feature for row in rows for feature in row})
-        column = {feature: index for index, feature in enumerate(used)}
-        bag = np.zeros((len(rows), len(used)), dtype=np.float32)
-        for index, row in enumerate(rows):
-            bag[index, [column[feature] for feature in row]] = 1.0
-        names = [(row, *found) for row, text in enumerate(texts) for found in features.find_names(text)]
+        bag, used, names = bag_of_features(self.about, queries)
         outputs = [self._member(f"members.{number}", bag, used, names) for number in range(self.about.members)]
         rest = (1 - self.about.mixing_weight) / (self.about.members - 1)
         shares = [self.about.mixing_weight, *[rest] * (self.about.members - 1)]
@@ -153,6 +145,28 @@ class NumpySetModel:
         top = -np.sort(-probabilities, axis=1)[:, : matrix.shape[1] - 2]
         seen = np.concatenate((top, total / np.float32(3), np.log(np.maximum(total, np.float32(1e-6)))), axis=1)
         return logits, seen @ matrix.T + self.weights[f"{name}.sizes.bias"]
+
+
+def bag_of_features(
+    about: SetDescription, queries: Sequence[Query]
+) -> tuple[Floats, list[int], list[tuple[int, int, int, float]]]:
+    """What a set head is given of `queries`.
+
+    about    description of the head: its features
+    queries  that fit
+    Returns (queries, used features) with 1 where a query has the feature, the indices of the used features, and the
+    names of labels that were found, as (row, label, kind, weight).
+    """
+    features = about.features
+    texts = [source_text(query) for query in queries]
+    rows = [features.ids(text) for text in texts]
+    used = sorted({feature for row in rows for feature in row})
+    column = {feature: index for index, feature in enumerate(used)}
+    bag = np.zeros((len(rows), len(used)), dtype=np.float32)
+    for index, row in enumerate(rows):
+        bag[index, [column[feature] for feature in row]] = 1.0
+    names = [(row, *found) for row, text in enumerate(texts) for found in features.find_names(text)]
+    return bag, used, names
 
 
 def load_without_torch(folder: Path) -> NumpyModel | NumpySetModel:
