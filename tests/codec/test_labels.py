@@ -8,7 +8,7 @@ import emoji
 import pytest
 
 from terakoya.codec.labels import emoji_label_names, labels_codec
-from terakoya.codec.text import all_emoji, emoji_name, normalise_emoji, parse_emoji
+from terakoya.codec.text import all_emoji, emoji_name, normalise_emoji, parse_emoji, split_emoji
 from terakoya.errors import DataError
 
 
@@ -128,3 +128,21 @@ def test_emoji_name_themselves() -> None:
     """Where labels have names, a label seen three times starts near what it means."""
     assert emoji_label_names(labels_codec(["🐱 ✨"]))["🐱"] == ("ネコの顔",)
     assert emoji_label_names(labels_codec(["cat dog"])) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("♡ ♪", ["♡", "♪"]),
+        ("☕本", None),
+        ("ok", None),
+        ("", None),
+        ("🐱\u200d👤", ["🐱", "👤"]),
+        ("★ ✨", ["★", "✨"]),
+    ],
+)
+def test_symbols_are_labels_and_words_are_none(text: str, parts: list[str] | None) -> None:
+    """♡ and ♪ are what people write; a word among labels is a mistake in the table."""
+    found = split_emoji(text)
+    assert (found is None) == (parts is None)
+    assert parts is None or len(found or ()) == len(parts)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from terakoya.errors import DataError
 from terakoya.records import Signature
-from terakoya.scoring.statistics.intervals import bca, make_score, mean_interval, wilson
+from terakoya.scoring.statistics.intervals import bca, make_score, mean_interval, t_interval, wilson
 
 
 def test_twenty_three_of_forty_means_somewhere_from_42_to_71() -> None:
@@ -47,6 +47,14 @@ def test_bca_corrects_for_bias_and_skew_as_scipy_does() -> None:
     low, high = bca(row, seed=2, resamples=100_000)
     assert low == pytest.approx(theirs.confidence_interval.low, abs=0.0012)
     assert high == pytest.approx(theirs.confidence_interval.high, abs=0.0012)
+
+
+def test_the_interval_of_few_scores_is_students() -> None:
+    """Below forty items resampling is too short; n - 1 is divided by, once for the scatter and once for the mean."""
+    from scipy.stats import sem, t
+
+    row = np.array([0.1, 0.4, 0.35, 0.9])
+    assert t_interval(row) == pytest.approx(t.interval(0.95, 3, loc=row.mean(), scale=sem(row)))
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
