@@ -24,8 +24,21 @@ from random import Random
 
 from benchmarks.reporting import ROOT, machine_summary, markdown_table, write_results
 
-MUTATED = ("src/terakoya/scoring/*", "src/terakoya/codec/*", "src/terakoya/data/split.py")
-TESTS = ("tests/scoring", "tests/codec", "tests/data/test_split.py")
+MUTATED = (
+    "src/terakoya/scoring/*",
+    "src/terakoya/codec/*",
+    "src/terakoya/data/split.py",
+    "src/terakoya/generation/teacher/ledger*",
+    "src/terakoya/training/loop.py",
+)
+TESTS = (
+    "tests/scoring",
+    "tests/codec",
+    "tests/data/test_split.py",
+    "tests/plugins/test_entry_points.py",
+    "tests/generation/test_ledger.py",
+    "tests/training/test_loop.py",
+)
 COPIED = (
     "src",
     "tests",

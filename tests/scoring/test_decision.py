@@ -138,3 +138,10 @@ def test_a_recipe_with_several_seeds_is_judged_on_both_levels() -> None:
     one = verdict(first, {"constant": baseline}, trained=True)
     assert "This is one model: another seed may differ" in one.words()
     assert "seed" not in verdict(first, {"constant": baseline}).words()
+
+
+def test_one_baseline_is_tested_by_the_exact_p() -> None:
+    """The mid-p is for a baseline that the exam chose among several; with one it would be too small."""
+    model, other = np.ones(12), np.array([0.0] * 6 + [1.0] * 6)
+    assert decide(model, {"only": other}).effect.p == pytest.approx(2 * 0.5**6)
+    assert decide(model, {"only": other, "other": other}).effect.p == pytest.approx(0.5**6)

@@ -71,3 +71,11 @@ def test_answers_to_other_items_are_refused() -> None:
     """A baseline asked other questions is no baseline."""
     with pytest.raises(DataError, match="cannot be paired"):
         verdict([1.0, 0.0], {"constant": [1.0]})
+
+
+def test_an_exam_opened_often_needs_more_items() -> None:
+    """The level of every opening is a share of the whole one."""
+    scores = np.random.default_rng(0).choice([0.0, 1.0], 60)
+    once, often = (verdict(scores, {"constant": scores[::-1].copy()}, openings=openings) for openings in (1, 8))
+    assert once.needed is not None and often.needed is not None
+    assert often.needed > once.needed * 1.2
