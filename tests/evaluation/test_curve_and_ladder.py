@@ -159,6 +159,39 @@ def test_the_cheapest_that_is_not_worse_is_chosen_on_dev(gap: float, chosen: str
     assert chosen in next(ladder_messages(found))
 
 
+def test_who_cannot_predict_in_time_is_left_out_before_it_begins() -> None:
+    """A pretrained base took hours of an exam after a training of minutes."""
+    items = tuple(Example(f"s{n}", "t") for n in range(1000))
+    clock, asked = [0.0], [0]
+
+    def contender(name: str, seconds: float) -> Contender:
+        def call(rows: object) -> list[Prediction]:
+            clock[0] += seconds * len(rows)  # type: ignore[arg-type]
+            asked[0] += len(rows) if name == "slow" else 0  # type: ignore[arg-type]
+            return [Prediction(row.source, "t", "t") for row in rows]  # type: ignore[attr-defined]
+
+        return Contender(name, call)
+
+    from terakoya.config import make_config
+
+    found = climb(
+        [contender("table", 0.001), contender("model", 0.5), contender("second", 0.5), contender("slow", 1.0)],
+        Task(name="t", examples=items),
+        Split((), items[:500], items[500:]),
+        make_config({"name": "t", "task": {"data": "t.csv"}}),
+        open_exam=lambda: 1,
+        price_per_hour=1.0,
+        clock=lambda: clock[0],
+        budget=18.0,
+    )
+    states = {rung.name: rung.state == "left out" for rung in found.rungs}
+    # Two models of 8.3 minutes each fit; what is left is reserved for their exam.
+    assert states == {"table": False, "model": False, "second": False, "slow": True}
+    assert asked[0] == 8
+    assert clock[0] <= 18 * 60
+    assert "would take 16.7 minutes" in next(rung.note for rung in found.rungs if rung.name == "slow")
+
+
 def test_a_lookup_knows_sources_and_nothing_else() -> None:
     rule = lookup([Example("a", "1"), Example("b", "2"), Example("b", "2"), Example("a", "3"), Example("a", "3")])
     assert [rule("a"), rule("b"), rule("new")] == ["3", "2", "2"]

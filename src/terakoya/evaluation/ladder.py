@@ -9,6 +9,7 @@ the exam says with an interval whether it is worse (a non-inferiority margin: Sc
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import Any, Literal
 from terakoya.codec.text import normalise_source
 from terakoya.config import Config
 from terakoya.data.split import group_of
-from terakoya.errors import TerakoyaError
+from terakoya.errors import DataError, TerakoyaError
 from terakoya.evaluation.exam import BASELINE_ROWS
 from terakoya.i18n import _
 from terakoya.records import Example, Prediction, Split
@@ -36,6 +37,8 @@ from terakoya.scoring.statistics.paired import paired
 from terakoya.task import Task
 
 DEV_ITEMS = 500
+_PROBED = 8  # items by which a contender's pace is told
+_SHORT = 0.1  # minutes that are always left: tables and rules are the point of a ladder
 LOOKUP = "lookup"
 RungState = Literal["not worse", "worse", "cannot be told", "left out"]
 PredictExamples = Callable[[Sequence[Example]], Sequence[Prediction]]
@@ -208,11 +211,12 @@ def climb(
     left_out        rungs that were not measured, and why
     clock           seconds
     started         time of the clock at which the budget began
-    budget          in minutes, for the record
+    budget          in minutes; whoever would take longer than what is left of it is left out. 0: there is none
     """
     dev = evenly_spaced([item for item in split.dev if item.subset == MAIN] or split.dev, DEV_ITEMS)
     exam = [item for item in split.exam if item.subset == MAIN and not task.is_memorised(item)] or list(split.exam)
-    measured, failed = _on_dev(contenders, task, dev, price_per_hour, clock)
+    time = _Time(clock, started + 60 * budget if budget else math.inf, len(exam))
+    measured, failed = _on_dev(contenders, task, dev, price_per_hour, time)
     openings = open_exam()
     ordered = sorted(_on_exam(measured, task, exam, failed), key=lambda one: (one.price, one.contender.weights))
     best = max(ordered, key=lambda one: one.dev)  # of equals the cheapest
@@ -235,18 +239,55 @@ def climb(
     )
 
 
+@dataclass(frozen=True)
+class _Time:
+    """What is left for predictions: `clock` in seconds until `end`, less the exam that others have still to take.
+
+    clock     seconds
+    end       of the budget; infinity where there is none
+    items     of the exam
+    reserved  seconds that the exam will take of each contender that was let in
+    """
+
+    clock: Callable[[], float]
+    end: float
+    items: int
+    reserved: list[float] = field(default_factory=list)
+
+    def require(self, one: Contender, dev: Sequence[Example]) -> None:
+        """Refuse who would not be done in time, by the pace of a few predictions; one that is paid has its own limits.
+
+        Raises DataError.
+        """
+        if self.end == math.inf or one.paid:
+            return
+        before = self.clock()
+        one.predict(dev[:_PROBED])
+        pace = (self.clock() - before) / len(dev[:_PROBED])
+        needed = pace * (len(dev) + self.items) / 60
+        left = max(0.0, (self.end - self.clock() - sum(self.reserved)) / 60)
+        if needed > max(left, _SHORT):
+            raise DataError(
+                _("its predictions would take {needed:.1f} minutes, and {left:.1f} are left", needed=needed, left=left),
+                do=_("Raise --minutes."),
+            )
+        self.reserved.append(pace * self.items)
+
+
 def _on_dev(
-    contenders: Sequence[Contender], task: Task, dev: Sequence[Example], price: float, clock: Callable[[], float]
+    contenders: Sequence[Contender], task: Task, dev: Sequence[Example], price: float, time: _Time
 ) -> tuple[list[_Measured], list[Rung]]:
     measured, failed = [], []
     for one in contenders:
-        paid, before = one.paid() if one.paid else 0.0, clock()
+        paid = one.paid() if one.paid else 0.0
         try:
+            time.require(one, dev)
+            before = time.clock()
             scores = _scores(one, task, dev)
         except TerakoyaError as error:
             failed.append(Rung(one.name, weights=one.weights, minutes=one.minutes, note=error.what))
             continue
-        seconds = (clock() - before) / len(dev)
+        seconds = (time.clock() - before) / len(dev)
         cost = (one.paid() - paid) / len(dev) if one.paid else seconds * price / 3600
         measured.append(_Measured(one, sum(scores) / len(scores), 1000 * seconds, 1000 * cost))
     return measured, failed
