@@ -67,13 +67,23 @@ def ours(model: PretrainedModel, queries: list[Query], tokens: int, batch: int =
     return rows
 
 
-def theirs(pipe: Any, prompts: list[str], tokens: int, **options: Any) -> TokenIds:
-    """Token ids that the pipeline generates, batch 16."""
+def theirs(pipe: Any, prompts: list[str], tokens: int, batch: int = 16, **options: Any) -> TokenIds:
+    """Token ids that the pipeline generates."""
     outputs = pipe(
-        prompts, batch_size=16, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, return_tensors=True,
+        prompts, batch_size=batch, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, return_tensors=True,
         add_special_tokens=False, **options,
     )  # fmt: skip
     return [output[0]["generated_token_ids"][-tokens:] for output in outputs]
+
+
+def theirs_sorted(pipe: Any, prompts: list[str], tokens: int) -> TokenIds:
+    """Token ids that the pipeline generates in batches of 64 prompts of similar length."""
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    found = theirs(pipe, [prompts[index] for index in order], tokens, batch=64)
+    rows: TokenIds = [[] for _ in prompts]
+    for index, row in zip(order, found, strict=True):
+        rows[index] = row
+    return rows
 
 
 def measure(generate: Callable[[], TokenIds]) -> tuple[float, TokenIds]:
@@ -113,6 +123,7 @@ def main() -> None:
     pipe, prompts = _pipeline(base, queries)
     peers: dict[str, Callable[[], TokenIds]] = {
         "pipeline": lambda: theirs(pipe, prompts, args.tokens),
+        "pipeline-sorted": lambda: theirs_sorted(pipe, prompts, args.tokens),
         "ours-full": lambda: ours(full, queries, args.tokens),
         "ours": lambda: ours(small, queries, args.tokens),
     }
@@ -158,12 +169,14 @@ def _write_page(args: argparse.Namespace, times: dict[str, list[float]], same: d
     facts |= {"dtype": "bfloat16"} if CUDA else {}
     lines = [
         "# Greedy decoding, Gemma-3-270M's shape", "", ", ".join(f"{k} {v}" for k, v in facts.items()) + ".", "",
-        f"| who | {'wall' if CUDA else 'CPU'} seconds | faster than the pipeline by | same tokens |",
+        f"| who | {'wall' if CUDA else 'CPU'} seconds | faster than the faster pipeline by | same tokens |",
         "|---|---|---|---|",
         f"| transformers text-generation pipeline, batch 16 | {medians['pipeline']:.2f} | | |",
+        f"| the same, batch 64, sorted by length | {medians['pipeline-sorted']:.2f} | | |",
     ]  # fmt: skip
+    strongest = min(medians["pipeline"], medians["pipeline-sorted"])
     for name, description in (("ours-full", "Terakoya, full vocabulary"), ("ours", "Terakoya, trimmed vocabulary")):
-        ratio = medians["pipeline"] / medians[name]
+        ratio = strongest / medians[name]
         lines.append(f"| {description} | {medians[name]:.2f} | {ratio:.2f} × | {same[name]:.1%} |")
     page = "\n".join(lines) + "\n"
     RESULTS.mkdir(exist_ok=True)
