@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 
@@ -33,9 +36,18 @@ def source_of(number: int) -> str:
     return writer.write(number, "kanji", Random(number))
 
 
-def make_skill(family: str, folder: Path) -> Skill:
+def run_readme(folder: Path) -> str:
+    """What the program of an export's README prints, run in the export's folder."""
+    (code,) = re.findall(r"```\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.S)
+    assert len([line for line in code.splitlines() if line and not line.startswith("#")]) <= 5, code
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def make_skill(family: str, folder: Path, base: Path | None = None, steps: int = 150) -> Skill:
     """A skill trained for some hundred steps: it knows part of its rows by heart, so its predictions differ."""
-    base = checkpoint(folder / "base", family)
+    base = base or checkpoint(folder / "base", family)
     text = f"""
 name = "numbers"
 [task]
@@ -44,10 +56,10 @@ codec = "number"
 notation = "bracketed"
 [model]
 base = "{base}"
-vocabulary = "{FAMILIES[family]}"
+vocabulary = "{FAMILIES.get(family, "full")}"
 instruction = "{INSTRUCTION}"
 [train]
-steps = 150
+steps = {steps}
 batch_size = 16
 learning_rate = 1e-2
 warmup = 0.0

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import getpass
 import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import terakoya as tk
+from terakoya.cli import printing
 from terakoya.cli.main import main
 from terakoya.errors import ConfigError, CorruptError
 from terakoya.exporters.exporter import EXPORTERS, ExportOptions, find_exporter
-from terakoya.exporters.page import description, node
-from terakoya.exporters.prove import compare_predictions, exam_items, measure
+from terakoya.exporters.page import description
+from terakoya.exporters.page.packing import unpack
+from terakoya.exporters.prove import _EMPTY, compare_predictions, exam_items, measure
+from terakoya.exporters.write import ExportResult
 from terakoya.records import Example, Prediction
 from terakoya.saved_model import read_skill
 from tests.exporters.conftest import CANARIES
+from tests.exporters.pretrained_skills import run_readme
 
 TARGETS = ("page", "runtime")
 HARD = [
@@ -97,6 +101,14 @@ def test_the_readme_tells_the_record(exported: dict[str, Path]) -> None:
         "from terakoya\\_runtime",
     ):
         assert part.replace("\\", "") in text.replace("\\", ""), part
+
+
+def test_the_readmes_can_be_typed(exported: dict[str, Path], number_run: Path, tmp_path: Path) -> None:
+    """The lines under "How to call it" are a program that predicts; a page needs none."""
+    for one in tk.export(number_run, "onnx, hub", output=tmp_path):
+        run_readme(one.folder)
+    run_readme(exported["number"] / "runtime")
+    assert "```" not in (exported["number"] / "page" / "README.md").read_text(encoding="utf-8")
 
 
 def test_page_has_no_way_out(exported: dict[str, Path]) -> None:
@@ -187,13 +199,33 @@ def test_others_files_are_not_replaced(number_run: Path, tmp_path: Path) -> None
 
 def test_without_node_nothing_counts(number_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its runtime an export is refused with the way to get it; --unproved keeps it, and the README says so."""
-    monkeypatch.setattr(node.shutil, "which", lambda name: None)
-    with pytest.raises(ConfigError, match=r"nodejs(.|\n)*--unproved"):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(ConfigError, match=r"nodejs(.|\n)*chromium(.|\n)*--unproved"):
         tk.export(number_run, "page", output=tmp_path)
     assert list(tmp_path.iterdir()) == []
     (found,) = tk.export(number_run, "page", output=tmp_path, unproved=True, lang="en")
     assert found.proof.state == "unproved"
     assert "NOT PROVED" in (found.folder / "README.md").read_text(encoding="utf-8")
+
+
+def test_without_node_the_page_is_proved_in_a_browser(
+    number_run: Path, exported: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proof names the browser; there too a changed weight is refused."""
+    monkeypatch.setattr(shutil, "which", lambda name, which=shutil.which: None if name == "node" else which(name))
+    (found,) = tk.export(number_run, "page", output=tmp_path)
+    assert found.proof.state == "same" and found.proof.equal == 40
+    assert "chrom" in found.proof.runtime and (found.proof.after_ms or 0) > 0
+    html = found.artifact.read_text(encoding="utf-8")
+    start = html.index('id="weights">') + 5000
+    (tmp_path / "changed.html").write_text(
+        html[:start] + ("A" if html[start] != "A" else "B") + html[start + 1 :], encoding="utf-8"
+    )
+    with pytest.raises(CorruptError, match=r"changed\.html"):
+        find_exporter("page").open(tmp_path / "changed.html")
+    monkeypatch.setenv("TERAKOYA_BROWSER", "/bin/false")
+    with pytest.raises(ConfigError, match=r"does not respond(.|\n)*TERAKOYA_BROWSER"):
+        find_exporter("page").open(found.artifact)
 
 
 def test_an_unknown_target_is_named(number_run: Path) -> None:
@@ -242,6 +274,22 @@ def test_a_loss_is_told_from_noise(number_run: Path) -> None:
     assert compare_predictions(skill, items, right, sure).state == "same"
 
 
+def test_a_refusal_of_smaller_numbers_names_larger_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An int8 model that is worse is no dead end; a page that is worse has no such way out."""
+    for target, quantisation, named in (
+        ("ct2", "", "float32"),
+        ("gguf", "q4_0", "f16"),
+        ("gguf", "f16", ""),
+        ("page", "", ""),
+    ):
+        proof = replace(
+            _EMPTY, target=target, quantisation=quantisation, state="worse", runtime="r", metric="exact", n=1
+        )
+        assert printing.exports([ExportResult(tmp_path, tmp_path, proof)], json=False, lang="en") == 1
+        said = capsys.readouterr().out
+        assert (f"--to {target} --quantisation {named}" in said) if named else ("--quantisation" not in said)
+
+
 def test_items_come_from_the_record() -> None:
     """Acceptable targets and subsets are those of the exam."""
     line = {"source": "a", "target": "b", "accepted": ["c"], "subset": "memorised", "turns": [["user", "hi"]]}
@@ -254,6 +302,6 @@ def test_weights_are_the_same_bits(exported: dict[str, Path], number_run: Path) 
     from safetensors.numpy import load_file
 
     html = (exported["number"] / "page" / "index.html").read_text(encoding="utf-8")
-    block = base64.b64decode(re.search(r'id="weights">([^<]+)<', html)[1])  # type: ignore[index]
+    block = unpack(re.search(r'id="weights">([^<]+)<', html)[1])  # type: ignore[index]
     weights = load_file(number_run / "model" / "model.safetensors")
     assert block == b"".join(weights[name].tobytes() for name in sorted(weights))

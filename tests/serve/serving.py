@@ -19,12 +19,12 @@ import httpx
 import uvicorn
 
 from terakoya.saved_model import Skill
-from terakoya.serve.app import Service, make_app
-from terakoya.serve.limits import Limits
-from terakoya.serve.running import _config
-from terakoya.serve.security import Access, access_of
-from terakoya.serve.server import bind
-from terakoya.serve.skills import ServedSkill
+from terakoya.serving.app import Service, make_app
+from terakoya.serving.limits import Limits
+from terakoya.serving.running import _config
+from terakoya.serving.security import Access, access_of
+from terakoya.serving.server import bind
+from terakoya.serving.skills import ServedSkill
 
 
 @dataclass(frozen=True)

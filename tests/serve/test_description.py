@@ -9,8 +9,8 @@ from serving import Running, in_thread, service_of
 
 from benchmarks.faults.serve_fuzzing import fuzz
 from terakoya.saved_model import read_skill
-from terakoya.serve.limits import Limits
-from terakoya.serve.openapi import description
+from terakoya.serving.limits import Limits
+from terakoya.serving.openapi import description
 
 
 def test_every_route_is_described(moods: Path, server: Running) -> None:

@@ -18,9 +18,9 @@ from serving import Running, chat, command, in_thread, service_of
 
 from terakoya.errors import ConfigError
 from terakoya.saved_model import read_skill
-from terakoya.serve import Address
-from terakoya.serve.limits import Limits
-from terakoya.serve.server import bind, find_token
+from terakoya.serving import Address
+from terakoya.serving.limits import Limits
+from terakoya.serving.server import bind, find_token
 
 
 def test_sigterm_finishes_what_was_begun(moods: Path) -> None:

@@ -20,10 +20,10 @@ from serving import Running, chat, in_thread, raw, service_of, status_of
 from terakoya.models.protocol import Query
 from terakoya.records import Prediction
 from terakoya.saved_model import read_skill
-from terakoya.serve.batching import Batcher, Queue
-from terakoya.serve.errors import RequestError
-from terakoya.serve.limits import Limits
-from terakoya.serve.skills import Output
+from terakoya.serving.batching import Batcher, Queue
+from terakoya.serving.errors import RequestError
+from terakoya.serving.limits import Limits
+from terakoya.serving.skills import Output
 
 
 def post(url: str, content: bytes, **headers: str) -> httpx.Response:

@@ -14,7 +14,7 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from serving import Running
 
-from terakoya.serve.mcp_tools import tool_names
+from terakoya.serving.mcp_tools import tool_names
 
 
 async def checked(client: Client, tools: list[str]) -> None:

@@ -128,7 +128,7 @@ def test_skills_of_one_experiment_have_different_names(moods: Path, tmp_path: Pa
     import shutil
 
     from terakoya.errors import ConfigError
-    from terakoya.serve.skills import open_skills
+    from terakoya.serving.skills import open_skills
 
     again = tmp_path / "moods-again"
     shutil.copytree(moods, again)

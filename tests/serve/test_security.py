@@ -18,8 +18,8 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from terakoya.saved_model import read_skill
-from terakoya.serve.errors import RequestError
-from terakoya.serve.security import Access, SecurityMiddleware, access_of, is_loopback, token_cookie
+from terakoya.serving.errors import RequestError
+from terakoya.serving.security import Access, SecurityMiddleware, access_of, is_loopback, token_cookie
 
 TOKEN = "0123456789abcdef0123"
 

@@ -57,7 +57,9 @@ class EngineSkill(Skill):
         constraints = None
         if decode.constrained:
             sources = [query.source for query in chosen]
-            constraints = grammar_constraints(self.task.codec, sources, prompts.token_texts, prompts.end)
+            constraints = grammar_constraints(
+                self.task.codec, sources, prompts.token_texts, prompts.end, reject=decode.reject
+            )
         limit = min(self.max_tokens + 1, prompts.max_target)
         found = [Prediction(query.source, "", None, 0.0) for query in queries]
         for index, one in zip(fitting, engine.generate(chosen, constraints, limit), strict=True):

@@ -99,6 +99,14 @@ class Exporter(ABC):
         skill  the trained skill
         """
 
+    def obstacle_with(self, skill: Skill, options: ExportOptions) -> str | None:
+        """Why this skill cannot go this way with what the user chose; None where it can.
+
+        skill    the trained skill
+        options  what the user chose
+        """
+        return self.obstacle(skill)
+
     @abstractmethod
     def write(self, skill: Skill, folder: Path, options: ExportOptions) -> Path:
         """Write the artifact.

@@ -130,6 +130,8 @@ def _limits(skill: Skill) -> Iterator[str]:
         yield _("Inputs have at most {most} characters; longer ones get no prediction.", most=shape.max_source)
     if skill.model.head == "set":
         yield _("Its vocabulary holds single words or short pieces of the training texts.")
+    if decode.reject and skill.model.head != "set":
+        yield _("It was trained to reject ill-formed inputs; what it rejects is withheld.")
     if decode.abstain_below:
         yield _("Predictions with a probability below {least:g} are withheld.", least=decode.abstain_below)
     if decode.promise:

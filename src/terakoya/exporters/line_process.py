@@ -62,7 +62,7 @@ class LineProcess:
             self._process.stdin.flush()
             received = self._receive()
             self.milliseconds += received["milliseconds"]
-            found += [_prediction(text, one) for text, one in zip(some, received["predictions"], strict=True)]
+            found += [parse_prediction(text, one) for text, one in zip(some, received["predictions"], strict=True)]
         return found
 
     def close(self) -> None:
@@ -83,7 +83,12 @@ class LineProcess:
         return dict(json.loads(line))
 
 
-def _prediction(source: str, found: Mapping[str, Any]) -> Prediction:
+def parse_prediction(source: str, found: Mapping[str, Any]) -> Prediction:
+    """A prediction that an engine without Python made.
+
+    source  its input
+    found   raw, text, probability, withheld and, where they apply, unknown, uncalibrated and novel
+    """
     return Prediction(
         source,
         found["raw"],

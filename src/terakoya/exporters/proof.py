@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from terakoya.i18n import _
+from terakoya.i18n import _, in_every_language
 
 State = Literal["same", "within noise", "worse", "unproved"]
 FORMAT = 1
@@ -57,7 +57,7 @@ class Proof:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of proof.json."""
-        return {"format": FORMAT, **asdict(self)}
+        return {"format": FORMAT, **asdict(self), "words": in_every_language(self.sentence())}
 
     def sentence(self) -> str:
         """The proof in one sentence, as a message."""

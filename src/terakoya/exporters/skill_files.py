@@ -89,7 +89,7 @@ def without_paths(config: Config) -> Config:
     config  of the training
     """
     task = config.task
-    bare = {key: _name(getattr(task, key)) for key in ("data", "dev", "exam")}
+    bare = {key: _name(getattr(task, key)) for key in ("data", "dev", "exam", "corrections")}
     bare["use"] = _name(task.use) if task.use.endswith(".py") else task.use
     base = Path(config.model.base).name if is_path(config.model.base) else config.model.base
     return config.model_copy(

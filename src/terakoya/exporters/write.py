@@ -28,6 +28,7 @@ from terakoya.runs.display import Displayed
 from terakoya.saved_model import Skill
 
 PROOF, README, REFUSED = "proof.json", "README.md", ".refused"
+_LARGER = {"gguf": "f16", "ct2": "float32"}  # number formats that lose next to nothing
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,19 @@ class ExportResult(Displayed):
     def exit_code(self) -> int:
         """0, or 1 for a refused artifact."""
         return int(self.proof.refused)
+
+    @property
+    def advice(self) -> str:
+        """What to do about a refused artifact, as a message; "" where nothing is known."""
+        larger = _LARGER.get(self.proof.target, "")
+        if not self.proof.refused or not larger or self.proof.quantisation == larger:
+            return ""
+        return _(
+            "Its numbers are too small for this skill. Larger ones: terakoya export RUN --to {target} --quantisation "
+            "{larger}",
+            target=self.proof.target,
+            larger=larger,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All values as a dict, for --json."""
@@ -86,7 +100,7 @@ def export_skill(
     if not exporters:
         raise ConfigError(_("no target is named"), where="--to", do=_("For example: terakoya export RUN --to page"))
     for exporter in exporters:
-        if obstacle := exporter.obstacle(skill):
+        if obstacle := exporter.obstacle_with(skill, options or ExportOptions()):
             raise ConfigError(
                 _("this skill cannot be exported to '{target}': {obstacle}", target=exporter.name, obstacle=obstacle),
                 where=str(skill.folder),

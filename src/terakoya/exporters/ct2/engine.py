@@ -7,6 +7,7 @@ generate, as the trained model has them.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ from terakoya.models.protocol import Query
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_ROWS = 8  # of one call: the logits of every step are kept, a megabyte for 262,144 tokens
+_ROWS, _LOGITS = 64, 1 << 21  # of one call, at most: the logits of every step are kept, a megabyte for 262,144 tokens
 
 
 @dataclass
@@ -57,10 +58,18 @@ class Ct2Engine:
         self.names = [tokenizer.backend.id_to_token(number) for number in range(tokenizer.size)]
         self._ids = {name: number for number, name in enumerate(self.names)}
         kept = prompts.kept_ids
-        self.kept = None if kept is None else np.asarray(sorted(set(kept)))  # None: every row of the table
-        self._is_kept = np.full(tokenizer.size, self.kept is None)
-        if self.kept is not None:
-            self._is_kept[self.kept[self.kept < tokenizer.size]] = True
+        self._is_kept = np.full(tokenizer.size, kept is None)
+        if kept is not None:
+            self._is_kept[[one for one in kept if one < tokenizer.size]] = True
+        # Token ids in the order of the logits: that of the artifact's vocabulary, which may have kept tokens first.
+        self._order = np.array([self._ids.get(name, -1) for name in _vocabulary(folder)])
+        self._place = np.full(tokenizer.size, -1)
+        self._place[self._order[self._order >= 0]] = np.flatnonzero(self._order >= 0)
+        self._may = (self._order >= 0) & self._is_kept[self._order]
+        self._counted = self._may if kept is not None else np.full(len(self._order), True)  # in a probability
+        self._prefix = self._shared_prefix()
+        outputs = len(self._order if kept is None or not prompts.causal else kept)
+        self._rows = max(1, min(_ROWS, _LOGITS // outputs))
 
     def generate(
         self, queries: Sequence[Query], constraints: Sequence[GrammarConstraint] | None, limit: int
@@ -75,7 +84,7 @@ class Ct2Engine:
         rows = [_Row(self.prompts.prompt_ids(query), one) for query, one in zip(queries, bound, strict=True)]
         waiting = rows
         while waiting:
-            for batch in _batches(waiting):
+            for batch in _batches(waiting, self._rows):
                 self._extend(batch, limit)
             waiting = [row for row in waiting if not row.finished and not row.stuck and len(row.tokens) < limit]
         return [
@@ -116,37 +125,47 @@ class Ct2Engine:
         if self._may_follow(token) and row.constraint.allows(row.raw, token):
             return token
         legal = [one for one in row.constraint.legal(row.raw) if self._may_follow(one)]
-        return legal[int(scores[legal].argmax())] if legal else None
+        return legal[int(scores[self._place[legal]].argmax())] if legal else None
 
     def _may_follow(self, token: int) -> bool:
-        return token < len(self._is_kept) and bool(self._is_kept[token])
+        return 0 <= token < len(self._is_kept) and bool(self._is_kept[token])
 
     def _best(self, scores: NDArray[np.float32]) -> int:
-        allowed = np.flatnonzero(self._is_kept)
-        return int(allowed[scores[allowed].argmax()])
+        return int(self._order[int(np.where(self._may[: len(scores)], scores, -np.inf).argmax())])
 
     def _log_probability(self, token: int, scores: NDArray[np.float32]) -> float:
-        kept = (scores if self.kept is None else scores[self.kept]).astype(np.float64)
+        kept = scores[self._counted[: len(scores)]].astype(np.float64)
         top = kept.max()
-        return float(scores[token] - top - np.log(np.exp(kept - top).sum()))
+        return float(scores[self._place[token]] - top - np.log(np.exp(kept - top).sum()))
+
+    def _shared_prefix(self) -> list[int]:
+        """What every prompt begins with: template and instruction, whose state is computed once."""
+        first, second = (self.prompts.prompt_ids(Query(text)) for text in ("一", "a"))
+        shared = next((at for at, (one, other) in enumerate(zip(first, second, strict=False)) if one != other), 0)
+        return first[:shared]
+
+    def _starts_shared(self, row: _Row) -> bool:
+        return len(row.prompt) > len(self._prefix) > 0 and row.prompt[: len(self._prefix)] == self._prefix
 
     def _generate(self, batch: Sequence[_Row], limit: int) -> list[tuple[list[int], list[NDArray[np.float32]]]]:
         """Free continuations of each row: token ids, and the logits from which each was taken."""
-        end, steps = [self.prompts.end], limit - len(batch[0].tokens)
+        steps = limit - len(batch[0].tokens)
         if self.prompts.causal:
+            cut = len(self._prefix) if all(map(self._starts_shared, batch)) else 0
             found = self.model.generate_batch(
-                [[self.names[one] for one in (*row.prompt, *row.tokens)] for row in batch],
+                [[self.names[one] for one in (*row.prompt[cut:], *row.tokens)] for row in batch],
                 max_length=steps, include_prompt_in_result=False, return_logits_vocab=True, return_end_token=True,
-                end_token=end,
+                end_token=[self.names[self.prompts.end]],
+                static_prompt=[self.names[one] for one in self._prefix] if cut else None,
             )  # fmt: skip
-            return [(list(one.sequences_ids[0]), _arrays(one.logits[0])) for one in found]
+            return [(self._order[one.sequences_ids[0]].tolist(), _arrays(one.logits[0])) for one in found]
         start = self.prompts.prompt.tokenizer.target_prefix
         given = len(start) + len(batch[0].tokens)
         found = self.model.translate_batch(
             [[self.names[one] for one in row.prompt] for row in batch],
             target_prefix=[[self.names[one] for one in (*start, *row.tokens)] for row in batch] if given else None,
             beam_size=1, min_decoding_length=0, max_decoding_length=given + steps, return_logits_vocab=True,
-            return_end_token=True, end_token=end,
+            return_end_token=True, end_token=[self.names[self.prompts.end]],
         )  # fmt: skip
         return [
             ([self._ids[name] for name in one.hypotheses[0][given:]], _arrays(one.logits[0][given:])) for one in found
@@ -157,10 +176,17 @@ def _arrays(steps: Iterable[Any]) -> list[NDArray[np.float32]]:
     return [np.array(step, dtype=np.float32) for step in steps]
 
 
-def _batches(rows: Sequence[_Row]) -> Iterable[list[_Row]]:
+def _vocabulary(folder: Path) -> list[str]:
+    """The tokens of a converted model, in the order of its embeddings."""
+    file = next(file for name in ("vocabulary.json", "shared_vocabulary.json") if (file := folder / name).is_file())
+    found: list[str] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+def _batches(rows: Sequence[_Row], most: int) -> Iterable[list[_Row]]:
     by_length: dict[tuple[int, int], list[_Row]] = defaultdict(list)
     for row in rows:
         by_length[len(row.prompt), len(row.tokens)].append(row)
     for group in by_length.values():  # of one length: nothing is padded, and no logits are those of a prompt
-        for first in range(0, len(group), _ROWS):
-            yield group[first : first + _ROWS]
+        for first in range(0, len(group), most):
+            yield group[first : first + most]

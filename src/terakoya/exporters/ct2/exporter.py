@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from terakoya.errors import IncompatibleError, need
+from terakoya.errors import need
+from terakoya.exporters.ct2.conversion import convert
 from terakoya.exporters.engine_skill import EngineSkill, sequence_obstacle
 from terakoya.exporters.exporter import Exporter, ExportOptions
 from terakoya.exporters.skill_files import (
@@ -56,19 +57,11 @@ class Ct2Exporter(Exporter):
         IncompatibleError where its converter refuses the checkpoint.
         """
         kind = options.number_format(QUANTISATIONS, DEFAULT)
-        transformers = need("ctranslate2.converters", extra="ct2")
         artifact, model = folder / "model", skill.model
         (artifact / FOLDER).mkdir(parents=True)
         with tempfile.TemporaryDirectory(dir=folder) as place, capture_warnings():
             save_merged(model, Path(place) / _MODEL)
-            try:
-                converter = transformers.TransformersConverter(str(Path(place) / _MODEL))
-                converter.convert(str(artifact / _MODEL), quantization=QUANTISATIONS[kind])
-            except (ValueError, RuntimeError, NotImplementedError) as error:
-                raise IncompatibleError(
-                    _("CTranslate2's converter refuses this checkpoint ({error})", error=error),
-                    do=_("Export to gguf or hub."),
-                ) from error
+            convert(Path(place) / _MODEL, artifact / _MODEL, QUANTISATIONS[kind], _kept_ids(model))
         write_prompt_files(model, artifact / FOLDER)
         files = sorted(f"{_MODEL}/{file.name}" for file in (artifact / _MODEL).iterdir())
         write_skill_files(skill, artifact, files)
@@ -93,3 +86,9 @@ class Ct2Exporter(Exporter):
             f'skill = Ct2Exporter().open(Path("{artifact.as_posix()}"))',
             'print(skill.predict(["…"])[0].text)',
         )
+
+
+def _kept_ids(model: Any) -> tuple[int, ...] | None:
+    """Ids that a causal `model` may generate; None where it may generate all."""
+    kept: tuple[int, ...] | None = model.metadata.kept_ids if model.family == "decoder" else None
+    return kept

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from terakoya.errors import ConfigError, need
+from terakoya.exporters.gguf.pinned import command_of
 from terakoya.exporters.gguf.vocabulary import GgufVocabulary, read_vocabulary
 from terakoya.exporters.gguf.weights import FAMILIES, QUANTISATIONS, write_settings, write_tensors
 from terakoya.i18n import _
@@ -80,20 +80,18 @@ def adds_bos(model: Any) -> bool:
 
 
 def run_converter(converter: Path, model: Any, file: Path, quantisation: str) -> None:
-    """Write a GGUF file with a converter of the user's own, called as llama.cpp's convert_hf_to_gguf.py is.
+    """Write a GGUF file with another converter, called as llama.cpp's convert_hf_to_gguf.py is.
 
-    converter     a Python file or a program that takes FOLDER --outfile FILE --outtype TYPE
+    converter     a Python file or a program that takes FOLDER --outfile FILE --outtype TYPE; or what pinned.py knows
     model         a pretrained causal model
     file          that is written
     quantisation  passed on
     Raises ConfigError with its last words where it fails.
     """
-    if not converter.is_file():
-        raise ConfigError(_("there is no such converter"), where=str(converter), do=_("Name an existing file."))
+    called = command_of(converter)
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model")
-        program = [sys.executable, str(converter)] if converter.suffix == ".py" else [str(converter.resolve())]
-        command = [*program, str(Path(folder) / "model"), "--outfile", str(file), "--outtype", quantisation]
+        command = [*called, str(Path(folder) / "model"), "--outfile", str(file), "--outtype", quantisation]
         done = subprocess.run(command, capture_output=True, text=True, timeout=_CONVERTER_SECONDS, check=False)
     if done.returncode or not file.is_file():
         lines = (done.stderr or done.stdout).strip().splitlines()

@@ -37,14 +37,16 @@ class GgufExporter(Exporter):
 
     def obstacle(self, skill: Skill) -> str | None:
         """Why this `skill` cannot become a GGUF file; None where it can."""
-        found = sequence_obstacle(skill)
+        found = _engine_obstacle(skill)
         if found is not None:
             return found
         model: Any = skill.model
-        if model.family != "decoder":
-            return _("llama.cpp's server runs causal models, and this one is an encoder-decoder; it goes to ct2")
         config = model.core.config.get_text_config()
         return config_obstacle(config) or vocabulary_obstacle(model.tokenizer.backend.to_str())
+
+    def obstacle_with(self, skill: Skill, options: ExportOptions) -> str | None:
+        """As `obstacle`; with a converter of `options` it decides what it can write of a `skill`."""
+        return _engine_obstacle(skill) if options.converter is not None else self.obstacle(skill)
 
     def write(self, skill: Skill, folder: Path, options: ExportOptions) -> Path:
         """Write model.gguf, Modelfile and, where the codec has one, grammar.gbnf.
@@ -89,12 +91,24 @@ class GgufExporter(Exporter):
         """The lines of the README that call an `artifact`, and what a bare server cannot give."""
         place = artifact.as_posix()
         return (
-            f"llama-server -m {place}/{_MODEL}",
-            f"# POST /completion: prompt as in Modelfile, temperature 0, grammar of {_GRAMMAR} where there is one",
-            f"ollama create my-skill -f {place}/Modelfile",
-            "# A bare server returns raw text. The codec that reads it, withholding and calibration are Terakoya's:",
-            f'GgufExporter().open(Path("{place}")).predict(["…"])    # terakoya.exporters.gguf.exporter',
+            "from pathlib import Path",
+            "from terakoya.exporters.gguf.exporter import GgufExporter",
+            f'skill = GgufExporter().open(Path("{place}"))',
+            'print(skill.predict(["…"])[0].text)',
+            "# A bare server returns raw text; the codec that reads it, withholding and calibration are Terakoya's.",
+            f"#   llama-server -m {place}/{_MODEL}    # POST /completion: prompt as in Modelfile, temperature 0,",
+            f"#                                        and the grammar of {_GRAMMAR} where there is one",
+            f"#   ollama create my-skill -f {place}/Modelfile",
         )
+
+
+def _engine_obstacle(skill: Skill) -> str | None:
+    """Why llama.cpp's server cannot predict for this skill, whoever converts it."""
+    model: Any = skill.model
+    found = sequence_obstacle(skill)
+    if found is None and model.family != "decoder":
+        return _("llama.cpp's server runs causal models, and this one is an encoder-decoder; it goes to ct2")
+    return found
 
 
 def modelfile(skill: Skill, adds_bos: bool) -> str:

@@ -45,7 +45,8 @@ def config_obstacle(config: Any) -> str | None:
     """Why llama.cpp cannot compute a model with this transformers `config`; None where it can."""
     if config.model_type not in FAMILIES:
         return _(
-            "the architecture '{architecture}' is not among those that this converter writes ({known})",
+            "the architecture '{architecture}' is not among those that are written here ({known}); llama.cpp's own "
+            "converter may know it: --converter llama.cpp",
             architecture=config.model_type,
             known=", ".join(FAMILIES),
         )

@@ -102,6 +102,7 @@ def _case_folds() -> dict[str, str]:
 def _withholding(skill: Skill) -> dict[str, Any]:
     decode, confidence, promise = skill.config.decode, skill.confidence, skill.promise
     about: dict[str, Any] = {
+        "reject": decode.reject,
         "abstain_below": decode.abstain_below,
         "withhold_unknown": decode.unknown == "withhold",
         "withhold_novel": decode.novel == "withhold",

@@ -285,6 +285,7 @@ class SequenceModel {
   }
 
   allows(grammar, raw, token) {
+    if (token === 0 && !raw && this.about.reject) return true;
     return token === 0 ? grammar.complete(raw) : grammar.viable(raw + this.texts[token]);
   }
 }
@@ -541,6 +542,7 @@ class Skill {
       if (found.probability !== null) found.probability = confidence.calibrated(found.probability);
     }
     const withhold = (reason) => Object.assign(found, { text: null, withheld: reason });
+    if (about.reject && about.head !== "set" && !found.raw && found.probability) withhold("rejected");
     if (found.text !== null && found.probability !== null && found.probability < about.abstain_below) withhold("probability");
     if (found.unknown && about.withhold_unknown) withhold("characters");
     if (found.text !== null && found.novel && about.withhold_novel) withhold("novelty");
@@ -556,5 +558,6 @@ class Skill {
 function openSkill(description, weights, digest) {
   if (sha256(new TextEncoder().encode(description + weights)) !== digest) throw new Error("damaged");
   const about = JSON.parse(description);
-  return new Skill(about, readTensors(about.tensors, bytesOfBase64(weights)));
+  const size = about.tensors.reduce((sum, { shape }) => sum + 4 * shape.reduce((a, b) => a * b, 1), 0);
+  return new Skill(about, readTensors(about.tensors, joinPlanes(inflate(bytesOfBase64(weights), size))));
 }

@@ -15,13 +15,14 @@ from typing import Any
 from terakoya.exporters.exporter import ExportedSkill, Exporter, ExportOptions
 from terakoya.exporters.facts import examples_of, facts_of
 from terakoya.exporters.page.description import describe_skill, page_obstacle, source_file
-from terakoya.exporters.page.node import open_in_node
+from terakoya.exporters.page.node import open_page
+from terakoya.exporters.page.packing import pack, unpack
 from terakoya.i18n import _, in_every_language
 from terakoya.runs import write_text
 from terakoya.saved_model import Skill
 
 FILE = "index.html"
-_SCRIPTS = ("codecs.js", "engine.js", "page.js")
+_SCRIPTS = ("codecs.js", "inflate.js", "engine.js", "page.js")
 _WORDS = {
     "predict": _("Predict"),
     "share": _("probability"),
@@ -31,6 +32,7 @@ _WORDS = {
     "abstained": _("I do not know"),
     "unreadable": _("The output is no prediction that could be read."),
     "characters": _("The text holds characters that the model does not know."),
+    "rejected": _("The model rejects the text as ill-formed."),
     "novelty": _("The text is unlike those of the training."),
     "damaged": _("This page is damaged: its data are not those that it was written with. Export the skill again."),
     "offline": _("This page works without a network and sends nothing anywhere."),
@@ -38,7 +40,7 @@ _WORDS = {
 
 
 class PageExporter(Exporter):
-    """Writes the page and opens it in Node."""
+    """Writes the page and opens it in Node, or in a browser."""
 
     name = "page"
     # Of the model's probability, a product over all tokens: 1.4e-5 was seen for ingredient lines. That the weights
@@ -54,7 +56,7 @@ class PageExporter(Exporter):
         description, weights = describe_skill(skill)
         blocks = {
             "skill": _json_text(description),
-            "weights": base64.b64encode(weights).decode("ascii"),
+            "weights": pack(weights),
             "words": _json_text(_words()),
             "about": _json_text(_about(skill)),
         }
@@ -72,8 +74,8 @@ class PageExporter(Exporter):
         return folder / FILE
 
     def open(self, artifact: Path) -> ExportedSkill:
-        """The page `artifact` in Node. Raises NoRuntimeError without it, CorruptError for a page that was changed."""
-        return open_in_node(artifact)
+        """`artifact` in Node or in a browser. Raises NoRuntimeError without both, CorruptError for a changed page."""
+        return open_page(artifact)
 
     def same_weights(self, skill: Skill, artifact: Path) -> bool:
         """Whether the `artifact` has every weight of the `skill`, bit by bit."""
@@ -83,7 +85,7 @@ class PageExporter(Exporter):
 def _same_weights(page: str, folder: Path) -> bool:
     from safetensors.numpy import load_file
 
-    block = base64.b64decode(_block(page, '<script type="text/plain" id="weights">'))
+    block = unpack(_block(page, '<script type="text/plain" id="weights">'))
     listed = json.loads(_block(page, '<script type="application/json" id="skill">'))["tensors"]
     weights = load_file(folder / "model.safetensors")
     return {one["name"] for one in listed} == weights.keys() and all(

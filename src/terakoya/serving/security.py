@@ -12,7 +12,7 @@ import hmac
 import ipaddress
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -20,7 +20,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from terakoya.serve.errors import RequestError
+from terakoya.serving.errors import RequestError
 
 COOKIE = "terakoya_token"
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -172,10 +172,18 @@ class SecurityMiddleware:
     access    who may come in
     policy    Content-Security-Policy of responses that set none themselves
     exchange  whether GET with ?token=TOKEN sets the cookie and goes on without it, for what people open by a link
+    refuse    the response to a request that is refused, made of its scope and the error; None: JSON, for programs
     """
 
-    def __init__(self, app: ASGIApp, access: Access, policy: str = _POLICY, exchange: bool = False) -> None:
-        self.app, self.access, self.policy, self.exchange = app, access, policy, exchange
+    def __init__(
+        self,
+        app: ASGIApp,
+        access: Access,
+        policy: str = _POLICY,
+        exchange: bool = False,
+        refuse: Callable[[Scope, RequestError], Response] | None = None,
+    ) -> None:
+        self.app, self.access, self.policy, self.exchange, self.refuse = app, access, policy, exchange, refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, by ASGI's `scope`, `receive` and `send`."""
@@ -198,7 +206,7 @@ class SecurityMiddleware:
             if response is None:
                 self.access.check(scope["path"], headers)
         except RequestError as error:
-            response = error.response()
+            response = self.refuse(scope, error) if self.refuse else error.response()
         await (response or self.app)(scope, receive, guarded_send)
 
     def _exchanged(self, scope: Scope, headers: Headers) -> Response | None:

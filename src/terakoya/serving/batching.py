@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from terakoya.models.protocol import Query
-from terakoya.serve.errors import RequestError
-from terakoya.serve.limits import Limits
-from terakoya.serve.skills import Output
+from terakoya.serving.errors import RequestError
+from terakoya.serving.limits import Limits
+from terakoya.serving.skills import Output
 
 _SMOOTHING = 0.2  # weight of the newest batch in the mean time of a text
 _LONGEST_RETRY = 60  # seconds

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from terakoya.runs.environment import package_version
-from terakoya.serve.limits import Limits
-from terakoya.serve.requests import ChatRequest, CompletionRequest
+from terakoya.serving.limits import Limits
+from terakoya.serving.requests import ChatRequest, CompletionRequest
 
 _NUMBER, _TEXT, _INTEGER = {"type": "number"}, {"type": "string"}, {"type": "integer"}
 

@@ -20,17 +20,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from terakoya.decoding.token_log_probs import TokenLogProb, token_log_probs
 from terakoya.errors import TerakoyaError
 from terakoya.models.protocol import Query
-from terakoya.serve.batching import Batcher, Queue
-from terakoya.serve.counters import CONTENT_TYPE, Counters
-from terakoya.serve.errors import RequestError, error_body, json_response
-from terakoya.serve.limits import Limits
-from terakoya.serve.openapi import description
-from terakoya.serve.requests import Given, parse_chat, parse_completion, read_json
-from terakoya.serve.responses import Responder, reason
-from terakoya.serve.security import Access, SecurityMiddleware
-from terakoya.serve.skills import Output, ServedSkill
+from terakoya.serving.batching import Batcher, Queue
+from terakoya.serving.counters import CONTENT_TYPE, Counters
+from terakoya.serving.errors import RequestError, error_body, json_response
+from terakoya.serving.limits import Limits
+from terakoya.serving.openapi import description
+from terakoya.serving.requests import Given, parse_chat, parse_completion, read_json
+from terakoya.serving.responses import Responder, reason
+from terakoya.serving.security import Access, SecurityMiddleware
+from terakoya.serving.skills import Output, ServedSkill
 
-log = logging.getLogger("terakoya.serve")
+log = logging.getLogger("terakoya.serving")
 Parse = Callable[[Any, Mapping[str, ServedSkill], Limits], tuple[ServedSkill, Given]]
 
 

@@ -17,14 +17,19 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from terakoya.serve.app import Service, make_app
-from terakoya.serve.security import Access
+from terakoya.serving.app import Service, make_app
+from terakoya.serving.security import Access
 
 _MORE_SECONDS = 5  # after the time limit of a request, until a server that ends cuts what is left
 
 
 def run_http(
-    service: Service, access: Access, listening: socket.socket, *, mcp: bool, on_ready: Callable[[], None]
+    service: Service,
+    access: Access,
+    listening: socket.socket,
+    *,
+    mcp: bool,
+    on_ready: Callable[[Callable[[], None]], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT; a second one ends at once.
 
@@ -32,12 +37,12 @@ def run_http(
     access     who may come in
     listening  the socket
     mcp        whether /mcp is served as well
-    on_ready   is called when the first request can come
+    on_ready   is called when the first request can come, with a function that ends the server gracefully
     """
     routes: tuple[BaseRoute, ...] = ()
     tools: Callable[[], AbstractAsyncContextManager[None]] | None = None
     if mcp:
-        from terakoya.serve.mcp_tools import http_endpoint
+        from terakoya.serving.mcp_tools import http_endpoint
 
         route, manager = http_endpoint(service)
         routes, tools = (route,), manager.run
@@ -45,11 +50,21 @@ def run_http(
     @contextlib.asynccontextmanager
     async def while_running() -> AsyncIterator[None]:
         async with tools() if tools else contextlib.nullcontext():
-            on_ready()
+            on_ready(lambda: server.handle_exit(signal.SIGTERM, None))
             yield
 
     app = make_app(service, access, routes=routes, while_running=while_running)
-    _Server(_config(app, service.limits.seconds)).run(sockets=[listening])
+    server = _Server(_config(app, service.limits.seconds))
+    server.run(sockets=[listening])
+
+
+def http_server(app: ASGIApp, seconds: float) -> uvicorn.Server:
+    """A server of any application, which ends gracefully at a first SIGTERM or SIGINT.
+
+    app      what it serves
+    seconds  until a request's headers are read
+    """
+    return _Server(_config(app, seconds))
 
 
 def _config(app: ASGIApp, seconds: float) -> uvicorn.Config:

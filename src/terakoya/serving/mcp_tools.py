@@ -18,11 +18,11 @@ from starlette.routing import Route
 
 from terakoya.models.protocol import Query
 from terakoya.runs.environment import package_version
-from terakoya.serve.app import Service
-from terakoya.serve.errors import RequestError
-from terakoya.serve.requests import check_text
-from terakoya.serve.responses import details
-from terakoya.serve.skills import ServedSkill
+from terakoya.serving.app import Service
+from terakoya.serving.errors import RequestError
+from terakoya.serving.requests import check_text
+from terakoya.serving.responses import details
+from terakoya.serving.skills import ServedSkill
 
 PATH = "/mcp"
 _OUTPUT = {

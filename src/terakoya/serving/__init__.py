@@ -4,7 +4,8 @@
 `requests` checks their bodies, `batching` predicts what waits together, `responses` writes what OpenAI's clients read.
 """
 
-from terakoya.serve.limits import Limits
-from terakoya.serve.server import Address, Serving, serve
+from terakoya.serving.background import refuse_running_loop, serve_in_background
+from terakoya.serving.limits import Limits
+from terakoya.serving.server import Address, Serving, serve
 
-__all__ = ["Address", "Limits", "Serving", "serve"]
+__all__ = ["Address", "Limits", "Serving", "refuse_running_loop", "serve", "serve_in_background"]

@@ -7,13 +7,13 @@ import os
 import re
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from terakoya.errors import ConfigError, need
 from terakoya.errors.files import read_text
 from terakoya.i18n import _
-from terakoya.serve.limits import Limits
+from terakoya.serving.limits import Limits
 
 TOKEN_VARIABLE = "TERAKOYA_TOKEN"
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{16,512}")
@@ -29,6 +29,7 @@ class Serving:
     new       whether the token was made now, so that nobody knows it yet
     open      whether other machines may reach it
     mcp       whether /mcp is served as well
+    end       ends the server from another thread, as SIGTERM does
     """
 
     url: str
@@ -37,6 +38,7 @@ class Serving:
     new: bool = False
     open: bool = False
     mcp: bool = False
+    end: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -82,17 +84,17 @@ def serve(
     need("uvicorn", extra="serve")
     if mcp:
         need("mcp", extra="mcp")
-    from terakoya.serve.app import Service
-    from terakoya.serve.skills import open_skills
+    from terakoya.serving.app import Service
+    from terakoya.serving.skills import open_skills
 
     service = Service(open_skills(runs, overrides), limits or Limits())
     if mcp == "stdio":
-        from terakoya.serve.mcp_tools import run_stdio
+        from terakoya.serving.mcp_tools import run_stdio
 
         asyncio.run(run_stdio(service))
         return
-    from terakoya.serve.running import run_http
-    from terakoya.serve.security import access_of, is_loopback
+    from terakoya.serving.running import run_http
+    from terakoya.serving.security import access_of, is_loopback
 
     token, new = find_token(address)
     with bind(address.host, address.port) as listening:
@@ -102,7 +104,7 @@ def serve(
         ready = Serving(
             f"http://{host}:{port}", tuple(service.skills), token, new, not is_loopback(address.host), bool(mcp)
         )
-        run_http(service, access, listening, mcp=bool(mcp), on_ready=lambda: on_ready(ready))
+        run_http(service, access, listening, mcp=bool(mcp), on_ready=lambda end: on_ready(replace(ready, end=end)))
 
 
 def find_token(address: Address) -> tuple[str, bool]:
@@ -111,7 +113,7 @@ def find_token(address: Address) -> tuple[str, bool]:
     address  of the server
     Returns ("", False) where none is needed. Raises ConfigError for one that is too short or holds other characters.
     """
-    from terakoya.serve.security import is_loopback, new_token
+    from terakoya.serving.security import is_loopback, new_token
 
     where = str(address.token_file) if address.token_file else TOKEN_VARIABLE
     given = read_text(address.token_file).strip() if address.token_file else os.environ.get(TOKEN_VARIABLE, "")

@@ -10,14 +10,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from terakoya.decoding.token_log_probs import TokenLogProb
-from terakoya.serve.requests import Given
-from terakoya.serve.skills import Output
+from terakoya.serving.requests import Given
+from terakoya.serving.skills import Output
 
 _REASONS = {
     "probability": "withheld: its probability is below the threshold",
     "verification": "withheld: the task's rule does not confirm it",
     "characters": "withheld: the text holds characters that the skill does not know",
     "novelty": "withheld: the text is unlike those of the training",
+    "rejected": "withheld: the model rejects the text as ill-formed",
     "promise": "withheld: it would break the promised share of right predictions",
     "unfinished": "the output did not end within its limit",
     "unreadable": "the output could not be read as a target",

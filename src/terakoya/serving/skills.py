@@ -74,8 +74,14 @@ def open_skills(runs: Sequence[Path], overrides: Sequence[str] = ()) -> dict[str
     runs       run folders or model folders
     overrides  KEY=VALUE settings of decoding, for all of them
     Returns them by name: the experiment's, or that of the run folder where two are of one experiment. Raises
-    ConfigError where a folder is named twice, and what `read_skill` raises.
+    ConfigError where a folder is named twice or a setting has no effect here, and what `read_skill` raises.
     """
+    if any(one.partition("=")[0].strip() == "decode.engine" for one in overrides):
+        raise ConfigError(
+            _("a server predicts with Terakoya's own decoding, whatever decode.engine says"),
+            where="decode.engine",
+            do=_("Leave decode.engine out of what you serve; `terakoya predict` goes by it."),
+        )
     opened = [(run, read_skill(run, tuple(overrides), predict_only=True)) for run in runs]
     experiments = [skill.config.name for _run, skill in opened]
     served: dict[str, ServedSkill] = {}

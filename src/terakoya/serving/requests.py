@@ -13,9 +13,9 @@ from starlette.requests import Request
 
 from terakoya.models.protocol import Query
 from terakoya.records import Turn
-from terakoya.serve.errors import RequestError
-from terakoya.serve.limits import Limits
-from terakoya.serve.skills import ServedSkill
+from terakoya.serving.errors import RequestError
+from terakoya.serving.limits import Limits
+from terakoya.serving.skills import ServedSkill
 
 _DRAINED = 16  # bodies of up to so many times the limit are read to their end, so that the refusal reaches the client
 _NOT_JSON = "The body is not JSON in UTF-8."
