@@ -1,13 +1,16 @@
 #!/bin/sh
 # Tools of the tests: iproute2, by which a test joins two hosts of its own, and strace, which measures the order of calls
-# on the disk and lets single ones fail. Node, in which exported pages are proved. Does nothing where they are present, or
-# where nobody may install them.
+# on the disk and lets single ones fail. Node, in which exported pages are proved. PostgreSQL, Slurm and munge, on which
+# sweeps are tried. Does nothing where they are present, or where nobody may install them.
 set -eu
 
 missing=""
 command -v ip >/dev/null 2>&1 || missing="iproute2"
 command -v strace >/dev/null 2>&1 || missing="$missing strace"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+command -v slurmctld >/dev/null 2>&1 || missing="$missing slurm-wlm"
+command -v munged >/dev/null 2>&1 || missing="$missing munge"
 if [ -z "$missing" ] || [ "$(id -u)" -ne 0 ]; then
     exit 0
 fi

@@ -16,6 +16,7 @@ from terakoya.records import Step
 from terakoya.runs import Index, Run
 from terakoya.runs.progress import SilentListener, TrialStatus
 from terakoya.sweeps import run as sweeps
+from terakoya.sweeps import trial as trial_module
 from terakoya.sweeps.plan import SweepOverrides, Trial, parse_seeds
 from terakoya.training import reproducibility
 
@@ -137,18 +138,18 @@ def test_a_trial_that_another_worker_ended_meanwhile_is_left_as_it_is(
 ) -> None:
     """Between looking and holding another one may have come to its end: "done" is not put back to "trained"."""
     path = sweep_file(place, 'open = "all"\n[grid]\n"model.width" = [16]\n')
-    held, started = sweeps._TrialRunner._locked, list[str]()
+    held, started = trial_module.TrialRunner.locked, list[str]()
 
     @contextmanager
-    def late(work: sweeps._TrialRunner, trial: Trial) -> Iterator[bool]:
+    def late(work: trial_module.TrialRunner, trial: Trial) -> Iterator[bool]:
         if not started:
             started.append(trial.key)
             sweeps.sweep(path, run_dir=place / "runs")
-            monkeypatch.setattr(sweeps._TrialRunner, "_run", None)  # nothing is left that could be run
+            monkeypatch.setattr(trial_module.TrialRunner, "_run", None)  # nothing is left that could be run
         with held(work, trial) as mine:
             yield mine
 
-    monkeypatch.setattr(sweeps._TrialRunner, "_locked", late)
+    monkeypatch.setattr(trial_module.TrialRunner, "locked", late)
     assert [result.state for result in sweeps.sweep(path, run_dir=place / "runs").trials] == ["done"]
 
 
@@ -175,7 +176,7 @@ def test_a_listener_receives_the_status_of_every_trial(place: Path) -> None:
 def test_an_interrupted_sweep_continues_and_opens_nothing_before(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A night's work that stopped at two is not lost, and the exam is still closed."""
     path = sweep_file(place, 'open = "all"\n[[list]]\nname = "a"\nset = ["model.width=16"]\n[[list]]\nname = "b"\n')
-    real, started = sweeps.pipeline.run, []
+    real, started = trial_module.pipeline.run, []
 
     def once(*words: object, **more: object) -> object:
         started.append(words)
@@ -183,7 +184,7 @@ def test_an_interrupted_sweep_continues_and_opens_nothing_before(place: Path, mo
             raise KeyboardInterrupt
         return real(*words, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sweeps.pipeline, "run", once)
+    monkeypatch.setattr(trial_module.pipeline, "run", once)
     with pytest.raises(KeyboardInterrupt):
         sweeps.sweep(path, run_dir=place / "runs")
     states = [json.loads(file.read_text())["state"] for file in (place / "runs").glob("series-widths/trials/*.json")]

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,14 @@ class Lock:
         except (OSError, ValueError):
             return {}
         return written if isinstance(written, dict) else {}
+
+    def disown(self, hosts: Collection[str]) -> None:
+        """Forget a holder whose host is gone: on a network file system the name it left would refuse everybody.
+
+        hosts  known to be dead, by whoever watches them
+        """
+        if hosts and self.holder().get("host") in hosts and not self.is_taken():
+            self.path.write_bytes(b"")
 
     def is_taken(self) -> bool:
         """Whether another process holds it at this moment; leaves no trace."""

@@ -8,48 +8,19 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from terakoya import registry
-from terakoya.config import Section, requirement, with_overrides
+from terakoya.config import requirement, with_overrides
 from terakoya.errors import ConfigError
 from terakoya.errors.files import parse_toml, read_text
 from terakoya.i18n import _, joined
 from terakoya.records import fingerprint
 from terakoya.runs import write_text
 from terakoya.runs.progress import TrialState
-
-Opening = Literal["best", "all", "none"]
-
-
-class SearchConfig(Section):
-    """`[search]`: number of trials, and the search space of each key (low and high, or choices)."""
-
-    trials: int
-    space: dict[str, dict[str, Any]]
-
-
-class ListEntry(Section):
-    """`[[list]]`: one trial, its name and its settings."""
-
-    name: str = ""
-    set: tuple[str, ...] = ()
-
-
-class SweepConfig(Section):
-    """A sweep as its file describes it; run.py shows an example of every key."""
-
-    name: str
-    experiment: str
-    set: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0,)
-    minutes: float = 0.0
-    open: Opening = "best"
-    grid: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
-    list: tuple[ListEntry, ...] = ()
-    search: SearchConfig | None = None
+from terakoya.sweeps.schema import SweepConfig
 
 
 @dataclass(frozen=True)

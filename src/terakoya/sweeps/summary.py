@@ -15,7 +15,8 @@ from terakoya.evaluation.item_scores import read_run_scores
 from terakoya.i18n import _, in_language
 from terakoya.reporting import ComparedSettings, SweepRecord, language, read_record, sweep_html, sweep_markdown
 from terakoya.runs import write_text
-from terakoya.sweeps.plan import SweepConfig, Trial, TrialResult
+from terakoya.sweeps.plan import Trial, TrialResult
+from terakoya.sweeps.schema import SweepConfig
 
 
 def best_on_dev(results: Sequence[TrialResult]) -> str:
