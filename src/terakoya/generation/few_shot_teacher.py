@@ -36,7 +36,9 @@ class FewShotTeacher:
 
     def __init__(self, config: Config, folder: Path, shots: Sequence[tuple[str, str]], instruction: str = "") -> None:
         require_permission_to_spend(config, True)  # nothing is trained on its output here
-        self.config, self.folder, self.shots = config, folder, shots
+        # The requests of an exam are sent one by one: nobody waits a day for it.
+        single = config.teacher.model_copy(update={"batch": 0})
+        self.config, self.folder, self.shots = config.model_copy(update={"teacher": single}), folder, shots
         self.instruction = instruction or _INSTRUCTION
         self.spent = 0.0
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,17 +13,27 @@ import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from terakoya.config import Config, TeacherConfig
 from terakoya.errors import TerakoyaError
 from terakoya.generation.cost_estimate import estimate_cost
-from terakoya.generation.output import GeneratedRow, GenerationResult, read_generated, write_rejected, write_rows
+from terakoya.generation.merging import record_shard
+from terakoya.generation.output import (
+    DATA,
+    REJECTED,
+    GeneratedRow,
+    GenerationResult,
+    read_generated,
+    write_rejected,
+    write_rows,
+)
 from terakoya.generation.prepare import make_client, make_teacher, open_ledger, require_permission_to_spend, rules_of
 from terakoya.generation.recipe import Recipe, find_recipe
 from terakoya.generation.replacing import remember_own_output, require_output, write_output
 from terakoya.generation.resume import identity, require_same_identity
-from terakoya.generation.run import Generation, RequestSettings
+from terakoya.generation.run import WINDOW, Generation, RequestSettings
+from terakoya.generation.shards import Shard, require_one_kind, shard_config, shard_sources
 from terakoya.generation.sources import source_fingerprint, source_sentences
 from terakoya.generation.teacher.ledger import JOURNAL, Ledger
 from terakoya.generation.teacher.ledger_index import INDEX, update_index
@@ -34,8 +44,10 @@ from terakoya.i18n import _, joined
 from terakoya.runs import Lock, disk_faults
 from terakoya.runs.progress import Listener, SilentListener
 
+if TYPE_CHECKING:
+    from terakoya.generation.teacher.batches import BatchPolicy
+
 __all__ = ["DATA", "REJECTED", "GenerationResult", "generate", "read_generated"]
-DATA, REJECTED = "data.jsonl", "rejected.jsonl"
 T = TypeVar("T")
 
 
@@ -50,6 +62,8 @@ def generate(
     listener: Listener | None = None,
     home: Path = Path(),
     retry_policy: RetryPolicy = RETRY_POLICY,
+    shard: Shard | None = None,
+    batch_policy: BatchPolicy | None = None,
 ) -> GenerationResult:
     """Generate a data set, or resume its generation; no response is ever paid for twice.
 
@@ -62,27 +76,40 @@ def generate(
     listener          receives progress; default: none
     home              the folder that paths of the config are relative to
     retry_policy      waits and limits of failing requests
+    shard             the part that this process generates, with a ledger of its own; None: the whole. A shard writes
+                      no data set: `merging.merge` does
+    batch_policy      waits of batches; None: those of everyday use
     Returns a summary. Raises TerakoyaError that says what was kept and spent; the same call resumes from there.
     """
-    teacher, recipe = config.teacher, find_recipe(config.teacher.recipe, home)
+    recipe = find_recipe(config.teacher.recipe, home)
     require_permission_to_spend(config, i_have_the_right)
+    require_one_kind(folder, shard)
+    if shard is not None:
+        config, folder = shard_config(config, shard), folder / shard.folder
+    teacher = config.teacher
     if estimate:
         expected = estimate_cost(config, recipe, folder, home)
         return GenerationResult(
             0, teacher.samples, False, None, folder / JOURNAL, currency=teacher.currency, estimate=expected
         )
-    require_output(output, folder, overwrite=overwrite)
+    if shard is None:
+        require_output(output, folder, overwrite=overwrite)
     with disk_faults(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = Lock(folder / ".lock")
     lock.acquire()
     try:
-        now = identity(config, recipe.fingerprint, source_fingerprint(teacher.sources or recipe.sources, home))
+        corpus = source_fingerprint(teacher.sources or recipe.sources, home)
+        now = identity(config, recipe.fingerprint, corpus, str(shard or ""))
         require_same_identity(folder, now, {"licence": teacher.licence, "i_have_the_right": i_have_the_right})
-        remember_own_output(output, folder)
+        if shard is None:
+            remember_own_output(output, folder)
         generated, rows = _run_in_own_loop(
-            _generate(config, recipe, folder, home, listener or SilentListener(), retry_policy)
+            _generate(config, recipe, folder, home, listener or SilentListener(), retry_policy, shard, batch_policy)
         )
+        if shard is not None:
+            record_shard(folder, teacher.samples, complete=generated.complete)
+            return replace(generated, output=folder / DATA)
         if not generated.complete:
             return generated
         write_output(output, rows, folder, overwrite=overwrite)
@@ -98,13 +125,15 @@ async def _generate(
     home: Path,
     listener: Listener,
     retry_policy: RetryPolicy,
+    shard: Shard | None,
+    batch_policy: BatchPolicy | None,
 ) -> tuple[GenerationResult, Sequence[GeneratedRow]]:
     """The summary, `complete` where enough rows were accepted, and these rows."""
     start = time.monotonic()
     rules = rules_of(config, recipe)
     teacher = make_teacher(config.teacher, recipe, rules)
     ledger = open_ledger(config.teacher, folder) if teacher.paid else None
-    client = make_client(config.teacher, teacher, ledger, retry_policy)
+    client = make_client(config.teacher, teacher, ledger, retry_policy, folder, batch_policy)
     settings = RequestSettings(
         config.teacher.model or teacher.name,
         config.teacher.max_tokens,
@@ -121,10 +150,11 @@ async def _generate(
         recipe,
         settings,
         rules,
-        source_sentences(config, config.teacher.sources or recipe.sources, home),
+        shard_sources(source_sentences(config, config.teacher.sources or recipe.sources, home), shard),
         client,
         listener=listener,
         retry_policy=retry_policy,
+        window=config.teacher.batch or WINDOW,
     )
     try:
         await run.run()
@@ -132,6 +162,7 @@ async def _generate(
         error.saved = joined(" ", (error.saved or _saved(run, ledger, folder, config.teacher.currency), *_blame(run)))
         raise
     finally:
+        await client.close()
         await teacher.close()
         notes = await _write_partial(run, ledger, folder)
     generated = _summary(run, ledger, config.teacher, folder, time.monotonic() - start, notes)

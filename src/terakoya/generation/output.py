@@ -16,6 +16,7 @@ from terakoya.records import Example, fingerprint
 from terakoya.runs import write_text
 from terakoya.runs.display import Displayed
 
+DATA, REJECTED = "data.jsonl", "rejected.jsonl"  # accepted and rejected rows in the generation folder
 HEADER = ("source", "target", "origin", "group", "original", "fingerprint")
 
 

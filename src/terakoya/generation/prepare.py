@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from terakoya.config import Config, TeacherConfig
@@ -16,13 +16,18 @@ from terakoya.errors import ConfigError
 from terakoya.generation.balance import BalanceRules
 from terakoya.generation.recipe import Recipe
 from terakoya.generation.sentences import lexicon
-from terakoya.generation.teacher.ledger import Ledger
+from terakoya.generation.teacher.ledger import JOURNAL
+from terakoya.generation.teacher.ledger_batches import BATCHES, BatchLedger
+from terakoya.generation.teacher.ledger_journal import read_journal
 from terakoya.generation.teacher.offline import LexiconTeacher, RuleTeacher
 from terakoya.generation.teacher.protocol import NANO, Teacher
 from terakoya.generation.teacher.rate_limits import RetryPolicy
 from terakoya.generation.teacher.retries import TeacherClient
 from terakoya.generation.teacher.spending import SpendingCap, TokenPrices
 from terakoya.i18n import _, joined
+
+if TYPE_CHECKING:
+    from terakoya.generation.teacher.batches import BatchPolicy
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -46,10 +51,11 @@ def make_api_teacher(config: TeacherConfig) -> Teacher:
 
     config  section [teacher], of the kind "api"
     """
+    from terakoya.generation.teacher.batch_api import BatchApi
     from terakoya.generation.teacher.http_client import ApiTeacher
 
     key = os.environ.get(config.key_variable, "") if config.key_variable else ""
-    return ApiTeacher(
+    return (BatchApi if config.batch else ApiTeacher)(
         config.model,
         config.base_url,
         key,
@@ -130,7 +136,7 @@ def require_permission_to_spend(config: Config, i_have_the_right: bool) -> None:
         )
     if teacher.budget and min(teacher.price_in, teacher.price_out) < 0:
         faults.append(unknown_price())
-    faults += _key_faults(teacher)
+    faults += [*_key_faults(teacher), *_batch_faults(teacher)]
     if len(faults) == 1:
         raise faults[0]
     if faults:
@@ -138,6 +144,23 @@ def require_permission_to_spend(config: Config, i_have_the_right: bool) -> None:
             joined("\n", (fault.message for fault in faults)),
             do=_("Correct these in [teacher]; docs/settings.md lists every setting."),
         )
+
+
+def _batch_faults(teacher: TeacherConfig) -> list[ConfigError]:
+    """Settings of single requests that mean nothing for requests in batches."""
+    if not teacher.batch:
+        return []
+    idle = [
+        f"teacher.{name}" for name in ("hedge", "requests_per_minute", "tokens_per_minute") if getattr(teacher, name)
+    ]
+    return [
+        ConfigError(
+            _("{key} has no effect on requests that are sent in batches", key=key),
+            where="[teacher]",
+            do=_("Leave {key} out.", key=key),
+        )
+        for key in idle
+    ]
 
 
 def _address_fault(base_url: str) -> ConfigError | None:
@@ -221,40 +244,70 @@ def _is_local(base_url: str) -> bool:
 
 
 def prices_of(teacher: TeacherConfig) -> TokenPrices:
-    """Prices per token from the prices per million tokens in `teacher` (unknown ones count as 0)."""
-    per_token = NANO / 1_000_000
+    """Prices per token from the prices per million tokens in `teacher` (unknown ones count as 0), in a batch where
+    requests are sent in batches."""
+    per_token = NANO / 1_000_000 * (teacher.batch_price if teacher.batch else 1.0)
     return TokenPrices(max(teacher.price_in, 0.0) * per_token, max(teacher.price_out, 0.0) * per_token)
 
 
-def open_ledger(teacher: TeacherConfig, folder: Path) -> Ledger:
-    """The ledger in `folder`, with the spending cap and disk reserve that `teacher` sets."""
+def open_ledger(teacher: TeacherConfig, folder: Path) -> BatchLedger:
+    """The ledger in `folder`, with the spending cap and disk reserve that `teacher` sets. Raises ConfigError where a
+    batch is still open there, and requests are no longer sent in batches."""
     cap = SpendingCap(round(teacher.budget * NANO) if teacher.budget else None, teacher.requests)
-    return Ledger(folder, cap, max_concurrent=teacher.max_concurrent, max_tokens=teacher.max_tokens)
+    # A batch has an input file while it is open; only then is the journal read once more.
+    kept = (folder / BATCHES).glob("*.jsonl") if not teacher.batch else ()
+    if any(kept):
+        open_batches = sum(one.state != "ended" for one in read_journal(folder / JOURNAL).batches.values())
+        if open_batches:
+            raise ConfigError(
+                _("{count} batches of this generation are not collected yet", count=open_batches),
+                where=str(folder),
+                do=_("Go on with teacher.batch as it was: their responses are paid for."),
+            )
+    return BatchLedger(folder, cap, max_concurrent=teacher.max_concurrent, max_tokens=teacher.max_tokens)
 
 
 def make_client(
-    config: TeacherConfig, teacher: Teacher, ledger: Ledger | None, retry_policy: RetryPolicy
+    config: TeacherConfig,
+    teacher: Teacher,
+    ledger: BatchLedger | None,
+    retry_policy: RetryPolicy,
+    folder: Path | None = None,
+    batch_policy: BatchPolicy | None = None,
 ) -> TeacherClient:
-    """The client that sends requests to `teacher`.
+    """The client that sends requests to `teacher`, one by one or in batches.
 
     config        limits and prices
     teacher       who responds
     ledger        records every request; None for a free teacher
     retry_policy  waits and limits of failing requests
+    folder        of the ledger; None where requests are never sent in batches
+    batch_policy  waits of batches; None: those of everyday use
     """
+    options: dict[str, Any] = {
+        "prices": prices_of(config),
+        "currency": config.currency,
+        "rates": config.rates,
+        "retry_policy": retry_policy,
+        "attempts": config.attempts,
+        "thinking": config.thinking,
+    }
+    if config.batch and ledger is not None and folder is not None:
+        from terakoya.generation.teacher.batch_api import BatchApi
+        from terakoya.generation.teacher.batches import BATCH_POLICY, BatchClient
+
+        assert isinstance(teacher, BatchApi)
+        return BatchClient(
+            teacher, ledger, folder, size=config.batch, batch_policy=batch_policy or BATCH_POLICY, **options
+        )
     return TeacherClient(
         teacher,
         ledger,
-        prices=prices_of(config),
-        currency=config.currency,
-        rates=config.rates,
         requests_per_minute=config.requests_per_minute,
         tokens_per_minute=config.tokens_per_minute,
-        retry_policy=retry_policy,
-        attempts=config.attempts,
         max_concurrent=config.max_concurrent,
         hedge=config.hedge,
-        thinking=config.thinking,
+        **options,
     )
 
 

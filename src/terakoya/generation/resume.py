@@ -22,18 +22,22 @@ IDENTITY_KEYS = (
 )  # fmt: skip
 
 
-def identity(config: Config, recipe: str, corpus: str) -> dict[str, Any]:
+def identity(config: Config, recipe: str, corpus: str, shard: str = "") -> dict[str, Any]:
     """The values that identify a generation; with a quota or density the number of samples is one of them.
 
     config  the whole config; `teacher` and `seed` are used
     recipe  fingerprint of the recipe
     corpus  fingerprint of the source sentences
+    shard   which part of a generation it is, as in "2/8"; "" for the whole
     """
     teacher = config.teacher.model_dump(mode="json")
     values: dict[str, Any] = {name: teacher[name] for name in IDENTITY_KEYS}
     if config.teacher.quota or config.teacher.density:
         values["samples"] = config.teacher.samples
-    return {**values, "seed": config.seed, "recipe_content": recipe, "corpus_content": corpus}
+        if config.teacher.batch:
+            values["batch"] = config.teacher.batch  # as many sentences are planned at once, before counts are known
+    part = {"shard": shard} if shard else {}
+    return {**values, **part, "seed": config.seed, "recipe_content": recipe, "corpus_content": corpus}
 
 
 def require_same_identity(folder: Path, now: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -50,14 +54,10 @@ def require_same_identity(folder: Path, now: Mapping[str, Any], facts: Mapping[s
     if not path.exists():
         write_json(path, {"format": 1, "identity": now, **facts})
         return
-    # A key that the folder's version did not have yet had its default.
-    before = _defaults() | read_json(path)["identity"]
-    names = sorted(set(before) | set(now))
-    changed = [name for name in names if before.get(name) != now.get(name)]
-    if changed and not _has_content(folder):
+    changes = changed_keys(folder, now)
+    if changes and not has_content(folder):
         write_json(path, {"format": 1, "identity": now, **facts})
-    elif changed:
-        changes = ", ".join(f"{name} ({_short(before.get(name))} → {_short(now.get(name))})" for name in changed)
+    elif changes:
         raise IncompatibleError(
             _("this folder belongs to another generation; changed: {changes}", changes=changes),
             where=str(folder),
@@ -65,13 +65,26 @@ def require_same_identity(folder: Path, now: Mapping[str, Any], facts: Mapping[s
         )
 
 
+def changed_keys(folder: Path, now: Mapping[str, Any]) -> str:
+    """What differs from the identity kept in `folder`, as text for a message; "" where nothing does.
+
+    folder  the generation folder
+    now     the identity (see `identity`)
+    """
+    # A key that the folder's version did not have yet had its default.
+    before = _defaults() | read_json(folder / FILE)["identity"]
+    names = sorted(set(before) | set(now))
+    changed = [name for name in names if before.get(name) != now.get(name)]
+    return ", ".join(f"{name} ({_short(before.get(name))} → {_short(now.get(name))})" for name in changed)
+
+
 def _defaults() -> dict[str, Any]:
     values = TeacherConfig().model_dump(mode="json")
     return {name: values[name] for name in IDENTITY_KEYS}
 
 
-def _has_content(folder: Path) -> bool:
-    """Whether a response was received or a row made: only then does the identity bind."""
+def has_content(folder: Path) -> bool:
+    """Whether a response was received or a row made in `folder`: only then does the identity bind."""
     rows = folder / "data.jsonl"
     if rows.is_file() and rows.stat().st_size:
         return True

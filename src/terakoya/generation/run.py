@@ -78,6 +78,7 @@ class Generation:
     client        sends requests and stores responses
     listener      receives progress
     retry_policy  `drain` is the time allowed to pending responses
+    window        sentences planned beyond the last checked row
     """
 
     def __init__(
@@ -90,7 +91,9 @@ class Generation:
         *,
         listener: Listener | None = None,
         retry_policy: RetryPolicy = RETRY_POLICY,
+        window: int = WINDOW,
     ) -> None:
+        self._window = window
         self.recipe, self.settings, self.counter, self.client = recipe, settings, LabelCounter(rules), client
         self._feeder = SourceSelector(sources, self.counter, self._hints)
         self._listener, self._retry_policy = listener or SilentListener(), retry_policy
@@ -134,7 +137,7 @@ class Generation:
 
     def _plan(self) -> None:
         """Never plan more sentences than rows are still needed: no response is paid for in vain."""
-        while len(self._pending) < min(WINDOW, self.counter.remaining):
+        while len(self._pending) < min(self._window, self.counter.remaining):
             sentence = next(self._feeder, None)
             if sentence is None:
                 return

@@ -58,7 +58,7 @@ class ApiTeacher:
         httpx = need("httpx", extra="teacher")
         need("httpx_aiohttp", extra="teacher")  # without it the package falls back to a pool that is slow with hundreds
         self.name, self._deadline, self._redact = model, deadline, redact
-        self._extra, self._headers, self._max_tokens_name = dict(extra), dict(headers), max_tokens_name
+        self._extra, self._headers, self.max_tokens_name = dict(extra), dict(headers), max_tokens_name
         self._status, self._response = openai.APIStatusError, httpx.Response
         # A ValueError is an address, key or header that cannot be written.
         self._broken = (openai.APIConnectionError, httpx.InvalidURL, ValueError, _TooLarge)
@@ -79,14 +79,7 @@ class ApiTeacher:
 
     async def send(self, request: TeacherRequest) -> RawResponse:
         """Send `request` once. Raises NoResponse."""
-        body = {
-            **self._extra,
-            "model": request.model,
-            "messages": [{"role": turn.role, "content": turn.content} for turn in request.turns],
-            self._max_tokens_name: request.max_tokens,
-        }
-        if request.temperature is not None:
-            body["temperature"] = request.temperature
+        body = self.body_of(request)
         start = time.monotonic()
         sent: list[bool] = []
         _SENT.set(sent)
@@ -104,6 +97,18 @@ class ApiTeacher:
             response.headers.get("content-type", ""),
             _retry_after(response.headers),
         )
+
+    def body_of(self, request: TeacherRequest) -> dict[str, Any]:
+        """The body of a chat completion for `request`."""
+        body = {
+            **self._extra,
+            "model": request.model,
+            "messages": [{"role": turn.role, "content": turn.content} for turn in request.turns],
+            self.max_tokens_name: request.max_tokens,
+        }
+        if request.temperature is not None:
+            body["temperature"] = request.temperature
+        return body
 
     async def close(self) -> None:
         """Close all connections."""
@@ -159,7 +164,7 @@ def _bounded(httpx: Any, limits: Any) -> Any:
                 response.status_code, headers=headers, content=_decompress(bytes(raw), encoding), request=request
             )
 
-    return Bounded(limits=limits, verify=_trusted(httpx))
+    return Bounded(limits=limits, verify=trusted_certificates(httpx))
 
 
 def _sent_trace() -> Any:
@@ -182,8 +187,8 @@ def _require_sendable(headers: Sequence[tuple[bytes, bytes]]) -> None:
 
 
 @cache
-def _trusted(httpx: Any) -> Any:
-    """The certificates that httpx trusts, read once: that costs more than the rest of a start."""
+def trusted_certificates(httpx: Any) -> Any:
+    """The certificates that the module `httpx` trusts, read once: that costs more than the rest of a start."""
     return httpx.create_ssl_context()
 
 

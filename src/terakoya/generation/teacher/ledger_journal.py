@@ -5,6 +5,7 @@ reply     the raw response, written before anything interprets it
 cost      what was booked for that response (in older journals part of the reply)
 lost      no response came; `sent` says whether the request may have left
 given up  the request will not be sent again
+batch     what is known of a batch of requests: planned, uploaded (its file), created (its id), ended (how)
 """
 
 from __future__ import annotations
@@ -28,8 +29,40 @@ _FIELDS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "cost": {"cost": int, "by": str, "in": _COUNT, "out": _COUNT},
     "lost": {"fault": str, "cost": int},
     "given up": {"what": str},
+    "batch": {"state": str, "value": str},
 }
+_BATCH_STATES = ("planned", "uploaded", "created", "ended")
 _BASES = ("provider", "prices", "reserved", "at risk", "free")
+
+
+@dataclass(slots=True)
+class BatchState:
+    """What a journal says about one batch of requests at the provider.
+
+    state   "planned", "uploaded", "created" or "ended"
+    file    id of its input file at the provider; "" before it is uploaded
+    id      its id at the provider; "" before that is known
+    open    attempts without an outcome → money reserved for each
+    known   all of its attempts
+    """
+
+    state: str = "planned"
+    file: str = ""
+    id: str = ""
+    open: dict[str, int] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
+
+    def record(self, state: str, value: str) -> None:
+        """Take one event into account.
+
+        state  what has happened
+        value  what it names: a file, a batch
+        """
+        self.state = state
+        if state == "uploaded":
+            self.file = value
+        elif state == "created":
+            self.id = value
 
 
 @dataclass(slots=True)
@@ -42,6 +75,7 @@ class LedgerState:
     responses  request key → the latest response with HTTP 200
     abandoned  request key → why it will not be sent again
     flags      why a provider's values were not taken → number of responses
+    batches    key of a batch → what is known of it
     """
 
     spending: Spending = field(default_factory=Spending)
@@ -50,6 +84,7 @@ class LedgerState:
     responses: dict[str, RawResponse] = field(default_factory=dict)
     abandoned: dict[str, str] = field(default_factory=dict)
     flags: Counter[str] = field(default_factory=Counter)
+    batches: dict[str, BatchState] = field(default_factory=dict)
 
 
 def read_journal(path: Path) -> LedgerState:
@@ -67,7 +102,11 @@ def read_journal(path: Path) -> LedgerState:
         require_values(record, _FIELDS[event], path, number)
         _require_amounts(record, path, number)
         key = attempt.rpartition(".")[0]
-        if event == "given up":
+        if event == "batch":
+            if record["state"] not in _BATCH_STATES:
+                raise _wrong(path, number, _("line {number} has no valid '{name}'", number=number, name="state"))
+            state.batches.setdefault(attempt, BatchState()).record(record["state"], record["value"])
+        elif event == "given up":
             state.abandoned[key] = record["what"]
         elif event == "intent":
             if attempt in waiting:
@@ -75,6 +114,8 @@ def read_journal(path: Path) -> LedgerState:
             state.attempts[key] += 1
             state.requests += 1
             waiting[attempt] = record["reserved"]
+            if isinstance(batch := record.get("batch"), str):
+                state.batches.setdefault(batch, BatchState()).known.add(attempt)
         elif event == "cost":
             if uncosted.pop(attempt, None) is None:
                 raise _wrong(path, number, _("line {number} books a cost without a response", number=number))
@@ -88,6 +129,8 @@ def read_journal(path: Path) -> LedgerState:
             else:
                 _take_reply(state, record, key, reserved, uncosted)
     state.spending.at_risk += sum(waiting.values())
+    for batch in state.batches.values():
+        batch.open = {attempt: waiting[attempt] for attempt in waiting if attempt in batch.known}
     for reserved, status in uncosted.values():
         state.spending.book(reserved, "reserved" if status == 200 else "at risk")
     return state

@@ -91,6 +91,9 @@ class TeacherClient:
         self._no_completions = 0  # responses that no chat completions API sends
         self.models: set[str] = set()
 
+    async def close(self) -> None:
+        """Leave nothing running; an ordinary client leaves nothing."""
+
     def stop(self) -> None:
         """Send nothing more; pending responses are still recorded."""
         self._stop.set()
