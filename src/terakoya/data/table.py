@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -147,16 +147,27 @@ def _target(row: TableRow, wanted: TaskConfig, file: str) -> str:
         )
     labels = row.lists.get(wanted.target)
     if labels is None:
-        text = row.cells[wanted.target]
-        labels = list_literal(text) if wanted.codec == "labels" else None
-        if labels is None:
-            return text
+        return list_labels(row.cells[wanted.target], wanted)
     if wanted.codec != "labels":
         raise DataError(
             _("the column '{target}' holds a list", target=wanted.target),
             where=_("{file}, line {line}", file=file, line=row.line),
             do=_('A list is a set of labels: set codec = "labels".'),
         )
+    return _joined_labels(labels, wanted)
+
+
+def list_labels(text: str, wanted: TaskConfig) -> str:
+    """The target that a cell holds: for a set of labels that was saved as a list its labels, else the `text` itself.
+
+    text    the cell
+    wanted  the config's section `[task]`
+    """
+    labels = list_literal(text) if wanted.codec == "labels" else None
+    return text if labels is None else _joined_labels(labels, wanted)
+
+
+def _joined_labels(labels: Sequence[str], wanted: TaskConfig) -> str:
     if wanted.separator:
         return wanted.separator.join(labels)
     return " ".join("_".join(label.split()) for label in labels)

@@ -6,21 +6,30 @@ thresholds are in thresholds.py, with their reasons.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from terakoya.config import Config, TaskConfig
 from terakoya.data.audit.characters import UnwantedCharacters
 from terakoya.data.audit.duplicates import Duplicates
-from terakoya.data.audit.label_balance import LabelBalance, TextLengths
+from terakoya.data.audit.label_balance import LabelBalance
 from terakoya.data.audit.label_forms import LabelForms
 from terakoya.data.audit.near_duplicates import NearDuplicates
 from terakoya.data.audit.row_order import RowOrder
-from terakoya.data.audit.single_pass import AuditContext, AuditRow, Check, hash64, make_canonical, source_form
+from terakoya.data.audit.single_pass import (
+    AuditContext,
+    AuditRow,
+    Check,
+    make_canonical,
+    source_form,
+    source_key,
+)
 from terakoya.data.audit.split_sizes import SplitSizes
 from terakoya.data.audit.spreadsheet_damage import SpreadsheetDamage
 from terakoya.data.audit.target_forms import TargetForms
 from terakoya.data.audit.targets import SourceDefects, TargetDefects
+from terakoya.data.audit.text_lengths import TextLengths
 from terakoya.data.audit.tokens import AuditTokenizer, TokenizerRoundTrip
 from terakoya.data.audit.written_lists import WrittenLists
 from terakoya.data.formats import table_notes
@@ -28,8 +37,18 @@ from terakoya.data.split import SplitName
 from terakoya.records import Example, Finding, Split
 from terakoya.task import Task
 
+if TYPE_CHECKING:
+    from terakoya.data.audit.row_blocks import BlockCheck
+
 __all__ = ["AuditTokenizer", "audit", "audit_table", "layout_findings"]
 
+_SOURCE_PATTERNS = (
+    SourceDefects.PATTERN,
+    SpreadsheetDamage.PATTERN,
+    UnwantedCharacters.PATTERN,
+    UnwantedCharacters.EMOJI,
+    WrittenLists.PATTERN,
+)
 _LEVELS = ("stop", "warn", "note")
 
 
@@ -53,16 +72,34 @@ def audit_table(path: Path, config: Config) -> list[Finding]:
     config  with the sections task and split
     Returns findings, the gravest first.
     """
-    from terakoya.data.audit.tables import load_small_table, stream_table
+    from terakoya.data.audit.tables import load_small_table
 
     notes = list(layout_findings(config.task.model_copy(update={"data": path.name}), path.parent))
     task_or_stream = load_small_table(path, config)
     if task_or_stream is not None:
         task, split = task_or_stream
         return [*audit(task, split), *notes]
-    subject, rows = stream_table(path, config)
-    found = sorted(_run_checks(subject, rows, None), key=lambda finding: _LEVELS.index(finding.level))
+    found = sorted(_stream_findings(path, config), key=lambda finding: _LEVELS.index(finding.level))
     return [*found, *notes]
+
+
+def _stream_findings(path: Path, config: Config) -> Iterator[Finding]:
+    """Findings on a table of any size: block by block, or, where only that is certain to be right, row by row."""
+    from terakoya.data.audit.row_blocks import read_row_blocks
+    from terakoya.data.audit.tables import stream_table
+    from terakoya.data.formats.blocks import NotPlain
+
+    subject, rows = stream_table(path, config)
+    checks = _checks(subject)
+    try:
+        for block in read_row_blocks(path, config.task, config.split, subject, _SOURCE_PATTERNS):
+            for check in checks:
+                check.add_block(block)
+    except NotPlain:
+        yield from _run_checks(subject, rows, None)
+        return
+    for check in checks:
+        yield from check.findings()
 
 
 def layout_findings(wanted: TaskConfig, folder: Path) -> Iterator[Finding]:
@@ -80,20 +117,22 @@ def layout_findings(wanted: TaskConfig, folder: Path) -> Iterator[Finding]:
 def _run_checks(
     subject: AuditContext, rows: Iterable[tuple[Example, SplitName]], tokenizer: AuditTokenizer | None
 ) -> Iterator[Finding]:
-    checks: Sequence[Check] = _checks(subject, tokenizer)
+    checks: list[Check] = [*_checks(subject)]
+    if tokenizer is not None:
+        checks.append(TokenizerRoundTrip(subject, tokenizer))
     canonical = make_canonical(subject.codec)
     adds = [check.add for check in checks]
     for place, (example, split) in enumerate(rows):
         form = source_form(example)
-        row = AuditRow(example, split, place, form, hash64(form), canonical(example.target))
+        row = AuditRow(example, split, place, form, source_key(form), canonical(example.target))
         for add in adds:
             add(row)
     for check in checks:
         yield from check.findings()
 
 
-def _checks(subject: AuditContext, tokenizer: AuditTokenizer | None) -> list[Check]:
-    checks: list[Check] = [
+def _checks(subject: AuditContext) -> list[BlockCheck]:
+    return [
         SplitSizes(subject),
         LabelBalance(subject),
         TargetDefects(subject),
@@ -108,7 +147,6 @@ def _checks(subject: AuditContext, tokenizer: AuditTokenizer | None) -> list[Che
         LabelForms(subject),
         WrittenLists(subject),
     ]
-    return [*checks, TokenizerRoundTrip(subject, tokenizer)] if tokenizer is not None else checks
 
 
 def _in_order(split: Split) -> list[tuple[Example, SplitName]]:

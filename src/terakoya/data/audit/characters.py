@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from terakoya.codec.text import split_emoji
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import COLUMN_NAMES, AuditContext, AuditRow, Tally, format_percent, share, shorten
 from terakoya.i18n import _
 from terakoya.records import Finding, Level
+
+if TYPE_CHECKING:
+    from terakoya.data.audit.row_blocks import RowBlock, TargetFacts
 
 # Emoji that show as such by themselves (Emoji_Presentation, Unicode 16), or through the variation selector.
 EMOJI = re.compile(
@@ -41,6 +45,8 @@ _SPECIAL = re.compile(
     r"<\|[^|<>\n]{1,40}\|>|</?s>|<(?:pad|unk|bos|eos|mask|sep|cls|think)>|</think>|<(?:start|end)_of_(?:turn|text)>"
     r"|<extra_id_\d+>|<<SYS>>|\[/?INST\]|\[(?:CLS|SEP|MASK|UNK|PAD|BOS|EOS)\]|<unused\d+>"
 )
+# White space at an end, and whatever else one of the patterns needs.
+_SUSPECT = r"^[\s\x1c-\x1f]|[\s\x1c-\x1f]$|[０-９Ａ-Ｚａ-ｚ]|" + _ODD.pattern
 _HALF, _FULL = re.compile("[0-9A-Za-zｱ-ﾝ]"), re.compile("[０-９Ａ-Ｚａ-ｚ]")
 
 
@@ -80,6 +86,8 @@ class UnwantedCharacters:
     subject  what the data is for
     """
 
+    PATTERN, EMOJI = _SUSPECT, EMOJI.pattern
+
     def __init__(self, subject: AuditContext) -> None:
         self.subject = subject
         self.columns = {"source": _CharacterColumn(), "target": _CharacterColumn()}
@@ -108,6 +116,32 @@ class UnwantedCharacters:
                 self.emoji_sources.add(
                     example.row, _("{emoji_found} in {source}", emoji_found=emoji_found, source=source)
                 )
+
+    def add_block(self, block: RowBlock) -> None:
+        """Looks at the rows of `block` with a character that may be unwanted; of the others letters are counted."""
+        labels = self.subject.labels
+        odd = block.sources_with(self.PATTERN) | block.of_targets("characters", self._is_suspect)
+        if labels:
+            odd = odd | block.sources_with(self.EMOJI)
+        for row in block.rows(odd):
+            self.add(row)
+        rest = ~odd
+        self.rows += int(rest.sum())
+        self.columns["source"].half += int((rest & block.sources.str.contains(_HALF.pattern).to_numpy()).sum())
+        half = block.of_targets("half", lambda facts: _HALF.search(facts.text) is not None)
+        self.columns["target"].half += int((rest & half).sum())
+        if labels:  # of a target that is not odd every label is an emoji
+            count = int(block.values("labels", lambda facts: len(facts.text.split()))[rest].sum())
+            self.labels += count
+            self.emoji_labels += count
+
+    def _is_suspect(self, facts: TargetFacts) -> bool:
+        text = facts.text
+        if text and (text[0].isspace() or text[-1].isspace()):
+            return True
+        if _FULL.search(text) or _ODD.search(text):
+            return True
+        return self.subject.labels and any(EMOJI.search(label) is None for label in text.split())
 
     def findings(self) -> Iterator[Finding]:
         """One finding for each kind of character and column."""

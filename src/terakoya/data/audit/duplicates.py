@@ -23,6 +23,8 @@ from terakoya.records import MEMORISED, Finding
 if TYPE_CHECKING:
     import numpy as np
 
+    from terakoya.data.audit.row_blocks import RowBlock
+
 _NUMBER = {split: number for number, split in enumerate(SPLIT_NAMES)}
 
 
@@ -57,6 +59,17 @@ class Duplicates:
         subset = self.subsets.setdefault(example.subset, min(len(self.subsets), 84))
         self.split_numbers.append(_NUMBER[row.split] + 3 * subset)
         if len(self.forms) > line.FINGERPRINTS_KEPT:
+            self._thin()
+
+    def add_block(self, block: RowBlock) -> None:
+        """Remembers the rows of `block`."""
+        chosen = block.sampled(self.mask)
+        targets = block.values("hash", lambda facts: facts.hash)
+        parts = (block.keys, block.raws, targets, block.lines, block.splits)
+        for name, part in zip(("forms", "raws", "targets", "rows", "split_numbers"), parts, strict=True):
+            kept: array[int] = getattr(self, name)
+            kept.frombytes(part[chosen].astype(_dtype(kept)).tobytes())
+        while len(self.forms) > line.FINGERPRINTS_KEPT:
             self._thin()
 
     def _thin(self) -> None:

@@ -7,14 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from statistics import median
+from typing import TYPE_CHECKING, Any
 
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import (
-    COLUMN_NAMES,
     AuditContext,
     AuditRow,
     HashSample,
-    Tally,
     bars,
     format_percent,
     hash64,
@@ -24,6 +23,9 @@ from terakoya.data.audit.single_pass import (
 from terakoya.i18n import _, joined
 from terakoya.records import Example, Finding, Level
 from terakoya.scoring.baselines.standard import best_constant
+
+if TYPE_CHECKING:
+    from terakoya.data.audit.row_blocks import KnownTargets, RowBlock
 
 
 class LabelBalance:
@@ -38,6 +40,7 @@ class LabelBalance:
         self.rare = 0  # uses of labels that came after LABELS_KEPT others
         self.rows = 0
         self.sample: HashSample[Example] = HashSample(1000)
+        self._pending: tuple[KnownTargets | None, Any] = (None, ())  # targets of blocks, and how often each occurred
 
     def add(self, row: AuditRow) -> None:
         """Counts the labels of the row.
@@ -47,12 +50,41 @@ class LabelBalance:
         target = row.canonical if row.canonical is not None else row.example.target
         self.rows += 1
         for label in target.split() if self.subject.labels else (_name(target),):
-            if label in self.counts or len(self.counts) < line.LABELS_KEPT:
-                self.counts[label] += 1
-            else:
-                self.rare += 1
+            self._count(label, 1)
         if row.canonical is not None and self.sample.wants(row.key):
             self.sample.add(row.key, replace(row.example, target=target, accepted=()))
+
+    def add_block(self, block: RowBlock) -> None:
+        """Counts the labels of all rows of `block`."""
+        import numpy as np
+
+        self.rows += len(block)
+        if block.targets is not self._pending[0]:
+            self._count_pending()
+            self._pending = (block.targets, np.zeros(0, dtype=np.int64))
+        targets, uses = self._pending
+        new = np.bincount(block.numbers, minlength=len(block.targets.facts))
+        new[: len(uses)] += uses
+        self._pending = (targets, new)
+        written = block.of_targets("written", lambda facts: facts.canonical is not None)
+        for row in block.rows(self.sample.choose(block.keys, written)):
+            if row.canonical is not None:
+                self.sample.add(row.key, replace(row.example, target=row.canonical, accepted=()))
+
+    def _count_pending(self) -> None:
+        """Count the labels of targets whose uses are known: in the order in which the targets first occurred."""
+        targets, uses = self._pending
+        if targets is not None:
+            for facts, count in zip(targets.facts, uses.tolist(), strict=False):
+                for label in facts.name.split() if self.subject.labels else (_name(facts.name),):
+                    self._count(label, count)
+        self._pending = (None, ())
+
+    def _count(self, label: str, uses: int) -> None:
+        if label in self.counts or len(self.counts) < line.LABELS_KEPT:
+            self.counts[label] += uses
+        else:
+            self.rare += uses
 
     @property
     def categorical(self) -> bool:
@@ -62,6 +94,7 @@ class LabelBalance:
 
     def findings(self) -> Iterator[Finding]:
         """Findings on skew, density and the best constant prediction."""
+        self._count_pending()
         if self.rows < 2 or not self.counts:
             return
         if len(self.counts) == 1:
@@ -210,107 +243,3 @@ _DENSER = _(
 def _name(target: str) -> str:
     """The target itself; a long one as its prefix and a hash."""
     return target if len(target) <= line.LONG_TEXT else f"{target[:100]}… {hash64(target):x}"
-
-
-class TextLengths:
-    """How long sources and targets are, and targets that are far longer than the rest.
-
-    subject  what the data is for
-    """
-
-    def __init__(self, subject: AuditContext) -> None:
-        self.subject = subject
-        self.sources: Counter[int] = Counter()
-        self.targets: Counter[int] = Counter()
-        self.longest: list[tuple[int, int, str]] = []  # the longest targets: length, row, text
-        self.many = Tally()
-
-    def add(self, row: AuditRow) -> None:
-        """Counts the characters of the row.
-
-        row  in the order of the file
-        """
-        target = row.example.target
-        self.sources[min(len(row.example.source), 100_000)] += 1
-        size = min(len(target), 100_000)
-        self.targets[size] += 1
-        if len(self.longest) < line.ROWS_NAMED or size > self.longest[-1][0]:
-            self.longest.append((size, row.example.row, target[:60]))
-            self.longest.sort(key=lambda item: (-item[0], item[1]))
-            del self.longest[line.ROWS_NAMED :]
-        if self.subject.labels and len((row.canonical or target).split()) > line.MANY_LABELS:
-            self.many.add(row.example.row, target)
-
-    def findings(self) -> Iterator[Finding]:
-        """Histograms, and findings on long targets."""
-        if not self.targets:
-            return
-        for name, counts in (("source", self.sources), ("target", self.targets)):
-            yield _lengths(name, counts)
-        if self.many.count and share(self.many.count, self.targets.total()) < line.MANY_LABELS_USUAL:
-            count, most = self.many.count, line.MANY_LABELS
-            yield self.many.finding(
-                "many-labels",
-                "warn",
-                _("{count} targets hold more than {most} labels", count=count, most=most),
-                do=_("Did the prompt of the teacher allow fewer? Shorten or drop those rows."),
-            )
-        if not self.subject.labels:
-            yield from self._long()
-
-    def _long(self) -> Iterator[Finding]:
-        middle, high = _quantile(self.targets, 0.5), _quantile(self.targets, 0.99)
-        far = max(line.LONG_TARGET * middle, float(high), float(line.LONG_TARGET_CHARACTERS))
-        found = Tally()
-        for size, row, text in self.longest:
-            if size > far:
-                found.add(row, text)
-        found.count = sum(count for size, count in self.targets.items() if size > far)
-        extreme = bool(self.longest) and self.longest[0][0] > max(line.LONG_TARGET * high, far)
-        if count := found.count:
-            times, longest = line.LONG_TARGET, self.longest[0][0]
-            yield found.finding(
-                "long-answers",
-                "warn" if extreme else "note",
-                _(
-                    "{count} targets are more than {times:g} times as long as the median ({middle} characters); the "
-                    "longest has {longest}",
-                    count=count,
-                    times=times,
-                    middle=middle,
-                    longest=longest,
-                ),
-                do=_("Look at them: prose around the target proper, or an unclosed quote."),
-            )
-
-
-def _quantile(counts: Counter[int], at: float) -> int:
-    left = at * counts.total()
-    for size in sorted(counts):
-        left -= counts[size]
-        if left <= 0:
-            return size
-    return max(counts)
-
-
-def _lengths(name: str, counts: Counter[int]) -> Finding:
-    """A histogram of lengths: characters, in bins of doubling width."""
-    bins: Counter[int] = Counter()
-    for size, count in counts.items():
-        bins[size.bit_length()] += count
-    named = [(f"<{2**power}", float(bins[power])) for power in sorted(bins)]
-    middle, high, most = _quantile(counts, 0.5), _quantile(counts, 0.99), max(counts)
-    column, histogram = COLUMN_NAMES[name], bars(named)
-    return Finding(
-        "lengths",
-        "note",
-        _(
-            "{column} have a median length of {middle}, {high} at the 99th percentile, {most} at most: {histogram}",
-            column=column,
-            middle=middle,
-            high=high,
-            most=most,
-            histogram=histogram,
-        ),
-        values={"median": float(middle), "high": float(high), "most": float(most)} | dict(named),
-    )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from terakoya.codec.labels import LabelsCodec
 from terakoya.codec.text import graphemes, normalise_emoji, split_emoji
 from terakoya.data.audit.single_pass import AuditContext, AuditRow, Tally
 from terakoya.i18n import _, joined
 from terakoya.records import Finding
+
+if TYPE_CHECKING:
+    from terakoya.data.audit.row_blocks import RowBlock, TargetFacts
 
 _SEPARATORS = ",、，;；|/"
 _WRAPPING = "[]{}()<>'\"`「」『』"
@@ -47,6 +51,15 @@ class LabelForms:
                 self.apart.add(number, _("{taken} is read as {parts}", taken=taken, parts=parts))
             if symbol := next((one for one in found if split_emoji(one) == [one]), ""):
                 self.symbols.add(number, symbol)
+
+    def add_block(self, block: RowBlock) -> None:
+        """Looks at the labels of `block` that may be odd."""
+        if self.subject.labels:
+            for row in block.rows(block.of_targets("label forms", self._is_suspect)):
+                self.add(row)
+
+    def _is_suspect(self, facts: TargetFacts) -> bool:
+        return self.emoji or any(_bare(label) != label for label in (facts.canonical or facts.text).split())
 
     def findings(self) -> Iterator[Finding]:
         """One finding for each kind."""

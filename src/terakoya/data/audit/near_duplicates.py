@@ -11,13 +11,17 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from terakoya.codec.text import fold_source
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import AuditRow, HashSample, format_percent, level_by, share, shorten
-from terakoya.data.split import SplitName
+from terakoya.data.split import SPLIT_NAMES, SplitName
 from terakoya.i18n import _, joined
 from terakoya.records import MEMORISED, Finding
+
+if TYPE_CHECKING:
+    from terakoya.data.audit.row_blocks import RowBlock
 
 _NUMERALS = re.compile("[0-9〇零一二三四五六七八九十百千万億兆京壱弐参肆伍陸漆捌玖拾廿卅佰陌阡仟萬]")
 _TRIED = 50  # candidates compared for one text; templates would give thousands
@@ -37,15 +41,12 @@ class NearDuplicates:
     def __init__(self) -> None:
         self.train_sample: HashSample[_ComparedText] = HashSample(line.NEAR_ROWS)
         self.exam_sample: HashSample[_ComparedText] = HashSample(line.NEAR_ROWS // 4)
-        self.rows = self.exam = 0
 
     def add(self, row: AuditRow) -> None:
         """Offers the row to the sample of its split.
 
         row  in the order of the file
         """
-        self.rows += 1
-        self.exam += row.split == "exam"
         if len(row.form) >= line.NEAR_LENGTH and row.example.subset != MEMORISED:
             keep = self.train_sample if row.split == "train" else self.exam_sample
             if keep.wants(row.key):
@@ -53,6 +54,14 @@ class NearDuplicates:
                 keep.add(
                     row.key, _ComparedText(form[: 4 * line.LONG_TEXT], row.split, row.example.origin, row.example.row)
                 )
+
+    def add_block(self, block: RowBlock) -> None:
+        """Offers the rows of `block` that a sample would keep."""
+        long = block.form_sizes >= line.NEAR_LENGTH
+        train = block.splits == SPLIT_NAMES.index("train")
+        kept = self.train_sample.choose(block.keys, long & train) | self.exam_sample.choose(block.keys, long & ~train)
+        for row in block.rows(kept):
+            self.add(row)
 
     def findings(self) -> Iterator[Finding]:
         # Exam items come last, so that each is compared with the whole of train.
@@ -173,12 +182,14 @@ def _ranked(sets: Sequence[frozenset[str]], most: float) -> list[frozenset[int]]
     What differs is compared: an instruction before every source would make all of them nearly equal. Of a text
     that says little beside the template nothing is concluded.
     """
-    uses = Counter(gram for found in sets for gram in found)
+    uses: Counter[str] = Counter()
+    for found in sets:
+        uses.update(found)
     limit = max(line.TEMPLATE_ROWS, most * len(sets))
     rank = {
         gram: at for at, gram in enumerate(sorted(uses, key=lambda gram: (uses[gram], gram))) if uses[gram] <= limit
     }
-    kept = [frozenset(rank[gram] for gram in found if gram in rank) for found in sets]
+    kept = [frozenset([rank[gram] for gram in found if gram in rank]) for found in sets]
     return [found if len(found) >= line.NEAR_GRAMS else frozenset() for found in kept]
 
 

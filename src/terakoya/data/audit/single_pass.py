@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from terakoya.codec import Codec
 from terakoya.codec.labels import LabelsCodec
@@ -17,6 +17,9 @@ from terakoya.errors import DataError
 from terakoya.i18n import Message, _
 from terakoya.records import Example, Finding, Level
 from terakoya.scoring.metrics import Metric
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # As messages name the columns and the splits.
 COLUMN_NAMES = {"source": _("sources"), "target": _("targets")}
@@ -144,6 +147,14 @@ def hash64(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
+def source_key(form: str) -> int:
+    """64 bits that stand for a source: of the hash by which it is split, so that a large table is hashed once.
+
+    form  folded form of the source
+    """
+    return int.from_bytes(hashlib.sha256(f"\x1f{form}".encode("utf-8", "surrogatepass")).digest()[8:16], "little")
+
+
 class HashSample(Generic[T]):
     """A bounded sample of a stream, chosen by the items' hashes: equal items are kept or dropped together.
 
@@ -174,6 +185,24 @@ class HashSample(Generic[T]):
             self.mask = self.mask * 2 + 1
             self.items = [(number, item) for number, item in self.items if not number & self.mask]
 
+    def choose(self, numbers: np.ndarray[Any, Any], offered: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Which of many items will be kept once all of them are added: only these need be built, and added in order.
+
+        numbers  hash of each item
+        offered  for each item whether it is offered at all
+        Returns for each item whether it is to be added.
+        """
+        import numpy as np
+
+        own = np.array([number for number, _ in self.items], dtype=np.uint64)
+        while True:
+            kept: np.ndarray[Any, Any] = offered & ((numbers & np.uint64(self.mask)) == 0)
+            if int(((own & np.uint64(self.mask)) == 0).sum()) + int(kept.sum()) <= self.most:
+                break
+            self.mask = self.mask * 2 + 1
+        self.items = [(number, item) for number, item in self.items if not number & self.mask]
+        return kept
+
     def kept(self) -> list[T]:
         """The items of the sample."""
         return [item for _, item in self.items]
@@ -188,6 +217,17 @@ class EvenSample(Generic[T]):
     def __init__(self, most: int) -> None:
         self.most, self.stride, self.seen = most, 1, 0
         self.items: list[T] = []
+
+    def choose(self, count: int) -> range:
+        """Which of the next `count` items will be kept once all of them are offered, by index: only these need be
+        built, and must be appended to `items`."""
+        stride = self.stride
+        while -(-(self.seen + count) // stride) >= 2 * self.most:
+            stride *= 2
+        self.items = self.items[:: stride // self.stride]
+        first = -self.seen % stride
+        self.stride, self.seen = stride, self.seen + count
+        return range(first, count, stride)
 
     def add(self, item: T) -> None:
         """Offers the next `item` of the stream."""

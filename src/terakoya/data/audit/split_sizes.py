@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import AuditContext, AuditRow
+from terakoya.data.split import SPLIT_NAMES
 from terakoya.i18n import _
 from terakoya.records import MEMORISED, Finding
+
+if TYPE_CHECKING:
+    from terakoya.data.audit.row_blocks import RowBlock
 
 _Z = 1.96 + 0.84  # two-sided 5%, power 80%
 
@@ -30,6 +35,11 @@ class SplitSizes:
         """
         if row.example.subset != MEMORISED:
             self.counts[row.split] += 1
+
+    def add_block(self, block: RowBlock) -> None:
+        """Counts the rows of `block`."""
+        for at, name in enumerate(SPLIT_NAMES):
+            self.counts[name] += int((block.splits == at).sum())
 
     def findings(self) -> Iterator[Finding]:
         """Findings on empty splits, and on the difference that the exam can detect."""

@@ -6,11 +6,15 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import COLUMN_NAMES, AuditContext, AuditRow, Tally, format_percent, share
 from terakoya.i18n import _
 from terakoya.records import Finding, Level
+
+if TYPE_CHECKING:
+    from terakoya.data.audit.row_blocks import RowBlock, TargetFacts
 
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _CELL = re.compile(
@@ -43,6 +47,8 @@ _SAYS = {
         _("A spreadsheet turns 1-2 and 1/2 into dates: format the column as text before typing."),
     ),
 }
+# What any of these, a number or an empty cell begins with, or a header consists of.
+_SUSPECT = re.compile(r"^[\s\x1c-\x1f]*(?:$|[-(#<\dnNuJFMASOD])|^[A-Za-z]{1,8}$")
 _LOST = ("error", "nothing")  # of these the contents are gone
 _SOURCES = frozenset("source input text question prompt japanese sentence".split())  # noqa: SIM905
 _TARGETS = frozenset("target output label labels answer response arabic emoji".split())  # noqa: SIM905
@@ -86,6 +92,8 @@ class SpreadsheetDamage:
     subject  what the data is for
     """
 
+    PATTERN = _SUSPECT.pattern
+
     def __init__(self, subject: AuditContext) -> None:
         self.subject = subject
         self.rows = 0
@@ -107,6 +115,16 @@ class SpreadsheetDamage:
                 self.headers.add(example.row, f"{example.source}, {example.target}")
             if example.source.isdecimal() and len(example.source) < 12 and len(self.offsets) < 10_000:
                 self.offsets[int(example.source) - row.place] += 1
+
+    def add_block(self, block: RowBlock) -> None:
+        """Looks at the rows of `block` with a cell that may be damaged, a number, or a header's."""
+        odd = block.sources_with(self.PATTERN) | block.of_targets("damaged", self._is_suspect)
+        for row in block.rows(odd):
+            self.add(row)
+        self.rows += len(block) - int(odd.sum())
+
+    def _is_suspect(self, facts: TargetFacts) -> bool:
+        return _SUSPECT.search(facts.text) is not None
 
     def findings(self) -> Iterator[Finding]:
         """One finding for each kind of damage and column."""

@@ -89,6 +89,7 @@ class OpenLabelsCodec:
         mostly = len(emoji) >= line.EMOJI_TASK * len(first)
         self._codec = choose_codec("labels", emoji[:1] if mostly else ["a"], separator=separator)
         self._labels = lru_cache(maxsize=65536)(self._read)
+        self._last = ("", "")  # target and canonical form: whoever needs it writes it next
 
     def _read(self, piece: str) -> tuple[str, ...]:
         try:
@@ -102,13 +103,17 @@ class OpenLabelsCodec:
         target  labels separated as the codec says
         Raises DataError for an empty set.
         """
+        if target == self._last[0] and target:
+            return self._last[1]
         found = {label for piece in target.split(self.separator) for label in self._labels(piece)}
         if not found:
             raise DataError(
                 _("a set of labels is empty"),
                 do=_("Remove the row or fill in its target."),
             )
-        return " ".join(sorted(found))
+        form = " ".join(sorted(found))
+        self._last = (target, form)
+        return form
 
     def write(self, target: str) -> str:
         """The canonical form of the `target`."""

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import regex
 
@@ -14,6 +15,9 @@ from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import AuditContext, AuditRow, Tally, shorten
 from terakoya.i18n import _
 from terakoya.records import Finding
+
+if TYPE_CHECKING:
+    from terakoya.data.audit.row_blocks import RowBlock
 
 _DIGITS = regex.compile(r"[0-9]+")
 _FULL_DIGITS = regex.compile(r"[０-９]+")
@@ -67,6 +71,14 @@ class TargetForms:
         form.firsts.setdefault(spelling, target)
         if len(form.examples) < line.SPELLINGS_KEPT or spelling in form.examples:
             form.examples.setdefault(spelling, Tally()).add(row.example.row, target)
+
+    def add_block(self, block: RowBlock) -> None:
+        """Looks at the targets of `block`; sets of labels have no form."""
+        if self.subject.labels:
+            self.rows += len(block)
+            return
+        for row in block.rows():
+            self.add(row)
 
     def _date(self, row: AuditRow) -> None:
         target = row.example.target.strip()

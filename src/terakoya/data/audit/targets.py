@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import (
@@ -17,9 +18,12 @@ from terakoya.data.audit.single_pass import (
     share,
     unknown_labels,
 )
-from terakoya.data.split import SplitName
+from terakoya.data.split import SPLIT_NAMES, SplitName
 from terakoya.i18n import _
 from terakoya.records import Finding, Level
+
+if TYPE_CHECKING:
+    from terakoya.data.audit.row_blocks import RowBlock, TargetFacts
 
 _REFUSAL = re.compile(
     r"(?:申し訳(?:ありません|ございません)|すみません|恐れ入ります)[がけ、。].{0,60}(?:できません|できかねます|いたしかねます|お答え|対応)"
@@ -74,6 +78,24 @@ class TargetDefects:
                 self.wrapped.add(number, target)
         if self.subject.kind == "text" and target == example.source:
             self.copies.add(number, target)
+
+    def add_block(self, block: RowBlock) -> None:
+        """Looks at the targets of `block` that have any defect."""
+        odd = block.of_targets("odd", self._is_odd)
+        if self.subject.kind == "text":
+            odd = odd | (block.cells == block.sources).to_numpy()
+        for row in block.rows(odd):
+            self.add(row)
+        self.rows += len(block) - int(odd.sum())
+        for at, name in enumerate(SPLIT_NAMES):
+            if rows := int((block.splits[~odd] == at).sum()):
+                self.split_rows[name] += rows
+
+    def _is_odd(self, facts: TargetFacts) -> bool:
+        text, form = facts.text, facts.canonical
+        if form is None or unknown_labels(self.subject.codec, form):
+            return True
+        return len(text) > 4 and bool(_REFUSAL.search(text) or _WRAPPED.search(text))
 
     def findings(self) -> Iterator[Finding]:
         """One finding for each kind of defect."""
@@ -145,6 +167,8 @@ class TargetDefects:
 class SourceDefects:
     """Sources that were sentences once: cut in the middle, an orphan bracket, remains of a web site."""
 
+    PATTERN = r"[「」『』（）【】\[=]|脚注|出典|関連項目|外部リンク|参考文献|注釈"  # what _BRACKET or _WEB needs
+
     def __init__(self) -> None:
         self.rows = self.long = 0
         self.cut, self.orphans, self.web_remains = Tally(), Tally(), Tally()
@@ -164,6 +188,15 @@ class SourceDefects:
             self.orphans.add(number, text)
         if _WEB.search(text):
             self.web_remains.add(number, text)
+
+    def add_block(self, block: RowBlock) -> None:
+        """Looks at the sources of `block` that have no usual end, a bracket, or what remains of a web site."""
+        long = block.source_sizes >= line.LONG_SENTENCE
+        odd = (long & ~block.sources.str.contains(_ENDS.pattern).to_numpy()) | block.sources_with(self.PATTERN)
+        for row in block.rows(odd):
+            self.add(row)
+        self.rows += len(block) - int(odd.sum())
+        self.long += int((long & ~odd).sum())
 
     def findings(self) -> Iterator[Finding]:
         """One finding for each kind of defect."""

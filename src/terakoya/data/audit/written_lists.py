@@ -5,11 +5,15 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.single_pass import AuditContext, AuditRow, Tally
 from terakoya.i18n import _, joined
 from terakoya.records import Finding
+
+if TYPE_CHECKING:
+    from terakoya.data.audit.row_blocks import RowBlock
 
 # Quotes inside brackets: a remark in brackets, (3本), has none.
 # Possessive: a quote and a page of spaces took time that grew with their square.
@@ -21,6 +25,8 @@ class WrittenLists:
 
     subject  what the data is for
     """
+
+    PATTERN = r"^[\s\x1c-\x1f]*[\[({]"
 
     def __init__(self, subject: AuditContext) -> None:
         self.subject = subject
@@ -36,6 +42,12 @@ class WrittenLists:
             self.sources.add(example.row, example.source)
         if is_written_list(example.target):
             self.targets.add(example.row, example.target)
+
+    def add_block(self, block: RowBlock) -> None:
+        """Looks at the rows of `block` with a cell that begins like a list."""
+        lists = block.of_targets("list", lambda facts: is_written_list(facts.text))
+        for row in block.rows(block.sources_with(self.PATTERN) | lists):
+            self.add(row)
 
     def findings(self) -> Iterator[Finding]:
         """One finding for each column."""

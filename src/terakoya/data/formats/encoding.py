@@ -108,6 +108,29 @@ def detect_encoding(path: Path, stated: str = "") -> str:
 
 
 @contextmanager
+def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
+    """The file as bytes, which must not change while they are read.
+
+    path  the file
+    Raises DataError for an archive, and for a file that changed.
+    """
+    refuse_archives(path)
+    with open_file(path) as raw:
+        before = _state(raw)
+        yield raw
+        _require_unchanged(raw, path, before)
+
+
+def _require_unchanged(raw: io.BufferedReader, path: Path, before: tuple[int, int, int]) -> None:
+    if _state(raw) != before or _now(path) != before:
+        raise DataError(
+            _("the file changed while it was read"),
+            where=str(path),
+            do=_("Read it again when nobody writes to it."),
+        )
+
+
+@contextmanager
 def open_text(path: Path, encoding: str = "") -> Iterator[io.TextIOWrapper]:
     """The file as text: ends of lines as they are, nothing replaced.
 
@@ -124,12 +147,7 @@ def open_text(path: Path, encoding: str = "") -> Iterator[io.TextIOWrapper]:
             yield file
         except UnicodeError as error:
             raise _undecodable(path, name, error) from error
-        if _state(raw) != before or _now(path) != before:
-            raise DataError(
-                _("the file changed while it was read"),
-                where=str(path),
-                do=_("Read it again when nobody writes to it."),
-            )
+        _require_unchanged(raw, path, before)
 
 
 def split_lines(file: io.TextIOWrapper, path: Path) -> Iterator[str]:

@@ -1,0 +1,224 @@
+"""A large table audited in blocks of columns: what it says is what row by row it would say."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from terakoya.codec.text import fold_source
+from terakoya.config import Config, make_config
+from terakoya.data import audit as audit_module
+from terakoya.data.audit import tables
+from terakoya.data.audit import thresholds as line
+from terakoya.data.audit.folding import fold_many
+from terakoya.data.audit.row_blocks import read_row_blocks
+from terakoya.data.audit.single_pass import EvenSample, HashSample
+from terakoya.data.formats import blocks, read_table
+from terakoya.data.formats.blocks import NotPlain, read_blocks
+from terakoya.errors import DataError
+from terakoya.records import Finding
+
+TABLES = int(os.environ.get("TERAKOYA_TABLES", "200"))
+PIECES = [
+    "今日は", "カレー", "食べた", "。", "！", "とても", "楽しい一日でした", "コーヒー", "ー", "-", " ", "　", "abc",
+    "ＡＢＣ", "007", "1.0", "NA", "１２", "「", "」", "（", "🎉", "❤️", "👨‍👩‍👧", "ﾊﾟﾝ", "か\u3099", "\u200b", "～",
+    "高", "髙", "[1]", "<s>", "????", "繧縺", "é", "\t", "…", "2026-01-02", "3月4日", "I am sorry",
+    "申し訳ありませんが、お答えできません", "['a', 'b']", "==", "#N/A", "nan",
+]  # fmt: skip
+LABELS = ["🎉", "📚", "❤️", "❤", "✨", "😄", "👍🏽", "x", "🎉,📚", "[🎉]", "♡", ""]
+
+
+def random_cell(rng: random.Random) -> str:
+    return "".join(rng.choices(PIECES, k=rng.choice([0, 1, 1, 2, 3, 5, 9])))
+
+
+def random_table(rng: random.Random, path: Path) -> tuple[Path, dict[str, Any]]:
+    """A table with every kind of cell, and how it is to be read."""
+    codec = rng.choice(["labels", "labels", "text", "number", ""])
+    suffix = rng.choice([".csv", ".csv", ".tsv", ".parquet"])
+    names = ["source", "target"]
+    task: dict[str, Any] = {"codec": codec}
+    if rng.random() < 0.3:
+        names.append("g")
+        task["group"] = "g"
+    if rng.random() < 0.3:
+        names.append("part_of")
+        task["split"] = "part_of"
+    names += [name for name in ("origin", "note") if rng.random() < 0.3]
+    rng.shuffle(names)
+    known = [random_cell(rng) for _ in range(rng.randint(1, 12))]
+    plain = rng.random() < 0.4
+    rows = []
+    for _ in range(rng.randint(1, 60)):
+        cells = {name: rng.choice(known) if rng.random() < 0.5 else random_cell(rng) for name in names}
+        if codec == "labels":
+            cells["target"] = " ".join(rng.sample(LABELS, rng.randint(0, 4)))
+        elif codec in {"number", ""} and rng.random() < 0.9:
+            cells["target"] = str(rng.choice([7, 12, 2026, 38000, "007", "1.0"]))
+        if "part_of" in cells:
+            cells["part_of"] = rng.choice(["train", "test", "dev", "Train ", ""])
+        if plain:
+            cells = {name: cell.replace("\t", "") for name, cell in cells.items()}
+        rows.append(cells)
+    return write(rng, path.with_suffix(suffix), names, rows, quotes=not plain), task
+
+
+def write(rng: random.Random, path: Path, names: list[str], rows: list[dict[str, str]], *, quotes: bool) -> Path:
+    if path.suffix == ".parquet":
+        pl.DataFrame({name: [row[name] for row in rows] for name in names}).write_parquet(path)
+        return path
+    delimiter = "," if path.suffix == ".csv" else "\t"
+
+    def written(cell: str) -> str:
+        if any(mark in cell for mark in (delimiter, '"', "\n", "\r")) or (quotes and rng.random() < 0.1):
+            return '"' + cell.replace('"', '""') + '"'
+        return cell
+
+    end = rng.choice(["\n", "\r\n"])
+    lines = [delimiter.join(names), *(delimiter.join(written(row[name]) for name in names) for row in rows)]
+    text = end.join(lines) + rng.choice(["", end])
+    path.write_bytes(rng.choice([b"", b"\xef\xbb\xbf"]) + text.encode())
+    return path
+
+
+def by_rows(path: Path, config: Config) -> list[Finding]:
+    subject, rows = tables.stream_table(path, config)
+    return list(audit_module._run_checks(subject, rows, None))
+
+
+def said(work: Any) -> Any:
+    """The findings, or the refusal."""
+    try:
+        return work()
+    except DataError as error:
+        return str(error)
+
+
+@pytest.fixture
+def small_bounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Bounds of samples that small tables reach, and blocks of a few rows."""
+    monkeypatch.setattr(line, "FINGERPRINTS_KEPT", 24)
+    monkeypatch.setattr(line, "NEAR_ROWS", 16)
+    monkeypatch.setattr(line, "SAMPLE", 12)
+    monkeypatch.setattr(line, "ORDER_ROWS", 8)
+    monkeypatch.setattr(line, "LABELS_KEPT", 9)
+    monkeypatch.setattr(line, "ORDER_SHUFFLES", 19)
+    monkeypatch.setattr(blocks, "_BLOCK", 700)
+    monkeypatch.setattr(blocks, "_RECORDS", 7)
+    yield
+
+
+@pytest.mark.usefixtures("small_bounds")
+def test_blocks_say_what_rows_say(tmp_path: Path) -> None:
+    """Over random tables; `TERAKOYA_TABLES=10000` for ten thousand. Both ways are taken by many of them."""
+    in_blocks = 0
+    for seed in range(TABLES):
+        rng = random.Random(seed)
+        path, task = random_table(rng, tmp_path / "table.csv")
+        config = make_config({"task": {"data": path.name} | task})
+        expected = said(lambda: by_rows(path, config))  # noqa: B023
+        found = said(lambda: list(audit_module._stream_findings(path, config)))  # noqa: B023
+        assert found == expected, f"seed {seed}"
+        try:
+            subject, _ = tables.stream_table(path, config)
+            in_blocks += sum(1 for _ in read_row_blocks(path, config.task, config.split, subject, ["x"])) > 0
+        except (NotPlain, DataError):
+            pass
+        path.unlink()
+    assert in_blocks > TABLES / 3
+
+
+def test_cells_in_blocks_are_the_cells_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`007`, NA, full width, quotes over several lines, CRLF, a BOM: to the byte, with their line numbers."""
+    monkeypatch.setattr(blocks, "_BLOCK", 64)
+    monkeypatch.setattr(blocks, "_RECORDS", 3)
+    texts = {
+        "plain": "source,target\n007,NA\n１２,1.0\n , \n,\nnull,1e3\n",
+        "crlf": "source,target\r\na,b\r\n,\r\nc ,d\r\n",
+        "bom": "\ufeffsource,target\na,b\n",
+        "no end": "source,target\na,b\nc,d",
+        "quotes": "source,target\na,b\n" + "x,y\n" * 30 + '"a\nb","c,""d"""\ne,f\n',
+        "index": ",source,target\n0,a,b\n1,c,d\n",
+        "blank": "source,target\na,b\n\nc,d\n",
+    }
+    for name, text in texts.items():
+        path = tmp_path / "table.csv"
+        path.write_bytes(text.encode())
+        expected = [(row.line, row.cells["source"], row.cells["target"]) for row in read_table("table.csv", tmp_path)]
+        found = [
+            row
+            for block in read_blocks(path, "", ["source", "target"])
+            for row in zip(
+                block.lines.tolist(), *(block.columns[one].to_list() for one in ("source", "target")), strict=True
+            )
+        ]
+        assert found == expected, name
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["source,target\na,b,c\n", "source,target\na\n", 'source,target\n"a,b\n', "title\nsource,target\na,b\n",
+     "source\na\n", "source,target\na\0,b\n", "sep=,\nsource,target\na,b\n", "source,target,tags\na,b,c\n",
+     "source,source\na,b\n"],
+)  # fmt: skip
+def test_what_is_not_certain_is_left_to_the_reader_of_rows(text: str, tmp_path: Path) -> None:
+    """Ragged rows, open quotes, titles, NUL, columns that make more of a row."""
+    (tmp_path / "table.csv").write_bytes(text.encode())
+    with pytest.raises(NotPlain):
+        list(read_blocks(tmp_path / "table.csv", "", ["source", "target"]))
+
+
+def test_bytes_of_another_encoding_are_named_as_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The refusal comes from the reader of rows, with offset and advice."""
+    monkeypatch.setattr(tables, "HELD", 0)
+    path = tmp_path / "table.csv"
+    path.write_bytes("source,target\n今日は,雨\n".encode("cp932"))
+    with pytest.raises(DataError, match=r"byte 14 .*cp932"):
+        audit_module.audit_table(path, make_config({"task": {"data": path.name}}))
+
+
+def test_many_texts_are_folded_as_each_alone() -> None:
+    """Also beside the characters that decide by their neighbours."""
+    rng = random.Random(0)
+    chars = [
+        *"あアカヶケーー--  　.…⋯！？ＡｂＣabcXYZ。〜～∼髙圓'\"“\t\n<[$1０―‐ßİΣς①㍻é",
+        "\u200b",
+        "\u3099",
+        "❤️",
+        "ﾊﾟ",
+        "\u200d",
+    ]
+    texts = ["".join(rng.choices(chars, k=rng.randint(0, 6))) for _ in range(20_000)]
+    assert fold_many(pl.Series(texts)).to_list() == [fold_source(text) for text in texts]
+    assert fold_many(pl.Series(["すべて平文です。"])).to_list() == ["すべて平文です。"]
+
+
+@pytest.mark.parametrize("most", [1, 3, 8])
+def test_a_sample_chosen_at_once_is_that_of_one_by_one(most: int) -> None:
+    """Both samples, whatever the sizes of the blocks."""
+    import numpy as np
+
+    rng = random.Random(most)
+    alone, together = HashSample[int](most), HashSample[int](most)
+    spaced, at_once = EvenSample[int](most), EvenSample[int](most)
+    first = 0
+    for _ in range(40):
+        count = rng.randint(0, 30)
+        numbers = [rng.getrandbits(64) for _ in range(count)]
+        for at, number in enumerate(numbers):
+            alone.add(number, first + at)
+            spaced.add(first + at)
+        kept = together.choose(np.array(numbers, dtype=np.uint64), np.ones(count, dtype=bool))
+        for at in np.flatnonzero(kept).tolist():
+            together.add(numbers[at], first + at)
+        chosen = at_once.choose(count)
+        at_once.items += [first + at for at in chosen]
+        first += count
+        assert together.kept() == alone.kept()
+        assert at_once.items == spaced.items
