@@ -121,6 +121,16 @@ def test_the_small_regime_has_160_rows_and_draws_nothing() -> None:
     assert other is not None and other.exam_fingerprint != small.split.exam_fingerprint
 
 
+def test_the_small_regime_has_the_same_rows_with_a_larger_exam() -> None:
+    """40 items tell .80 from .90 by luck alone; the rows of earlier records stay."""
+    small, large = task(regime="160").split, task(regime="160", items=300).split
+    assert small is not None and large is not None
+    assert (small.train, small.dev, small.exam) == (large.train, large.dev, large.exam[:40])
+    assert len({item.source for item in large.exam}) == 300
+    others = {item.group for item in (*large.train, *large.dev)}
+    assert not others & {item.group for item in large.exam}
+
+
 def test_the_rule_and_its_reverse_use_the_codecs_canonical_form(numerals: Task) -> None:
     """Verified decoding gives only predictions that can have produced their source."""
     assert numerals.rule is not None and numerals.reverse is not None and numerals.rule_exempt
@@ -133,7 +143,7 @@ def test_the_rule_and_its_reverse_use_the_codecs_canonical_form(numerals: Task) 
     ("options", "says"),
     [
         ({"exam": "frsh"}, "fresh"), ({"regime": "16"}, "160"), ({"notation": "group"}, "groups"),
-        ({"regime": "160", "items": 5}, "no effect"), ({"exam": "kannume-200", "items": 5}, "no effect"),
+        ({"regime": "160", "exam": "kannume-200"}, "no effect"), ({"exam": "kannume-200", "items": 5}, "no effect"),
         ({"split": SplitConfig(method="exact")}, "hash"), ({"split": SplitConfig(exam=0)}, "split.exam"),
         ({"items": -1}, "items"), ({"exam_seed": "x"}, "whole number"),
         ({"forms": ("bare",)}, "forms"), ({"forms": "kanj"}, "kanji"),

@@ -113,6 +113,19 @@ def test_a_step_in_mixed_precision_is_the_same_with_norms_of_a_gpu(
     assert losses[0] == pytest.approx(losses[1], rel=1e-2)
 
 
+@pytest.mark.parametrize("family", CAUSAL)
+def test_branches_have_gradients_in_mixed_precision_on_a_processor(base: Base, family: str) -> None:
+    """The backward pass ended in "expected scalar type Float but found BFloat16"."""
+    gradients = []
+    for half in (False, True):
+        model = build.build(ModelConfig(base=str(base(family))), PAIRS, seed=0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            outputs = model.outputs(model.collate(PAIRS))
+        torch.nn.functional.cross_entropy(outputs.logits.float(), outputs.targets).backward()
+        gradients.append(torch.cat([w.grad.flatten() for _, w in model.parameters_to_train() if w.grad is not None]))
+    assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.99
+
+
 class Centred(nn.Module):
     """Named like an RMS norm, and none."""
 

@@ -91,9 +91,13 @@ def build(
     if config.new_tokens == "needed" and not has_set_head:
         metadata = replace(metadata, new_tokens=_add_tokens(loaded, tokenizer, pairs, labels, config, names, seed))
     prompt = _prompt(tokenizer, loaded, metadata.template, metadata.instruction, checkpoint.name)
-    if config.vocabulary == "trimmed":
-        # A set head writes no tokens: only those of the prompts are needed.
-        texts = [Pair(pair.query, "") for pair in pairs] if has_set_head else pairs
+    # A set head writes no tokens: only those of the prompts are needed.
+    texts = [Pair(pair.query, "") for pair in pairs] if has_set_head else pairs
+    trimmed = config.vocabulary == "trimmed"
+    if config.vocabulary == "auto":
+        trimmed, finding = vocabulary_trimming.choose_vocabulary(loaded, prompt, texts)
+        metadata = replace(metadata, findings=(*metadata.findings, *([finding] if finding else [])))
+    if trimmed:
         kept = vocabulary_trimming.needed_ids(loaded, prompt, texts, metadata.new_tokens)
         metadata = replace(metadata, kept_ids=kept)
     if config.adaptation == "lora":

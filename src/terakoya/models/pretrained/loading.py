@@ -52,7 +52,7 @@ def load_checkpoint(checkpoint: PretrainedCheckpoint, dtype: str = "auto") -> Lo
     """Weights and tokenizer of a validated checkpoint; no code of it is run.
 
     checkpoint  of `find_checkpoint`
-    dtype       "float32", "bfloat16" or "float16" of the weights; "auto" is float32
+    dtype       "float32", "bfloat16" or "float16" of the weights; "auto" and "mixed" are float32
     Raises ConfigError, CorruptError or IncompatibleError where it cannot be loaded so.
     """
     transformers = need("transformers", extra="hub")

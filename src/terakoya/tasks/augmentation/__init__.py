@@ -1,9 +1,11 @@
-"""Data augmentation by rule: further training rows made from those that there are, with exact targets (`task.augment`).
+"""Data augmentation: further training rows made from those that there are (`task.augment`).
 
-    split, found = augment(task, split, 20, seed=0)
+    split, found = augment(task, split, 20, seed=0)                      # by rule: exact targets
+    split, found = augment(task, split, 20, seed=0, method="symmetry")   # by what the rows themselves show
 
-A row is multiplied only where a rule confirms it, that is where the rule gives the row's own target. Only training rows
-are multiplied; what is made belongs to the group of its row, and whatever dev or the exam hold is never made.
+A row is multiplied only where a rule confirms it, that is where the rule gives the row's own target; or by lexical
+symmetry (symmetry.py), which needs no rule and can be wrong. Only training rows are multiplied; what is made belongs to
+the group of its row, and whatever dev or the exam hold is never made.
 """
 
 from __future__ import annotations
@@ -21,19 +23,21 @@ from terakoya.i18n import _
 from terakoya.records import AUGMENTED, Example, Finding, Split
 from terakoya.task import Task
 from terakoya.tasks.augmentation.rules import AugmentationRule, rules_for
+from terakoya.tasks.augmentation.symmetry import FEWEST, symmetry_rule
 
 __all__ = ["augment"]
 
 _TRIES = 4  # attempts for each row that is wanted
 
 
-def augment(task: Task, split: Split, count: int, seed: int) -> tuple[Split, Finding]:
+def augment(task: Task, split: Split, count: int, seed: int, method: str = "rule") -> tuple[Split, Finding]:
     """The split with up to `count` further rows for each training row.
 
     task   its own function `augment`, or else the shipped rules, make the rows
     split  train, dev and exam; only train grows
     count  rows wanted for each training row; some rows allow fewer
-    seed   of the draw; what is made of a row depends on seed and row alone
+    seed   of the draw; what a rule makes of a row depends on seed and row alone
+    method "rule", or "symmetry" for exchanges that the training rows themselves show
     Returns the new split, and the finding that says in the record what was made. Raises ConfigError where the task
     samples its rows, and where no rule confirms any row.
     """
@@ -43,17 +47,10 @@ def augment(task: Task, split: Split, count: int, seed: int) -> tuple[Split, Fin
             where="task.augment",
             do=_("Leave task.augment out."),
         )
-    rules = rules_for(task)
+    rules = rules_for(task) if method == "rule" else (_symmetry(task, split.train),)
     chosen = [_rule_of(rules, row) for row in split.train]
     if not any(chosen):
-        raise ConfigError(
-            _("no rule can multiply the {rows} training rows", rows=len(split.train)),
-            where="task.augment",
-            do=_(
-                "Leave task.augment out. Rules exist for Japanese numerals with their number, ingredient lines with "
-                "their scaled line, and texts with emoji; a task of your own brings its function as Task.augment."
-            ),
-        )
+        raise _nothing_to_multiply(method, len(split.train))
     made: dict[str, Example] = {}
     for rule in rules:
         held_out = {key for item in (*split.dev, *split.exam) for key in _keys(item, rule)}
@@ -68,6 +65,45 @@ def augment(task: Task, split: Split, count: int, seed: int) -> tuple[Split, Fin
     # Behind the row that they were made from: at the end they would look like rows in some order.
     train = [one for row in split.train for one in (row, *further.pop(row.fingerprint, ()))]
     return replace(split, train=tuple(train)), _finding(rules, chosen, len(train) - len(split.train))
+
+
+def _symmetry(task: Task, rows: Sequence[Example]) -> AugmentationRule:
+    has_labels = bool(getattr(task.codec, "labels", ()))
+    if has_labels:
+        raise ConfigError(
+            _(
+                "the task '{name}' has a set of labels as its target: no character of it can be exchanged",
+                name=task.name,
+            ),
+            where="task.augment_method",
+            do=_("Leave task.augment_method out."),
+        )
+    return symmetry_rule(task, rows)
+
+
+def _nothing_to_multiply(method: str, rows: int) -> ConfigError:
+    if method == "symmetry":
+        return ConfigError(
+            _(
+                "nothing in the {rows} training rows shows which characters of a source and its target belong together",
+                rows=rows,
+            ),
+            where="task.augment_method",
+            do=_(
+                "Leave task.augment out. Exchanges are learnt where the same character of a source always brings the "
+                "same character of the target, in at least {fewest} rows.",
+                fewest=FEWEST,
+            ),
+        )
+    return ConfigError(
+        _("no rule can multiply the {rows} training rows", rows=rows),
+        where="task.augment",
+        do=_(
+            "Leave task.augment out. Rules exist for Japanese numerals with their number, ingredient lines with "
+            "their scaled line, and texts with emoji; a task of your own brings its function as Task.augment. "
+            "task.augment_method = 'symmetry' needs no rule."
+        ),
+    )
 
 
 def _rule_of(rules: Sequence[AugmentationRule], row: Example) -> AugmentationRule | None:
@@ -113,8 +149,8 @@ def _finding(rules: Sequence[AugmentationRule], chosen: Sequence[AugmentationRul
         "augment",
         "note",
         _(
-            "{made:,} further training rows were made by rule ({names}) from {rows:,} of {total:,}; nothing of dev and "
-            "exam was made",
+            "{made:,} further training rows were made ({names}) from {rows:,} of {total:,}; nothing of dev and exam "
+            "was made",
             made=made,
             names=names,
             rows=rows,

@@ -54,7 +54,7 @@ def task(
     exam       "fresh": `items` numbers (2,000 where 0) that are not in the training set in any form, balanced over
                forms and magnitudes; beside them the memorised subset and kannume-200 as subsets of their own.
                "kannume-200": those 200 alone
-    items      size of the main subset of the exam "fresh"; 0 is 2,000
+    items      size of the main subset of the exam "fresh", 0 is 2,000; in the regime "160" of its exam, 0 is 40
     exam_seed  another seed, another exam (and in the regime "160" other rows); a run's seed changes neither
     regime     "drawn": fresh examples by rule without end; "160": the numerals log's 160 rows and 40 to test
     forms      the written forms in training and exam (names in FORMS); () is all of them
@@ -78,8 +78,8 @@ def task(
         summary=_("Japanese written numbers in every form → digits, from 0 to 10^16 − 1"),
     )
     if str(regime) == "160":
-        require_unset(items=items, forms=tuple(forms), exam=exam != EXAMS[0])
-        return replace(base, split=small_split(exam_seed))
+        require_unset(forms=tuple(forms), exam=exam != EXAMS[0])
+        return replace(base, split=small_split(exam_seed, items))
     if exam != EXAMS[0]:
         require_unset(items=items)
     split_config = hash_split_config(split, _("numerals"))

@@ -10,6 +10,7 @@ from torch import Tensor
 from terakoya.i18n import _, joined
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
+from terakoya.training import device
 from terakoya.training.defaults import BUILT_IN
 from terakoya.training.preflight.one_step import ProbeResult
 from terakoya.training.preflight.sample import RowSample
@@ -27,6 +28,14 @@ def precision_findings(sample: RowSample, probe: ProbeResult) -> Iterator[Findin
     dtype = next(sample.model.module.parameters()).dtype
     if config.model.dtype == "float16" and config.model.base not in BUILT_IN:
         yield _float16_finding(sample.model, dtype, probe)
+    if config.model.dtype == "mixed" and device.mixed_precision_is_slow(config.device):
+        yield Finding(
+            "half-precision",
+            "warn",
+            _("this processor has no matrix units for bfloat16 (AMX): mixed precision takes longer than float32 here"),
+            where="model.dtype",
+            do=_("Set model.dtype = '{better}'.", better="float32"),
+        )
     if dtype == torch.bfloat16:
         yield from _lost_update_findings(sample, dtype)
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from terakoya.errors import need
+from terakoya.models.pretrained.fused import dispatch
 
 NAME = "terakoya"  # of this attention among those of transformers
 _NEED_MASK = ("softcap", "s_aux", "position_bias")
@@ -85,7 +86,12 @@ def attention(
         return plain(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options)  # type: ignore[no-any-return]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     tensors = (branches[name] for name in BRANCH_TENSORS)
-    output: Tensor = _BranchAttention.apply(query, key, value, *tensors, scale)  # type: ignore[no-untyped-call]
+    dtype = dispatch.matmul_dtype(query)
+    # Cast here and not by each matmul: the backward pass has no autocast, and would meet two dtypes.
+    with torch.autocast(query.device.type, enabled=False):
+        output: Tensor = _BranchAttention.apply(  # type: ignore[no-untyped-call]
+            query.to(dtype), key.to(dtype), value.to(dtype), *tensors, scale
+        )
     return output, None
 
 
@@ -162,8 +168,9 @@ def _scatter_add(x: Tensor, like: Tensor, paths: Tensor) -> Tensor:
     """(G·K, L, D), each branch's gradient of the keys on its path → (1, K, T, D) like the keys."""
     _, groups, size, width = like.shape
     parts = x.view(len(paths), groups, -1, width).transpose(1, 2).reshape(-1, groups * width)
-    total = parts.new_zeros(size, groups * width).index_add_(0, paths.reshape(-1), parts)
-    return total.view(size, groups, width).transpose(0, 1)[None]
+    # In float32: many branches see the first keys, and a sum of as many terms in bfloat16 loses the small ones.
+    total = parts.new_zeros(size, groups * width, dtype=torch.float32).index_add_(0, paths.reshape(-1), parts.float())
+    return total.to(x.dtype).view(size, groups, width).transpose(0, 1)[None]
 
 
 def _spans(sizes: Sequence[int]) -> list[tuple[int, int]]:
