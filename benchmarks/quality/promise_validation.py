@@ -178,7 +178,8 @@ def judge_run(path: Path, sources: int = 300) -> tuple[list[RunOnCorrupted], dic
         sure = prediction.text is not None and (prediction.probability or 0) >= SURE
         seen = counts.setdefault(kind, Counter())
         seen.update(n=1, withheld=prediction.text is None, sure=sure, wrong=sure and not right)
-    name = read_run_config(path).name
+    config = read_run_config(path)
+    name = config.name + (" with decode.reject" if config.decode.reject else "")
     return [
         RunOnCorrupted(name, kind, seen["n"], seen["withheld"], seen["sure"], seen["wrong"])
         for kind, seen in counts.items()

@@ -32,6 +32,8 @@ _SETTINGS = (
     "objective",
     "logit_adjustment",
 )
+# What came later → its value in what was measured before.
+_LATER = {"reject": False}
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Confidence:
 
         decode  the settings
         """
-        return dict(self.settings) == decoding_settings(decode)
+        return {**_LATER, **self.settings} == decoding_settings(decode)
 
 
 def is_covered(prediction: Prediction, promise: Promise) -> bool:
@@ -119,7 +121,7 @@ def decoding_settings(decode: DecodeConfig) -> dict[str, Any]:
 
     decode  all settings
     """
-    return {key: getattr(decode, key) for key in _SETTINGS}
+    return {key: getattr(decode, key) for key in (*_SETTINGS, *_LATER)}
 
 
 def confidence_to_json(confidence: Confidence) -> dict[str, Any]:

@@ -14,7 +14,7 @@ _CACHE_SIZE = 100_000  # prefixes
 
 
 def grammar_constraints(
-    codec: Codec, sources: Sequence[str], token_texts: Sequence[str], end: int
+    codec: Codec, sources: Sequence[str], token_texts: Sequence[str], end: int, *, reject: bool = False
 ) -> list[GrammarConstraint]:
     """One constraint for each source: the same object, unless the grammar of the codec depends on the source.
 
@@ -22,11 +22,12 @@ def grammar_constraints(
     sources      source texts of the queries
     token_texts  (V,) text of each token id, "" where it may never stand in a target
     end          id of the end token
+    reject       whether an empty output, by which a model rejects a source, is legal too
     """
     bound = getattr(codec, "for_source", None)
     if bound is None or (sources and bound(sources[0]) is codec):
-        return [GrammarConstraint(codec, token_texts, end)] * len(sources)
-    return [GrammarConstraint(bound(source), token_texts, end) for source in sources]
+        return [GrammarConstraint(codec, token_texts, end, reject=reject)] * len(sources)
+    return [GrammarConstraint(bound(source), token_texts, end, reject=reject) for source in sources]
 
 
 class GrammarConstraint:
@@ -35,10 +36,11 @@ class GrammarConstraint:
     codec        whose grammar constrains the output
     token_texts  (V,) text of each token id, "" where it may never stand in a target
     end          id of the end token
+    reject       whether an empty output, by which a model rejects a source, is legal too
     """
 
-    def __init__(self, codec: Codec, token_texts: Sequence[str], end: int) -> None:
-        self.codec, self.token_texts, self.end = codec, token_texts, end
+    def __init__(self, codec: Codec, token_texts: Sequence[str], end: int, *, reject: bool = False) -> None:
+        self.codec, self.token_texts, self.end, self.reject = codec, token_texts, end, reject
         # A codec may name the characters of its grammar; tokens with others need never be tried.
         self.alphabet: frozenset[str] | None = getattr(codec, "alphabet", None)
         self._allowed: dict[str, dict[int, bool]] = {}
@@ -65,15 +67,18 @@ class GrammarConstraint:
                 self._legal.clear()
             if self._trie is None:
                 self._trie = self._build_trie()
-            ends = (self.end,) if self.codec.complete(prefix) else ()
+            ends = (self.end,) if self._may_end(prefix) else ()
             found = self._legal[prefix] = (*ends, *self._walk(self._trie, prefix))
         return found
 
     def _is_legal(self, prefix: str, token: int) -> bool:
         if token == self.end:
-            return self.codec.complete(prefix)
+            return self._may_end(prefix)
         text = self.token_texts[token]
         return bool(text) and self.codec.viable(prefix + text)
+
+    def _may_end(self, prefix: str) -> bool:
+        return (self.reject and not prefix) or self.codec.complete(prefix)
 
     def _build_trie(self) -> _TrieNode:
         root = _TrieNode()

@@ -96,5 +96,6 @@ def describe_decoding(decode: DecodeConfig, *, verify: bool = True, head: str = 
     for key in ("repetition_penalty", "logit_adjustment", "abstain_below"):
         if getattr(decode, key) != getattr(defaults, key):
             parts.append(f"{key}={getattr(decode, key):g}")
+    parts += ["rejecting"] if decode.reject else []
     parts += ["verified"] if decode.verify and verify else []
     return " ".join([*parts, "constrained" if decode.constrained else "free"])

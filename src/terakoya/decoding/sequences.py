@@ -42,7 +42,11 @@ def generate(
     lengths = {number: model.length(Pair(query, "")) for number, query in enumerate(queries) if model.fits(query)}
     order = sorted(lengths, key=lengths.__getitem__)
     sources = [query.source for query in queries]
-    constraints = grammar_constraints(codec, sources, model.token_texts(), model.end) if decode.constrained else None
+    constraints = (
+        grammar_constraints(codec, sources, model.token_texts(), model.end, reject=decode.reject)
+        if decode.constrained
+        else None
+    )
     limit = min(max_tokens + 1, model.max_target_length)
     rngs = rngs_for(queries, seed) if decode.method == "sample" else []
 

@@ -144,8 +144,11 @@ def withhold(prediction: Prediction, task: Task, decode: DecodeConfig) -> Predic
 
     prediction  of a model
     task        its `reverse` says whether a prediction can have produced the source
-    decode      `abstain_below` is the smallest (calibrated) probability, `verify` whether `reverse` is applied
+    decode      `abstain_below` is the smallest (calibrated) probability, `verify` whether `reverse` is applied,
+                `reject` whether an empty output is the model's rejection of the source
     """
+    if decode.reject and not prediction.raw and prediction.probability:
+        return replace(prediction, text=None, withheld="rejected")
     if prediction.text is None:
         return prediction
     if prediction.probability is not None and prediction.probability < decode.abstain_below:

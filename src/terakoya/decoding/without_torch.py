@@ -81,7 +81,11 @@ def _sequences(
     order = sorted((index for index, query in enumerate(queries) if model.fits(query)),
                    key=lambda index: model.length(queries[index]))  # fmt: skip
     sources = [query.source for query in queries]
-    constraints = grammar_constraints(codec, sources, model.token_texts(), model.end) if decode.constrained else None
+    constraints = (
+        grammar_constraints(codec, sources, model.token_texts(), model.end, reject=decode.reject)
+        if decode.constrained
+        else None
+    )
     limit = min(max_tokens + 1, model.max_target_length)
     for first in range(0, len(order), decode.batch_size):
         batch = order[first : first + decode.batch_size]

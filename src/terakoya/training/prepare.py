@@ -21,6 +21,7 @@ from terakoya.models.protocol import Model, Pair
 from terakoya.records import Example, Split
 from terakoya.task import Task
 from terakoya.training.batches import Batches, EpochBatches, StreamBatches
+from terakoya.training.corruption import RejectedRows
 from terakoya.training.defaults import resolve
 
 _ORDERS = 8  # of each row where the order of labels is shuffled
@@ -168,6 +169,13 @@ def make_batches(setup: TrainingSetup, model: Model) -> Batches:
     setup  a task with `draw` gives sampled rows, any other those of the train split
     model  gives the length of a row
     """
+    batches = _accepted_batches(setup, model)
+    if model.head == "set" or not setup.config.decode.reject:
+        return batches
+    return RejectedRows(batches, setup.task, setup.split, setup.config.train.reject_share, setup.config.seed)
+
+
+def _accepted_batches(setup: TrainingSetup, model: Model) -> Batches:
     config, train = setup.config, setup.config.train
     length = model.length if train.bucket else None
     size = int(train.batch_size)
