@@ -22,6 +22,7 @@ from terakoya.evaluation.item_scores import (
     read_run_scores,
 )
 from terakoya.i18n import _, in_language, joined
+from terakoya.runs.annotations import Confirmation, confirmation_message
 from terakoya.runs.display import Displayed
 from terakoya.scoring.statistics.intervals import ALPHA
 from terakoya.scoring.statistics.paired import Effect, flipped_units, holm, least_p, paired_seeds
@@ -80,6 +81,7 @@ class Comparison(Displayed):
     seeds          number of seeds of each arm
     spelling       predictions of each arm that miss their target by spaces or width only
     grouped        whether it is known which items belong together; if not, all are taken as independent
+    confirmed      what people said about the exam's targets, of the runs the one that knows most; None for tables
     """
 
     first: str
@@ -96,6 +98,7 @@ class Comparison(Displayed):
     seeds: tuple[int, int]
     spelling: tuple[int, int] = (0, 0)
     grouped: bool = True
+    confirmed: Confirmation | None = None
 
     @property
     def decided(self) -> bool:
@@ -216,7 +219,14 @@ def _comparison(a: Arm, b: Arm, effect: Effect, p: float, family: int, smallest_
         seeds=(len(a.seeds), len(b.seeds)),
         spelling=tuple(sum(scores.spelling for scores in arm.seeds) for arm in (a, b)),  # type: ignore[arg-type]
         grouped=groups is not None,
+        confirmed=_confirmed(a, b),
     )
+
+
+def _confirmed(first: Arm, second: Arm) -> Confirmation | None:
+    """Of one exam, what the run says on whose exam most rows were judged."""
+    known = [scores.confirmed for arm in (first, second) for scores in arm.seeds if scores.confirmed is not None]
+    return max(known, key=lambda one: one.judged, default=None)
 
 
 # ── messages ────────────────────────────────────────────────────────────────────────────────────────────
@@ -230,7 +240,7 @@ def comparison_message(comparison: Comparison) -> str:
     first, second = comparison.first, comparison.second
     n = items_text(comparison.effect.n, comparison.effect.groups)
     values, single, spelling = _values(comparison), _single_seeds(comparison), _spelling(comparison)
-    notes = (_ungrouped(comparison), _floor(comparison), spelling)
+    notes = (_ungrouped(comparison), _floor(comparison), spelling, _confirmation(comparison))
     if comparison.decided:
         better = first if comparison.effect.value > 0 else second
         said: str = _("{better} is better. {values}{single}", better=better, values=values, single=single)
@@ -248,6 +258,10 @@ def comparison_message(comparison: Comparison) -> str:
         single=single,
     )
     return joined("", (said, *notes))
+
+
+def _confirmation(c: Comparison) -> str:
+    return "" if c.confirmed is None else joined("", (" ", confirmation_message(c.confirmed)))
 
 
 def _ungrouped(c: Comparison) -> str:

@@ -26,7 +26,7 @@ from terakoya.evaluation.exam import (
 from terakoya.evaluation.untrained_base import UntrainedResult, predict_untrained_base
 from terakoya.i18n import _, joined
 from terakoya.models.protocol import Pair
-from terakoya.records import Example, Split, set_fingerprint
+from terakoya.records import Example, Finding, Split, set_fingerprint
 from terakoya.runs import Index, Run
 from terakoya.runs.progress import Listener
 from terakoya.runs.result import RunResult, read_result
@@ -50,10 +50,22 @@ class ExamColumns:
 
 
 TakeExam = Callable[[ResumablePredict | None, Run | None], ExamResult]
+# What predicts for a skill, None for the skill itself; and a finding where another engine predicts or was wanted.
+ChooseEngine = Callable[[Skill], tuple[Skill | None, Finding | None]]
+
+
+def own_engine(skill: Skill) -> tuple[None, None]:
+    """The `skill` itself predicts."""
+    return None, None
 
 
 def evaluate_skill(
-    path: Path, data: Path, columns: ExamColumns, overrides: tuple[str, ...], listener: Listener
+    path: Path,
+    data: Path,
+    columns: ExamColumns,
+    overrides: tuple[str, ...],
+    listener: Listener,
+    engine: ChooseEngine = own_engine,
 ) -> RunResult:
     """A trained skill takes another exam, kept in RUN/evaluations/EXAM/.
 
@@ -62,6 +74,7 @@ def evaluate_skill(
     columns    where its items stand
     overrides  KEY=VALUE settings of decoding
     listener   receives progress events
+    engine     returns what predicts for the skill
     Raises DataError, naming rows, where a target is no legal target.
     """
     skill = read_skill(path, overrides, scored=True)
@@ -74,6 +87,7 @@ def evaluate_skill(
     check_targets_readable(exam, skill.task)
     items, table = len(exam), data.name
     listener.stage("exam", _("{items} items from {table}", items=items, table=table))
+    predictor, _finding = engine(skill)
 
     def take(resumable: ResumablePredict | None, _: Run | None) -> ExamResult:
         return examine(
@@ -83,6 +97,7 @@ def evaluate_skill(
             exam,
             max_tokens=skill.max_tokens,
             resumable=resumable,
+            predictor=predictor,
             confidence=skill.confidence,
         )
 
@@ -90,7 +105,12 @@ def evaluate_skill(
 
 
 def evaluate_own_exam(
-    path: Path, task: Task, split: Split, overrides: tuple[str, ...], listener: Listener
+    path: Path,
+    task: Task,
+    split: Split,
+    overrides: tuple[str, ...],
+    listener: Listener,
+    engine: ChooseEngine = own_engine,
 ) -> RunResult:
     """A trained skill takes its own exam once more, with other decoding settings. The opening is counted.
 
@@ -99,8 +119,10 @@ def evaluate_own_exam(
     split      its examples; those of train and dev are for the baselines
     overrides  KEY=VALUE settings of decoding
     listener   receives progress events
+    engine     returns what predicts for the skill
     """
     skill = read_skill(path, overrides, task=task)
+    predictor, _finding = engine(skill)
     items = len(split.exam)
     listener.stage("exam", _("{items} items of its own exam", items=items))
 
@@ -118,6 +140,7 @@ def evaluate_own_exam(
             split.exam,
             max_tokens=skill.max_tokens,
             resumable=resumable,
+            predictor=predictor,
             train=split.train,
             dev=split.dev,
             untrained=None if run is None else partial(untrained, run),

@@ -97,6 +97,7 @@ def examine(
     train: Sequence[Example] = (),
     dev: Sequence[Example] = (),
     resumable: ResumablePredict | None = None,
+    predictor: Skill | None = None,
     untrained: Callable[[], UntrainedResult | None] | None = None,
     confidence: Confidence | None = None,
     other_seeds: Sequence[Sequence[float]] = (),
@@ -112,6 +113,7 @@ def examine(
     train       training examples, for baselines; () makes none
     dev         dev examples, for baselines that choose something
     resumable   keeps predictions while they are made, and reads back those kept before (`resumable_predictor`)
+    predictor   predicts in place of `model`, as equal as it was shown to be; None: the model
     untrained   predictions of the untrained base, where there is one (`untrained_base.predict_untrained_base`)
     confidence  of the model; its promise is reported on the exam, and what it withholds is scored all the same
     other_seeds  scores of the main subset's items for each further seed of the same recipe
@@ -119,6 +121,8 @@ def examine(
     """
 
     def predict_chunk(queries: Sequence[Query]) -> list[Prediction]:
+        if predictor is not None:
+            return predictor.predict_queries(queries)
         return predict.predict_queries(
             model, queries, task, config.decode, max_tokens=max_tokens, seed=config.seed, confidence=confidence
         )
@@ -212,13 +216,17 @@ def exam_summary(
 
 
 def settings_fingerprint(config: Config) -> str:
-    """Fingerprint of the settings that tell two openings of an exam apart: seed, language and machine do not.
+    """Fingerprint of the settings that tell two openings of an exam apart: seed, language, machine and engine do not.
 
     config  resolved; of paths only the last part counts, because they are relative to different folders
     """
-    values = config.model_dump(mode="json", exclude={"seed": True, "lang": True, "device": True, "train": {"seeds"}})
+    left_out: Any = {"seed": True, "lang": True, "device": True, "train": {"seeds"}, "decode": {"engine"}}
+    values = config.model_dump(mode="json", exclude=left_out)
     values["train"].pop("threads", None)
     values["task"] |= {key: Path(values["task"][key]).name for key in ("data", "dev", "exam", "use")}
+    # Runs before there was this setting were opened without it: no corrections are no other setting.
+    if corrections := Path(values["task"].pop("corrections")).name:
+        values["task"]["corrections"] = corrections
     values["model"]["base"] = Path(values["model"]["base"]).name
     return fingerprint(json.dumps(values, sort_keys=True, default=str))
 

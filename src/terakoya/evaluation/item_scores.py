@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from terakoya.i18n import _, joined
 from terakoya.records import Example, Score, Signature, fingerprint, set_fingerprint, subset_named, subset_of
 from terakoya.reporting.record import read_config_values, read_scores
 from terakoya.runs import Run
+from terakoya.runs.annotations import Confirmation, read_annotations
 from terakoya.scoring.metrics import Metric, exact, metric_with_signature
 
 ReadTarget = Callable[[str], str | None]
@@ -51,6 +52,7 @@ class ItemScores:
     recipe     fingerprint of all settings but the seed; runs that agree in it are one arm of a comparison
     spelling   of an imported table: predictions that miss their target by spaces or width only
     grouped    whether the groups of the items are known: run folders of older versions do not have them
+    confirmed  what people said about the targets of a run's exam; None for a table
     """
 
     name: str
@@ -60,6 +62,7 @@ class ItemScores:
     recipe: str = ""
     spelling: int = 0
     grouped: bool = True
+    confirmed: Confirmation | None = None
 
     @property
     def mean(self) -> float:
@@ -73,6 +76,13 @@ class ItemScores:
     def groups(self) -> Mapping[tuple[str, int], str]:
         """The group of each item, by the same key."""
         return {key: item.group for key, item in self._by_key().items()}
+
+    def only(self, keys: Collection[tuple[str, int]]) -> tuple[ItemScore, ...]:
+        """The items with these keys, in their order.
+
+        keys  as `keyed` has them
+        """
+        return tuple(item for key, item in self._by_key().items() if key in keys)
 
     def _by_key(self) -> Mapping[tuple[str, int], ItemScore]:
         seen: Counter[str] = Counter()
@@ -170,7 +180,9 @@ def read_run_scores(path: Path, subset: str = "") -> ItemScores:
     seed = config.pop("seed", None)
     recipe = fingerprint(json.dumps(config, sort_keys=True, default=str)) if config else ""
     grouped = all("group" in line for line in lines)
-    return ItemScores(run.name, signature, items, seed if isinstance(seed, int) else None, recipe, grouped=grouped)
+    known_seed = seed if isinstance(seed, int) else None
+    confirmed = read_annotations(path).confirmation
+    return ItemScores(run.name, signature, items, known_seed, recipe, grouped=grouped, confirmed=confirmed)
 
 
 def _item(line: Mapping[str, Any], where: str) -> ItemScore:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from terakoya.errors import CorruptError
-from terakoya.i18n import _, gathered, in_every_language
+from terakoya.i18n import _, gathered, in_every_language, joined
 from terakoya.records import Finding, Score, Signature, finding_keys, score_keys
 from terakoya.runs import read_json, read_lines
+from terakoya.runs.annotations import Annotations, confirmation_message, marked_message, read_annotations
 from terakoya.runs.disk import to_jsonable
 from terakoya.runs.display import Displayed
 from terakoya.runs.sealing import verify_file
@@ -48,6 +49,7 @@ class RunResult(Displayed):
     report      path of report.html; None where there is none
     overridden  checks whose findings of level stop were overridden with `anyway`
     summary     how many predictions are right and whether that is good enough, by language; {} where not recorded
+    annotations what people said about the exam since: whether they confirmed its targets, and which are wrong
     """
 
     folder: Path
@@ -60,12 +62,19 @@ class RunResult(Displayed):
     report: Path | None
     overridden: tuple[str, ...] = ()
     summary: Mapping[str, str] = field(default_factory=dict)
+    annotations: Annotations = field(default_factory=Annotations)
 
     @property
     def exit_code(self) -> int:
         """0, or 1 for "not learned" or a finding of level stop that was not overridden."""
         stops = {finding.check for finding in self.findings if finding.level == "stop"}
         return int(self.state == "not learned" or bool(stops - set(self.overridden)))
+
+    @property
+    def exam_words(self) -> str:
+        """What people said about the exam, as a message: whether its targets are right, and the score both ways."""
+        confirmed, marked = confirmation_message(self.annotations.confirmation), self.annotations.marked
+        return joined(" ", (confirmed, marked_message(marked))) if marked else confirmed
 
     def table_rows(self) -> list[dict[str, Any]]:
         """One dictionary for each score: system, subset, metric, value with its 95% interval, n."""
@@ -78,6 +87,7 @@ class RunResult(Displayed):
             "verdict": self.state,
             "words": self.words,
             "summary": self.summary,
+            "annotations": to_jsonable(self.annotations),
             "scores": to_jsonable(self.scores),
             "findings": to_jsonable(self.findings),
             "overridden": list(self.overridden),
@@ -127,6 +137,7 @@ def read_result(folder: Path) -> RunResult:
         report=report if report.is_file() else None,
         overridden=_overridden(folder),
         summary=summary,
+        annotations=read_annotations(folder),
     )
 
 
