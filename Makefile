@@ -4,8 +4,8 @@ BIN := .venv/bin
 ARGS ?=
 
 .PHONY: messages docs test-fast help setup setup-dev run test lint check clean bench-numerals bench-recipes bench-verification bench-emoji bench-training \
-	bench-pretrained bench-teacher bench-audit bench-comparison bench-guards bench-startup crash-sweep crash-run crash-teacher \
-	crash-training crash-disk bit-flips crash-tests \
+	bench-pretrained bench-teacher bench-audit bench-comparison bench-guards bench-startup bench-processes gpu crash-sweep crash-ray crash-run crash-teacher \
+	crash-batches crash-training crash-disk bit-flips crash-tests \
 	fuzz-config fuzz-cli torture torture-sweep torture-run torture-teacher torture-settings bench-hub results mutants
 
 help: ## this list of targets
@@ -19,6 +19,7 @@ setup-dev: ## .venv with what is needed to test, a browser for the report tests,
 	@scripts/install-browser.sh
 	@scripts/install-tools.sh
 	@scripts/get-gemma.sh
+	@scripts/get-converter.sh
 
 run: setup ## train the built-in model on kanji numerals and show the score
 	@$(BIN)/terakoya run kannume $(ARGS)
@@ -66,6 +67,12 @@ bench-pretrained: setup-dev ## pretrained models: speed at real sizes against th
 	$(BIN)/python -m benchmarks.quality.pretrained_learning
 	$(BIN)/python -m benchmarks.faults.template_fuzz
 
+bench-processes: setup-dev ## losses on 1, 2 and 4 processes: built-in, set head, every pretrained family, full and LoRA
+	TERAKOYA_ALL_BASES=1 $(BIN)/python -m pytest -q -p no:xdist tests/models/test_distributed.py -k four_processes
+
+gpu: setup-dev ## the first thing to run where a GPU is at hand: steps, decoding and memory, ten minutes
+	$(BIN)/python -m benchmarks.speed.gpu --write
+
 bench-teacher: setup-dev ## throughput of the teacher client
 	$(BIN)/python -m benchmarks.speed.teacher_throughput
 
@@ -85,11 +92,17 @@ bench-startup: setup-dev ## `terakoya --help` against a bare import of typer
 crash-sweep: setup-dev ## two hundred kills among four workers of a sweep
 	TERAKOYA_KILLS=200 TERAKOYA_WORKERS=4 $(BIN)/python -m pytest -q -s tests/sweeps/test_sweep_kills.py
 
+crash-ray: setup-dev ## a hundred kills among workers and nodes of a Ray cluster of three nodes
+	TERAKOYA_RAY_KILLS=100 $(BIN)/python -m pytest -q -s -p no:xdist tests/sweeps/test_ray_kills.py
+
 crash-run: setup-dev ## a run killed at every single change that it makes on the disk
 	TERAKOYA_CRASHES=1000 $(BIN)/python -m pytest -q tests/pipeline/test_pipeline_crash.py
 
 crash-teacher: setup-dev ## a thousand kills while responses are paid for
 	$(BIN)/python -m benchmarks.faults.teacher_crash_tests --write
+
+crash-batches: setup-dev ## a thousand kills while batches of requests are paid for
+	$(BIN)/python -m benchmarks.faults.batch_crash_tests --write
 
 crash-training: setup-dev ## five hundred kills of training, over every family of models
 	$(BIN)/python -m benchmarks.faults.training_crash_tests --write
@@ -100,7 +113,7 @@ crash-disk: setup-dev ## every write, fsync and rename fails once, by strace
 bit-flips: setup-dev ## a thousand flipped bits each in journals, results, checkpoints and models
 	$(BIN)/python -m benchmarks.faults.bit_flips --write
 
-crash-tests: bit-flips crash-disk crash-teacher crash-run crash-training crash-sweep ## all of these; tables in benchmarks/results/
+crash-tests: bit-flips crash-disk crash-teacher crash-batches crash-run crash-training crash-sweep ## all of these; tables in benchmarks/results/
 
 fuzz-config: setup-dev ## a hundred and fifty runs with random configurations
 	$(BIN)/python -m benchmarks.faults.config_fuzzing --runs 150

@@ -49,6 +49,7 @@ def extract() -> Catalog:
     """Every message of the package: `_("…")` in Python, and the comments of TOML files that users are shown."""
     methods: list[tuple[str, Any]] = [
         ("**.py", "python"),
+        ("web/templates/*.j2", "jinja2.ext:babel_extract"),
         ("pipeline/scaffold/*.toml", _comments),
         ("experiments/**.toml", _first_comment),
     ]

@@ -21,16 +21,17 @@ FLOORS = {
     "data": 6, "decoding": 6,
     "generation": 7, "registry": 7, "reporting": 7, "training": 7,
     "saved_model": 8, "tasks": 8,
-    "evaluation": 9, "exporters": 9,
-    "serve": 9,
+    "annotation": 8, "evaluation": 9, "exporters": 9,
+    "serving": 9,
     "pipeline": 10,
     "sweeps": 11,
+    "web": 11,
     "cli": 12,
     "__main__": 13,
 }  # fmt: skip
 
 # What the house may grow to: more rooms or arrows than this and a newcomer no longer finds her way.
-MOST_ROOMS, MOST_FLOORS, MOST_ARROWS, MOST_LOOSE = 28, 13, 170, 10
+MOST_ROOMS, MOST_FLOORS, MOST_ARROWS, MOST_LOOSE = 28, 13, 190, 10
 
 # Who may import what comes from outside.
 OUTSIDE = {
@@ -49,12 +50,14 @@ OUTSIDE = {
     "requests": (),
     "urllib.request": (),
     "datasets": ("data/formats",),
-    "polars": ("data/formats", "runs/display"),
+    "polars": ("data/formats", "data/audit", "runs/display"),
     "optuna": ("sweeps",),
-    "starlette": ("serve",),
-    "uvicorn": ("serve",),
-    "mcp": ("serve",),
-    "mcp_types": ("serve",),
+    "ray": ("sweeps/engines",),
+    "submitit": ("sweeps/engines",),
+    "starlette": ("serving", "web"),
+    "uvicorn": ("serving", "web/server"),
+    "mcp": ("serving",),
+    "mcp_types": ("serving",),
     "typer": ("cli",),
     "rich": ("cli",),
 }

@@ -13,7 +13,7 @@ a run in order, and every step lies in the folder that bears its name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from os import PathLike
 from pathlib import Path
@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from terakoya.exporters.write import ExportResult
     from terakoya.generation.generate import GenerationResult
     from terakoya.pipeline.commands import DoctorReport, SplitSummary
+    from terakoya.pipeline.correct import Confirmed
+    from terakoya.pipeline.retrain import Retrained
     from terakoya.records import Example, Finding, Prediction, Split
     from terakoya.runs.display import Listing
     from terakoya.runs.progress import Listener
     from terakoya.runs.result import RunResult
     from terakoya.saved_model import Skill
     from terakoya.scoring.metrics import Metric
+    from terakoya.serving import Serving
     from terakoya.sweeps.run import SweepResult
     from terakoya.task import Task
 
@@ -69,6 +72,8 @@ __all__ = [
     "__version__",
     "audit",
     "compare",
+    "confirm",
+    "correct",
     "doctor",
     "evaluate",
     "export",
@@ -76,7 +81,9 @@ __all__ = [
     "load",
     "predict",
     "report",
+    "retrain",
     "run",
+    "serve",
     "split",
     "sweep",
     "train",
@@ -315,7 +322,12 @@ def load(folder: Location, *, overrides: Overrides = (), trust: Sequence[Locatio
     from terakoya.saved_model import read_skill
 
     _trust(trust)
-    return read_skill(Path(folder), tuple(_overrides(overrides)))
+    skill = read_skill(Path(folder), tuple(_overrides(overrides)))
+    if skill.config.decode.engine == "own":
+        return skill
+    from terakoya.pipeline.engine import with_engine
+
+    return with_engine(skill)
 
 
 def predict(
@@ -382,6 +394,67 @@ def export(
     return Listing(found)
 
 
+def serve(
+    runs: Location | Sequence[Location],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    allow_hosts: Sequence[str] = (),
+    token_file: Location | None = None,
+    waiting: int = 256,
+    batch: int = 32,
+    seconds: float = 30.0,
+    mcp: bool = False,
+    overrides: Overrides = (),
+    trust: Sequence[Location] = (),
+    background: bool = False,
+    on_ready: Callable[[Serving], None] | None = None,
+) -> Serving:
+    """Trained skills over HTTP, as OpenAI's clients call models: each skill by its name.
+
+    runs         run folders or model folders, one or several
+    host         name or address to listen on; any but loopback needs a token
+    port         0 is any free one
+    allow_hosts  further names of the server, as "name" or "name:port"
+    token_file   a file with the token; None: the variable TERAKOYA_TOKEN, or a new one where one is needed
+    waiting      texts that may wait; further requests are refused with 429
+    batch        texts that are predicted together at most
+    seconds      until a request is read, and until it is predicted
+    mcp          serve the skills as MCP tools under /mcp as well
+    overrides    settings of decoding for all skills, such as {"decode.abstain_below": 0.9}
+    trust        task files (.py) of somebody else's folder that may run, until their content changes
+    background   return once the server listens: `server.end()` finishes what was begun and ends it
+    on_ready     is called with the server once it listens: its `url`, its `models`, its `token`
+    Returns the server: with `background` at once, else after SIGTERM or Ctrl-C. Raises ConfigError for an address that
+    is not free, where a package is missing, or where a notebook's event loop runs and `background` is not given.
+    """
+    from terakoya.pipeline import commands
+
+    _trust(trust)
+    begun: list[Serving] = []
+
+    def ready(server: Serving) -> None:
+        begun.append(server)
+        if on_ready is not None:
+            on_ready(server)
+
+    commands.serve(
+        [Path(runs)] if isinstance(runs, str | PathLike) else [Path(run) for run in runs],
+        host=host,
+        port=port,
+        allow_hosts=allow_hosts,
+        token_file=None if token_file is None else Path(token_file),
+        waiting=waiting,
+        batch=batch,
+        seconds=seconds,
+        overrides=_overrides(overrides),
+        mcp="http" if mcp else "",
+        background=background,
+        on_ready=ready,
+    )
+    return begun[-1]
+
+
 def compare(
     runs: Sequence[Location],
     *,
@@ -408,6 +481,67 @@ def compare(
     return Listing(commands.compare(paths, subset=subset, encoding=encoding, source=source, target=target, codec=codec))
 
 
+def correct(
+    run: Location, source: str, target: str = "", *, accept: str = "", who: str = ""
+) -> Listing[Mapping[str, Any]]:
+    """Correct the target of a row of a run's table. The table stays as it is: the correction is logged beside it.
+
+    run     a run folder whose exam was opened
+    source  input text of the row, whole
+    target  its right target
+    accept  a further right target of it, in place of `target`
+    who     your name, so that the work of two people can be merged
+    Returns what was decided about each row so far. Raises DataError where no row has this source, or the codec cannot
+    read the target.
+    """
+    from terakoya.pipeline import correct as correcting
+    from terakoya.runs.disk import to_jsonable
+    from terakoya.runs.display import Listing
+
+    for row in correcting.rows_with_source(Path(run), source):
+        correcting.correct_any(Path(run), row, "accept" if accept else "edit", accept or target, who=who)
+    return Listing(to_jsonable(one) for one in correcting.read_run_corrections(Path(run)).decisions.values())
+
+
+def confirm(run: Location, *, write: Location | None = None, read: Location | None = None, who: str = "") -> Confirmed:
+    """Let people judge a sample of an exam's targets in a spreadsheet, and see what they said so far.
+
+    run    a run folder whose exam was opened
+    write  a .csv to write the sample to
+    read   such a .csv with its column judgement completed: right, wrong (with the right target) or unclear
+    who    your name
+    Returns counts and interval; they stand in the record and in every verdict of runs with this exam.
+    """
+    from terakoya.pipeline import correct as correcting
+
+    written, completed = (None if path is None else Path(path) for path in (write, read))
+    return correcting.confirm(Path(run), write=written, read=completed, who=who)
+
+
+def retrain(
+    run: Location,
+    *,
+    overrides: Overrides = (),
+    use: bool = False,
+    anyway: bool = False,
+    listener: Listener | None = None,
+) -> Retrained:
+    """Train again with the corrections of a run's table; better, same or worse on the items that both exams hold.
+
+    run        a run folder whose exam was opened
+    overrides  further settings; the comparison then judges them as well
+    use        put the new run in use, unless it is worse; the old one stays in use otherwise
+    anyway     go on in spite of findings of level "stop"
+    listener   is called while the run goes on
+    Returns the comparison with its words. Raises ConfigError where nothing was corrected since the run.
+    """
+    from terakoya.pipeline import retrain as retraining
+
+    return retraining.retrain(
+        Path(run), overrides=_overrides(overrides), use=use, anyway=anyway, listener=_listener(listener)
+    )
+
+
 def sweep(
     series: Location,
     *,
@@ -415,6 +549,7 @@ def sweep(
     grid: Mapping[str, Sequence[Any]] | Sequence[str] = (),
     seeds: Sequence[int] = (),
     run_dir: Location = "runs",
+    on: str = "local",
     lang: str = "",
     trust: Sequence[Location] = (),
     listener: Listener | None = None,
@@ -426,6 +561,7 @@ def sweep(
     grid       axes in place of the series' own: {"train.steps": [500, 1000]}
     seeds      in place of the series' own
     run_dir    where the folder of the series is made
+    on         what runs the trials: "local", "local:4" (four processes), "ray", "ray://HOST:PORT" or "slurm"
     lang       "en" or "ja", of the record
     trust      task files (.py) of somebody else's folder that may run, until their content changes
     listener   is called while trials go on
@@ -437,7 +573,9 @@ def sweep(
 
     _trust(trust)
     changes = SweepOverrides(tuple(_overrides(overrides)), tuple(grid_axes(grid)), tuple(seeds))
-    return sweeps.sweep(str(series), changes=changes, run_dir=Path(run_dir), lang=lang, listener=_listener(listener))
+    return sweeps.sweep(
+        str(series), changes=changes, run_dir=Path(run_dir), on=on, lang=lang, listener=_listener(listener)
+    )
 
 
 def report(

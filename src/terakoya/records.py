@@ -196,8 +196,8 @@ class Prediction:
     probability  that the whole output is right, calibrated on dev where the model was; else under the model (None: not
                  known)
     labels       of a label set: every label with its probability, most probable first
-    withheld     why a readable prediction is not returned ("probability", "verification", "characters", "novelty",
-                 "promise"); "" otherwise
+    withheld     why nothing is returned though the output ended ("probability", "verification", "characters",
+                 "novelty", "promise", "rejected"); "" otherwise
     unknown      characters of the source that the model cannot read, each once: it saw a gap in their place
     verified     whether the task's rule says the same; False also where the rule abstains, None without one
     uncalibrated  the probability of the whole output under the model, where `probability` is calibrated

@@ -84,6 +84,10 @@ class Skill:
         by_index = dict(zip(known, named, strict=True))
         return Listing(by_index.get(index, Prediction(text, "", None)) for index, text in enumerate(texts))
 
+    def predict_queries(self, queries: Sequence[Query]) -> list[Prediction]:
+        """Predictions for `queries`, without what is withheld from users alone: an exam scores those too."""
+        return self._predict(queries)
+
     def _predict(self, queries: Sequence[Query]) -> list[Prediction]:
         from terakoya.models.builtin.numpy_model import NumpyModel, NumpySetModel
 
@@ -219,7 +223,14 @@ def read_skill(
         )
     verify(folder)
     about = _about(folder / FILE)
-    config = with_overrides(_saved_config(about, folder), overrides)
+    saved = _saved_config(about, folder)
+    config = with_overrides(saved, overrides)
+    if config.decode.reject and not saved.decode.reject:
+        raise ConfigError(
+            _("this skill was not trained to reject sources"),
+            where="decode.reject",
+            do=_("Train it with decode.reject = true in its config, or leave the setting out."),
+        )
     restored = task or restore_task(config, about, folder, scored=scored)  # before the model: it may be refused
     model, rule = _load(config, folder, predict_only), registry.find_rule(config)
     converses = bool(about.get("task", {}).get("converses", False)) if about["format"] > 1 else False
@@ -415,6 +426,6 @@ def rebase_paths(config: Config, here: Path, there: Path) -> Config:
 
     task = config.task
     use = rebase(task.use) if task.use.endswith(".py") else task.use
-    paths = {"data": rebase(task.data), "dev": rebase(task.dev), "exam": rebase(task.exam), "use": use}
+    paths = {name: rebase(getattr(task, name)) for name in ("data", "dev", "exam", "corrections")} | {"use": use}
     model = config.model.model_copy(update={"base": rebase_base(config.model.base, here, there)})
     return config.model_copy(update={"task": task.model_copy(update=paths), "model": model})

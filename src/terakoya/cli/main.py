@@ -331,6 +331,10 @@ def generate(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help=_("replace a table that this generation did not write"))
     ] = False,
+    shard: Annotated[
+        str, typer.Option("--shard", help=_("make part i of n (1/8): its share of rows, budget and sources"))
+    ] = "",
+    merge: Annotated[bool, typer.Option("--merge", help=_("make the table of all shards; send nothing"))] = False,
     trust: Trust = None,
     lang: Lang = "",
     json: Json = False,
@@ -349,6 +353,8 @@ def generate(
             i_have_the_right=i_have_the_right,
             overwrite=overwrite,
             for_spreadsheet=for_spreadsheet,
+            shard=shard,
+            merge=merge,
             listener=listener,
         )
     return printing.generated(made, json=json, lang=lang)
@@ -489,6 +495,10 @@ def sweep(
         typer.Option("--grid", help=_("KEY=VALUE,VALUE: an axis of the grid, in place of the series' own")),
     ] = None,
     seeds: Annotated[str, typer.Option("--seeds", help=_("in place of the series' own: 0,1,2"))] = "",
+    on: Annotated[
+        str,
+        typer.Option("--on", help=_("what runs the trials: local, local:4 (processes), ray, ray://HOST:PORT or slurm")),
+    ] = "local",
     encoding: Encoding = "",
     run_dir: RunDir = Path("runs"),
     trust: Trust = None,
@@ -503,7 +513,7 @@ def sweep(
     with live.progress(json=json, lang=lang) as listener:
         settings = (*(overrides or ()), *table_settings(encoding))
         changes = SweepOverrides(settings, tuple(grid or ()), parse_seeds(seeds))
-        done = sweeps.sweep(series, changes=changes, run_dir=run_dir, lang=lang, listener=listener)
+        done = sweeps.sweep(series, changes=changes, run_dir=run_dir, on=on, lang=lang, listener=listener)
     return printing.sweep(done, json=json, lang=lang)
 
 
@@ -565,7 +575,9 @@ def schema(lang: Lang = "") -> int:
 
 
 # Commands of a file of their own, in the order in which `--help` lists them.
+from terakoya.cli import correcting as correcting  # noqa: E402
 from terakoya.cli import measuring as measuring  # noqa: E402
+from terakoya.cli import opening as opening  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -606,7 +618,7 @@ def _unexpected(error: Exception, lang: str) -> int:
     return printing.error_message(known, lang=lang) if known else printing.internal_error(error, lang=lang)
 
 
-_OWN_WARNINGS = ("RenamedSettingWarning", "TaskCodeWarning", "ChartWarning")
+_OWN_WARNINGS = ("RenamedSettingWarning", "TaskCodeWarning", "ChartWarning", "EngineWarning")
 
 
 @contextmanager

@@ -65,6 +65,8 @@ def result(done: Any, *, json: bool, lang: str) -> int:
             console.print(f"  {in_language(title, reader):5}  {_pair(item, reader)}{expected}")
     console.print()
     console.print(done.words.get(reader, done.words["en"]))
+    if done.scores:
+        console.print(in_language(done.exam_words, reader))
     if done.overridden:
         console.print(in_language(_overridden(done.overridden), reader))
     if done.report:
@@ -127,6 +129,15 @@ def serving(ready: Any, *, lang: str) -> None:
     if ready.new:
         _out(in_language(_("Token (as API key, or Authorization: Bearer): {token}", token=ready.token), reader))
     if ready.open:
+        _err(in_language(_("Other machines can reach this server, over an unencrypted connection."), reader))
+
+
+def opened(link: str, *, home: Any, public: bool, lang: str) -> None:
+    """Where the local page is; its link holds the token, which is shown here and nowhere else."""
+    reader = language(lang)
+    _out(in_language(_("The page for {home} is open at (Ctrl-C ends it; trainings go on):", home=home), reader))
+    _out(f"  {link}")
+    if public:
         _err(in_language(_("Other machines can reach this server, over an unencrypted connection."), reader))
 
 
@@ -315,6 +326,8 @@ def exports(done: Sequence[Any], *, json: bool, lang: str) -> int:
         for one in done:
             _out(f"{one.proof.target}: {in_language(one.proof.sentence(), language(lang))}")
             _out(f"  {one.artifact}")
+            if one.advice:
+                _out(f"  {in_language(one.advice, language(lang))}")
     return max((one.exit_code for one in done), default=0)
 
 
@@ -469,3 +482,59 @@ def internal_error(error: Exception, *, lang: str = "") -> int:
     _err("".join(traceback.format_exception(error)))
     _err(in_language(_INTERNAL_ERROR, language(lang)))
     return 70
+
+
+def corrections(found: Any, *, json: bool, lang: str) -> int:
+    """What was decided about each row, then what people disagree on."""
+    if json:
+        _json({"decisions": list(found.decisions.values()), "conflicts": found.conflicts, "changed": found.changed})
+        return 0
+    reader = language(lang)
+    for one in found.decisions.values():
+        accepted = "".join(f" / {safe(text)}" for text in one.accepted)
+        _out(f"{safe(one.source)}  {safe(one.given)} → {safe(one.target)}{accepted}")
+    for one in found.conflicts:
+        targets = ", ".join(f"{who or '–'}: {target}" for who, target in one.targets.items())
+        _out(
+            in_language(_("not decided: {source} ({targets})", source=safe(one.source), targets=safe(targets)), reader)
+        )
+    _out(in_language(_("{count} rows are corrected.", count=found.changed), reader))
+    return 0
+
+
+def confirmed(done: Any, *, json: bool, lang: str) -> int:
+    """What people said about the targets of an exam, and the sample that was written."""
+    if json:
+        _json(done.to_dict())
+        return 0
+    reader = language(lang)
+    _out(done.words(reader))
+    if done.file:
+        words = _(
+            "Fill in the column judgement of {file} (right, wrong or unclear; for wrong the right target beside it), "
+            "then: terakoya confirm {run} --read {file}",
+            file=done.file,
+            run=done.run,
+        )
+        _out(in_language(words, reader))
+    return 0
+
+
+def retrained(done: Any, *, json: bool, lang: str) -> int:
+    """Better, same or worse; 1 for worse."""
+    if json:
+        _json({**done.to_dict(), "words": done.words(language(lang))})
+    else:
+        _out(done.words(language(lang)))
+        if done.state != "worse" and done.in_use != done.run:
+            words = _("Put the new run in use with: terakoya use {run}", run=done.run)
+            _out(in_language(words, language(lang)))
+    return int(done.state == "worse")
+
+
+def in_use(run: Path, *, json: bool, lang: str) -> int:
+    if json:
+        _json({"in_use": str(run)})
+    else:
+        _out(in_language(_("In use: {name}.", name=run.name), language(lang)))
+    return 0

@@ -60,6 +60,13 @@ class TaskConfig(Section):
             'Table of the exam split (the held-out test set), in the forms of `task.data`. "": split off from it.'
         ),
     )
+    corrections: str = Field(
+        default="",
+        description=_(
+            "Corrected targets of the table, as `terakoya correct` logs them. Corrected rows and their groups are in "
+            'train; all others stay where the table\'s own split puts them. "": none.'
+        ),
+    )
     source: str = Field(default="source", description=_("Column that holds the input text."))
     target: str = Field(default="target", description=_("Column that holds the expected output."))
     group: str = Field(
@@ -108,6 +115,14 @@ class TaskConfig(Section):
             "Further training rows that a rule makes from each training row: numerals with other digits, ingredient "
             "lines with other amounts, emoji texts in other frames, or the task's own. Nothing of dev and exam is "
             "made. 0: none."
+        ),
+    )
+    augment_method: Literal["rule", "symmetry"] = Field(
+        default="rule",
+        description=_(
+            "How `task.augment` makes rows: by a rule, with exact targets; or by lexical symmetry (Akyürek and "
+            "Andreas, 2023), which needs no rule: characters that always bring the same character of the target are "
+            "exchanged in source and target, and a small share of the rows made is wrong."
         ),
     )
     options: dict[str, Any] = Field(
@@ -263,10 +278,12 @@ class ModelConfig(Section):
         default=True,
         description=_("Merge LoRA adapters into the weights of the saved model; false saves the adapters alone."),
     )
-    vocabulary: Literal["full", "trimmed"] = Field(
-        default="full",
+    vocabulary: Literal["auto", "full", "trimmed"] = Field(
+        default="auto",
         description=_(
-            "Vocabulary of a pretrained model: full, or trimmed to the tokens that the data needs, which saves memory."
+            "Vocabulary of a pretrained model: full, or trimmed to the tokens that the data needs, which saves time "
+            "and memory. auto: trimmed for causal models with a large vocabulary where further targets can be expected "
+            "to need no other tokens, else full."
         ),
     )
     new_tokens: Literal["needed", "none"] = Field(
@@ -298,11 +315,12 @@ class ModelConfig(Section):
         default="",
         description=_('Text put before every input of a pretrained model. "": the task\'s own.'),
     )
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    dtype: Literal["auto", "float32", "mixed", "bfloat16", "float16"] = Field(
         default="auto",
         description=_(
-            "Floating-point type of a pretrained model's weights. auto: float32, with bfloat16 mixed precision on a "
-            "GPU that supports it. float16 needs CUDA, else float32 is used."
+            "Floating-point type of a pretrained model's weights. mixed: float32, with bfloat16 mixed precision, which "
+            "pays on a GPU that supports it and on processors with AMX. auto: mixed on such a GPU, else float32. "
+            "float16 needs CUDA, else float32 is used."
         ),
     )
     forward: Literal["fused", "library"] = Field(
@@ -466,6 +484,15 @@ class TrainConfig(Section):
         default="auto",
         description=_("Begin with easier rows. auto: true where a task generates its rows by rule, else false."),
     )
+    reject_share: float = Field(
+        default=0.1,
+        gt=0.0,
+        lt=1.0,
+        description=_(
+            "Share of the training rows that are corrupted sources with an empty target, where `decode.reject` is on. "
+            "A corrupted source that stands in the data, or that the task's rule can read, is left as it was."
+        ),
+    )
     evaluate_every: Annotated[int, Field(ge=1)] | Auto = Field(
         default="auto",
         description=_(
@@ -567,6 +594,15 @@ class TrainConfig(Section):
 class DecodeConfig(Section):
     """How predictions are decoded."""
 
+    engine: Literal["own", "ct2"] = Field(
+        default="own",
+        description=_(
+            "What generates the predictions of a pretrained skill in exams and `terakoya predict`: Terakoya (own), or "
+            "CTranslate2 (ct2). That must first predict dev equally, else Terakoya predicts and a finding says why. It "
+            "halved the processor time of single predictions; batches over a trimmed vocabulary cost less with own. "
+            "Training and serving always have Terakoya's own decoding."
+        ),
+    )
     method: Literal["greedy", "beam", "sample", "expected-metric"] = Field(
         default="greedy",
         description=_(
@@ -658,6 +694,14 @@ class DecodeConfig(Section):
         description=_(
             "What is done with a source unlike those of training, such as one in another language: withhold its "
             "prediction, or predict. An exam is scored with all predictions, and counts such items."
+        ),
+    )
+    reject: bool = Field(
+        default=False,
+        description=_(
+            "Whether a sequence model is trained to reject ill-formed sources: `train.reject_share` of its rows are "
+            "corrupted sources with an empty target, and what it rejects is withheld. For notations in which every "
+            "character counts; in free text a source with a character less is still a good one."
         ),
     )
     unknown: Literal["withhold", "predict"] = Field(
@@ -800,6 +844,21 @@ class TeacherConfig(Section):
         default=-1.0,
         ge=-1,
         description=_("Price of one million response tokens. 0: free. -1: not known."),
+    )
+    batch: int = Field(
+        default=0,
+        ge=0,
+        le=50_000,
+        description=_(
+            "Largest number of requests in one batch of the provider's batch interface, which is slower and cheaper; "
+            "as many sentences are planned at once. 0: requests are sent one by one."
+        ),
+    )
+    batch_price: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description=_("Price of a request in a batch, as a share of `teacher.price_in` and `teacher.price_out`."),
     )
     max_concurrent: int = Field(default=64, ge=1, description=_("Largest number of requests pending at once."))
     requests_per_minute: int = Field(

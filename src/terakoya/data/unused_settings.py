@@ -17,7 +17,7 @@ from terakoya.task import Task
 
 Reasons = Iterator[tuple[str, Message]]  # key of a setting, and why it has no effect
 
-_OF_TABLES = ("dev", "exam", "source", "target", "group", "split", "encoding")
+_OF_TABLES = ("dev", "exam", "corrections", "source", "target", "group", "split", "encoding")
 _OF_METHODS: dict[str, tuple[str, ...]] = {
     "hash": ("method", "dev", "exam", "salt"),
     "exact": ("method", "dev", "exam", "dev_items", "exam_items", "salt"),
@@ -66,6 +66,8 @@ def data_settings_findings(config: Config, task: Task, parameters: Collection[st
 
 def _task_reasons(config: Config, task: Task, parameters: Collection[str]) -> Reasons:
     wanted = config.task
+    if not wanted.augment:
+        yield "task.augment_method", _("task.augment is 0, so no rows are made")
     if wanted.use:
         why = _("the examples are those of the task '{name}', not of a table", name=wanted.use)
         yield from ((f"task.{key}", why) for key in _OF_TABLES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,8 @@ from terakoya.errors import ConfigError, DataError, TerakoyaError
 from terakoya.errors.files import parse_toml, read_text
 from terakoya.i18n import _, language
 from terakoya.pipeline.dataset import audit_dataset, config_for_table, load_dataset, load_tokenizer, name_files
-from terakoya.pipeline.run import RUNS, read_run_config
+from terakoya.pipeline.engine import engine_of
+from terakoya.pipeline.run import RUNS, read_run_config, report
 from terakoya.records import Finding
 from terakoya.registry import Experiment
 from terakoya.runs import read_json
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from terakoya.evaluation.wrong_rows import TrainedOn
     from terakoya.exporters.write import ExportResult
     from terakoya.generation.generate import GenerationResult
-    from terakoya.serve import Serving
+    from terakoya.serving import Serving
 
 
 def audit(
@@ -151,6 +153,8 @@ def generate(
     i_have_the_right: bool = False,
     overwrite: bool = False,
     for_spreadsheet: bool = False,
+    shard: str = "",
+    merge: bool = False,
     listener: Listener | None = None,
 ) -> GenerationResult:
     """Let a teacher make the table that an experiment names in task.data, or continue; nothing is paid twice.
@@ -162,12 +166,17 @@ def generate(
     i_have_the_right  True: confirms the right to send the source texts to a provider
     overwrite         True: replace a file at the table's place that this generation did not write
     for_spreadsheet   True: also write TABLE.spreadsheet.csv, for reading in a spreadsheet
+    shard             the part that this process makes, as in "2/8", with its part of rows, budget and sources; "": all
+    merge             True: make the table of the shards, which must be complete
     listener          receives progress events
     The generation folder (journal, index, rejected rows) lies beside the table and bears its name. Raises ConfigError
     where no table is named.
     """
     from terakoya.generation import generate as generation
+    from terakoya.generation import merging, shards
 
+    if shard:
+        _require_alone("--shard", {"--for-spreadsheet": for_spreadsheet, "--overwrite": overwrite})
     found = registry.find_experiment(experiment, overrides)
     if output is None and not found.config.task.data:
         raise ConfigError(
@@ -175,16 +184,22 @@ def generate(
             do=_("Name the table with --output FILE, or in the config: [task] data = …"),
         )
     table = output or found.folder / found.config.task.data
-    made = generation.generate(
-        found.config,
-        table.parent / f"{table.stem}.generation",
-        table,
-        estimate=estimate,
-        i_have_the_right=i_have_the_right,
-        overwrite=overwrite,
-        listener=listener,
-        home=found.folder,
-    )
+    folder = table.parent / f"{table.stem}.generation"
+    if merge:
+        _require_alone("--merge", {"--shard": shard, "--estimate": estimate})
+        made = merging.merge(found.config, folder, table, overwrite=overwrite, home=found.folder)
+    else:
+        made = generation.generate(
+            found.config,
+            folder,
+            table,
+            estimate=estimate,
+            i_have_the_right=i_have_the_right,
+            overwrite=overwrite,
+            listener=listener,
+            home=found.folder,
+            shard=shards.parse_shard(shard) if shard else None,
+        )
     if for_spreadsheet and not estimate:
         from terakoya.data.formats.examples import write_spreadsheet
         from terakoya.data.table import read_examples
@@ -194,6 +209,16 @@ def generate(
         )
         write_spreadsheet(table.with_suffix(".spreadsheet.csv"), read_examples(columns, table.name, table.parent))
     return made
+
+
+def _require_alone(option: str, others: Mapping[str, object]) -> None:
+    """Refuse options that mean nothing beside `option`."""
+    for other in (name for name, given in others.items() if given):
+        raise ConfigError(
+            _("{other} has no effect together with {option}", other=other, option=option),
+            where=option,
+            do=_("Leave {other} out.", other=other),
+        )
 
 
 @dataclass(frozen=True)
@@ -222,7 +247,9 @@ def doctor(experiment: str | Config, *, overrides: Sequence[str] = (), show_toke
     show_tokens  True: also show a batch as tokens, those that the loss counts marked
     Where the Hub does not give the base, what data and config alone show is returned, and the absence as a note.
     """
+    from terakoya.exporters.possible import export_findings
     from terakoya.models.pretrained.hub_download import UnavailableError
+    from terakoya.saved_model import Skill
     from terakoya.training import preflight
     from terakoya.training.prepare import prepare_training
 
@@ -231,7 +258,7 @@ def doctor(experiment: str | Config, *, overrides: Sequence[str] = (), show_toke
     audited = audit_dataset(dataset)
     stopped = any(finding.level == "stop" for finding in audited)
     try:
-        setup, model, _max_tokens = prepare_training(dataset.task, dataset.split, dataset.config, maker)
+        setup, model, max_tokens = prepare_training(dataset.task, dataset.split, dataset.config, maker)
     except UnavailableError as error:
         by_config = preflight.config_findings(dataset.task, dataset.split, dataset.config)
         return DoctorReport((*audited, *by_config, _absence(error)), complete=False)
@@ -240,7 +267,8 @@ def doctor(experiment: str | Config, *, overrides: Sequence[str] = (), show_toke
             raise
         unread = Finding("rows", "stop", error.what, where=error.where, do=error.do)
         return DoctorReport((*audited, unread), complete=False)
-    found = (*audited, *name_files(preflight.preflight(setup, model, RUNS), dataset))
+    exports = export_findings(Skill(model, setup.task, setup.config, max_tokens, RUNS))
+    found = (*audited, *name_files(preflight.preflight(setup, model, RUNS), dataset), *exports)
     return DoctorReport(found, preflight.show_tokens(setup, model) if show_tokens else "")
 
 
@@ -285,7 +313,7 @@ def evaluate(
         return evaluate.evaluate_external(run, dataset.task, dataset.split, dataset.config, maker, receiver)
     if data is not None:
         columns = evaluate.ExamColumns(source or "source", target or "target", encoding, codec)
-        return evaluate.evaluate_skill(run, data, columns, tuple(overrides), receiver)
+        return evaluate.evaluate_skill(run, data, columns, tuple(overrides), receiver, engine_of(receiver))
     if not (run / "manifest.json").is_file():
         raise ConfigError(
             _("which exam?"),
@@ -297,7 +325,8 @@ def evaluate(
         )
     config = read_run_config(run)
     dataset = load_dataset(Experiment(config.name, config, run, own=False))
-    return evaluate.evaluate_own_exam(run, dataset.task, dataset.split, tuple(overrides), receiver)
+    chosen = tuple(overrides)
+    return evaluate.evaluate_own_exam(run, dataset.task, dataset.split, chosen, receiver, engine_of(receiver))
 
 
 def predict(
@@ -339,6 +368,7 @@ def serve(
     seconds: float = 30.0,
     overrides: Sequence[str] = (),
     mcp: str = "",
+    background: bool = False,
     on_ready: Callable[[Serving], None],
 ) -> None:
     """Serve trained skills over HTTP, as OpenAI's clients call models, or as tools of the Model Context Protocol.
@@ -353,15 +383,21 @@ def serve(
     seconds      until a request is read, and until it is predicted
     overrides    KEY=VALUE settings of decoding, for all skills
     mcp          "": HTTP alone; "http": MCP under /mcp as well; "stdio": MCP over standard input and output alone
+    background   return once the server listens, which goes on in a thread until its `end` is called
     on_ready     is called once the server listens
     Returns after SIGTERM or Ctrl-C, when what was begun is finished. Raises ConfigError without a skill, for an address
     that is not free, or where a package is missing.
     """
-    from terakoya import serve as serving
+    from terakoya import serving
 
     address = serving.Address(host, port, tuple(allow_hosts), token_file)
     limits = serving.Limits(waiting=waiting, batch=batch, seconds=seconds)
-    serving.serve(runs, address, overrides=overrides, limits=limits, mcp=mcp, on_ready=on_ready)
+    serve_until_ended = partial(serving.serve, runs, address, overrides=overrides, limits=limits, mcp=mcp)
+    if background:
+        on_ready(serving.serve_in_background(lambda ready: serve_until_ended(on_ready=ready)))
+        return
+    serving.refuse_running_loop()
+    serve_until_ended(on_ready=on_ready)
 
 
 def export(
@@ -391,6 +427,7 @@ def export(
     overrides     KEY=VALUE settings of decoding
     lang          "en" or "ja", of the README
     listener      receives progress events
+    Where the exports lie in the run folder, the run's record shows their proofs.
     """
     from terakoya.exporters.exporter import ExportOptions
     from terakoya.exporters.write import export_skill
@@ -399,7 +436,7 @@ def export(
     said = listener or SilentListener()
     names = [name.strip() for text in targets for name in text.split(",") if name.strip()]
     skill = read_skill(run, tuple(overrides), scored=True)
-    return export_skill(
+    done = export_skill(
         skill,
         names,
         output=output,
@@ -409,6 +446,9 @@ def export(
         lang=lang or skill.config.lang,
         progress=said.note,
     )
+    if output is None and (run / "manifest.json").is_file():
+        report(run, lang=read_run_config(run).lang)  # the record shows the proofs
+    return done
 
 
 def compare(

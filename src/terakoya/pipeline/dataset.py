@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from terakoya import registry
 from terakoya.codec import Codec
-from terakoya.config import Config, make_config, with_overrides
+from terakoya.codec.choose import choose_codec
+from terakoya.codec.labels import emoji_label_names
+from terakoya.config import Config, TaskConfig, make_config, with_overrides
 from terakoya.data.split import split_examples
 from terakoya.data.statistics import dataset_statistics
 from terakoya.data.unused_settings import data_settings_findings
@@ -31,7 +33,8 @@ _FILES_NAMED = 3  # in a finding; a task may gather its rows from many
 class Dataset:
     """An experiment with its examples split. The config's paths are relative to `folder`.
 
-    findings  what was made of the examples before they came here: rows added by `task.augment`
+    findings    what was made of the examples before they came here: rows corrected, rows added by `task.augment`
+    whole_exam  fingerprint of the exam before corrected rows left it; "" where none is corrected
     """
 
     config: Config
@@ -39,6 +42,7 @@ class Dataset:
     task: Task
     split: Split
     findings: tuple[Finding, ...] = ()
+    whole_exam: str = ""
 
 
 def load_dataset(experiment: Experiment) -> Dataset:
@@ -49,13 +53,32 @@ def load_dataset(experiment: Experiment) -> Dataset:
     """
     task = registry.find_task(experiment.config, experiment.folder, own=experiment.own)
     split = task.split or split_examples(task.examples, experiment.config.split, memorised=task.memorised)
-    count = experiment.config.task.augment
-    if not count:
-        return Dataset(experiment.config, experiment.folder, task, split)
-    from terakoya.tasks.augmentation import augment
+    findings: list[Finding] = []
+    whole_exam = ""
+    wanted = experiment.config.task
+    if wanted.data and wanted.corrections:
+        whole_exam = split.exam_fingerprint
+        task, split, found = _corrected(task, split, wanted, experiment.folder)
+        findings += [found] if found else []
+    if wanted.augment:
+        from terakoya.tasks.augmentation import augment
 
-    augmented, found = augment(task, split, count, experiment.config.seed)
-    return Dataset(experiment.config, experiment.folder, task, augmented, (found,))
+        split, made = augment(task, split, wanted.augment, experiment.config.seed, wanted.augment_method)
+        findings.append(made)
+    return Dataset(experiment.config, experiment.folder, task, split, tuple(findings), whole_exam)
+
+
+def _corrected(task: Task, split: Split, wanted: TaskConfig, folder: Path) -> tuple[Task, Split, Finding | None]:
+    """The task of a table with its corrected rows in train; a corrected target may bring a label of its own."""
+    from terakoya.annotation.corrections import correct_split, corrections_finding, read_corrections
+
+    corrections = read_corrections(folder / wanted.corrections)
+    found = corrections_finding(split, corrections, wanted.corrections)
+    now = correct_split(split, corrections)
+    rows = (*now.train, *now.dev, *now.exam)
+    targets = [row.target for row in rows]
+    codec = choose_codec(wanted.codec, targets, notation=wanted.notation, separator=wanted.separator)
+    return replace(task, examples=rows, split=now, codec=codec, label_names=emoji_label_names(codec)), now, found
 
 
 def audit_dataset(dataset: Dataset, tokenizer: AuditTokenizer | None = None) -> list[Finding]:
@@ -160,7 +183,10 @@ def record_dataset(opened: Run, dataset: Dataset) -> None:
     drawn = dataset.task.draw is not None
     made = sum(1 for row in split.train if row.tag(AUGMENTED))
     augmented = {"augmented": made} if made else {}
-    opened.update_manifest(data={"fingerprint": data, "drawn": drawn, "split": split.method, **counts, **augmented})
+    whole = {"whole_exam": dataset.whole_exam} if dataset.whole_exam else {}
+    opened.update_manifest(
+        data={"fingerprint": data, "drawn": drawn, "split": split.method, **counts, **augmented, **whole}
+    )
     opened.update_manifest(dataset=dataset_statistics(split, _labels_of(dataset.task), drawn=drawn))
 
 

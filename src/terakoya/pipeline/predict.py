@@ -77,7 +77,7 @@ def predict(
     first = next(inputs, None)
     if first is None:
         return
-    skill = read_skill(path, settings, predict_only=True)
+    skill = _with_engine(read_skill(path, settings, predict_only=True))
     refuse_other_codec(skill.task.codec, given.get("codec", ""), "predict")
     lines = _predict_chunks(skill, itertools.chain([first], inputs), as_they_come=input == "-")
     if not output:
@@ -86,6 +86,14 @@ def predict(
     kept = list(lines)
     _write(Path(output), kept, for_spreadsheet)
     yield from kept
+
+
+def _with_engine(skill: Skill) -> Skill:
+    if skill.config.decode.engine == "own":
+        return skill
+    from terakoya.pipeline.engine import with_engine  # reads data and runs, which a cold prediction does not wait for
+
+    return with_engine(skill)
 
 
 def predict_lines(skill: Skill, inputs: Sequence[PredictInput]) -> list[dict[str, Any]]:

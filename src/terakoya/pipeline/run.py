@@ -7,10 +7,11 @@ Whatever the command line does, a notebook can do with the function of the same 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from terakoya import registry
 from terakoya.config import Config, read_config, write_config
@@ -20,12 +21,13 @@ from terakoya.i18n import _
 from terakoya.pipeline.dataset import Dataset, audit_dataset, load_dataset, record_dataset, split_sizes
 from terakoya.pipeline.seeds import FOLDER as SEEDS
 from terakoya.pipeline.seeds import other_seeds, seed_runs, take_exam_with_seed
+from terakoya.records import Example, Finding
 from terakoya.registry import Experiment
 from terakoya.runs import Index, Run, git_commit, is_sealed, lifecycle, seal
 from terakoya.runs.lifecycle import enforce
 from terakoya.runs.progress import Listener, SilentListener
 from terakoya.runs.result import RunResult, read_result, read_unexamined
-from terakoya.saved_model import rebase_paths
+from terakoya.saved_model import Skill, rebase_paths
 
 if TYPE_CHECKING:
     from terakoya.models.protocol import Model
@@ -64,19 +66,52 @@ def run(
     listener    receives progress events; None ignores them
     Raises a TerakoyaError for whatever the user can mend.
     """
+    _refuse_several_processes()
     options = _RunOptions(anyway, exam, listener or SilentListener())
     if not isinstance(experiment, Config) and (Path(experiment) / "manifest.json").is_file():
         return _resume(Path(experiment), overrides, options)
-    found = registry.find_experiment(experiment, overrides)
-    with _new_run(run_dir, found) as opened, lifecycle.record_outcome(opened):
+    return _run_new(registry.find_experiment(experiment, overrides), run_dir, options)
+
+
+def _refuse_several_processes() -> None:
+    """A run of every process that torchrun starts would open the exam as often; the training loop alone is shared."""
+    if "MASTER_PORT" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            _("a whole run is made by one process, and this is one of several (WORLD_SIZE is set)"),
+            do=_("Start it without torchrun; docs/scale.md shows how to train by run_loop on several processes."),
+        )
+
+
+def run_experiment(
+    experiment: Experiment,
+    *,
+    run_dir: Path = RUNS,
+    anyway: bool = False,
+    listener: Listener | None = None,
+    **facts: Any,
+) -> RunResult:
+    """A whole run of an experiment that was found already, such as another run's config with one setting changed.
+
+    experiment  its config and the folder that paths are relative to
+    run_dir     where the run folder is made ("runs")
+    anyway      True: go on in spite of findings of level stop
+    listener    receives progress events; None ignores them
+    facts       further values of the manifest
+    """
+    return _run_new(experiment, run_dir, _RunOptions(anyway, True, listener or SilentListener()), **facts)
+
+
+def _run_new(found: Experiment, run_dir: Path, options: _RunOptions, **facts: Any) -> RunResult:
+    with _new_run(run_dir, found, **facts) as opened, lifecycle.record_outcome(opened):
         return _run_stages(opened, found, options)
 
 
-def _new_run(run_dir: Path, found: Experiment) -> Run:
+def _new_run(run_dir: Path, found: Experiment, **facts: Any) -> Run:
     def config(path: Path) -> str:
         return write_config(rebase_paths(found.config, found.folder, path))
 
-    return Run.create(run_dir, found.name, config=config, seed=found.config.seed, git=git_commit(found.folder))
+    known: dict[str, Any] = {"seed": found.config.seed, "git": git_commit(found.folder)}
+    return Run.create(run_dir, found.name, config=config, **known, **facts)
 
 
 @dataclass(frozen=True)
@@ -111,7 +146,7 @@ def _run_stages(opened: Run, experiment: Experiment, options: _RunOptions) -> Ru
         return read_unexamined(opened.path)
     items = len(dataset.split.exam)
     listener.stage("exam", _("{items} items", items=items))
-    _take_exam(opened, setup)
+    _take_exam(opened, setup, listener)
 
     listener.stage("record")
     opened.finish("done")  # before the report, which says how the run ended
@@ -133,11 +168,13 @@ def _prepare(dataset: Dataset, opened: Run) -> tuple[TrainingSetup, Model, int]:
 
 
 def _train(opened: Run, setup: TrainingSetup, model: Model, max_tokens: int, anyway: bool, listener: Listener) -> None:
+    from terakoya.exporters.possible import export_findings
     from terakoya.saved_model import write_skill
     from terakoya.training import preflight, trainer
 
     listener.stage("preflight")
-    enforce(opened, preflight.preflight(setup, model, opened.path), listener, anyway)
+    exports = export_findings(Skill(model, setup.task, setup.config, max_tokens, opened.path))
+    enforce(opened, [*preflight.preflight(setup, model, opened.path), *exports], listener, anyway)
     steps, rows = setup.config.train.steps, setup.config.train.batch_size
     listener.stage("train", _("{steps} steps of {rows} rows", steps=steps, rows=rows))
     result = trainer.train(setup, model, opened, listener, max_tokens=max_tokens, anyway=anyway)
@@ -176,8 +213,27 @@ def _train_other_seeds(opened: Run, experiment: Experiment, options: _RunOptions
             _run_stages(one, found, unexamined)
 
 
-def _take_exam(opened: Run, setup: TrainingSetup) -> None:
+def chosen_engine(
+    skill: Skill, dev: Callable[[], Sequence[Example]], listener: Listener
+) -> tuple[Skill | None, Finding | None]:
+    """What predicts for a skill under `decode.engine`.
+
+    skill     opened with its settings
+    dev       returns the dev items, on which another engine has to predict equally
+    listener  informed while it is compared
+    Returns None for the skill itself, and a finding where another engine predicts or was wanted. Raises ConfigError
+    where the engine cannot do what the skill does.
+    """
+    if skill.config.decode.engine == "own":
+        return None, None
+    from terakoya.exporters.ct2.as_engine import predict_with_ct2
+
+    return predict_with_ct2(skill, skill.folder.parent, dev, listener.note)
+
+
+def _take_exam(opened: Run, setup: TrainingSetup, listener: Listener) -> None:
     """The model is loaded again from its folder: what is scored is what was saved."""
+    from terakoya.annotation.exam import carry_judgements
     from terakoya.evaluation.exam import examine, resumable_predictor, settings_fingerprint, write_exam
     from terakoya.evaluation.untrained_base import predict_untrained_base
     from terakoya.saved_model import read_skill
@@ -185,10 +241,17 @@ def _take_exam(opened: Run, setup: TrainingSetup) -> None:
     # A run that was killed here is resumed with the same weights and nothing chosen since: it is the same opening.
     index, exam, settings = Index(opened.path.parent), setup.split.exam_fingerprint, settings_fingerprint(setup.config)
     count = index.open_exam(exam, opened.name, once=True, settings=settings)
+    # An exam that some corrected rows have left is no new one: its openings before they left count on.
+    whole = str((opened.manifest.get("data") or {}).get("whole_exam") or exam)
+    if whole != exam:
+        count = max(count, index.open_exam(whole, opened.name, once=True, settings=settings))
     opened.update_manifest(exam=exam, openings=count)
     others = [take_exam_with_seed(path, setup) for path in seed_runs(opened.path)]
     skill = read_skill(opened.path, task=setup.task)
     split = setup.split
+    predictor, finding = chosen_engine(skill, lambda: split.dev, listener)
+    if finding is not None:
+        enforce(opened, [finding], listener, anyway=True)
     result = examine(
         skill.model,
         setup.task,
@@ -198,12 +261,14 @@ def _take_exam(opened: Run, setup: TrainingSetup) -> None:
         train=split.train,
         dev=split.dev,
         resumable=resumable_predictor(opened, skill, split.exam),
+        predictor=predictor,
         confidence=skill.confidence,
         other_seeds=others,
-        openings=index.settings_tried(exam),
+        openings=max(index.settings_tried(exam), index.settings_tried(whole)),
         untrained=lambda: predict_untrained_base(opened, skill, split),
     )
     write_exam(opened, result, setup.task, setup.config)
+    carry_judgements(opened.path)
 
 
 def _resume(path: Path, overrides: Sequence[str], options: _RunOptions) -> RunResult:

@@ -1,4 +1,4 @@
-"""Report sections on what was measured for a run after it ended: its learning curve, and the ladder of models."""
+"""Report sections on what was measured for a run after it ended: learning curve, ladder of models, exports."""
 
 from __future__ import annotations
 
@@ -42,6 +42,36 @@ def ladder(record: RunRecord, lang: str) -> list[Block]:
     return [TableBlock(head, rows, frozenset({1, 2, 3, 4, 5})), Bullets(_words(record.ladder, lang))]
 
 
+def exports(record: RunRecord, lang: str) -> list[Block]:
+    """What the exam showed of each export, in its own runtime.
+
+    record  the run
+    lang    "en" or "ja"
+    """
+    if not record.exports:
+        return []
+    rows = tuple(_export(proof, lang) for proof in record.exports)
+    head = column_headers(lang, ("exported to", "runtime", "outcome", "equal", "metric", "bytes", "milliseconds"))
+    lines = (
+        f"{proof['folder']}: {words}" for proof in record.exports if (words := _in(proof.get("words") or {}, lang))
+    )
+    return [TableBlock(head, rows, frozenset({3, 4, 5, 6})), Bullets(tuple(lines))]
+
+
+def _export(proof: Mapping[str, Any], lang: str) -> tuple[str, ...]:
+    opened = proof["before"] is not None and proof["after"] is not None
+    values = f"{format_value(float(proof['before']))} → {format_value(float(proof['after']))}" if opened else "–"
+    return (
+        f"{proof['target']} {proof['quantisation']}".strip(),
+        proof["runtime"] or "–",
+        known(lang, proof["state"]),
+        f"{proof['equal']:,} / {proof['n']:,}" if opened else "–",
+        f"{proof['metric']} {values}".strip(),
+        f"{proof['bytes']:,}",
+        f"{float(proof['after_ms']):.2f}" if proof["after_ms"] is not None else "–",
+    )
+
+
 def _rung(rung: Mapping[str, Any], lang: str) -> tuple[str, ...]:
     name, state = in_language(rung["name"], lang), known(lang, str(rung["state"]))
     if rung.get("exam") is None:
@@ -64,4 +94,8 @@ def _interval(values: Mapping[str, Any], name: str) -> str:
 
 
 def _words(measured: Mapping[str, Any], lang: str) -> tuple[str, ...]:
-    return tuple(str(words.get(lang) or words.get("en") or "") for words in measured.get("words") or ())
+    return tuple(_in(words, lang) for words in measured.get("words") or ())
+
+
+def _in(words: Mapping[str, Any], lang: str) -> str:
+    return str(words.get(lang) or words.get("en") or "")

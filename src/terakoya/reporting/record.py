@@ -13,7 +13,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from terakoya.errors import CorruptError
 from terakoya.i18n import _, gathered
 from terakoya.records import Finding, Score, Signature, Step, finding_keys, score_keys
+from terakoya.reporting.export_proofs import read_proofs
 from terakoya.runs import Run
+from terakoya.runs.annotations import Annotations, read_annotations
 from terakoya.scoring.error_analysis.explain import ErrorAnalysis, explain_errors
 from terakoya.scoring.metrics import current_signature
 
@@ -39,6 +41,8 @@ class RunRecord:
     cost         requests, tokens, money … of a teacher, from the ledger; None: no teacher was used
     curve        the learning curve that was measured for it; {}: none
     ladder       the ladder of models that was measured for it; {}: none
+    exports      the proof of each export in the run folder
+    annotations  what people said about its exam after it ended
     """
 
     name: str
@@ -54,6 +58,8 @@ class RunRecord:
     cost: Mapping[str, Any] | None = None
     curve: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     ladder: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    exports: tuple[Mapping[str, Any], ...] = ()
+    annotations: Annotations = field(default_factory=Annotations)
 
     @property
     def main(self) -> Score | None:
@@ -170,6 +176,8 @@ def read_record(path: Path) -> RunRecord:
         cost=manifest.get("cost"),
         curve=_measured(run, "curve.json"),
         ladder=_measured(run, "ladder.json"),
+        exports=read_proofs(run),
+        annotations=read_annotations(run.path),
     )
 
 

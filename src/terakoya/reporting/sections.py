@@ -15,6 +15,7 @@ from terakoya.reporting.blocks import Block, Bullets, Paragraph, ReportSection, 
 from terakoya.reporting.next_steps import metric_costs, next_steps
 from terakoya.reporting.record import RunRecord
 from terakoya.reporting.translations import known, say
+from terakoya.runs.annotations import confirmation_message, marked_message
 from terakoya.scoring.statistics.good_enough import ExamSummary, summary_message
 from terakoya.scoring.statistics.verdict import Verdict
 from terakoya.scoring.statistics.wording import items_text
@@ -33,6 +34,7 @@ def run_report(record: RunRecord, lang: str) -> tuple[ReportSection, ...]:
         "analysis": result_sections.analysis,
         "curve": measured_sections.curve,
         "ladder": measured_sections.ladder,
+        "exports": measured_sections.exports,
         "next": _next,
         "dataset": run_sections.dataset,
         "environment": run_sections.environment,
@@ -62,9 +64,13 @@ def _summary(record: RunRecord, lang: str) -> list[Block]:
     if first := _first_words(record, lang):
         blocks.append(Paragraph(first))
     if words := verdict_text(record, lang):
-        blocks.append(Paragraph(words))
+        # A verdict is worth what the exam's targets are: it says whether a person has looked at them.
+        clause = in_language(confirmation_message(record.annotations.confirmation), lang)
+        blocks.append(Paragraph(f"{words}{'' if lang == 'ja' else ' '}{clause}"))
     main = record.main
     lines = [_score_sentence(main, lang) if main else say(lang, "no score")]
+    if record.annotations.marked:
+        lines.append(in_language(marked_message(record.annotations.marked), lang))
     if record.openings:
         lines.append(say(lang, "opened once" if record.openings == 1 else "opened", n=record.openings))
     family = str((record.manifest.get("model") or {}).get("family") or "")

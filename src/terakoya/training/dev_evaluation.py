@@ -11,7 +11,7 @@ from terakoya.decoding.adaptive_batching import in_batches
 from terakoya.decoding.predict import predict_queries, query_of
 from terakoya.models.prepacked import prepacked_weights
 from terakoya.models.protocol import Model, Pair
-from terakoya.records import Example
+from terakoya.records import Example, Prediction
 from terakoya.scoring.baselines.standard import evenly_spaced
 from terakoya.scoring.health import health
 from terakoya.scoring.score_predictions import score_predictions
@@ -21,12 +21,18 @@ from terakoya.training.prepare import TrainingSetup, pair_of, rejected_rows
 _MAX_ROWS_TRIED = 256  # dev rows whose loss is taken one by one
 
 
-def dev_evaluator(setup: TrainingSetup, model: Model, max_tokens: int) -> Callable[[int], Mapping[str, float]]:
+OnPredictions = Callable[[int, Sequence[Example], Sequence[Prediction]], None]
+
+
+def dev_evaluator(
+    setup: TrainingSetup, model: Model, max_tokens: int, on_predictions: OnPredictions | None = None
+) -> Callable[[int], Mapping[str, float]]:
     """A function of the step number that gives the model's current metrics on dev.
 
     setup       task, split and resolved config; at most `train.dev_items` rows of dev's main subset are used
     model       evaluated with the weights that it holds when the function is called
     max_tokens  tokens that a prediction may have at most
+    on_predictions  receives the step, the dev rows and their predictions of each evaluation; None: nobody does
     The function returns, by name: the task's metric on generated predictions, "loss" (`plain_loss`), "unreadable",
     "top_share" and "distinct_share" (shares of predictions), and for tasks with labels "gain" (nats per target by
     which the loss rises when every query is exchanged for another row's).
@@ -42,6 +48,8 @@ def dev_evaluator(setup: TrainingSetup, model: Model, max_tokens: int) -> Callab
         found = predict_queries(
             model, queries, setup.task, setup.config.decode, max_tokens=max_tokens, seed=setup.config.seed
         )
+        if on_predictions is not None:
+            on_predictions(step, examples, found)
         values = score_predictions("model", examples, found, setup.task.codec, metric).item_scores(setup.task.metric)
         seen = health([prediction.text for prediction in found])
         gain: dict[str, float] = {}

@@ -34,7 +34,7 @@ def environment_fingerprint(config: Config) -> dict[str, Any]:
     # settings that say how it is watched and what it may use leave every step as it is.
     excluded: Any = {
         **dict.fromkeys(("lang", "name", "score", "teacher"), True),
-        "task": {"use", "data", "dev", "exam"},
+        "task": {"use", "data", "dev", "exam", "corrections"},
         "train": {"minutes", "keep", "on_oom", "guards", "on_collapse", "trackers"},
     }
     settings = config.model_dump(mode="json", exclude=excluded)

@@ -18,11 +18,12 @@ from terakoya.decoding.predict import query_of
 from terakoya.errors import IncompatibleError, NumericError
 from terakoya.i18n import _
 from terakoya.models.protocol import Model, Pair, Query
-from terakoya.records import AUGMENTED, Finding, Step
+from terakoya.records import AUGMENTED, Example, Finding, Prediction, Step
 from terakoya.runs import Run
 from terakoya.runs.lifecycle import enforce, record_finding
 from terakoya.runs.progress import Listener
 from terakoya.runs.validation import STEP
+from terakoya.scoring.baselines.standard import evenly_spaced
 from terakoya.training import device, out_of_fold, refit
 from terakoya.training.confidence import confidence_findings, measure_confidence
 from terakoya.training.defaults import BUILT_IN
@@ -33,6 +34,9 @@ from terakoya.training.prepare import TrainingSetup, make_batches, pair_of
 from terakoya.training.reproducibility import environment_findings, environment_fingerprint, recorded_environment
 from terakoya.training.state import TrainState
 from terakoya.training.trackers import Trackers
+
+SAMPLES = "dev-samples.jsonl"  # in the run folder: a few dev rows with their predictions, at every evaluation
+_SAMPLED = 6  # rows
 
 
 def train(
@@ -82,6 +86,9 @@ def train(
             listener.step(step, last_step)
             trackers.step(step)
 
+        def on_predictions(step: int, examples: Sequence[Example], found: Sequence[Prediction]) -> None:
+            run.append(SAMPLES, _samples(step, examples, found))
+
         def on_finding(finding: Finding) -> None:
             nonlocal last_step
             if finding.check == DECAY:
@@ -95,7 +102,7 @@ def train(
                 config.train,
                 seed=config.seed,
                 metric=setup.task.metric,
-                evaluate=dev_evaluator(setup, model, max_tokens) if setup.split.dev else None,
+                evaluate=dev_evaluator(setup, model, max_tokens, on_predictions) if setup.split.dev else None,
                 on_step=on_step,
                 save=save,
                 resume=resume,
@@ -177,15 +184,25 @@ def report_finding(run: Run, listener: Listener, finding: Finding) -> None:
 
 
 def truncate_step_log(run: Run, step: int) -> None:
-    """Drop the lines of the step log beyond a checkpoint: these steps are done again and must not be logged twice.
+    """Drop the lines of the step log and of the dev samples beyond a checkpoint: these steps are done again and must
+    not be logged twice.
 
     run   the open run folder
     step  steps that the checkpoint has behind it
     """
-    lines = run.read_lines("steps.jsonl", STEP)
-    kept = [line for line in lines if line["step"] <= step]
-    if len(kept) < len(lines):
-        run.rewrite("steps.jsonl", kept)
+    for name in ("steps.jsonl", SAMPLES):
+        lines = run.read_lines(name, STEP)
+        kept = [line for line in lines if line["step"] <= step]
+        if len(kept) < len(lines):
+            run.rewrite(name, kept)
+
+
+def _samples(step: int, examples: Sequence[Example], found: Sequence[Prediction]) -> dict[str, Any]:
+    """A line of SAMPLES: the same few dev rows at every evaluation, with their predictions."""
+    predicted = {id(row): one.text for row, one in zip(examples, found, strict=True)}
+    chosen = evenly_spaced(examples, _SAMPLED)
+    rows = [{"source": row.source, "target": row.target, "prediction": predicted[id(row)]} for row in chosen]
+    return {"step": step, "rows": rows}
 
 
 def _newest_checkpoint(run: Run, listener: Listener) -> TrainState | None:

@@ -79,7 +79,7 @@ def look_at(path: Path, given: Mapping[str, str]) -> TableProfile:
     if path.suffix.lower() not in (*TABLE_SUFFIXES, ".txt"):
         raise not_a_table(path)
     encoding = given.get("encoding") or ("" if path.suffix.lower() == ".parquet" else _encoding(path))
-    rows, delimiter = _rows(path, encoding)
+    rows, delimiter = sample_rows(path, encoding)
     if not rows:
         raise DataError(_("0 rows"), where=str(path), do=_("Bring a table with a header and at least one row."))
     names = list(dict.fromkeys(name for row in rows[:100] for name in row.cells))
@@ -106,7 +106,12 @@ def _encoding(path: Path) -> str:
     return next(iter(fitting_encodings(path, excluded=usual)), "")
 
 
-def _rows(path: Path, encoding: str) -> tuple[list[TableRow], str]:
+def sample_rows(path: Path, encoding: str) -> tuple[list[TableRow], str]:
+    """The first ROWS_LOOKED rows of a table, and what separates its cells ("" where nothing does).
+
+    path      the table; of a .csv, .tsv or .txt the delimiter is found
+    encoding  of the text; "" is detected
+    """
     suffix = path.suffix.lower()
     if suffix not in DELIMITERS and suffix != ".txt":
         return list(islice(read_rows(path, encoding=encoding), ROWS_LOOKED)), ""

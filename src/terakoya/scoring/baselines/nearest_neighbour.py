@@ -37,6 +37,16 @@ def nearest_rows(train: Sequence[Example]) -> Callable[[Sequence[str]], list[Nea
     train  training examples; of more than 10,000, 10,000 evenly spaced in text order are searched
     Similarity is the cosine of TF-IDF weighted character 1- to 3-grams; ties go to the source first in text order.
     """
+    nearest = k_nearest_rows(train, 1)
+    return lambda sources: [next(iter(rows), None) for rows in nearest(sources)]
+
+
+def k_nearest_rows(train: Sequence[Example], count: int) -> Callable[[Sequence[str]], list[list[NearestRow]]]:
+    """The most similar training rows of each source, most similar first; fewer where it shares nothing with more.
+
+    train  training examples, searched as in `nearest_rows`
+    count  of rows at most, from 1
+    """
     import numpy as np
 
     rows = sorted({(example.source, example.target) for example in train})
@@ -48,17 +58,23 @@ def nearest_rows(train: Sequence[Example]) -> Callable[[Sequence[str]], list[Nea
     idf = np.log((1 + len(rows)) / (1 + np.bincount(counts.indices, minlength=counts.shape[1]))) + 1
     known = _unit_rows(counts, idf).T.tocsr()
 
-    def search(sources: Sequence[str]) -> list[NearestRow | None]:
-        step, found = max(1, _MAX_CELLS // len(rows)), list[NearestRow | None]()
+    def search(sources: Sequence[str]) -> list[list[NearestRow]]:
+        step, found = max(1, _MAX_CELLS // len(rows)), list[list[NearestRow]]()
         for start in range(0, len(sources), step):
             batch = _unit_rows(
                 count_matrix([features(source) for source in sources[start : start + step]], columns), idf
             )
             similarity = np.round((batch @ known).toarray(), 9)  # rounded, so that ties are ties on every machine
-            best = similarity.argmax(axis=1)
+            best = (
+                similarity.argmax(axis=1)[:, None] if count == 1 else np.argsort(-similarity, kind="stable")[:, :count]
+            )
             found += [
-                NearestRow(rows[i][0], rows[i][1], float(similarity[row, i])) if similarity[row, i] > 0 else None
-                for row, i in enumerate(best.tolist())
+                [
+                    NearestRow(rows[i][0], rows[i][1], float(similarity[row, i]))
+                    for i in indices
+                    if similarity[row, i] > 0
+                ]
+                for row, indices in enumerate(best.tolist())
             ]
         return found
 

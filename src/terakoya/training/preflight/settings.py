@@ -35,6 +35,7 @@ _OF_SEQUENCES = (
     *_SAMPLING,
     "repetition_penalty",
     "constrained",
+    "reject",
     "max_tokens",
 )
 _SET_HEAD = _("a set head scores label sets and writes no tokens")
@@ -191,6 +192,8 @@ def _ineffective_in_scoring(config: Config, context: SettingContext) -> Reasons:
 
 def _ineffective_switches(config: Config, context: SettingContext) -> Reasons:
     """What was switched on where there is nothing to switch; off is off everywhere."""
+    if not config.decode.reject:
+        yield "train.reject_share", _("nothing is rejected (decode.reject = false)")
     if config.train.curriculum and not context.drawn:
         yield "train.curriculum", _("the rows are not drawn by a rule, which alone has easier ones to begin with")
     if config.train.prefix_cache and context.built_in:
@@ -201,6 +204,10 @@ def _ineffective_switches(config: Config, context: SettingContext) -> Reasons:
 
 def _ineffective_in_decoding(config: Config, context: SettingContext) -> Reasons:
     method = config.decode.method
+    if context.built_in:
+        yield "decode.engine", _("a built-in model is computed by Terakoya alone")
+    elif context.head == "set":
+        yield "decode.engine", _SET_HEAD
     if not context.reverse:
         yield "decode.verify", _("the task has no reverse rule by which a prediction could be verified")
     if context.head == "set":
