@@ -77,6 +77,7 @@ FITTING = {
     "data": r"(csv|json|jsonl|tsv|parquet|txt)$", "input": r"(csv|json|jsonl|tsv|parquet|txt)$", "with_run": "^run",
     "task": "toml$",
 }  # fmt: skip
+SERVERS = ("open", "serve")  # go on until they are stopped; their refusals have tests of their own
 FREE_OF_TRAINING = ("list", "explain", "schema", "new")  # commands that a shipped experiment cannot keep for minutes
 SECONDS = 60  # after which a command counts as one that hangs
 
@@ -187,7 +188,7 @@ def draw_words(rng: Random, names: list[str]) -> list[str]:
     names  of the files that `make_files` made
     """
     commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    name = rng.choice(sorted(commands))
+    name = rng.choice(sorted(commands.keys() - set(SERVERS)))
     careless = rng.random() < 0.3  # whether the words themselves are wrong, or what they lead to
     words = [rng.choice(NAMES) if careless and rng.random() < 0.15 else name]
     options = []

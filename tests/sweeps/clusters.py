@@ -130,7 +130,11 @@ def slurm(place: Path) -> Iterator[Path]:
         for process in reversed(started):
             process.terminate()
         for process in started:
-            process.wait(timeout=30)
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:  # a slurmd that waits for steps of a job that a kill took along
+                process.kill()
+                process.wait()
 
 
 def start_slurmd(conf: Path, node: str) -> None:

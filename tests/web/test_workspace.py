@@ -48,6 +48,13 @@ def test_what_does_not_exist_is_refused_before_anything_listens(tmp_path: Path) 
         open_page([tmp_path / "nowhere.csv"], Address(port=0), on_ready=lambda opened: None)
 
 
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    """A config was taken in silence, and the page showed nothing of it."""
+    (tmp_path / "x.toml").write_text("", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"this file is no table \(\.csv"):
+        open_page([tmp_path / "x.toml"], Address(port=0), on_ready=lambda opened: None)
+
+
 def test_everything_done_is_journaled(tmp_path: Path) -> None:
     """A removed table is kept, and comes back as it was."""
     workspace = workspace_of([tmp_path])

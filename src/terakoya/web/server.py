@@ -8,6 +8,7 @@ from pathlib import Path
 
 from terakoya.errors import ConfigError, need
 from terakoya.i18n import _
+from terakoya.pipeline.table_preview import TABLE_FILES
 from terakoya.serving.server import Address, bind, find_token
 from terakoya.web.workspace import workspace_of
 
@@ -51,8 +52,8 @@ def open_page(
     bases      model folders and Hub names that trainings may start from, beside the built-in sizes
     overrides  KEY=VALUE settings of every training
     on_ready   called once the server listens
-    Raises ConfigError where something named does not exist, for a bad token or an address that is not free, or where
-    a package is missing.
+    Raises ConfigError where something named does not exist or is of no use here, for a bad token or an address that is
+    not free, or where a package is missing.
     """
     need("starlette", extra="page")
     need("uvicorn", extra="page")
@@ -62,6 +63,12 @@ def open_page(
         if not path.exists():
             raise ConfigError(
                 _("there is no such file or folder"),
+                where=str(path),
+                do=_("Name a run, a table or a folder; or nothing, for the folder you are in."),
+            )
+        if path.is_file() and path.suffix.lower() not in TABLE_FILES:
+            raise ConfigError(
+                _("this file is no table ({kinds})", kinds=", ".join(TABLE_FILES)),
                 where=str(path),
                 do=_("Name a run, a table or a folder; or nothing, for the folder you are in."),
             )
