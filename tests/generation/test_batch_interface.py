@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from pathlib import Path
@@ -15,9 +16,11 @@ from benchmarks.faults.batch_crash_tests import batch_crash_test
 from terakoya.config import Config, make_config
 from terakoya.errors import BudgetError, ConfigError, ProviderError
 from terakoya.generation.generate import DATA, REJECTED, GenerationResult, generate
+from terakoya.generation.teacher import batch_api
 from terakoya.generation.teacher.batches import BatchPolicy
 from terakoya.generation.teacher.ledger import JOURNAL
 from terakoya.generation.teacher.ledger_journal import read_journal
+from terakoya.generation.teacher.protocol import NoResponse
 from terakoya.generation.teacher.rate_limits import RetryPolicy
 
 QUICK = RetryPolicy(base_wait=0.001, max_wait=0.005, drain=0.5)
@@ -159,6 +162,32 @@ def test_the_cap_is_hard_over_batches(tmp_path: Path) -> None:
     charged = len(sold.read_text().splitlines()) * PRICE // 2
     assert 0 < charged <= 4_000_000
     assert read_journal(tmp_path / "work" / JOURNAL).spending.total >= charged
+
+
+def test_a_batch_that_lies_beyond_the_list_is_not_taken_for_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An account with very many batches: not found is not the same as not there, and created again is paid again."""
+    monkeypatch.setattr(batch_api, "_MOST_LISTS", 1)  # of three batches here
+
+    async def look(url: str) -> tuple[str, bool, str]:
+        api = batch_api.BatchApi("stub", url, "")
+        try:
+            for number in range(4):
+                file = batch_api.id_in(await api.upload("a", api.lines_of([])))
+                await api.create(file, f"key {number}")
+            newest = batch_api.id_in(await api.find("key 3"))
+            with pytest.raises(NoResponse, match="there are more"):
+                await api.find("key 0")
+            monkeypatch.setattr(batch_api, "_MOST_LISTS", 2)
+            oldest = batch_api.id_in(await api.find("key 0"))
+            return newest, bool(oldest), batch_api.id_in(await api.find("no such key"))
+        finally:
+            await api.close()
+
+    with running_batches(BatchPlan()) as server:
+        newest, has_oldest, missing = asyncio.run(look(server.url))
+    assert newest and has_oldest and not missing
 
 
 def test_an_open_batch_is_not_left_behind(tmp_path: Path) -> None:

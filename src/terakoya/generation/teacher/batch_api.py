@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from terakoya.errors import need
 from terakoya.generation.teacher.http_client import ApiTeacher, trusted_certificates
 from terakoya.generation.teacher.protocol import NoResponse, RawResponse, TeacherRequest
 from terakoya.generation.teacher.responses import MOST_BYTES
@@ -44,46 +43,26 @@ class BatchStatus:
 
 
 class BatchApi(ApiTeacher):
-    """The batch interface beside an API. Each method is one call; it raises NoResponse where no response arrived.
+    """The batch interface beside an API, made with what an ApiTeacher takes.
 
-    model, base_url, key  as of an ApiTeacher
-    deadline              wall-clock seconds of one call, however slowly the bytes arrive
-    connections           not more than this at once
-    redact                removes secrets from whatever is stored
-    extra                 further fields of every request's body
-    headers               further headers of every call
-    max_tokens_name       the field that carries the length limit
+    Each method is one call; it raises NoResponse where no response arrived.
     """
 
-    def __init__(
-        self,
-        model: str,
-        base_url: str,
-        key: str,
-        *,
-        deadline: float = 60.0,
-        connections: int = 64,
-        redact: Callable[[str], str] = str,
-        extra: Mapping[str, Any] = MappingProxyType({}),
-        headers: Mapping[str, str] = MappingProxyType({}),
-        max_tokens_name: str = "max_tokens",
-    ) -> None:
-        super().__init__(
-            model, base_url, key, deadline=deadline, connections=connections, redact=redact, extra=extra,
-            headers=headers, max_tokens_name=max_tokens_name,
-        )  # fmt: skip
-        self._httpx = need("httpx", extra="teacher")
-        self._calls = self._httpx.AsyncClient(
-            base_url=base_url.rstrip("/"),
-            headers={"Authorization": f"Bearer {key or 'none'}", "Accept-Encoding": "identity", **headers},
-            timeout=deadline,
+    @cached_property
+    def _calls(self) -> Any:
+        """The client of these calls: their bodies are files and lists, which the SDK's client does not bound."""
+        return self._httpx.AsyncClient(
+            base_url=str(self._client.base_url).rstrip("/"),
+            headers={"Authorization": f"Bearer {self._client.api_key}", "Accept-Encoding": "identity", **self._headers},
+            timeout=self._deadline,
             follow_redirects=False,
             verify=trusted_certificates(self._httpx),
         )
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._calls.aclose()
+        if "_calls" in vars(self):
+            await self._calls.aclose()
         await super().close()
 
     def lines_of(self, requests: Sequence[tuple[str, TeacherRequest]]) -> str:
@@ -117,7 +96,10 @@ class BatchApi(ApiTeacher):
         return await self._call("GET", f"/batches/{batch}")
 
     async def find(self, key: str) -> RawResponse:
-        """The batch with our `key` in its metadata, as `retrieve` returns it; an empty object where there is none."""
+        """The batch with our `key` in its metadata, as `retrieve` returns it; an empty object where there is none.
+
+        Raises NoResponse where there are more batches than are looked through.
+        """
         after: dict[str, str] = {}
         for _page in range(_MOST_LISTS):
             reply = await self._call("GET", "/batches", params={"limit": str(_LISTED), **after})
@@ -129,9 +111,10 @@ class BatchApi(ApiTeacher):
                 if isinstance(one, dict) and (one.get("metadata") or {}).get(METADATA) == key:
                     return RawResponse(200, json.dumps(one))
             if not page.get("has_more") or not listed:
-                break
+                return RawResponse(200, "{}")
             after = {"after": str(listed[-1].get("id"))}
-        return RawResponse(200, "{}")
+        # Not found is not the same as not there: a batch that is created again is paid twice.
+        raise NoResponse(f"none of the newest {_LISTED * _MOST_LISTS} batches is ours, and there are more", sent=True)
 
     async def download(self, file: str, path: Path) -> RawResponse | None:
         """Write the content of the provider's `file` to `path`; on success None, else what arrived instead."""

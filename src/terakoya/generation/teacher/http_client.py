@@ -55,7 +55,7 @@ class ApiTeacher:
         max_tokens_name: str = "max_tokens",
     ) -> None:
         openai = need("openai", extra="teacher")
-        httpx = need("httpx", extra="teacher")
+        self._httpx = httpx = need("httpx", extra="teacher")
         need("httpx_aiohttp", extra="teacher")  # without it the package falls back to a pool that is slow with hundreds
         self.name, self._deadline, self._redact = model, deadline, redact
         self._extra, self._headers, self.max_tokens_name = dict(extra), dict(headers), max_tokens_name
