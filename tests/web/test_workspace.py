@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from exam_runs import finished_run
 
 from terakoya.errors import ConfigError
+from terakoya.runs import read_lines
 from terakoya.serving import Address
 from terakoya.web import open_page
 from terakoya.web.workspace import BUILT_IN, workspace_of
@@ -53,6 +56,19 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.toml").write_text("", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"this file is no table \(\.csv"):
         open_page([tmp_path / "x.toml"], Address(port=0), on_ready=lambda opened: None)
+
+
+def _record_often(home: Path) -> None:
+    for number in range(40):
+        workspace_of([home]).record("row marked", row=number)
+
+
+def test_two_servers_in_one_folder_share_its_journal(tmp_path: Path) -> None:
+    """Two processes that appended at the same time broke its chain of checksums."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        for done in [pool.submit(_record_often, tmp_path) for _ in range(2)]:
+            done.result()
+    assert len(list(read_lines(tmp_path / ".terakoya" / "journal.jsonl"))) == 80
 
 
 def test_everything_done_is_journaled(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,8 +11,9 @@ from pathlib import Path
 from terakoya.errors import ConfigError
 from terakoya.i18n import _
 from terakoya.records import fingerprint
-from terakoya.runs import Journal, Lock, read_lines
+from terakoya.runs import Journal, read_lines
 from terakoya.runs.journal import Kind
+from terakoya.runs.lock import locked_journal
 
 UNDO = "undo"
 _REQUIRED: Mapping[str, Kind] = {"action": str, "row": str, "when": str}
@@ -71,8 +72,6 @@ class AnnotationLog:
 
     path  a JSON Lines file; it need not exist
     """
-
-    WAIT = 10.0  # seconds to wait for another process, which holds the lock for milliseconds
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -158,16 +157,8 @@ class AnnotationLog:
             journal.append(_line(made), durable=True)
         return made
 
-    @contextmanager
-    def _appending(self) -> Iterator[Journal]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock, journal = Lock(self.path.with_name(f".{self.path.name}.lock")), Journal(self.path)
-        lock.acquire(wait=self.WAIT)
-        try:
-            yield journal
-        finally:
-            journal.close()
-            lock.release()
+    def _appending(self) -> AbstractContextManager[Journal]:
+        return locked_journal(self.path, self.path.with_name(f".{self.path.name}.lock"))
 
 
 def read_entries(path: Path) -> tuple[Entry, ...]:

@@ -7,20 +7,17 @@ hidden so that `terakoya compare runs/*` sees runs only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from terakoya.runs.journal import Journal, read_lines
-from terakoya.runs.lock import Lock
+from terakoya.runs.lock import locked_journal
 
 
 class Index:
     """The index of the runs in the folder `parent`."""
-
-    WAIT = 10.0  # seconds to wait for the lock; each process holds it for milliseconds
 
     def __init__(self, parent: Path) -> None:
         self.parent = parent
@@ -64,15 +61,8 @@ class Index:
         with self._appending() as journal:
             journal.append({"event": "run made", "run": name, "time": _iso(now)}, durable=True)
 
-    @contextmanager
-    def _appending(self) -> Iterator[Journal]:
-        lock, journal = Lock(self.parent / ".index.lock"), Journal(self.path)
-        lock.acquire(wait=self.WAIT)
-        try:
-            yield journal
-        finally:
-            journal.close()
-            lock.release()
+    def _appending(self) -> AbstractContextManager[Journal]:
+        return locked_journal(self.path, self.parent / ".index.lock")
 
 
 def _iso(now: datetime | None) -> str:

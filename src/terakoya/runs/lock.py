@@ -12,7 +12,8 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from terakoya.errors import LockedError
 from terakoya.errors.files import require_plain_file
 from terakoya.i18n import _
 from terakoya.runs.disk import disk_faults
+from terakoya.runs.journal import Journal
 
+WAIT = 10.0  # seconds to wait for another process that appends to the same journal
 _WOULD_BLOCK = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 _NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "lustre", "gpfs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs")
 _held: set[Lock] = set()
@@ -160,6 +163,23 @@ def _on_network(path: Path) -> bool:
     mounts = [(Path(parts[1].replace("\\040", " ")), parts[2]) for parts in map(str.split, lines) if len(parts) > 2]
     around = [(len(point.parts), kind) for point, kind in mounts if resolved.is_relative_to(point)]
     return bool(around) and max(around)[1].startswith(_NETWORK)
+
+
+@contextmanager
+def locked_journal(path: Path, lock: Path) -> Iterator[Journal]:
+    """A journal that several processes append to, one after the other.
+
+    path  the journal
+    lock  the file that is locked meanwhile; each process holds it for milliseconds
+    Raises LockedError where another process holds it for longer than WAIT.
+    """
+    held, journal = Lock(lock), Journal(path)
+    held.acquire(wait=WAIT)
+    try:
+        yield journal
+    finally:
+        journal.close()
+        held.release()
 
 
 if sys.platform == "win32":

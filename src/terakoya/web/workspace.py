@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from terakoya.pipeline.table_preview import TABLE_FILES
-from terakoya.runs import Journal, runs_in
+from terakoya.runs import runs_in
+from terakoya.runs.lock import locked_journal
 
 FOLDER = ".terakoya"  # the page's own files: uploads, configs, checks, jobs, its journal
 BUILT_IN = ("tiny", "small", "base")
@@ -33,7 +33,6 @@ class Workspace:
     given: tuple[Path, ...] = ()
     bases: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def own(self) -> Path:
@@ -118,12 +117,9 @@ class Workspace:
         facts  its values
         """
         line = {"event": event, "time": datetime.now().astimezone().isoformat(timespec="seconds"), **facts}
-        with self._lock:
-            journal = Journal(self.own / "journal.jsonl")
-            try:
-                journal.append(line, durable=True)
-            finally:
-                journal.close()
+        # Two servers may have been opened in one folder.
+        with locked_journal(self.own / "journal.jsonl", self.own / ".journal.lock") as journal:
+            journal.append(line, durable=True)
 
 
 def workspace_of(given: Iterable[Path], bases: Iterable[str] = (), overrides: Iterable[str] = ()) -> Workspace:
