@@ -17,6 +17,7 @@ from terakoya.cli.help import PipeClosed, stopped, usage_message
 from terakoya.cli.options import (
     AN_EXPERIMENT,
     RESUMABLE,
+    AllowHost,
     Anyway,
     CodecName,
     Encoding,
@@ -25,10 +26,12 @@ from terakoya.cli.options import (
     Lang,
     OutputForm,
     Overrides,
+    Port,
     RunDir,
     Seed,
     Source,
     Target,
+    TokenFile,
     Trust,
     app,
     command,
@@ -171,17 +174,9 @@ def serve(
     host: Annotated[
         str, typer.Option("--host", help=_("address to listen on; any but loopback needs a token"))
     ] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help=_("port to listen on; 0 is any free one"))
-    ] = 8000,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option("--allow-host", help=_("a further name of this server, as NAME or NAME:PORT; may be repeated")),
-    ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option("--token-file", help=_("file with the token that requests need; or the variable TERAKOYA_TOKEN")),
-    ] = None,
+    port: Port = 8000,
+    allow_host: AllowHost = None,
+    token_file: TokenFile = None,
     mcp: Annotated[
         bool, typer.Option("--mcp", help=_("serve MCP over standard input and output, and no HTTP"))
     ] = False,

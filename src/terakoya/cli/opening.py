@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from terakoya.cli.options import Lang, Overrides, command
+from terakoya.cli.options import AllowHost, Lang, Overrides, Port, TokenFile, command
 from terakoya.i18n import _
 
 
@@ -25,15 +25,9 @@ def open_(
     host: Annotated[
         str, typer.Option("--host", help=_("address to listen on; a token is always needed"))
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help=_("port to listen on; 0 is any free one"))] = 0,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option("--allow-host", help=_("a further name of this server, as NAME or NAME:PORT; may be repeated")),
-    ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option("--token-file", help=_("file with the token that requests need; or the variable TERAKOYA_TOKEN")),
-    ] = None,
+    port: Port = 0,
+    allow_host: AllowHost = None,
+    token_file: TokenFile = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help=_("open the link in the browser"))] = False,
     overrides: Overrides = None,
     lang: Lang = "",

@@ -58,6 +58,15 @@ ForSpreadsheet = Annotated[
     bool,
     typer.Option("--for-spreadsheet", help=_("write .csv that spreadsheets open as UTF-8, no cell being a formula")),
 ]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option("--allow-host", help=_("a further name of this server, as NAME or NAME:PORT; may be repeated")),
+]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option("--token-file", help=_("file with the token that requests need; or the variable TERAKOYA_TOKEN")),
+]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help=_("port to listen on; 0 is any free one"))]
 Anyway = Annotated[bool, typer.Option("--anyway", help=_("continue despite findings of level stop"))]
 
 
