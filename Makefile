@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .PHONY: messages docs test-fast help setup setup-dev run test lint check clean bench-numerals bench-recipes bench-verification bench-emoji bench-training \
-	bench-pretrained bench-teacher bench-audit bench-comparison bench-guards bench-startup bench-processes gpu crash-sweep crash-ray crash-run crash-teacher \
+	bench-pretrained bench-teacher bench-audit bench-comparison bench-guards bench-startup bench-page bench-processes gpu crash-sweep crash-ray crash-run crash-teacher \
 	crash-batches crash-training crash-disk bit-flips crash-tests \
 	fuzz-config fuzz-cli torture torture-sweep torture-run torture-teacher torture-settings bench-hub results mutants
 
@@ -88,6 +88,9 @@ bench-guards: setup-dev ## injected training faults stopped and named; healthy r
 
 bench-startup: setup-dev ## `terakoya --help` against a bare import of typer
 	$(BIN)/python -m benchmarks.speed.startup
+
+bench-page: setup-dev ## views of the local page with 10,000 exam rows
+	$(BIN)/python -m benchmarks.speed.page_views
 
 crash-sweep: setup-dev ## two hundred kills among four workers of a sweep
 	TERAKOYA_KILLS=200 TERAKOYA_WORKERS=4 $(BIN)/python -m pytest -q -s tests/sweeps/test_sweep_kills.py

@@ -10,7 +10,6 @@ Pages and values are written to benchmarks/results/, run folders to benchmarks/w
 import sys
 from pathlib import Path
 
-# Fake servers, injected training faults and tiny checkpoints are shared with the tests.
-sys.path += [
-    str(Path(__file__).parent.parent / "tests" / folder) for folder in ("data", "generation", "models", "training")
-]
+# Servers, clusters, injected training faults and tiny checkpoints are shared with the tests.
+_SHARED = ("annotation", "data", "generation", "models", "sweeps", "training", "web")
+sys.path += [str(Path(__file__).parent.parent / "tests" / folder) for folder in _SHARED]

@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.reporting import ROOT, machine_summary
+from clusters import RayCluster
+
+from benchmarks.reporting import machine_summary
 from terakoya.runs import write_json
 from terakoya.runs.progress import SilentListener
 from terakoya.sweeps.engines import make_engine
@@ -29,9 +30,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=30)
     args = parser.parse_args()
-    sys.path.insert(0, str(ROOT / "tests" / "sweeps"))
-    from clusters import RayCluster
-
     place = Path(tempfile.mkdtemp(prefix="ray-overhead-"))
     (place / "s.toml").write_text(
         f'name = "idle"\nexperiment = "kannume"\nseeds = {list(range(args.trials))}\n[grid]\n"train.steps" = [1]\n',

@@ -6,8 +6,7 @@ import html
 import json
 import re
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -62,12 +61,6 @@ def field(page: httpx.Response, name: str) -> str:
     found = re.search(rf'name="{name}" value="([^"]*)"', page.text)
     assert found is not None, words_of(page)
     return html.unescape(found.group(1))
-
-
-def seconds(send: Callable[[], httpx.Response], status: int) -> float:
-    started = time.perf_counter()
-    assert send().status_code == status
-    return time.perf_counter() - started
 
 
 def folder_of(own_home: Path, name: str = "numbers") -> Path:
@@ -170,17 +163,15 @@ def test_from_a_corrected_row_to_a_second_run_that_says_whether_it_is_better(
     own.get("/?lang=en")
 
 
-def test_ten_thousand_exam_rows_answer_at_once(own: httpx.Client, own_home: Path) -> None:
-    """At most 300 ms a view, once the exam was read; the fastest of five, for other work may hold the processor."""
+def test_ten_thousand_exam_rows_are_filtered_and_marked(own: httpx.Client, own_home: Path) -> None:
+    """A view holds one page of them; how long it takes is measured by benchmarks.speed.page_views."""
     listed = own.get("/runs").text
     address = re.findall(r'<a href="(/runs/\w{16})">large</a>', listed)[0]
-    assert own.get(f"{address}/errors").status_code == own.get(f"{address}/confirm").status_code == 200
-    for behind in ("errors?order=doubtful&page=7&contains=5", "errors?kind=digit", "confirm"):
-        taken = min(seconds(lambda behind=behind: own.get(f"{address}/{behind}"), 200) for _ in range(5))
-        assert taken < 0.3, (behind, taken)
+    for behind in ("errors", "errors?order=doubtful&page=7&contains=5", "errors?kind=digit", "confirm"):
+        shown = own.get(f"{address}/{behind}")
+        assert shown.status_code == 200 and len(shown.content) < 200_000, behind
     data = {"row": field(own.get(f"{address}/errors"), "row")}
-    sent = lambda: own.post(f"{address}/errors", data=data, follow_redirects=False)  # noqa: E731
-    assert min(seconds(sent, 303) for _ in range(5)) < 0.3
+    assert own.post(f"{address}/errors", data=data, follow_redirects=False).status_code == 303
     assert json.loads((folder_of(own_home, "large") / "annotations.json").read_text("utf-8"))["marked"]["n"] == 10_000
 
 

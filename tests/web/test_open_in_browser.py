@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import httpx
 import pytest
 from exam_runs import finished_run
 from page_browser import PageBrowser
-from page_server import MOODS, PageServer, page_server
+from page_server import MOODS, PageServer, page_server, upload
 
 from hostile import HOSTILE
 from terakoya.runs import read_lines
 from terakoya.runs.journal import journal_bytes
 from terakoya.runs.sealing import SEAL
 from terakoya.web.views.runs import RUN_LINKS
+from terakoya.web.workspace import opaque_id
 
 TRAIN = "button.main[data-key=t]"
 
@@ -91,12 +93,22 @@ def correct_and_train_again(browser: PageBrowser, run: str) -> None:
     assert second != run
 
 
-def test_every_page_is_readable_by_everybody(browser: PageBrowser, server: PageServer, finished: str) -> None:
+def test_every_page_is_readable_by_everybody(
+    browser: PageBrowser, server: PageServer, client: httpx.Client, finished: str
+) -> None:
     """axe-core finds nothing, in both languages, light and dark, at 390 px too; and nothing runs over the edge."""
     found = []
+    earlier = opaque_id("run", str(finished_run(server.home / "runs", "earlier", items=120).resolve()))
+    table = str(upload(client, "moods.csv", MOODS.read_bytes()).url)
+    more = [
+        f"/compare?run={earlier}&run={finished.rpartition('/')[2]}",
+        f"{table}?source=text",
+        f"{table}/rows?line=3&line=4",
+        f"{finished}/record",
+    ]
     for lang, width, dark in (("en", 1100, True), ("ja", 390, False)):
         browser.begin(server.link, width, dark=dark, lang=lang)
-        for address in addresses(finished):
+        for address in (*addresses(finished), *more):
             browser.go(address)
             found += [f"{address} {lang}: {one}" for one in browser.violations()]
             found += [f"{address} {lang}: too wide"] if browser.overflow() else []

@@ -6,7 +6,6 @@ import html
 import json
 import re
 import signal
-import time
 from pathlib import Path
 
 import httpx
@@ -196,19 +195,16 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_ten_thousand_exam_rows_in_300_ms(large: Path) -> None:
-    """Every page of the run, the second time and the first."""
+def test_ten_thousand_exam_rows_are_shown_page_by_page(large: Path) -> None:
+    """Every view of the run; how long each takes is measured by benchmarks.speed.page_views."""
     with page_server(large) as server:
         client = server.client()
         run = re.search(r'href="(/runs/\w+)"', client.get("/runs").text)
         assert run is not None
         for address in ("/", "/runs", run.group(1), f"{run.group(1)}/live", "/try"):
-            seconds = []
-            for _again in range(3):
-                started = time.perf_counter()
-                assert client.get(address).status_code == 200, address
-                seconds.append(time.perf_counter() - started)
-            assert min(seconds) < 0.3, (address, seconds)
+            response = client.get(address)
+            assert response.status_code == 200, address
+            assert len(response.content) < 100_000, address
 
 
 def test_ctrl_c_ends_the_server_quietly(tmp_path: Path) -> None:

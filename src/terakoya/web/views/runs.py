@@ -64,6 +64,8 @@ def compare(request: Request) -> Response:
 
 def show_run(request: Request) -> Response:
     """One run: its progress while it trains, its result afterwards; `request` names it."""
+    page = page_of(request)
+    page.read_ahead(page.run(request))
     return _run(request, "run.html.j2")
 
 
