@@ -29,6 +29,7 @@ from terakoya.models.protocol import Pair, Query
 from terakoya.pipeline import run as pipeline
 from terakoya.pipeline.commands import evaluate, ladder
 from terakoya.pipeline.dataset import load_dataset
+from terakoya.pipeline.interactive import has_untrained_base, try_text, try_untrained
 from terakoya.records import Prediction
 from terakoya.registry import find_experiment
 from terakoya.runs import Run
@@ -314,3 +315,15 @@ def test_a_ladder_holds_the_base_untrained_and_trained(numbers: Path) -> None:
     assert min(trained.weights, untrained.weights) > 1000
     assert min(trained.price, untrained.price) > measured["most frequent"].price
     assert "gemma3, untrained" in (numbers / "report.md").read_text("utf-8")
+
+
+def test_a_text_that_is_tried_gets_the_prediction_that_the_exam_had(numbers: Path) -> None:
+    """The base beside the skill in the local page: the same examples in its prompt, and not the trained weights."""
+    assert has_untrained_base(numbers)
+    lines = [json.loads(line) for line in (numbers / "predictions.jsonl").read_text("utf-8").splitlines()]
+    recorded = _answers(numbers)
+    assert len(recorded) == len(lines)
+    tried = [try_untrained(numbers, line["source"]).prediction.raw for line in lines]
+    assert tried == [one["raw"] for one in recorded]
+    trained = [try_text(numbers, line["source"]).prediction.raw for line in lines]
+    assert trained == [line["raw"] for line in lines]
