@@ -5,35 +5,25 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any, Self
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from terakoya.exporters.page.browser import LAUNCH, find_browser
+
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--remote-debugging-pipe", "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 
-# The browser reads commands from descriptor 3 and answers on 4.
-LAUNCH = """
-import fcntl, os, sys
-ends = [fcntl.fcntl(int(word), fcntl.F_DUPFD, 100) for word in sys.argv[1:3]]
-os.dup2(ends[0], 3)
-os.dup2(ends[1], 4)
-os.execv(sys.argv[3], sys.argv[3:])
-"""
-
 
 def found() -> str:
     """The browser's path. A missing one fails the test: scripts/install-browser.sh brings it."""
-    for name in (os.environ.get("TERAKOYA_BROWSER", ""), *NAMES):
-        if name and (path := shutil.which(name)):
-            return path
-    raise AssertionError("no Chromium found: run scripts/install-browser.sh, or set TERAKOYA_BROWSER")
+    path = find_browser()
+    assert path, "no Chromium found: run scripts/install-browser.sh, or set TERAKOYA_BROWSER"
+    return path
 
 
 class Browser:
@@ -114,8 +104,12 @@ class Browser:
             self.executed.append(str(told["payload"]))
         if event.get("method") == "Network.requestWillBeSent":
             address = str(told["request"]["url"])
-            if address.partition("#")[0] != self._page and not address.startswith(("data:", "about:")):
+            if not address.startswith(("data:", "about:")) and not self._is_own(address):
                 self.requested.append(address)
+
+    def _is_own(self, address: str) -> bool:
+        """Whether a request is for the page itself."""
+        return address.partition("#")[0] == self._page
 
     def _next(self) -> dict[str, Any]:
         deadline = time.monotonic() + 60

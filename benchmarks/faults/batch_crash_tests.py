@@ -29,9 +29,9 @@ from typing import Any
 from batch_server import BatchPlan, running_batches
 from faulty_server import PRICE
 
-from benchmarks.faults.teacher_crash_tests import ends_within, faulty_response, output_bytes
+from benchmarks.faults.teacher_crash_tests import config_for, ends_within, faulty_response, output_bytes
 from benchmarks.reporting import RESULTS
-from terakoya.config import Config, make_config
+from terakoya.config import Config
 from terakoya.generation.generate import generate
 from terakoya.generation.teacher import batch_api, batches
 from terakoya.generation.teacher.batches import BatchPolicy
@@ -70,18 +70,8 @@ class BatchTally:
         return sum(broken) + self.failed
 
 
-def config_for(url: str, seed: int) -> Config:
-    """The config of a generation against the provider at `url`."""
-    return make_config(
-        {
-            "seed": seed,
-            "teacher": {
-                "kind": "api", "base_url": url, "model": "stub", "licence": "ours", "recipe": "emoji-v1",
-                "samples": SAMPLES, "budget": 10.0, "price_in": 1.0, "price_out": 5.0, "key_variable": "",
-                "batch": BATCH, "attempts": 30, "deadline": 5.0,
-            },
-        }
-    )  # fmt: skip
+def _config(url: str, seed: int) -> Config:
+    return config_for(url, seed, samples=SAMPLES, batch=BATCH, attempts=30)
 
 
 def faulty_plan(sold: Path | None, seed: int) -> BatchPlan:
@@ -158,7 +148,7 @@ def start(config: Config, folder: Path, step: int = 0) -> int:
 def batch_crash_test(kills: int, minutes: float, folder: Path, seed: int = 0) -> BatchTally:
     """Counts of at least `kills` kills, unless `minutes` are over; generations lie under `folder`."""
     with running_batches(BatchPlan(response=faulty_response)) as server:  # imports: no killed child waits for them
-        config = config_for(server.url, 99)
+        config = _config(server.url, 99)
         generate(config, folder / "warm", folder / "warm.jsonl", retry_policy=RETRIES, batch_policy=WAITS)
     rng, tally, started = random.Random(seed), BatchTally(), time.monotonic()
     references: dict[int, tuple[bytes, float]] = {}
@@ -169,7 +159,7 @@ def batch_crash_test(kills: int, minutes: float, folder: Path, seed: int = 0) ->
             place = folder / f"reference-{one}"
             with running_batches(BatchPlan(response=faulty_response)) as server:
                 begun = time.monotonic()
-                assert os.waitpid(start(config_for(server.url, one), place), 0)[1] == 0, "the reference run failed"
+                assert os.waitpid(start(_config(server.url, one), place), 0)[1] == 0, "the reference run failed"
             references[one] = output_bytes(place), time.monotonic() - begun
         place = folder / f"generation-{tally.generations}"
         step = _killed_generation(place, one, references[one], step, rng, tally)
@@ -185,7 +175,7 @@ def _killed_generation(
     sold = folder / "sold.tsv"
     status = 0
     with running_batches(faulty_plan(sold, rng.randrange(10**6))) as server:
-        config = config_for(server.url, seed)
+        config = _config(server.url, seed)
         for attempt in range(400):
             at_step = attempt % 2 == 0
             pid = start(config, folder, step if at_step else 0)

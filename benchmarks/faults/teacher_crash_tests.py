@@ -79,18 +79,14 @@ def faulty_status(number: int, request: dict[str, Any]) -> str:
     return {3: "status:429", 11: "status:502", 17: "cut:middle"}.get(number % 29, "")
 
 
-def config_for(url: str, seed: int) -> Config:
-    """The config of a generation against the server at `url`."""
-    return make_config(
-        {
-            "seed": seed,
-            "teacher": {
-                "kind": "api", "base_url": url, "model": "stub", "licence": "ours", "recipe": "emoji-v1",
-                "samples": SAMPLES, "budget": 10.0, "price_in": 1.0, "price_out": 5.0, "key_variable": "",
-                "max_concurrent": IN_FLIGHT, "attempts": 8, "deadline": 5.0,
-            },
-        }
-    )  # fmt: skip
+def config_for(url: str, seed: int, **teacher: Any) -> Config:
+    """The config of a generation against the server at `url`; `teacher` are further settings of [teacher]."""
+    settings = {
+        "kind": "api", "base_url": url, "model": "stub", "licence": "ours", "recipe": "emoji-v1", "samples": SAMPLES,
+        "budget": 10.0, "price_in": 1.0, "price_out": 5.0, "key_variable": "", "deadline": 5.0,
+    }  # fmt: skip
+    single = {"max_concurrent": IN_FLIGHT, "attempts": 8}
+    return make_config({"seed": seed, "teacher": settings | (teacher or single)})
 
 
 def crash_test(kills: int, minutes: float, folder: Path, seed: int = 0) -> Tally:

@@ -109,11 +109,5 @@ class PageBrowser(Browser):
 
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
-    def _note(self, event: dict[str, Any]) -> None:
-        told = event.get("params", {})
-        if event.get("method") == "Runtime.bindingCalled":
-            self.executed.append(str(told["payload"]))
-        if event.get("method") == "Network.requestWillBeSent":
-            address = str(told["request"]["url"])
-            if not address.startswith((self.origin + "/", "data:", "about:")):
-                self.requested.append(address)
+    def _is_own(self, address: str) -> bool:
+        return address.startswith(self.origin + "/")

@@ -28,7 +28,7 @@ _FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 # The browser reads commands from descriptor 3 and writes to 4.
-_LAUNCH = """
+LAUNCH = """
 import fcntl, os, sys
 ends = [fcntl.fcntl(int(word), fcntl.F_DUPFD, 100) for word in sys.argv[1:3]]
 os.dup2(ends[0], 3)
@@ -72,7 +72,7 @@ class BrowserPage:
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
         words = [program, *_FLAGS, *sandbox, f"--user-data-dir={self._profile}", "about:blank"]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _LAUNCH, str(ours[0]), str(theirs[1]), *words],
+            [sys.executable, "-c", LAUNCH, str(ours[0]), str(theirs[1]), *words],
             pass_fds=(ours[0], theirs[1]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(ours[0])
