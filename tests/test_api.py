@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -46,6 +47,20 @@ def test_importing_loads_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
+)
+def test_threads_do_not_spin_long_unless_the_environment_says_so(environment: dict[str, str], expected: str) -> None:
+    """Set before PyTorch reads it; beside another process, spinning threads make a step many times as long."""
+    rest = {key: value for key, value in os.environ.items() if not key.startswith(("OMP_", "GOMP_"))}
+    script = "import os, terakoya; print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=rest | environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == expected
 
 
 def test_overrides_are_a_dictionary() -> None:

@@ -13,6 +13,7 @@ a run in order, and every step lies in the folder that bears its name.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from os import PathLike
@@ -40,6 +41,12 @@ if TYPE_CHECKING:
     from terakoya.task import Task
 
 __version__ = "0.1.0"
+
+# PyTorch's threads wait for each other by spinning. Where another process computes on the same cores, a thread that
+# spins holds the core which the awaited one needs, and a step takes many times as long (benchmarks.speed.shared_cores).
+# A short spin costs nothing on an idle machine. libgomp reads this once, when PyTorch is first imported.
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 Location = str | PathLike[str]
 Overrides = Mapping[str, Any] | Sequence[str]
