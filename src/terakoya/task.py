@@ -64,6 +64,9 @@ class Task:
                  predicted by its meaning. Default: none
     baselines    name → function from the train split to a rule. Each is fitted once per evaluation and reported with
                  that name; default: only the standard baselines
+    annotators   name → function from a source to this annotator's target, None without one. Each one's targets are
+                 scored against those of the others and of the exam: the ceiling, reported beside the scores and never
+                 a baseline of the verdict; default: none
     checks       functions from the split to findings: the task's own audit. Called once before training
     summary      one line for `terakoya list`, as a message (i18n.Message) or a plain string; default: ""
     """
@@ -83,6 +86,7 @@ class Task:
     instruction: str = ""
     label_names: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     baselines: Mapping[str, Callable[[tuple[Example, ...]], Rule]] = field(default_factory=lambda: MappingProxyType({}))
+    annotators: Mapping[str, Rule] = field(default_factory=lambda: MappingProxyType({}))
     checks: tuple[Callable[[Split], list[Finding]], ...] = ()
     summary: str = ""
 
@@ -167,6 +171,8 @@ def check_task(task: Any, what: str, factory: Any) -> Task:
             check_call(getattr(task, name), arguments, _("'{name}' of {what}", name=name, what=what))
     for name, make in task.baselines.items():
         check_call(make, ("train",), _("the baseline '{name}' of {what}", name=name, what=what))
+    for name, annotator in task.annotators.items():
+        check_call(annotator, ("source",), _("the annotator '{name}' of {what}", name=name, what=what))
     for check in task.checks:
         check_call(check, ("split",), _("a check of {what}", what=what))
     return task

@@ -11,6 +11,7 @@ from terakoya.i18n import _, in_language, languages
 from terakoya.records import Score
 from terakoya.reporting.record import RunRecord, read_record
 from terakoya.saved_model import Skill
+from terakoya.scoring.baselines.standard import ANNOTATORS
 
 _EXAMPLES = 3  # right ones, and wrong ones
 _KINDS = 5  # of errors
@@ -105,7 +106,8 @@ def _scores(record: RunRecord) -> Iterator[Line]:
     yield _score_line(_("this skill"), own)
     for score in record.scores:
         if score.who != "model" and score.metric == own.metric and score.subset == own.subset:
-            yield _score_line(_("baseline '{who}'", who=score.who), score)
+            who = _("annotators, each against the others") if score.who == ANNOTATORS else ""
+            yield _score_line(who or _("baseline '{who}'", who=score.who), score)
     if words := record.verdict.get("words"):
         yield dict(words)
 

@@ -16,6 +16,7 @@ from terakoya.reporting.plots import ROW, WIDTH, colours, distinct, dots, marked
 from terakoya.reporting.record import RunRecord, SweepRecord
 from terakoya.reporting.svg import DATA, FAINT, INK, MODEL, WRONG, draw_svg
 from terakoya.reporting.translations import known, say
+from terakoya.scoring.baselines.standard import ANNOTATORS
 
 _KINDS = 30  # rows of a chart by kind
 # Dev values other than the metric that show collapse; they lie in [0, 1].
@@ -212,7 +213,9 @@ def _scores(record: RunRecord, lang: str) -> Any:
     main = record.main
     if main is None:
         return None
-    beside = [score for score in record.scores if score.signature == main.signature and score.subset == main.subset]
+    own = [score for score in record.scores if score.metric == main.metric and score.subset == main.subset]
+    # What people reach has another signature: they are scored against each other, not against the exam's targets.
+    beside = [score for score in own if score.signature == main.signature or score.who == ANNOTATORS]
     beside = sorted(beside, key=lambda score: (score.who != "model", -score.value))
     return _intervals([(known(lang, item.who), item, MODEL if item.who == "model" else DATA) for item in beside], lang)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from terakoya.i18n import _, in_language
-from terakoya.scoring.baselines.standard import BASELINES
+from terakoya.scoring.baselines.standard import ANNOTATORS, BASELINES
 from terakoya.scoring.metrics import METRICS, category
 from terakoya.scoring.perplexity import FREQUENCIES
 
@@ -105,7 +105,11 @@ def _codecs() -> list[ReferenceEntry]:
 
 
 def _baselines() -> list[ReferenceEntry]:
-    entries = [ReferenceEntry("baseline", name, "", info.summary, _SAME_EXAM) for name, info in BASELINES.items()]
+    beside = {ANNOTATORS: _("Read the model's score beside it; `terakoya compare` does not test against it.")}
+    entries = [
+        ReferenceEntry("baseline", name, "", info.summary, beside.get(name, _SAME_EXAM))
+        for name, info in BASELINES.items()
+    ]
     frequencies = _("For bits per character only: references under a unigram model of the training characters.")
     return [*entries, ReferenceEntry("baseline", FREQUENCIES, "", frequencies, _SAME_EXAM)]
 

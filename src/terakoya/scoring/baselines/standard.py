@@ -26,6 +26,7 @@ FitBaseline = Callable[[tuple[Example, ...]], Rule]  # train split → rule
 
 UNTRAINED = "untrained base"  # name in scores.json of the pretrained base as it was before training
 HYBRID = "hybrid"  # name in scores.json of the rule, with the model wherever the rule abstains
+ANNOTATORS = "annotators"  # name in scores.json of those who annotated the exam, each against the others
 _MAX_ROWS = 1000  # training rows on which constants are tried
 _MAX_CANDIDATES = 30  # most frequent targets or labels that are tried
 
@@ -84,6 +85,13 @@ BASELINES: Mapping[str, BaselineInfo] = MappingProxyType(
             _(
                 "The task's rule, and the model's prediction wherever the rule abstains; shown, never a baseline of "
                 "the verdict."
+            ),
+        ),
+        ANNOTATORS: BaselineInfo(
+            _("annotators (ceiling)"),
+            _(
+                "Where an exam has targets of several annotators: each one's target, scored against those of all the "
+                "others: how far they agree. Shown, never a baseline of the verdict."
             ),
         ),
     }

@@ -8,8 +8,11 @@ sentence, before anything was trained, and is never in the training set.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import cache
 from importlib import resources
 from types import MappingProxyType
+from typing import Any
 
 from terakoya.codec.labels import LabelsCodec, labels_codec
 from terakoya.codec.text import all_emoji, emoji_name, normalise_emoji, normalise_source
@@ -27,6 +30,7 @@ __all__ = ["task"]
 
 EXAMS = ("emoji-ja", "held-out")
 LABELS = ("lexicon", "all", "training")
+ANNOTATORS = ("things", "mood")  # whose sets the exam has beside its own, see exams/README.md
 _OLDER_NAMES = {"taught": "training"}  # of values of the option `labels`, in configs that users have
 
 
@@ -75,6 +79,7 @@ def task(
         split=emoji_split,
         instruction="次の文に合う絵文字を1個から5個、空白で区切って答えてください。",
         label_names=MappingProxyType(_names(codec)),
+        annotators=MappingProxyType({name: annotator(name) for name in ANNOTATORS} if exam == "emoji-ja" else {}),
         summary=_("Japanese text → the one to five emoji that fit it"),
     )
 
@@ -91,9 +96,7 @@ def _build_split(rows: tuple[Example, ...], exam: str, config: SplitConfig) -> S
 
 
 def hand_written_exam() -> tuple[Example, ...]:
-    """The 408 sentences of emoji-ja; `accepted` holds every further set that was judged fitting."""
-    text = (resources.files("terakoya") / "tasks" / "exams" / "emoji-ja.jsonl").read_text(encoding="utf-8")
-    rows = [json.loads(line) for line in text.splitlines()]
+    """The 408 sentences of emoji-ja; `accepted` holds every further set that its writer judged fitting."""
     return tuple(
         Example(
             row["source"],
@@ -103,8 +106,31 @@ def hand_written_exam() -> tuple[Example, ...]:
             accepted=tuple(row["accepted"]),
             tags=(("topic", row["topic"]), ("style", row["style"])),
         )
-        for number, row in enumerate(rows, 1)
+        for number, row in enumerate(_exam_rows(), 1)
     )
+
+
+def annotator(name: str) -> Callable[[str], str | None]:
+    """The sets of an annotator who did not write the exam: a function from a sentence of emoji-ja to a set.
+
+    name  one of ANNOTATORS
+    """
+
+    def annotated(source: str) -> str | None:
+        return _annotations(name).get(source)
+
+    return annotated
+
+
+@cache
+def _annotations(name: str) -> dict[str, str]:
+    return {row["source"]: row["annotators"][name] for row in _exam_rows()}
+
+
+@cache
+def _exam_rows() -> tuple[dict[str, Any], ...]:
+    text = (resources.files("terakoya") / "tasks" / "exams" / "emoji-ja.jsonl").read_text(encoding="utf-8")
+    return tuple(json.loads(line) for line in text.splitlines())
 
 
 def _names(codec: LabelsCodec) -> dict[str, tuple[str, ...]]:
