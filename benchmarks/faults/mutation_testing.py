@@ -37,6 +37,7 @@ TESTS = (
     "tests/data/test_split.py",
     "tests/plugins/test_entry_points.py",
     "tests/generation/test_ledger.py",
+    "tests/generation/test_ledger_events.py",
     "tests/training/test_loop.py",
 )
 COPIED = (
@@ -100,9 +101,12 @@ def state(exit_code: int) -> str:
 
 
 def is_message(diff: str) -> bool:
-    """Whether a change lies in the text or the fields of a message."""
+    """Whether a change lies in the text or the fields of a message: a line that is nothing but text counts, a line
+    that only begins with text (`"verdict": scores[metric],`) does not."""
     removed = [line[1:].strip() for line in diff.splitlines() if re.match(r"-(?!--)", line)]
-    return bool(removed) and all(re.search(r"_\(|^f?\"|\bdo=|\bwhere=", line) for line in removed)
+    return bool(removed) and all(
+        re.search(r"_\(|^f?\"(?:[^\"\\]|\\.)*\"[,)]*$|\bdo=|\bwhere=", line) for line in removed
+    )
 
 
 def page(states: Mapping[str, str], survivors: Mapping[str, str], seconds: float, seed: int) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terakoya.config import SplitConfig
-from terakoya.data.split import group_of, is_stable, parse_split_name, split_examples, split_of
+from terakoya.data.split import group_of, hash_position, is_stable, parse_split_name, split_examples, split_of
 from terakoya.errors import DataError
 from terakoya.records import Example, Split, Turn
 
@@ -186,3 +186,11 @@ def test_a_conversation_is_its_turns_too() -> None:
 def test_too_little_to_part_is_refused() -> None:
     with pytest.raises(DataError, match="fewer than 3 groups"):
         split_examples([Example("1", "x"), Example("１", "x"), Example("2", "y")], how())
+
+
+def test_a_group_has_the_same_position_in_every_version() -> None:
+    """Recorded positions: another hash, or another salt by default, would move rows between the splits of old runs."""
+    assert hash_position("雨") == hash_position("雨", "")
+    found = [hash_position("雨"), hash_position("a b"), hash_position("雨", "2")]
+    assert found == pytest.approx([0.57361021111075, 0.88108428439842, 0.45167096177721], abs=1e-12)
+    assert [split_of("雨", dev=0.0, exam=found[0] + 1e-9), split_of("雨", dev=1e-9, exam=found[0])] == ["exam", "dev"]

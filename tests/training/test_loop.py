@@ -115,6 +115,13 @@ def test_the_best_step_is_chosen_by_metric_or_by_loss() -> None:
     assert best("loss") == 5
 
 
+def test_where_dev_gives_no_metric_the_lowest_loss_is_the_best() -> None:
+    """A caller's `evaluate` may give the loss alone."""
+    losses = {5: 2.0, 10: 1.0, 15: 3.0, 20: 4.0}
+    model = small_model()
+    assert _train(model, recipe(model), evaluate=lambda step: {"loss": losses[step]}).best_step == 10
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 def test_a_dev_loss_that_is_not_finite_is_never_the_best(bad: float) -> None:
     """NaN compares as False with everything: at the first evaluation it stayed the best for the whole training."""
