@@ -117,6 +117,7 @@ class Finding:
     rows    line numbers concerned
     values  measured values by name
     file    the file of these lines; where the data has several files, all of them
+    files   the file of each of `rows`, where a table consists of several; () elsewhere
     """
 
     check: str
@@ -127,6 +128,16 @@ class Finding:
     rows: tuple[int, ...] = ()
     values: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     file: str = ""
+    files: tuple[str, ...] = ()
+
+    def locations(self, most: int) -> str:
+        """The first rows concerned, as a list: line numbers, each with its file where there are several.
+
+        most  that are named; "…" stands for the rest
+        """
+        files = self.files or ("",) * len(self.rows)
+        named = [f"{file}:{row}" if file else str(row) for file, row in zip(files, self.rows, strict=True)]
+        return ", ".join(named[:most]) + (" …" if len(named) > most else "")
 
 
 def finding_keys(line: Mapping[str, Any]) -> dict[str, Any]:

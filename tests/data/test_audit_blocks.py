@@ -24,7 +24,7 @@ from terakoya.data.formats.blocks import NotPlain, read_blocks
 from terakoya.errors import DataError
 from terakoya.records import Finding
 
-TABLES = int(os.environ.get("TERAKOYA_TABLES", "200"))
+TABLES = int(os.environ.get("TERAKOYA_TABLES", "100"))
 PIECES = [
     "今日は", "カレー", "食べた", "。", "！", "とても", "楽しい一日でした", "コーヒー", "ー", "-", " ", "　", "abc",
     "ＡＢＣ", "007", "1.0", "NA", "１２", "「", "」", "（", "🎉", "❤️", "👨‍👩‍👧", "ﾊﾟﾝ", "か\u3099", "\u200b", "～",
@@ -36,6 +36,12 @@ LABELS = ["🎉", "📚", "❤️", "❤", "✨", "😄", "👍🏽", "x", "🎉
 
 def random_cell(rng: random.Random) -> str:
     return "".join(rng.choices(PIECES, k=rng.choice([0, 1, 1, 2, 3, 5, 9])))
+
+
+def near_copies(rng: random.Random) -> list[str]:
+    """A long text and others that differ from it in a character."""
+    text = "".join(rng.choices(PIECES[:7] + PIECES[22:], k=rng.randint(6, 14)))
+    return [text, *(text[:at] + rng.choice("あいう") + text[at + 1 :] for at in rng.sample(range(8), 4))]
 
 
 def random_table(rng: random.Random, path: Path) -> tuple[Path, dict[str, Any]]:
@@ -53,6 +59,7 @@ def random_table(rng: random.Random, path: Path) -> tuple[Path, dict[str, Any]]:
     names += [name for name in ("origin", "note") if rng.random() < 0.3]
     rng.shuffle(names)
     known = [random_cell(rng) for _ in range(rng.randint(1, 12))]
+    known += [text for _ in range(rng.choice([0, 2, 6])) for text in near_copies(rng)]
     plain = rng.random() < 0.4
     rows = []
     for _ in range(rng.randint(1, 60)):
@@ -66,6 +73,11 @@ def random_table(rng: random.Random, path: Path) -> tuple[Path, dict[str, Any]]:
         if plain:
             cells = {name: cell.replace("\t", "") for name, cell in cells.items()}
         rows.append(cells)
+    if rng.random() < 0.2 and len(rows) > 1:  # two files by a pattern
+        cut = rng.randint(1, len(rows) - 1)
+        for name, part in (("table-1", rows[:cut]), ("table-2", rows[cut:])):
+            write(rng, path.with_name(name + suffix), names, part, quotes=not plain)
+        return path.with_name(f"table-*{suffix}"), task
     return write(rng, path.with_suffix(suffix), names, rows, quotes=not plain), task
 
 
@@ -105,6 +117,9 @@ def small_bounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Bounds of samples that small tables reach, and blocks of a few rows."""
     monkeypatch.setattr(line, "FINGERPRINTS_KEPT", 24)
     monkeypatch.setattr(line, "NEAR_ROWS", 16)
+    monkeypatch.setattr(line, "NEAR_KEPT", 24)
+    monkeypatch.setattr(line, "NEAR_STEP", 7)
+    monkeypatch.setattr(line, "TEMPLATE_TEXTS", 12)
     monkeypatch.setattr(line, "SAMPLE", 12)
     monkeypatch.setattr(line, "ORDER_ROWS", 8)
     monkeypatch.setattr(line, "LABELS_KEPT", 9)
@@ -116,8 +131,9 @@ def small_bounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("small_bounds")
 def test_blocks_say_what_rows_say(tmp_path: Path) -> None:
-    """Over random tables; `TERAKOYA_TABLES=10000` for ten thousand. Both ways are taken by many of them."""
-    in_blocks = 0
+    """Over random tables (`make audit-tables` for ten thousand), near copies in a sample by MinHash among them, some in
+    two files. Both ways are taken by many of them."""
+    in_blocks = near = 0
     for seed in range(TABLES):
         rng = random.Random(seed)
         path, task = random_table(rng, tmp_path / "table.csv")
@@ -130,8 +146,10 @@ def test_blocks_say_what_rows_say(tmp_path: Path) -> None:
             in_blocks += sum(1 for _ in read_row_blocks(path, config.task, config.split, subject, ["x"])) > 0
         except (NotPlain, DataError):
             pass
-        path.unlink()
-    assert in_blocks > TABLES / 3
+        near += "sample of 1 in" in str(expected) and "near-duplicates" in str(expected)
+        for file in tmp_path.iterdir():
+            file.unlink()
+    assert in_blocks > TABLES / 3 and near > TABLES / 50
 
 
 def test_cells_in_blocks_are_the_cells_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def new_console(*, stderr: bool = False) -> Console:
 def print_finding(console: Console, finding: Finding, lang: str) -> None:
     what, where, do = (safe(in_language(text, lang)) for text in (finding.what, finding.where, finding.do))
     place = f" ({where})" if where else ""
-    rows = f"{', '.join(map(str, finding.rows[:8]))}{' …' if len(finding.rows) > 8 else ''}"
+    rows = finding.locations(8)
     named = _(" ({file}, rows {rows})", file=finding.file, rows=rows) if finding.file else _(" rows {rows}", rows=rows)
     where_rows = safe(in_language(named, lang)) if finding.rows else ""
     console.print(f"  {_MARKS[finding.level]} {finding.check}{place}: {what}{where_rows}", style=_STYLES[finding.level])

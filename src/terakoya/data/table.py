@@ -12,7 +12,8 @@ from terakoya.codec.base import Codec
 from terakoya.codec.choose import choose_codec
 from terakoya.codec.labels import emoji_label_names
 from terakoya.config import Config, TaskConfig
-from terakoya.data.formats import TableRow, read_table, require_columns
+from terakoya.data.formats import TableRow, require_columns
+from terakoya.data.formats.many_files import ROWS_PER_FILE, checked_files, rows_of_file, table_files
 from terakoya.data.split import split_examples
 from terakoya.errors import DataError
 from terakoya.i18n import _
@@ -31,8 +32,11 @@ def table_task(config: Config, folder: Path) -> Task:
     wanted = config.task
     read = list(stream_examples(wanted, wanted.data, folder, stratify=config.split.stratify))
     examples = tuple(example for example, _ in read)
-    dev = _examples(wanted, wanted.dev, folder)
-    exam = _examples(wanted, wanted.exam, folder)
+    # Rows of a table in several files carry the number of their file (many_files.py), also those of the other splits.
+    several = len(table_files(wanted.data, folder))
+    first = several * ROWS_PER_FILE if several > 1 else 0
+    dev = _examples(wanted, wanted.dev, folder, first)
+    exam = _examples(wanted, wanted.exam, folder, first + ROWS_PER_FILE if first and dev else first)
     codec = choose_codec(
         wanted.codec,
         [example.target for example in (*examples, *dev, *exam)],
@@ -75,7 +79,7 @@ def read_examples(wanted: TaskConfig, file: str, folder: Path) -> tuple[Example,
 
 
 def stream_examples(
-    wanted: TaskConfig, file: str, folder: Path, *, stratify: str = ""
+    wanted: TaskConfig, file: str, folder: Path, *, stratify: str = "", first: int = 0
 ) -> Iterator[tuple[Example, str]]:
     """Each row as an example, with the author's word for its split ("" without a split column).
 
@@ -84,23 +88,29 @@ def stream_examples(
     `turns` and `subset` ("memorised"; also under its older name `part`).
 
     wanted    the config's section `[task]`, which names the columns
-    file      relative to `folder`
+    file      relative to `folder`; or a pattern, whose files are read one after the other
     folder    of the config
     stratify  a further column that becomes a tag; "" is none
+    first     is added to the numbers of rows
     """
     needed = [wanted.source, wanted.target, *filter(None, (wanted.group, wanted.split))]
-    rows = read_table(file, folder, encoding=wanted.encoding, wanted=needed)
     tags = ("kind", stratify) if stratify else ("kind",)
-    for row in require_columns(rows, needed, file):
-        yield _example(row, wanted, file, tags), row.cells[wanted.split] if wanted.split else ""
+    for part in checked_files(file, folder, needed, wanted.encoding):
+        rows = rows_of_file(part, folder, encoding=wanted.encoding, wanted=needed)
+        for row in require_columns(rows, needed, part.name):
+            example = _example(row, wanted, part.name, tags, first + part.first)
+            yield example, row.cells[wanted.split] if wanted.split else ""
 
 
-def _examples(wanted: TaskConfig, file: str, folder: Path) -> tuple[Example, ...]:
+def _examples(wanted: TaskConfig, file: str, folder: Path, first: int) -> tuple[Example, ...]:
+    if not file:
+        return ()
     # A file that is one split needs no split column.
-    return read_examples(wanted.model_copy(update={"split": ""}), file, folder) if file else ()
+    own = wanted.model_copy(update={"split": ""})
+    return tuple(example for example, _ in stream_examples(own, file, folder, first=first))
 
 
-def _example(row: TableRow, wanted: TaskConfig, file: str, tags: tuple[str, ...]) -> Example:
+def _example(row: TableRow, wanted: TaskConfig, file: str, tags: tuple[str, ...], first: int = 0) -> Example:
     if wanted.source in row.lists or wanted.source in row.nested:
         raise DataError(
             _("the column '{source}' holds a list or an object, and no text", source=wanted.source),
@@ -115,7 +125,7 @@ def _example(row: TableRow, wanted: TaskConfig, file: str, tags: tuple[str, ...]
         target=_target(row, wanted, file),
         group=f"{wanted.group}:{row.cells[wanted.group]}" if wanted.group else "",
         origin=row.cells.get("origin", "") or file,
-        row=row.line,
+        row=first + row.line,
         accepted=row.lists.get("accepted", ()),
         subset=MEMORISED if subset_of(row.cells) == MEMORISED else "",
         tags=(*_tags(row), *((name, row.cells[name]) for name in dict.fromkeys(tags) if name in row.cells)),

@@ -80,6 +80,8 @@ def _task_reasons(config: Config, task: Task, parameters: Collection[str]) -> Re
         yield "score.exam_items", _("the exam of a table is cut by the section [split]")
         if all(_is_columnar(file) for file in (wanted.data, wanted.dev, wanted.exam) if file):
             yield "task.encoding", _("these files say themselves how their text is encoded")
+    if task.draw is not None:
+        yield "score.curve_minutes", _("the training rows are drawn by rule: there is no learning curve over rows")
     if not task.codec.name.startswith("labels"):
         yield "task.separator", _("the targets are no labels")
 

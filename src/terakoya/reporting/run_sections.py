@@ -176,7 +176,7 @@ def trial(record: RunRecord, lang: str) -> list[Block]:
 
 
 def _where(finding: Finding, lang: str) -> str:
-    rows = ", ".join(map(str, finding.rows[:5])) + (" …" if len(finding.rows) > 5 else "")
+    rows = finding.locations(5)
     where = in_language(finding.where, lang)
     lines = f"{finding.file}: {rows}" if finding.file else rows
     return f"{where} ({lines})" if rows else where

@@ -165,7 +165,8 @@ def _findings(folder: Path) -> tuple[Finding, ...]:
 
 
 def _finding(values: Mapping[str, Any]) -> Finding:
-    return Finding(**{**gathered(finding_keys(values)), "rows": tuple(values.get("rows", ()))})
+    lists = {name: tuple(values.get(name, ())) for name in ("rows", "files")}
+    return Finding(**{**gathered(finding_keys(values)), **lists})
 
 
 def _shown(lines: Iterable[Mapping[str, Any]]) -> tuple[SamplePrediction, ...]:

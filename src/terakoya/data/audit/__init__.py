@@ -33,6 +33,7 @@ from terakoya.data.audit.text_lengths import TextLengths
 from terakoya.data.audit.tokens import AuditTokenizer, TokenizerRoundTrip
 from terakoya.data.audit.written_lists import WrittenLists
 from terakoya.data.formats import table_notes
+from terakoya.data.formats.many_files import is_pattern, name_rows, place_of, table_files
 from terakoya.data.split import SplitName
 from terakoya.records import Example, Finding, Split
 from terakoya.task import Task
@@ -66,21 +67,23 @@ def audit(task: Task, split: Split, tokenizer: AuditTokenizer | None = None) -> 
 
 
 def audit_table(path: Path, config: Config) -> list[Finding]:
-    """Checks a file, by the config's columns, codec and split; one that is too large for memory is streamed.
+    """Checks a table, by the config's columns, codec and split; one that is too large for memory is streamed.
 
-    path    the table
+    path    the table; a pattern or an address stands for all of its files
     config  with the sections task and split
     Returns findings, the gravest first.
     """
     from terakoya.data.audit.tables import load_small_table
 
-    notes = list(layout_findings(config.task.model_copy(update={"data": path.name}), path.parent))
+    name, folder = place_of(path)
+    notes = list(layout_findings(config.task.model_copy(update={"data": name}), folder))
+    names = [file.name for file in table_files(name, folder)]
     task_or_stream = load_small_table(path, config)
     if task_or_stream is not None:
         task, split = task_or_stream
-        return [*audit(task, split), *notes]
+        return [*name_rows(audit(task, split), names), *notes]
     found = sorted(_stream_findings(path, config), key=lambda finding: _LEVELS.index(finding.level))
-    return [*found, *notes]
+    return [*name_rows(found, names), *notes]
 
 
 def _stream_findings(path: Path, config: Config) -> Iterator[Finding]:
@@ -108,10 +111,12 @@ def layout_findings(wanted: TaskConfig, folder: Path) -> Iterator[Finding]:
     wanted  the config's section `[task]`
     folder  paths are relative to it
     """
-    for file in filter(None, (wanted.data, wanted.dev, wanted.exam)):
+    for table in filter(None, (wanted.data, wanted.dev, wanted.exam)):
         columns = [wanted.source, wanted.target]
-        for note in table_notes(file, folder, encoding=wanted.encoding, wanted=columns):
-            yield Finding("file-layout", "note", note, where=file)
+        for file in table_files(table, folder):
+            place = (file.path.name, file.path.parent) if is_pattern(table) else (table, folder)
+            for note in table_notes(*place, encoding=wanted.encoding, wanted=columns):
+                yield Finding("file-layout", "note", note, where=file.name)
 
 
 def _run_checks(

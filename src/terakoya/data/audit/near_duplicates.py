@@ -1,7 +1,8 @@
-"""Near copies, by the characters they share.
+"""Near copies, by the characters they share: the Jaccard similarity of the sets of character trigrams.
 
-Jaccard similarity of the sets of character trigrams, found exactly by prefix filtering (Bayardo, Ma and Srikant,
-WWW 2007): two sets that share enough must share one of their rarest grams, so only those are looked up.
+Up to NEAR_ROWS texts they are found exactly, by prefix filtering (Bayardo, Ma and Srikant, WWW 2007): two sets that
+share enough must share one of their rarest grams, so only those are looked up. Of more texts MinHash names the pairs
+that are compared (minhash.py), and of more than NEAR_KEPT a sample, in which near copies are kept or dropped together.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 from terakoya.codec.text import fold_source
 from terakoya.data.audit import thresholds as line
-from terakoya.data.audit.single_pass import AuditRow, HashSample, format_percent, level_by, share, shorten
-from terakoya.data.split import SPLIT_NAMES, SplitName
+from terakoya.data.audit.minhash import candidate_pairs, probability_found
+from terakoya.data.audit.near_sample import ComparedText, NearSample, count_grams, grams, hashed
+from terakoya.data.audit.single_pass import AuditRow, format_percent, level_by, share, shorten
+from terakoya.data.split import SPLIT_NAMES
 from terakoya.i18n import _, joined
 from terakoya.records import MEMORISED, Finding
 
@@ -24,87 +28,112 @@ if TYPE_CHECKING:
     from terakoya.data.audit.row_blocks import RowBlock
 
 _NUMERALS = re.compile("[0-9〇零一二三四五六七八九十百千万億兆京壱弐参肆伍陸漆捌玖拾廿卅佰陌阡仟萬]")
+_TRAIN, _EXAM = SPLIT_NAMES.index("train"), SPLIT_NAMES.index("exam")
+T = TypeVar("T")
 _TRIED = 50  # candidates compared for one text; templates would give thousands
 
 
-@dataclass(frozen=True, slots=True)
-class _ComparedText:
-    form: str
-    split: SplitName
-    origin: str
-    row: int
-
-
 class NearDuplicates:
-    """Compares a sample of each split; short texts are left out, and so are pairs that differ in a number."""
+    """Compares the sources of all rows; short texts are left out, and so are pairs that differ in a number."""
 
     def __init__(self) -> None:
-        self.train_sample: HashSample[_ComparedText] = HashSample(line.NEAR_ROWS)
-        self.exam_sample: HashSample[_ComparedText] = HashSample(line.NEAR_ROWS // 4)
+        self.texts = NearSample()
 
     def add(self, row: AuditRow) -> None:
-        """Offers the row to the sample of its split.
+        """Offers the row to the texts that are compared.
 
         row  in the order of the file
         """
         if len(row.form) >= line.NEAR_LENGTH and row.example.subset != MEMORISED:
-            keep = self.train_sample if row.split == "train" else self.exam_sample
-            if keep.wants(row.key):
-                form = _with_source_first(row)
-                keep.add(
-                    row.key, _ComparedText(form[: 4 * line.LONG_TEXT], row.split, row.example.origin, row.example.row)
-                )
+            form, number = _with_source_first(row), SPLIT_NAMES.index(row.split)
+            self.texts.add(row.key, ComparedText(form, number, row.example.origin, row.example.row))
 
     def add_block(self, block: RowBlock) -> None:
-        """Offers the rows of `block` that a sample would keep."""
-        long = block.form_sizes >= line.NEAR_LENGTH
-        train = block.splits == SPLIT_NAMES.index("train")
-        kept = self.train_sample.choose(block.keys, long & train) | self.exam_sample.choose(block.keys, long & ~train)
-        for row in block.rows(kept):
-            self.add(row)
+        """Offers the rows of `block`."""
+        import numpy as np
+
+        self.texts.add_block(block, np.flatnonzero(block.form_sizes >= line.NEAR_LENGTH))
 
     def findings(self) -> Iterator[Finding]:
         # Exam items come last, so that each is compared with the whole of train.
         """Findings on near leaks and near copies."""
-        texts = [*self.train_sample.kept(), *self.exam_sample.kept()]
-        pairs = list(near_pairs([text.form for text in texts]))
-        if not pairs:
-            return
+        texts = self.texts.kept()
+        forms = [text.form for text in texts]
+        exact = self.texts.complete and len(forms) <= line.NEAR_ROWS
+        pairs = near_pairs(forms) if exact else likely_near_pairs(forms, self.texts.common_grams())
         found = [(texts[left], texts[right]) for left, right in pairs]
-        leaks = [(one, two) for one, two in found if two.split == "exam" and one.split == "train"]
+        if not found:
+            return
+        how = Comparison("" if exact else self._bound(), {} if exact else self._values())
+        leaks = [(one, two) for one, two in found if two.split == _EXAM and one.split == _TRAIN]
         if leaks:
-            items = sum(text.split == "exam" for text in self.exam_sample.kept())
-            yield _leak(leaks, items)
-        yield self._copies(found, len(texts))
+            yield _leak(leaks, sum(text.split == _EXAM for text in texts), how)
+        yield _copies(found, len(texts), how)
 
-    def _copies(self, pairs: Sequence[tuple[_ComparedText, _ComparedText]], whole: int) -> Finding:
-        """Of each pair the row that comes later in its file is the copy."""
-        found = [(one, two) if one.row <= two.row else (two, one) for one, two in pairs]
-        origins = Counter(two.origin or "?" for _, two in found)
-        one, two = found[0]
-        by = joined(
-            _(", "),
-            (_("{uses} from {origin}", uses=uses, origin=origin) for origin, uses in origins.most_common(5)),
+    def _bound(self) -> str:
+        """What MinHash and the sample leave out, in words."""
+        rate, sampled = self.texts.rate, not self.texts.complete
+        near, nearer = (format_percent(probability_found(one, sampled=sampled)) for one in (line.NEAR, line.NEARER))
+        found = _(
+            "copies of similarity {low:g} are found with probability {near}, of {high:g} with {nearer}",
+            low=line.NEAR,
+            near=near,
+            high=line.NEARER,
+            nearer=nearer,
         )
-        copy, original = shorten(one.form), shorten(two.form)
-        count, percent = len(found), format_percent(share(len(found), whole))
-        return Finding(
-            "near-duplicates",
-            level_by(len(found), whole, line.NEAR_DUPLICATES),
-            _(
-                "{count} of {whole} longer sources ({percent}) are nearly another one ({by}): {copy} and {original}",
-                count=count,
-                whole=whole,
-                percent=percent,
-                by=by,
-                copy=copy,
-                original=original,
-            ),
-            do=_("Vary the sources, or give near copies one group, so that they stay in one split."),
-            rows=tuple(sorted(two.row for _, two in found if two.row))[: line.ROWS_NAMED],
-            values={f"from {origin}": float(count) for origin, count in origins.most_common(20)}
-            | {"share": share(len(found), whole)},
-        )
+        if not sampled:
+            return _(" (compared by MinHash: {found})", found=found)
+        return _(" (in a sample of 1 in {rate} sources, compared by MinHash: {found})", rate=rate, found=found)
+
+    def _values(self) -> dict[str, float]:
+        sampled = not self.texts.complete
+        return {"sampled 1 in": float(self.texts.rate)} | {
+            f"found at {one:g}": probability_found(one, sampled=sampled) for one in (line.NEAR, line.NEARER)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How texts were compared.
+
+    bound   what was left out, a message; "" is nothing
+    values  the same as measured values
+    """
+
+    bound: str
+    values: dict[str, float]
+
+
+def _copies(pairs: Sequence[tuple[ComparedText, ComparedText]], whole: int, how: Comparison) -> Finding:
+    """Of each pair the row that comes later in its file is the copy."""
+    found = [(one, two) if one.row <= two.row else (two, one) for one, two in pairs]
+    origins = Counter(two.origin or "?" for _, two in found)
+    one, two = found[0]
+    by = joined(
+        _(", "),
+        (_("{uses} from {origin}", uses=uses, origin=origin) for origin, uses in origins.most_common(5)),
+    )
+    copy, original = shorten(one.form), shorten(two.form)
+    count, percent = len(found), format_percent(share(len(found), whole))
+    return Finding(
+        "near-duplicates",
+        level_by(len(found), whole, line.NEAR_DUPLICATES),
+        _(
+            "{count} of {whole} longer sources ({percent}) are nearly another one ({by}): {copy} and {original}{bound}",
+            count=count,
+            whole=whole,
+            percent=percent,
+            by=by,
+            copy=copy,
+            original=original,
+            bound=how.bound,
+        ),
+        do=_("Vary the sources, or give near copies one group, so that they stay in one split."),
+        rows=tuple(sorted(two.row for _, two in found if two.row))[: line.ROWS_NAMED],
+        values={f"from {origin}": float(count) for origin, count in origins.most_common(20)}
+        | {"share": share(len(found), whole)}
+        | how.values,
+    )
 
 
 def _with_source_first(row: AuditRow) -> str:
@@ -115,7 +144,7 @@ def _with_source_first(row: AuditRow) -> str:
     return fold_source("\n".join([row.example.source, *reversed(turns)]))
 
 
-def _leak(leaks: Sequence[tuple[_ComparedText, _ComparedText]], items: int) -> Finding:
+def _leak(leaks: Sequence[tuple[ComparedText, ComparedText]], items: int, how: Comparison) -> Finding:
     source, item = (shorten(text.form) for text in leaks[0])
     count, part = len(leaks), share(len(leaks), items)
     percent = format_percent(part)
@@ -123,27 +152,19 @@ def _leak(leaks: Sequence[tuple[_ComparedText, _ComparedText]], items: int) -> F
         "near-leak",
         level_by(count, items, line.NEAR_LEAKS),
         _(
-            "{count} of {items} longer exam items ({percent}) are nearly a training source: {item} is {source}",
+            "{count} of {items} longer exam items ({percent}) are nearly a training source: {item} is {source}{bound}",
             count=count,
             items=items,
             percent=percent,
             item=item,
             source=source,
+            bound=how.bound,
         ),
         do=_("Give near copies one group (task.group), so that they stay in one split."),
         where="exam",
         rows=tuple(sorted(two.row for _, two in leaks if two.row))[: line.ROWS_NAMED],
-        values={"rows": float(count), "share": part},
+        values={"rows": float(count), "share": part} | how.values,
     )
-
-
-def grams(text: str) -> frozenset[str]:
-    """The set of character trigrams of a text, spaces left out.
-
-    text  normal form of a source
-    """
-    bare = text.replace(" ", "")
-    return frozenset(bare[at : at + 3] for at in range(len(bare) - 2))
 
 
 def near_pairs(forms: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -153,7 +174,7 @@ def near_pairs(forms: Sequence[str]) -> Iterator[tuple[int, int]]:
     forms  normal forms of sources
     """
     sets = _ranked([grams(form) for form in forms], line.TEMPLATE_SHARE)
-    numbers = ["".join(_NUMERALS.findall(form)) for form in forms]
+    numbers = [_numerals(form) for form in forms]
     index: dict[int, list[int]] = defaultdict(list)
     for later, found in enumerate(sets):
         if not found:
@@ -182,9 +203,7 @@ def _ranked(sets: Sequence[frozenset[str]], most: float) -> list[frozenset[int]]
     What differs is compared: an instruction before every source would make all of them nearly equal. Of a text
     that says little beside the template nothing is concluded.
     """
-    uses: Counter[str] = Counter()
-    for found in sets:
-        uses.update(found)
+    uses = count_grams(sets)
     limit = max(line.TEMPLATE_ROWS, most * len(sets))
     rank = {
         gram: at for at, gram in enumerate(sorted(uses, key=lambda gram: (uses[gram], gram))) if uses[gram] <= limit
@@ -193,6 +212,35 @@ def _ranked(sets: Sequence[frozenset[str]], most: float) -> list[frozenset[int]]
     return [found if len(found) >= line.NEAR_GRAMS else frozenset() for found in kept]
 
 
-def _near(one: frozenset[int], two: frozenset[int]) -> bool:
+def likely_near_pairs(forms: Sequence[str], template: frozenset[str]) -> Iterator[tuple[int, int]]:
+    """What `near_pairs` finds, among the pairs that MinHash names: of many texts nearly as much, in a fraction of the
+    time.
+
+    forms     normal forms of sources
+    template  trigrams that are not compared
+    """
+    first: dict[str, int] = {}
+    for at, form in enumerate(forms):
+        first.setdefault(form, at)
+    texts = list(first)
+    sets = lru_cache(maxsize=100_000)(lambda at: grams(texts[at]) - template)
+    near: dict[int, list[int]] = defaultdict(list)
+    for earlier, later in candidate_pairs(texts, hashed(template)):
+        one, two = sets(earlier), sets(later)
+        alike = min(len(one), len(two)) >= line.NEAR_GRAMS and _near(one, two)
+        if alike and _numerals(texts[earlier]) == _numerals(texts[later]):
+            near[later].append(first[texts[earlier]])
+            near[earlier].append(first[texts[later]])
+    numbers = {texts[number]: min(found) for number, found in near.items()}
+    for at, form in enumerate(forms):
+        if numbers.get(form, at) < at:
+            yield numbers[form], at
+
+
+def _numerals(form: str) -> str:
+    return "".join(_NUMERALS.findall(form))
+
+
+def _near(one: frozenset[T], two: frozenset[T]) -> bool:
     shared = len(one & two)
     return shared >= line.NEAR * (len(one) + len(two) - shared)

@@ -18,9 +18,10 @@ from terakoya.config import SplitConfig, TaskConfig
 from terakoya.data.audit.folding import fold_many
 from terakoya.data.audit.single_pass import AuditContext, AuditRow, Check, hash64, make_canonical
 from terakoya.data.formats.blocks import NotPlain, TextBlock, read_blocks
+from terakoya.data.formats.many_files import ROWS_PER_FILE, TableFile, checked_files, place_of
 from terakoya.data.split import SPLIT_NAMES, parse_split_name
 from terakoya.data.table import list_labels
-from terakoya.errors import need
+from terakoya.errors import TerakoyaError, need
 from terakoya.records import Example
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def read_row_blocks(
 ) -> Iterator[RowBlock]:
     """A table in blocks.
 
-    path      the file
+    path      the file, or a pattern
     wanted    names its columns
     cut       shares and salt of the split
     subject   what the data is for
@@ -212,13 +213,24 @@ def read_row_blocks(
     Raises NotPlain, at any time, where the table must be read row by row.
     """
     names = [wanted.source, wanted.target, *filter(None, (wanted.group, wanted.split))]
-    start, reader = 0, _Reader(wanted, cut, subject, path.name, "|".join(f"(?:{one})" for one in patterns))
-    for block in read_blocks(path, wanted.encoding, names):
-        if len(block.lines):
-            yield reader.block(block, start)
-            start += len(block.lines)
-    if not start:
-        raise NotPlain  # a table without rows is refused with a reason
+    start, reader = 0, _Reader(wanted, cut, subject, "|".join(f"(?:{one})" for one in patterns))
+    for file in _files(path, wanted, names):
+        reader.file, before = file.name, start
+        for block in read_blocks(file.path, wanted.encoding, names):
+            if len(block.lines):
+                if int(block.lines[-1]) >= ROWS_PER_FILE:
+                    raise NotPlain
+                yield reader.block(TextBlock(block.lines + file.first, block.columns), start)
+                start += len(block.lines)
+        if start == before:
+            raise NotPlain  # a table without rows is refused with a reason
+
+
+def _files(path: Path, wanted: TaskConfig, names: Sequence[str]) -> list[TableFile]:
+    try:
+        return checked_files(*place_of(path), names, wanted.encoding)
+    except TerakoyaError as error:
+        raise NotPlain from error
 
 
 class _Reader:
@@ -227,12 +239,12 @@ class _Reader:
     wanted   names the columns
     cut      shares and salt of the split
     subject  what the data is for
-    file     name of the table, the origin of rows that name none
     suspect  pattern of the sources that some check may look at
     """
 
-    def __init__(self, wanted: TaskConfig, cut: SplitConfig, subject: AuditContext, file: str, suspect: str) -> None:
-        self.wanted, self.cut, self.file, self.suspect = wanted, cut, file, suspect
+    def __init__(self, wanted: TaskConfig, cut: SplitConfig, subject: AuditContext, suspect: str) -> None:
+        self.wanted, self.cut, self.suspect = wanted, cut, suspect
+        self.file = ""  # name of the file that is read, the origin of rows that name none
         self.canonical = make_canonical(subject.codec)
         self.known = KnownTargets()
 

@@ -13,6 +13,7 @@ from terakoya.config import Config, TaskConfig
 from terakoya.data.audit import thresholds as line
 from terakoya.data.audit.characters import EMOJI
 from terakoya.data.audit.single_pass import AuditContext, source_form
+from terakoya.data.formats.many_files import place_of, table_files
 from terakoya.data.split import SplitName, parse_split_name, split_of
 from terakoya.data.table import default_metrics, stream_examples, table_task
 from terakoya.errors import DataError
@@ -29,9 +30,11 @@ def load_small_table(path: Path, config: Config) -> tuple[Task, Split] | None:
     path    the table
     config  with the sections task and split
     """
-    if path.is_file() and path.stat().st_size > HELD:
+    name, folder = place_of(path)
+    files = [file.path for file in table_files(name, folder) if file.path.is_file()]
+    if sum(file.stat().st_size for file in files) > HELD:
         return None
-    task = table_task(_named(config, path), path.parent)
+    task = table_task(_named(config, name), folder)
     assert task.split is not None
     return task, task.split
 
@@ -43,21 +46,22 @@ def stream_table(path: Path, config: Config) -> tuple[AuditContext, Iterator[tup
     config  its split is by hash, or by the author's column
     Returns what the data is for, and the rows with their splits.
     """
-    wanted = _named(config, path).task
+    name, folder = place_of(path)
+    wanted = _named(config, name).task
     codec: Codec
     if wanted.codec == "labels":
-        first = islice(stream_examples(wanted, path.name, path.parent), 1000)
+        first = islice(stream_examples(wanted, name, folder), 1000)
         codec = OpenLabelsCodec([example.target for example, _ in first], wanted.separator)
     else:
         codec = choose_codec(wanted.codec, (), notation=wanted.notation)
     metrics = default_metrics(wanted, codec)
     method = "column" if wanted.split else "hash"
-    return AuditContext(codec, next(iter(metrics.values())), method), _with_splits(wanted, path, config)
+    return AuditContext(codec, next(iter(metrics.values())), method), _with_splits(wanted, folder, config)
 
 
-def _with_splits(wanted: TaskConfig, path: Path, config: Config) -> Iterator[tuple[Example, SplitName]]:
+def _with_splits(wanted: TaskConfig, folder: Path, config: Config) -> Iterator[tuple[Example, SplitName]]:
     cut = config.split
-    for example, word in stream_examples(wanted, path.name, path.parent):
+    for example, word in stream_examples(wanted, wanted.data, folder):
         if word:
             yield example, parse_split_name(word)
         else:
@@ -65,9 +69,9 @@ def _with_splits(wanted: TaskConfig, path: Path, config: Config) -> Iterator[tup
             yield example, split_of(group, salt=cut.salt, dev=cut.dev, exam=cut.exam)
 
 
-def _named(config: Config, path: Path) -> Config:
+def _named(config: Config, name: str) -> Config:
     return config.model_copy(
-        update={"task": config.task.model_copy(update={"use": "", "data": path.name, "dev": "", "exam": ""})}
+        update={"task": config.task.model_copy(update={"use": "", "data": name, "dev": "", "exam": ""})}
     )
 
 

@@ -34,11 +34,13 @@ NEAR_DUPLICATES = 0.02
 # Jaccard similarity of the sets of character trigrams, over texts that are long enough for it to mean anything and
 # that hold the same digits and numerals (二百一 and 二百二 are two questions, not one).
 NEAR = 0.80
+NEARER = 0.90  # a second similarity for which findings say the probability that a pair is found
 NEAR_LENGTH = 12  # characters
 # Trigrams in more texts than this are a template (an instruction, a system prompt) and are not compared; a chat set
 # with one system prompt was called 92% leaked. What is left of a text must be a few words.
 TEMPLATE_SHARE = 0.10
 TEMPLATE_ROWS = 20
+TEMPLATE_TEXTS = 4_000  # of a large table, by which a template is known: a share of 10% to within half a percent point
 NEAR_GRAMS = 8
 
 # -- order -----------------------------------------------------------------------------------------------------
@@ -110,8 +112,12 @@ SPREAD = 0.25  # standard deviation of paired differences, for graded metrics
 
 # -- bounds of the work ----------------------------------------------------------------------------------------
 ROWS_NAMED = 20  # rows a finding names
-NEAR_ROWS = 20_000  # rows that near copies are looked for among, a side
+LONG_TEXT = 500  # characters of a text that are kept where many texts are
+NEAR_ROWS = 25_000  # longer sources among which near copies are found exactly; of more, by MinHash
+NEAR_KEPT = 400_000  # longer sources kept for it; of more, a sample
+NEAR_CHARACTERS = 40_000_000  # of the kept ones together: at most about 200 MiB
+NEAR_CUT = 4 * LONG_TEXT  # characters of a source that are compared
+NEAR_STEP = 1 << 16  # rows after which the bounds are looked at, so that the sample is the same in rows and in blocks
 LABELS_KEPT = 100_000  # different labels counted; beyond, rare ones are counted together
 FINGERPRINTS_KEPT = 4_000_000  # rows remembered for repeats; beyond, a fair sample of the sources is kept
-LONG_TEXT = 500  # characters of a text that are kept where many texts are
 SAMPLE = 20_000  # rows of a stream that are kept whole, for checks that need a set

@@ -17,13 +17,14 @@ __all__ = [
 ]  # fmt: skip
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_PATTERN_MARKS = frozenset("*?[")
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 
 
 def read_table(name: str, folder: Path, *, encoding: str = "", wanted: Sequence[str] = ()) -> Iterator[TableRow]:
     """Rows of the table that a config names. Rows of a spreadsheet whose cells are all empty are no rows.
 
-    name      a file, "hub:owner/name", or two plain texts "src.txt|tgt.txt"
+    name      a file, a pattern, a remote file (many_files.py), "hub:owner/name", or two plain texts "src.txt|tgt.txt"
     folder    paths are relative to it
     encoding  of the text; "" is detected (BOM, else UTF-8)
     wanted    the columns that will be used: a typed table in which one of them cannot be text is refused
@@ -38,6 +39,10 @@ def read_table(name: str, folder: Path, *, encoding: str = "", wanted: Sequence[
         from terakoya.data.formats.parallel_text import read_parallel
 
         return read_parallel(folder / source.strip(), folder / target.strip(), encoding)
+    if _PATTERN_MARKS.intersection(name) or "://" in name:
+        from terakoya.data.formats.many_files import read_files
+
+        return read_files(name, folder, encoding, wanted)
     return read_rows(folder / name, encoding=encoding, wanted=wanted, skip_blank=True)
 
 

@@ -9,6 +9,8 @@ from importlib import resources
 from pathlib import Path
 
 from terakoya.config.explain import SCHEMA_COMMENT, SCHEMA_FILE, json_schema
+from terakoya.data.formats.many_files import checked_files, is_pattern, place_of
+from terakoya.data.formats.remote import is_remote
 from terakoya.errors import ConfigError
 from terakoya.i18n import _, in_language
 from terakoya.runs import safe_name, write_json, write_text
@@ -42,7 +44,8 @@ def write_for_table(folder: Path, data: Path, given: Mapping[str, str], lang: st
     """A commented config for a table that exists (FOLDER/NAME.toml), made by looking at it, and the JSON schema.
 
     folder  must not exist yet; its name becomes the name of the config
-    data    the table; it stays where it is, and a .txt is copied under a suffix that says what separates its cells
+    data    the table, or a pattern, whose first file is looked at; it stays where it is, and a .txt is copied under a
+            suffix that says what separates its cells
     given   what the user says himself of it: "encoding", "source", "target", "codec"
     lang    language of the comments
     Returns the paths of the files, the config first. Raises ConfigError where the folder exists, DataError where the
@@ -52,14 +55,20 @@ def write_for_table(folder: Path, data: Path, given: Mapping[str, str], lang: st
 
     name = safe_name(folder.name)
     _refuse_existing(folder)
-    profile = look_at(data, given)
+    pattern, home = place_of(data)
+    several = is_pattern(pattern)
+    files = checked_files(pattern, home, [], given.get("encoding", "")) if several else []
+    profile = look_at(files[0].path if several else data, given)
     folder.mkdir(parents=True)
     made, table = [], data
-    if data.suffix.lower() == ".txt":
+    if not several and data.suffix.lower() == ".txt":
         table = folder / f"{name}{'.tsv' if profile.delimiter == chr(9) else '.csv'}"
         table.write_bytes(data.read_bytes())
         made = [table]
-    place = Path(os.path.relpath(table.resolve(), folder.resolve())).as_posix()
+    place = pattern
+    if not is_remote(pattern):
+        there = Path.cwd() / table if several else table.resolve()  # a pattern is no file, and no link either
+        place = Path(os.path.relpath(there, folder.resolve())).as_posix()
     lines = [SCHEMA_COMMENT]
     for code, says in config_lines(profile, name, place):
         shown = in_language(says, lang).replace("\n", " ") if says else ""
