@@ -206,6 +206,7 @@ def test_a_disk_too_small_for_two_checkpoints_is_refused(tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     "changes",
     [
+        {"train": {"shard": True}},
         {"train": {"focal_gamma": 3.0}},
         {"train": {"label_order": "shuffled"}},
         {"train": {"checkpointing": True}},
@@ -235,6 +236,22 @@ def test_a_setting_without_effect_is_refused(changes: dict[str, dict[str, object
     changed = TrainingSetup(setup.task, setup.split, setup.config.model_copy(update={section: part}))
     found = _found(changed, model, "no-effect")
     assert [(finding.level, finding.where) for finding in found][:1] == [("stop", f"{section}.{next(iter(keys))}")]
+
+
+def test_a_base_of_a_billion_weights_is_advised_to_be_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where torchrun started processes that divide it, each needs its part only."""
+    setup, model = _setup()
+    train = setup.config.train
+    assert not list(resources.sharding_findings(model, train))
+    whole = resources.estimate_memory(model, train, 0)
+    monkeypatch.setattr(resources, "_MANY_WEIGHTS", model.info.trainable)
+    (found,) = resources.sharding_findings(model, train)
+    assert (found.level, found.where) == ("note", "train.shard") and found.values["bytes"] == whole.total
+    divided = train.model_copy(update={"shard": True})
+    assert not list(resources.sharding_findings(model, divided))
+    monkeypatch.setenv("MASTER_PORT", "29500")
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert resources.estimate_memory(model, divided, 0).gradients == whole.gradients // 4
 
 
 def test_what_a_set_head_does_not_use_is_refused() -> None:

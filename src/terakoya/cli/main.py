@@ -93,7 +93,9 @@ def _trains(step: str) -> Callable[..., int]:
         call = {"run": pipeline.run, "train": pipeline.train}[step]
         with live.progress(json=json, lang=lang) as listener:
             done = call(experiment, overrides=settings, run_dir=run_dir, anyway=anyway, listener=listener)
-        return printing.result(done, json=json, lang=lang)
+        code = printing.result(done, json=json, lang=lang)
+        # torchrun takes any other code for a crash, and may start the run again.
+        return 0 if pipeline.is_one_of_several() else code
 
     return body
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, NoReturn, Protocol
 
@@ -120,8 +120,9 @@ def run_loop(
     on_step     receives every step, in order; `Step.dev` is set where dev was evaluated
     save        receives a TrainState to be kept: when interrupted, and after an evaluation where the time that
                 checkpoints take allows it (training/checkpoint_budget)
-    resume      the newest state kept: the training ends in the same bits as one that was never interrupted. Lines of a
-                step log beyond `resume.step` are written again, so truncate it first
+    resume      the newest state kept; of several processes the first one's is taken. The training ends in the same
+                bits as one that was never interrupted. Lines of a step log beyond `resume.step` are written again, so
+                truncate it first
     guards      watch every step; one finding of level stop ends the training
     on_finding  receives what the guards find
     device      "auto", "cpu", "cuda" or "mps"
@@ -141,9 +142,11 @@ def run_loop(
         engine = Engine(model, batches, config, seed, device, precision)
         training = _Loop(engine, config, metric, callbacks, interrupts)
         try:
-            if resume is not None:
-                training.restore(resume)
-            return training.run()
+            if (state := engine.from_main(resume)) is not None:
+                training.restore(engine.split(state))
+            result = training.run()
+            engine.close()
+            return result
         finally:
             engine.replicas.close()
             malloc.release_freed_memory()
@@ -176,7 +179,7 @@ class _Loop:
         while True:
             if self._due():
                 self._evaluate()
-            if self.interrupts.requested:
+            if self._interrupted():
                 self._interrupt()
             if self.stop_reason or self.step >= self.steps:
                 break
@@ -206,6 +209,11 @@ class _Loop:
         if not self._due():
             self._emit_step(self.pending)
 
+    def _interrupted(self) -> bool:
+        """Whether to stop. Where weights are divided, all processes take part in saving and must agree."""
+        requested = bool(self.interrupts.requested)
+        return self.engine.in_any(requested) if self.engine.shards else requested
+
     def _due(self) -> bool:
         ends = self.step == self.steps or self.stop_reason is not None
         return self.step > 0 and self.evaluated_at != self.step and (self.step % self.every == 0 or ends)
@@ -216,7 +224,8 @@ class _Loop:
         self.engine.check_finite()
         if self.callbacks.evaluate is not None:
             try:
-                with self.interrupts.interruptible(), self.engine.averaged_weights():
+                waiting = nullcontext() if self.engine.shards else self.interrupts.interruptible()
+                with waiting, self.engine.averaged_weights():
                     values = self.engine.evaluate_on_main(self.callbacks.evaluate, self.step)
             except KeyboardInterrupt:
                 self._interrupt()
@@ -282,11 +291,12 @@ class _Loop:
         self.pending = None
         if self.callbacks.on_step is not None and self.engine.main:
             self.callbacks.on_step(step)
-        for guard in self.callbacks.guards if self.config.guards else ():
-            for finding in guard(step):
-                self._report(finding)
-                if finding.level == "stop":
-                    self.stop_reason = "guard"
+        findings = [found for guard in self.callbacks.guards if self.config.guards for found in guard(step)]
+        for finding in findings:
+            self._report(finding)
+        # Among several processes the first one alone may have guards.
+        if self.engine.in_any(any(finding.level == "stop" for finding in findings)):
+            self.stop_reason = "guard"
 
     def _report(self, finding: Finding) -> None:
         if self.callbacks.on_finding is not None and self.engine.main:
@@ -315,11 +325,12 @@ class _Loop:
         )
 
     def _save(self, *, always: bool = False) -> None:
-        if self.callbacks.save is None or not self.engine.main:
-            return
-        if always or self.budget.allows(self.seconds):
+        wanted = self.callbacks.save is not None and self.engine.main and (always or self.budget.allows(self.seconds))
+        if self.engine.in_any(wanted) if self.engine.shards else wanted:
             started = time.monotonic()
-            self.callbacks.save(self.state())
+            state = self.state()
+            if self.callbacks.save is not None and self.engine.main:
+                self.callbacks.save(state)
             self.budget.record(time.monotonic() - started)
 
     def state(self) -> TrainState:
@@ -348,7 +359,7 @@ class _Loop:
             facts["best_is"] = best_is
         if self.steps < int(self.config.steps):
             facts["last_step"] = self.steps
-        return TrainState(self.step, tensors, facts)
+        return TrainState(self.step, self.engine.gathered(tensors), facts)
 
     def restore(self, state: TrainState) -> None:
         self.engine.restore(state.step, state.tensors)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
 from terakoya.config import TrainConfig
+from terakoya.errors import NumericError
+from terakoya.i18n import _
 from terakoya.models.oom import is_oom
 from terakoya.models.protocol import Batch, Model, Pair
 from terakoya.records import fingerprint
@@ -27,9 +29,10 @@ from terakoya.training.nonfinite.diagnosis import diagnose
 from terakoya.training.nonfinite.evidence import NonFiniteEvidence, max_abs
 from terakoya.training.optimizer import make_optimizers
 from terakoya.training.parallel import processes
+from terakoya.training.parallel.sharding import Shards, global_norm
 from terakoya.training.parallel.threads import Replicas
 from terakoya.training.schedule import decay_steps, learning_rate_scale, warmup_steps
-from terakoya.training.state import optimizer_tensors, prefixed_copies, restore_optimizer, restore_weights
+from terakoya.training.state import TrainState, optimizer_tensors, prefixed_copies, restore_optimizer, restore_weights
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,10 @@ class Engine:
         self.accelerator = processes.make_accelerator(device, precision)
         model.module.to(self.accelerator.device)
         model.module.train()
-        self.weights = {name: weight for name, weight in model.parameters_to_train() if weight.requires_grad}
+        count = self.accelerator.num_processes
+        self.shards = Shards(model.module, count) if config.shard and count > 1 else None
+        own = {name: weight for name, weight in model.parameters_to_train() if weight.requires_grad}
+        self.weights = self.shards.local if self.shards else own
         self.parameters = list(self.weights.values())
         # Not wrapped by accelerate: without a gradient scaler its wrapper does nothing but look on disk, twice a step,
         # for an optimizer package that is not there (a sixth of a tiny model's step).
@@ -88,7 +94,7 @@ class Engine:
         on_processor = self.accelerator.device.type == "cpu"
         if on_processor:
             malloc.keep_freed_memory()
-        self.replicas = Replicas(model, int(config.replicas) if on_processor else 1)
+        self.replicas = Replicas(model, int(config.replicas) if on_processor and not self.shards else 1)
         self.parts = 1  # of every batch, where memory was short
         self.initial_max_abs = max_abs(self.weights)
         self._last: tuple[int, float] = (0, 0.0)  # number and learning rate of the step done last
@@ -115,6 +121,7 @@ class Engine:
             self._retry_smaller(number)
         losses, counts = gradients
         norm = torch.nn.utils.get_total_norm([w.grad for w in self.parameters if w.grad is not None])
+        norm = global_norm(norm) if self.shards else norm
         loss, plain_loss, norm_value = torch.cat((losses, norm.reshape(1))).tolist()
         if not (math.isfinite(loss) and math.isfinite(norm_value)):
             self._raise_nonfinite(number, learning_rate)
@@ -132,7 +139,7 @@ class Engine:
             return None
 
     def _gradients(self, number: int, stop: bool, time_over: bool) -> tuple[Tensor, list[float]]:
-        batches = [self._collate(rows) for rows in self._rows(number)]
+        batches = self._batches(number)
         targets = sum(batch.targets for batch in batches)
         tokens = sum(batch.tokens for batch in batches)
         counts = processes.all_reduce_sum(self.accelerator, [targets, tokens, stop, time_over])
@@ -145,7 +152,9 @@ class Engine:
         for part in self.replicas.map(batches, backward):
             losses += part
         self.replicas.reduce_gradients()
-        processes.all_reduce_gradients(self.accelerator, self.parameters, losses)
+        if self.shards:
+            self.shards.collect_gradients()
+        processes.all_reduce_gradients(self.accelerator, () if self.shards else self.parameters, losses)
         return losses, counts
 
     def _retry_smaller(self, number: int) -> None:
@@ -157,6 +166,8 @@ class Engine:
         if self.config.on_oom == "halve" and len(rows) > 1 and self.accelerator.num_processes == 1:
             self.parts *= 2
             return
+        if self.shards:  # an attempt with fewer rows would wait for the others
+            raise oom.out_of_memory_error(number + 1, len(rows), self.config.accumulate, len(rows) // 2)
 
         def attempt(subset: Sequence[Pair]) -> None:
             self._backward(self.model, self._collate(subset), 1.0)
@@ -175,8 +186,24 @@ class Engine:
         shares = [self.batches.at(number * parts + part)[index::count] for part in range(parts)]
         return [part for rows in shares for part in oom.split_rows(rows, self.parts * len(self.replicas.models))]
 
+    def _batches(self, number: int) -> list[Batch]:
+        collate_share = getattr(self.model, "collate_share", None)
+        if not self.shards and (self.accelerator.num_processes == 1 or collate_share is None):
+            return [self._collate(rows) for rows in self._rows(number)]
+        count, index, parts = self.accelerator.num_processes, self.accelerator.process_index, self.config.accumulate
+        whole = [self.batches.at(number * parts + part) for part in range(parts)]
+        if self.shards or collate_share is None:
+            # Every process computes as often, as the others gather and sum with it: without a row of its own, one for
+            # which nothing counts.
+            shares = [rows[index::count] for rows in whole]
+            idle = [replace(self._collate(rows[:1]), targets=0, tokens=0) for rows in whole if len(rows) <= index]
+            return [*(self._collate(rows) for rows in shares if rows), *idle]
+        return [self._on_device(collate_share(rows, index, count)) for rows in whole if len(rows) > index]
+
     def _collate(self, rows: Sequence[Pair]) -> Batch:
-        batch = self.model.collate(rows)
+        return self._on_device(self.model.collate(rows))
+
+    def _on_device(self, batch: Batch) -> Batch:
         return batch if self.accelerator.device.type == "cpu" else batch.to(self.accelerator.device)
 
     def _backward(self, model: Model, batch: Batch, share: float) -> Tensor:
@@ -219,8 +246,11 @@ class Engine:
             torch.nn.utils.clip_grads_with_norm_(weights, self.config.clip, norm)
 
     def _seed_dropout(self, number: int) -> None:
-        """Dropout of a step is a function of seed and step, so nothing of it needs to be remembered."""
-        process = str(self.accelerator.process_index)
+        """Dropout of a step is a function of seed and step, so nothing of it needs to be remembered.
+
+        Each process draws its own, but for models that draw for all rows of a step (`collate_share`).
+        """
+        process = "0" if hasattr(self.model, "collate_share") else str(self.accelerator.process_index)
         seed = int(fingerprint("dropout", str(self.seed), str(number), process), 16)
         # torch.manual_seed would do for every device, but it takes a traceback for each device that is not there:
         # a millisecond a step, as much as a tiny model's whole forward pass.
@@ -241,6 +271,8 @@ class Engine:
             self._raise_nonfinite(*self._last)
 
     def _raise_nonfinite(self, number: int, learning_rate: float) -> NoReturn:
+        if self.shards:
+            self._raise_nonfinite_sharded(number, learning_rate)
         rows = [row for part in self._rows(number) for row in part]
         names = [row.key or row.query.source for row in rows]
 
@@ -266,6 +298,19 @@ class Engine:
             ),
         )  # fmt: skip
 
+    def _raise_nonfinite_sharded(self, number: int, learning_rate: float) -> NoReturn:
+        """Without the diagnosis, which runs single rows again, while other processes would have to as well."""
+        raise NumericError(
+            _(
+                "not finite: the loss, a gradient or a weight (learning rate {learning_rate:.3g})",
+                learning_rate=learning_rate,
+            ),
+            where=_("step {step}", step=number + 1),
+            do=_("Lower train.learning_rate. For the row and the cause: a smaller base without train.shard."),
+            saved=_("The weights of this step were not saved; the last checkpoint is sound."),
+            step=number + 1,
+        )
+
     def _token_text(self, token: int) -> str:
         texts = self.model.token_texts() if self.model.head == "sequence" else ()
         return texts[token] if token < len(texts) else ""
@@ -286,7 +331,8 @@ class Engine:
         best  whether the best weights are kept besides
         """
         weights = sum(weight.numel() * weight.element_size() for weight in self.parameters)
-        return weights * (3 + bool(self.average_decay) + best)
+        whole = weights * (self.accelerator.num_processes if self.shards else 1)
+        return whole * (3 + bool(self.average_decay) + best)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Copy `weights`, by name, into the model."""
@@ -313,9 +359,24 @@ class Engine:
         evaluate  gives them for a step number
         step      the number of steps done
         """
-        values = dict(evaluate(step)) if self.main else {}
+        with self.shards.whole(self.main) if self.shards else nullcontext():
+            values = dict(evaluate(step)) if self.main else {}
         self.model.module.train()
         return processes.broadcast_from_main(self.accelerator, values)
+
+    def from_main(self, state: TrainState | None) -> TrainState | None:
+        """The training state of the first process.
+
+        state  of this process
+        """
+        return processes.broadcast_state(self.accelerator, state)
+
+    def in_any(self, happened: bool) -> bool:
+        """Whether something happened in any process.
+
+        happened  in this process
+        """
+        return bool(processes.all_reduce_sum(self.accelerator, [happened])[0])
 
     def tensors(self) -> dict[str, Tensor]:
         """Copies, on the processor, of everything that a resumed training needs."""
@@ -325,6 +386,25 @@ class Engine:
         if self.average_decay:
             found |= prefixed_copies("average", dict(zip(self.weights, self.average, strict=True)))
         return found
+
+    def gathered(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors of a training state, whole where this process has a part of each only.
+
+        tensors  as `tensors()` returned them
+        """
+        return self.shards.gathered(tensors) if self.shards else tensors
+
+    def split(self, state: TrainState) -> TrainState:
+        """A training state with what this process has of its tensors.
+
+        state  with whole tensors
+        """
+        return replace(state, tensors=self.shards.split(state.tensors)) if self.shards else state
+
+    def close(self) -> None:
+        """The model as it was before, with the weights that it has now. All processes call it at the same time."""
+        if self.shards:
+            self.shards.restore()
 
     def restore(self, step: int, tensors: Mapping[str, Tensor]) -> None:
         """Continue from a checkpoint.

@@ -60,7 +60,12 @@ class EnsembleMember(nn.Module):
                 self.labels.normal_(0, _INITIAL_DEVIATION, generator=rng)
 
     def forward(
-        self, bag: Tensor, features: Tensor, name_indices: Tensor, name_weights: Tensor
+        self,
+        bag: Tensor,
+        features: Tensor,
+        name_indices: Tensor,
+        name_weights: Tensor,
+        among: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Label logits (B, L) and size logits (B, S).
 
@@ -68,12 +73,16 @@ class EnsembleMember(nn.Module):
         features      (U,) indices of these features
         name_indices  (3, N) row, label and kind of each label name that stands in a text
         name_weights  (N,) weight of each
+        among         which rows of a larger batch these are: dropout is drawn for all of it, so that it does not depend
+                      on how the batch is shared among processes. None: the batch is whole
         """
         rows = self.table.index_select(0, features)
         if self.labels is not None:
             rows = F.linear(rows, self.labels)
             if self.training:
-                bag = bag * (torch.rand_like(bag) >= _FEATURE_DROPOUT)
+                whole = bag if among is None else bag.new_empty(len(among), bag.shape[1])
+                drawn = torch.rand_like(whole)
+                bag = bag * ((drawn if among is None else drawn[among]) >= _FEATURE_DROPOUT)
         feature_logits = torch.log_softmax(rows, dim=1) + self.worth.index_select(0, features)
         odds = self.prior.exp() + bag @ feature_logits.exp()
         row, label, kind = name_indices
@@ -109,14 +118,19 @@ class SetEnsemble(nn.Module):
             member.initialise(rng, prior, sizes)
 
     def forward(
-        self, bag: Tensor, features: Tensor, name_indices: Tensor, name_weights: Tensor
+        self,
+        bag: Tensor,
+        features: Tensor,
+        name_indices: Tensor,
+        name_weights: Tensor,
+        among: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Label logits and size logits: while training those of each member, one member after the other, (M·B, L) and
         (M·B, S); else those of the weighted mean of their probabilities, (B, L) and (B, S).
 
-        bag, features, name_indices, name_weights  as for `EnsembleMember.forward`
+        bag, features, name_indices, name_weights, among  as for `EnsembleMember.forward`
         """
-        outputs = [member(bag, features, name_indices, name_weights) for member in self.members]
+        outputs = [member(bag, features, name_indices, name_weights, among) for member in self.members]
         logits, sizes = (torch.stack(parts) for parts in zip(*outputs, strict=True))
         if self.training:
             return logits.flatten(0, 1), sizes.flatten(0, 1)

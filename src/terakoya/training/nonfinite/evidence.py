@@ -80,10 +80,12 @@ def max_abs(weights: Mapping[str, Tensor]) -> dict[str, float]:
 
     weights  by name
     """
-    tensors = [weight.detach() for weight in weights.values()]
+    # Without values: a weight with fewer rows than there are processes to divide it among.
+    tensors = {name: weight.detach() for name, weight in weights.items() if weight.numel()}
     # Not the Euclidean norm, which overflows long before the values do.
-    norms = torch._foreach_norm(tensors, ord=math.inf) if tensors else []
-    return dict(zip(weights, (torch.stack([n.float() for n in norms]).tolist() if norms else []), strict=True))
+    norms = torch._foreach_norm(list(tensors.values()), ord=math.inf) if tensors else []
+    found = dict(zip(tensors, (torch.stack([n.float() for n in norms]).tolist() if norms else []), strict=True))
+    return {name: found.get(name, 0.0) for name in weights}
 
 
 def learning_rate_cause(evidence: NonFiniteEvidence, why: str) -> Cause:

@@ -8,13 +8,43 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import InitProcessGroupKwargs, broadcast, broadcast_object_list
 from torch import Tensor
+
+from terakoya.training.state import TrainState
+
+# Other processes wait while the first one evaluates dev; torchrun itself ends them where one of them dies.
+_LONGEST_WAIT = timedelta(days=1)
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
+
+
+class _OneOfOne(Accelerator):  # type: ignore[misc]
+    """One of several processes that trains by itself, as the first one does to calibrate or to refit."""
+
+    num_processes = 1
+    process_index = 0
+    is_main_process = True
+
+
+@contextmanager
+def alone(value: bool = True) -> Iterator[None]:
+    """Trainings within train by themselves, though torchrun started several processes.
+
+    value  False: with the others again
+    """
+    before = _alone.set(value)
+    try:
+        yield
+    finally:
+        _alone.reset(before)
 
 
 def make_accelerator(device: str, precision: str) -> Accelerator:
@@ -27,7 +57,9 @@ def make_accelerator(device: str, precision: str) -> Accelerator:
         # accelerate keeps one state for a whole process; a second run with another device or precision would be
         # refused, or quietly take the first one's.
         AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    accelerator = Accelerator(cpu=device == "cpu", mixed_precision=precision)
+    kind = _OneOfOne if _alone.get() else Accelerator
+    wait = InitProcessGroupKwargs(timeout=_LONGEST_WAIT)
+    accelerator = kind(cpu=device == "cpu", mixed_precision=precision, kwargs_handlers=[wait])
     if accelerator.num_processes > 1:
         atexit.unregister(_destroy_process_group)  # of an earlier training in this process
         atexit.register(_destroy_process_group)
@@ -35,8 +67,13 @@ def make_accelerator(device: str, precision: str) -> Accelerator:
 
 
 def is_launched_as_one_of_several() -> bool:
-    """Whether a launcher (torchrun, accelerate) has set where this process is to meet others."""
-    return "MASTER_PORT" in os.environ
+    """Whether a launcher (torchrun, accelerate) has set where trainings of this process are to meet others."""
+    return "MASTER_PORT" in os.environ and not _alone.get()
+
+
+def launched_processes() -> int:
+    """How many processes torchrun has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if "MASTER_PORT" in os.environ else 1
 
 
 def _destroy_process_group() -> None:
@@ -68,6 +105,27 @@ def broadcast_from_main(accelerator: Accelerator, values: Mapping[str, float]) -
     if accelerator.num_processes > 1:
         broadcast_object_list(found)
     return found[0]
+
+
+def broadcast_state(accelerator: Accelerator, state: TrainState | None) -> TrainState | None:
+    """The first process's training state, in all of them; tensor by tensor, as all at once may not fit into memory.
+
+    accelerator  of this process
+    state        used in the first process only
+    """
+    if accelerator.num_processes == 1:
+        return state
+    tensors = dict(state.tensors) if state else {}
+    about = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    shared: list[Any] = [(state.step, dict(state.facts), about) if state else None]
+    broadcast_object_list(shared)
+    if shared[0] is None:
+        return None
+    step, facts, about = shared[0]
+    for name, (shape, dtype) in about.items():
+        tensor = tensors[name] if name in tensors else torch.empty(shape, dtype=dtype)
+        tensors[name] = broadcast(tensor.to(accelerator.device)).cpu()
+    return TrainState(step, tensors, facts)
 
 
 def all_reduce_gradients(accelerator: Accelerator, parameters: Sequence[Any], losses: Tensor) -> None:

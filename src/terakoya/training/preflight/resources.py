@@ -13,11 +13,13 @@ from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.runs.disk import free_bytes
 from terakoya.training.device import available_memory
+from terakoya.training.parallel.processes import launched_processes
 from terakoya.training.preflight.one_step import ProbeResult
 from terakoya.training.preflight.sample import RowSample
 
 # Gradients of activations and the workspace of kernels, for each byte that is kept for the backward pass.
 _TRANSIENT_RATIO = 1.3
+_MANY_WEIGHTS = 10**9  # from which on weights are advised to be divided among GPUs
 _TIGHT_SHARE = 0.85  # of what is left
 
 
@@ -43,7 +45,7 @@ class MemoryEstimate:
 
 
 def estimate_memory(model: Model, train: TrainConfig, activation_bytes: int) -> MemoryEstimate:
-    """What a training will take.
+    """What a training will take, of each process where torchrun started several.
 
     model             with the weights that are trained
     train             the `train` section, resolved
@@ -51,6 +53,8 @@ def estimate_memory(model: Model, train: TrainConfig, activation_bytes: int) -> 
     """
     weights = _trained_bytes(model)
     copies = int(bool(float(train.average))) + int(train.select != "last")
+    if train.shard:
+        weights //= launched_processes()
     # AdamW keeps two values for each weight, Muon one for each of its matrices; counted as two.
     return MemoryEstimate(weights, 2 * weights, copies * weights, int(_TRANSIENT_RATIO * activation_bytes))
 
@@ -66,6 +70,33 @@ def checkpoint_bytes(model: Model, train: TrainConfig) -> int:
 
 def _trained_bytes(model: Model) -> int:
     return sum(weight.numel() * weight.element_size() for _, weight in model.parameters_to_train())
+
+
+def sharding_findings(model: Model, train: TrainConfig) -> Iterator[Finding]:
+    """For a base above a billion weights: how its training state can be divided among GPUs.
+
+    model  the model to be trained
+    train  the `train` section, resolved
+    """
+    info = model.info
+    if train.shard or info.trainable < _MANY_WEIGHTS or model.head != "sequence":
+        return
+    state = estimate_memory(model, train, 0).total
+    yield Finding(
+        "shard",
+        "note",
+        _(
+            "{weights:,} weights are trained, whose gradients, optimizer state and copies take {size} on every GPU",
+            weights=info.trainable,
+            size=format_bytes(state),
+        ),
+        where="train.shard",
+        do=_(
+            "To divide them among several: torchrun --standalone --nproc_per_node=8 -m terakoya run EXPERIMENT --set "
+            "train.shard=true. To train fewer weights: model.adaptation = 'lora'."
+        ),
+        values={"weights": float(info.trainable), "bytes": float(state)},
+    )
 
 
 def headroom_findings(sample: RowSample, probe: ProbeResult, folder: Path | None) -> Iterator[Finding]:
