@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .PHONY: messages docs test-fast help setup setup-dev run test lint check clean bench-numerals bench-recipes bench-verification bench-emoji bench-training \
-	bench-pretrained bench-teacher bench-audit bench-comparison bench-guards bench-startup bench-page bench-processes gpu crash-sweep crash-ray crash-run crash-teacher \
+	bench-pretrained bench-teacher bench-audit audit-tables bench-comparison bench-guards bench-startup bench-page bench-processes gpu crash-sweep kills-ray kills-slurm kills-local crash-run crash-teacher \
 	crash-batches crash-training crash-disk bit-flips crash-tests \
 	fuzz-config fuzz-cli torture torture-sweep torture-run torture-teacher torture-settings bench-hub results mutants
 
@@ -57,6 +57,7 @@ bench-emoji: setup-dev ## label sets without collapse: all seeds, baselines, abl
 
 bench-training: setup-dev ## training the built-in model against transformers' Trainer
 	$(BIN)/python -m benchmarks.speed.training_speed
+	$(BIN)/python -m benchmarks.speed.shared_cores
 
 bench-pretrained: setup-dev ## pretrained models: speed at real sizes against the usual tools, and learning
 	$(BIN)/python -m benchmarks.speed.pretrained_training
@@ -80,6 +81,9 @@ bench-audit: setup-dev ## injected defects detected, clean data without findings
 	$(BIN)/python -m benchmarks.faults.audit_defects
 	$(BIN)/python -m benchmarks.speed.audit_speed
 
+audit-tables: setup-dev ## ten thousand random tables audited in blocks and row by row: the same findings
+	TERAKOYA_TABLES=10000 $(BIN)/python -m pytest -q -p no:xdist tests/data/test_audit_blocks.py -k blocks_say
+
 bench-comparison: setup-dev ## false positives, power and coverage of compare
 	$(BIN)/python -m benchmarks.quality.comparison
 
@@ -95,8 +99,8 @@ bench-page: setup-dev ## views of the local page with 10,000 exam rows
 crash-sweep: setup-dev ## two hundred kills among four workers of a sweep
 	TERAKOYA_KILLS=200 TERAKOYA_WORKERS=4 $(BIN)/python -m pytest -q -s tests/sweeps/test_sweep_kills.py
 
-crash-ray: setup-dev ## a hundred kills among workers and nodes of a Ray cluster of three nodes
-	TERAKOYA_RAY_KILLS=100 $(BIN)/python -m pytest -q -s -p no:xdist tests/sweeps/test_ray_kills.py
+kills-ray kills-slurm kills-local: kills-%: setup-dev ## a hundred kills among workers and nodes of an engine of sweeps
+	$(BIN)/python -m benchmarks.faults.sweep_kills $* --minutes 120 --write
 
 crash-run: setup-dev ## a run killed at every single change that it makes on the disk
 	TERAKOYA_CRASHES=1000 $(BIN)/python -m pytest -q tests/pipeline/test_pipeline_crash.py

@@ -149,6 +149,19 @@ def kill_slurm_node(conf: Path, node: str) -> None:
     _control(conf, "update", f"nodename={node}", "state=down", "reason=killed")
 
 
+def slurm_workers(conf: Path, node: str) -> list[int]:
+    """Process ids of Python processes that run a trial on a node."""
+    jobs = [path.parent for path in Path("/proc").glob("[0-9]*/environ") if _is_job(path, conf, node)]
+    return [int(job.name) for job in jobs if b"submitit.core._submit" in _command(job)]
+
+
+def _command(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes()
+    except OSError:
+        return b""  # it has ended meanwhile
+
+
 def _is_job(path: Path, conf: Path, node: str) -> bool:
     try:
         environment = path.read_bytes().split(b"\0")
@@ -179,7 +192,7 @@ def _slurm_conf(place: Path, munge: Path, ports: Sequence[int]) -> str:
     host = socket.gethostname().partition(".")[0]
     values = {
         "ClusterName": "here", "SlurmctldHost": host, "SlurmctldPort": ports[0], "SlurmUser": "root",
-        "SlurmdUser": "root", "AuthType": "auth/munge", "AuthInfo": f"socket={munge / 'socket'}",
+        "SlurmdUser": "root", "AuthType": "auth/munge", "AuthInfo": f"socket={munge / 'socket'},cred_expire=5",
         "StateSaveLocation": place / "state", "SlurmdSpoolDir": place / "spool" / "%n",
         "SlurmctldPidFile": place / "slurmctld.pid", "SlurmdPidFile": place / "slurmd-%n.pid",
         "SlurmctldLogFile": place / "slurmctld.log", "SlurmdLogFile": place / "slurmd-%n.log",

@@ -6,18 +6,17 @@ import json
 import os
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clusters import SLURM_NODES, RayCluster, kill_slurm_node, postgres, ray_workers, slurm, start_slurmd
+from sweep_records import figures, output, start, wait_until
 
 from terakoya.errors import ConfigError, LockedError
 from terakoya.i18n import in_language
-from terakoya.runs import Index, Lock, Run
+from terakoya.runs import Lock
 from terakoya.sweeps.engines import parse_engine
 from terakoya.sweeps.engines.shipping import install_trial, pack_trial, restore_replaced
 from terakoya.sweeps.plan import read_sweep
@@ -28,53 +27,6 @@ SweepFile = Callable[..., Path]
 NEEDS_ROOT = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="Slurm's daemons and mount namespaces need root"
 )
-
-
-def figures(path: Path) -> dict[str, Any]:
-    """What a sweep found, without times and paths: state, dev, exam scores and openings of every trial."""
-    folder = path.parent / "runs" / "series-widths"
-    found = {}
-    for file in sorted((folder / "trials").glob("*.json")):
-        values = json.loads(file.read_text(encoding="utf-8"))
-        runs = [scores.parent for scores in (folder / "runs" / file.stem).rglob("scores.json")]
-        assert len(runs) == 1, f"{values['name']} was examined {len(runs)} times"
-        scores = json.loads((runs[0] / "scores.json").read_text(encoding="utf-8"))
-        openings = Index(runs[0].parent).openings(str(Run.open(runs[0]).manifest["exam"]))
-        found[file.stem] = (values["state"], values["dev"], len(openings), _values(scores))
-    return found
-
-
-def _values(scores: Any) -> Any:
-    """Values and intervals, whatever their depth; how long something took differs."""
-    if isinstance(scores, dict):
-        return {key: _values(value) for key, value in scores.items() if "second" not in key}
-    return [_values(value) for value in scores] if isinstance(scores, list) else scores
-
-
-def start(path: Path, on: str, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "terakoya", "sweep", str(path), "--run-dir", str(path.parent / "runs")]
-    return subprocess.Popen(
-        [*command, "--on", on, "--lang", "en"], env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-
-
-def output(process: subprocess.Popen[str], code: int = 0) -> str:
-    try:
-        text, _ = process.communicate(timeout=900)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        text, _ = process.communicate()
-        raise AssertionError(text[-3000:]) from None
-    assert process.returncode == code, text[-3000:]
-    return text
-
-
-def wait_until(happened: Callable[[], Any], seconds: float = 300) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(("text", "found"), [
@@ -119,8 +71,9 @@ def test_a_ray_node_dies_and_its_trial_goes_on_elsewhere(
 
 def test_ctrl_c_and_the_same_command_again(sweep_file: SweepFile, ray_cluster: RayCluster) -> None:
     """Ray's tasks end with the command; what they had done is kept."""
-    path = sweep_file(steps=80)  # long enough to be stopped in
-    whole = sweep_file(steps=80, folder="whole")
+    one = 'open = "all"\n[grid]\n"model.width" = [16]\n'
+    path = sweep_file(one, steps=80)  # long enough to be stopped in
+    whole = sweep_file(one, steps=80, folder="whole")
     sweep(whole, run_dir=whole.parent / "runs")
     process = start(path, "ray", RAY_ADDRESS=ray_cluster.address)
     wait_until(lambda: list((path.parent / "runs").glob("*/trials/*.log")))

@@ -5,7 +5,6 @@ TERAKOYA_KILLS and TERAKOYA_WORKERS make it longer: `make crash-sweep`.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -15,24 +14,14 @@ from collections import Counter
 from pathlib import Path
 from random import Random
 
+from sweep_records import states, write_sweep
+
 from terakoya.runs import Index, Run
 
-KILLS, WORKERS = int(os.environ.get("TERAKOYA_KILLS", "6")), int(os.environ.get("TERAKOYA_WORKERS", "2"))
-TABLE = "source,target\n" + "".join(
-    f"{opening}{word}{ending},{word[::-1]}\n"
-    for word in ("あか", "あお", "しろ", "くろ", "みどり", "きいろ")
-    for opening in ("", "この", "その", "あの")
-    for ending in ("", "だ", "です", "かな", "よ")
-)
-TRIALS = 6
+KILLS, WORKERS = int(os.environ.get("TERAKOYA_KILLS", "4")), int(os.environ.get("TERAKOYA_WORKERS", "2"))
+TRIALS = 4
 KILLS_PER_SWEEP = 20
-CONFIG = (
-    '[task]\ndata = "words.csv"\n[model]\nbase = "tiny"\n[train]\nsteps = 60\nthreads = 1\nevaluate_every = 20\n'
-    "[score]\nresamples = 100\n"
-)
-SWEEP = (
-    'name = "widths"\nexperiment = "words.toml"\nseeds = [0, 1]\nopen = "all"\n[grid]\n"model.width" = [16, 24, 32]\n'
-)
+GRID = 'seeds = [0, 1]\nopen = "all"\n[grid]\n"model.width" = [16, 24]\n'
 
 
 def worker(place: Path) -> subprocess.Popen[bytes]:
@@ -43,38 +32,25 @@ def worker(place: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def states(place: Path) -> list[str]:
-    files = sorted((place / "runs" / "series-widths" / "trials").glob("*.json"))
-    return [str(json.loads(file.read_text(encoding="utf-8"))["state"]) for file in files]
-
-
 def killed(place: Path, kills: int, rng: Random) -> int:
     """Workers until every exam is opened, up to `kills` of them shot on the way. Returns how many were."""
     alive: list[subprocess.Popen[bytes]] = []
     shot, deadline = 0, time.monotonic() + 240 + 20 * kills
-    while states(place) != ["done"] * TRIALS:
-        assert "failed" not in states(place), f"a kill is no fault of the trial: {place}"
-        assert time.monotonic() < deadline, f"the sweep does not come to its end: {states(place)}"
+    while states(place / "s.toml") != ["done"] * TRIALS:
+        assert "failed" not in states(place / "s.toml"), f"a kill is no fault of the trial: {place}"
+        assert time.monotonic() < deadline, f"the sweep does not come to its end: {states(place / 's.toml')}"
         alive = [process for process in alive if process.poll() is None]
         while len(alive) < WORKERS:
             alive.append(worker(place))
         time.sleep(rng.uniform(0.5, 6.0))
         victim = rng.choice(alive)
-        if shot < kills and victim.poll() is None and states(place) != ["done"] * TRIALS:
+        if shot < kills and victim.poll() is None and states(place / "s.toml") != ["done"] * TRIALS:
             os.killpg(victim.pid, signal.SIGKILL)
             victim.wait()
             shot += 1
     for process in alive:
         process.wait(timeout=120)
     return shot
-
-
-def made(place: Path) -> Path:
-    place.mkdir()
-    (place / "words.csv").write_text(TABLE, encoding="utf-8")
-    (place / "words.toml").write_text(CONFIG, encoding="utf-8")
-    (place / "s.toml").write_text(SWEEP, encoding="utf-8")
-    return place
 
 
 def test_killed_workers_lose_no_trial_and_open_no_exam_twice(tmp_path: Path) -> None:
@@ -84,10 +60,10 @@ def test_killed_workers_lose_no_trial_and_open_no_exam_twice(tmp_path: Path) -> 
     """
     rng, left, number = Random(KILLS), KILLS, 0
     while left:
-        place = made(tmp_path / f"{number}")
+        place = write_sweep(tmp_path / f"{number}", GRID, steps=24, every=8).parent
         left -= killed(place, min(left, KILLS_PER_SWEEP), rng)
         number += 1
-        assert states(place) == ["done"] * TRIALS
+        assert states(place / "s.toml") == ["done"] * TRIALS
         folder = place / "runs" / "series-widths"
         runs = [Run.open(path.parent) for path in folder.rglob("scores.json")]
         assert len({run.path for run in runs}) == TRIALS, "a trial was finished twice, or not at all"

@@ -1,22 +1,22 @@
 """Exclusive locks: two processes never write one run.
 
-The operating system's own lock is used (flock; msvcrt on Windows), so that a killed holder leaves nothing to clean up.
-The file's content is for the message of whoever is refused: who holds it, where, since when.
+The operating system's own lock is used (filelock: flock, on Windows LockFileEx), so that a killed holder leaves nothing
+to clean up. The file's content is for the message of whoever is refused: who holds it, where, since when.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from filelock import lock_descriptor, unlock_descriptor
 
 from terakoya.errors import LockedError
 from terakoya.errors.files import require_plain_file
@@ -25,9 +25,8 @@ from terakoya.runs.disk import disk_faults
 from terakoya.runs.journal import Journal
 
 WAIT = 10.0  # seconds to wait for another process that appends to the same journal
-_WOULD_BLOCK = {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
 _NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "lustre", "gpfs", "ceph", "glusterfs", "fuse.sshfs", "fuse.glusterfs")
-_held: set[Lock] = set()
+_held: dict[Lock, int] = {}  # with their file descriptors
 
 
 class Lock:
@@ -35,12 +34,11 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._handle: int | None = None
 
     @property
     def held(self) -> bool:
         """Whether this object holds the lock."""
-        return self._handle is not None
+        return self in _held
 
     def acquire(self, wait: float = 0.0) -> None:
         """Take the lock. Raises LockedError, naming the holder, where another process has it after `wait` seconds."""
@@ -52,23 +50,23 @@ class Lock:
 
     def release(self) -> None:
         """Give the lock up, if it is held."""
-        if self._handle is None:
+        if (handle := _held.pop(self, None)) is None:
             return
         try:
-            os.ftruncate(self._handle, 0)
-            _unlock(self._handle)
+            os.ftruncate(handle, 0)
+            unlock_descriptor(handle)
         finally:
-            os.close(self._handle)
-            self._handle = None
-            _held.remove(self)
+            os.close(handle)
 
     def holder(self) -> dict[str, Any]:
         """pid, host and since, as the last holder wrote them; {} where it released the lock."""
         try:
-            written = json.loads(self.path.read_bytes())
+            with self.path.open("rb") as file:
+                file.seek(1)  # the first byte is the one that Windows locks, for readers as well
+                written = json.loads(b"{" + file.read())
         except (OSError, ValueError):
             return {}
-        return written if isinstance(written, dict) else {}
+        return dict(written)
 
     def disown(self, hosts: Collection[str]) -> None:
         """Forget a holder whose host is gone: on a network file system the name it left would refuse everybody.
@@ -85,44 +83,32 @@ class Lock:
         except FileNotFoundError:
             return False
         try:
-            free = _lock(handle)
-            if free:
-                _unlock(handle)
-            return not free
+            return not lock_descriptor(handle, blocking=False)
         finally:
-            os.close(handle)
+            os.close(handle)  # which gives up what was locked
 
     def is_claimed(self) -> bool:
         """Whether a process says that it holds the lock and, if on this host, is alive. Only reads: `is_taken` tries
         the lock, and whoever wants it at that moment is refused."""
         holder = self.holder()
-        # On Windows signal 0 is no query but a Ctrl-C.
-        if not holder or holder.get("host") != socket.gethostname() or sys.platform == "win32":
+        if not holder or holder.get("host") != socket.gethostname():
             return bool(holder)
-        try:
-            os.kill(int(holder["pid"]), 0)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            return isinstance(error, PermissionError)  # somebody else's process is alive too
-        return True
+        import psutil  # type: ignore[import-untyped]
+
+        return isinstance(holder.get("pid"), int) and psutil.pid_exists(holder["pid"])
 
     def _try(self) -> bool:
         require_plain_file(self.path)
-        with disk_faults(self.path):
+        with disk_faults(self.path), ExitStack() as undo:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-            try:
-                taken = _lock(handle)
-                if taken:
-                    self._refuse_other_host()
-                    _write_holder(handle)
-            except BaseException:
-                os.close(handle)
-                raise
-        if not taken:
-            os.close(handle)
-            return False
-        self._handle = handle
-        _held.add(self)
+            undo.callback(os.close, handle)
+            if not lock_descriptor(handle, blocking=False):
+                return False
+            self._refuse_other_host()
+            _write_holder(handle)
+            undo.pop_all()
+        _held[self] = handle
         return True
 
     def _refuse_other_host(self) -> None:
@@ -154,14 +140,11 @@ def _write_holder(handle: int) -> None:
 
 
 def _on_network(path: Path) -> bool:
-    """Whether `path` lies on a network file system, as far as Linux reports it; elsewhere the lock is trusted."""
-    try:
-        lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return False
-    resolved = path.resolve()
-    mounts = [(Path(parts[1].replace("\\040", " ")), parts[2]) for parts in map(str.split, lines) if len(parts) > 2]
-    around = [(len(point.parts), kind) for point, kind in mounts if resolved.is_relative_to(point)]
+    """Whether `path` lies on a network file system, as far as the system reports it; elsewhere the lock is trusted."""
+    import psutil
+
+    resolved, mounts = path.resolve(), psutil.disk_partitions(all=True)
+    around = [(len(one.mountpoint), one.fstype) for one in mounts if resolved.is_relative_to(one.mountpoint)]
     return bool(around) and max(around)[1].startswith(_NETWORK)
 
 
@@ -173,56 +156,19 @@ def locked_journal(path: Path, lock: Path) -> Iterator[Journal]:
     lock  the file that is locked meanwhile; each process holds it for milliseconds
     Raises LockedError where another process holds it for longer than WAIT.
     """
-    held, journal = Lock(lock), Journal(path)
+    held = Lock(lock)
     held.acquire(wait=WAIT)
-    try:
-        yield journal
-    finally:
-        journal.close()
-        held.release()
+    with ExitStack() as after:
+        after.callback(held.release)
+        yield after.enter_context(closing(Journal(path)))
 
 
-if sys.platform == "win32":
-    import msvcrt
+def _forget_in_child() -> None:
+    """A forked worker shares the lock and would keep it after its parent's death: it closes its copy."""
+    for handle in _held.values():
+        os.close(handle)
+    _held.clear()
 
-    # Windows locks are mandatory: a byte far behind the text is locked, so that others can read who holds it.
-    _FAR = 1 << 30
 
-    def _lock(handle: int) -> bool:
-        os.lseek(handle, _FAR, os.SEEK_SET)
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            if error.errno in _WOULD_BLOCK:
-                return False
-            raise
-        return True
-
-    def _unlock(handle: int) -> None:
-        os.lseek(handle, _FAR, os.SEEK_SET)
-        msvcrt.locking(handle, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(handle: int) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in _WOULD_BLOCK:
-                return False
-            raise
-        return True
-
-    def _unlock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_UN)
-
-    def _forget_in_child() -> None:
-        """A forked worker shares the lock and would keep it after its parent's death: it closes its copy."""
-        for lock in list(_held):
-            if lock._handle is not None:
-                os.close(lock._handle)
-                lock._handle = None
-        _held.clear()
-
+if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_in_child)

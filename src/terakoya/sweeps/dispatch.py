@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from terakoya.i18n import _
 from terakoya.runs import Lock
-from terakoya.sweeps.engines import Engine, InProcess, is_exclusive, make_engine
+from terakoya.sweeps.engines import Engine, InProcess, make_engine, parse_engine
 from terakoya.sweeps.engines.worker import newest_line
 from terakoya.sweeps.plan import Trial, TrialResult
 from terakoya.sweeps.summary import trial_label
@@ -87,15 +87,9 @@ def dispatcher(runner: TrialRunner, on: str, not_after: float | None) -> Iterato
     not_after  time (of the clock, in seconds) after which no trial is started any more; None: no limit
     Raises LockedError where another process gives this sweep's trials to Ray or Slurm.
     """
-    (runner.folder / "trials").mkdir(parents=True, exist_ok=True)
     lock = Lock(runner.folder / "trials" / ".dispatcher.lock")
-    if is_exclusive(on):
-        lock.acquire()
-    try:
-        engine = make_engine(on, runner)
-        try:
-            yield Dispatcher(runner, engine, not_after)
-        finally:
-            engine.close()
-    finally:
-        lock.release()
+    with ExitStack() as stack:
+        if parse_engine(on)[0] != "local":  # processes of this machine see each other's locks
+            lock.acquire()
+            stack.callback(lock.release)
+        yield Dispatcher(runner, stack.enter_context(closing(make_engine(on, runner))), not_after)

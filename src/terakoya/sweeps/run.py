@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from terakoya import registry
+from terakoya.pipeline.run import refuse_several_processes
 from terakoya.runs import safe_name
 from terakoya.runs.display import Displayed, Listing
 from terakoya.runs.progress import Listener, SilentListener
@@ -99,6 +100,7 @@ def sweep(
     Raises ConfigError before the first trial where a key or value is wrong.
     """
     parse_engine(on)
+    refuse_several_processes("terakoya sweep")
     path = registry.find_series(str(name))
     config = changes.apply(read_sweep(path))
     folder = run_dir / f"series-{safe_name(config.name)}"

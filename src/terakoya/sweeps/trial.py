@@ -139,11 +139,13 @@ class TrialRunner:
         started = sorted(path.parent for path in runs.glob("*/manifest.json"))
         try:
             if started:
-                folder = pipeline.run(str(started[-1]), exam=exam, listener=self.listener).folder
+                folder = pipeline.run(str(started[-1]), exam=exam, curve=False, listener=self.listener).folder
             else:
                 settings = (*trial.settings, f"seed={trial.seed}")
                 name = experiment_reference(self.config, self.beside)
-                folder = pipeline.run(name, overrides=settings, run_dir=runs, exam=exam, listener=self.listener).folder
+                folder = pipeline.run(
+                    name, overrides=settings, run_dir=runs, exam=exam, curve=False, listener=self.listener
+                ).folder
         except Interrupted as stop:  # not a fault of the trial: its run is resumed with the sweep
             stop.do = _("Continue with the same command.")
             raise
@@ -183,7 +185,6 @@ class TrialRunner:
 
         trial  settings and seed
         """
-        (self.folder / "trials").mkdir(parents=True, exist_ok=True)
         lock = self.lock(trial)
         try:
             lock.acquire(self.wait)

@@ -32,14 +32,6 @@ def parse_engine(text: str) -> tuple[str, str]:
     return name, text if address else (count or "")[1:]
 
 
-def is_exclusive(on: str) -> bool:
-    """Whether only one process may give the engine a sweep's trials; processes of this machine see each other's locks.
-
-    on  as `parse_engine` takes it
-    """
-    return parse_engine(on)[0] in ("ray", "slurm")
-
-
 def make_engine(on: str, runner: TrialRunner) -> Engine:
     """The engine that the command line names.
 
@@ -56,4 +48,4 @@ def make_engine(on: str, runner: TrialRunner) -> Engine:
     return Processes(int(rest), needs.retries, runner.listener) if int(rest or 1) > 1 else InProcess(runner)
 
 
-__all__ = ["Ended", "Engine", "InProcess", "is_exclusive", "make_engine", "parse_engine"]
+__all__ = ["Ended", "Engine", "InProcess", "make_engine", "parse_engine"]
