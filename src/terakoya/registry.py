@@ -208,12 +208,17 @@ def find_model_maker(base: str, folder: Path | None = None) -> Callable[..., Any
     folder  of that config, from which a relative path of a pretrained base is read; default: the working directory
     """
     build = _model_function(base, "build", ("config", "pairs", "labels"), ("seed",))
-    return build if base in names(MODELS) else _with_resolved_base(build, folder or Path.cwd())
+    key = "base_scores" if base in names(MODELS) else "base"
+    return _with_resolved_base(build, folder or Path.cwd(), key)
 
 
-def _with_resolved_base(function: Callable[..., Any], home: Path) -> Callable[..., Any]:
+def _with_resolved_base(function: Callable[..., Any], home: Path, key: str = "base") -> Callable[..., Any]:
+    """The function, given a config in which the path that `key` names is a whole one; "" stays what it is."""
+
     def call(config: ModelConfig, *more: Any, **options: Any) -> Any:
-        return function(config.model_copy(update={"base": resolve_base(config.base, home)}), *more, **options)
+        named = getattr(config, key)
+        resolved = resolve_base(named, home, key) if named else ""
+        return function(config.model_copy(update={key: resolved}), *more, **options)
 
     return call
 

@@ -59,11 +59,12 @@ def make_config(values: Mapping[str, Any], *, where: str = "config") -> Config:
         ) from error
 
 
-def resolve_base(base: str, home: Path) -> str:
+def resolve_base(base: str, home: Path, key: str = "base") -> str:
     """A model base as it can be opened: a folder or GGUF file by its whole path, all else (a name on the Hub) as it is.
 
     base  `model.base`
     home  the folder of the config that names it; where there is no such folder, the working directory counts
+    key   of the section `model` that names it, for the error
     Raises ConfigError for a path that leads nowhere.
     """
     path = Path(base).expanduser()
@@ -74,7 +75,11 @@ def resolve_base(base: str, home: Path) -> str:
         raise ConfigError(
             _("there is no such file") if _is_gguf(base) else _("there is no such folder"),
             where=base,
-            do=_("Check model.base: a relative path is read from the folder of the config, {home}.", home=str(home)),
+            do=_(
+                "Check model.{key}: a relative path is read from the folder of the config, {home}.",
+                key=key,
+                home=str(home),
+            ),
         )
     return base
 

@@ -1,4 +1,5 @@
-"""Calibration of a set head on dev data: its temperature, and the penalties that keep label shares within bounds."""
+"""Calibration of a set head on dev data: its temperature, the weight of a pretrained base's scores beside it, and the
+penalties that keep label shares within bounds."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from terakoya.config import DecodeConfig
 from terakoya.decoding import score_sets
+from terakoya.decoding.base_weight import fit_base_weight, known_indices
 from terakoya.decoding.expected_metric import SetDistributions
 from terakoya.decoding.sets import resolve_objective, set_distributions
 from terakoya.models.protocol import LabelPenalty, Model, Query, SetScores
@@ -21,7 +23,12 @@ _LOG_TEMPERATURE_BOUND = 1.4  # logits are multiplied by at most e to this, or d
 
 
 def calibrate(
-    model: Model, queries: Sequence[Query], target_sets: Sequence[Collection[str]], decode: DecodeConfig
+    model: Model,
+    queries: Sequence[Query],
+    target_sets: Sequence[Collection[str]],
+    decode: DecodeConfig,
+    *,
+    fit_base: bool = False,
 ) -> None:
     """Set what a trained set model takes from dev data and saves with its weights: temperature, then penalties.
 
@@ -29,6 +36,7 @@ def calibrate(
     queries      dev inputs; with fewer than 50 that the model can take, it stays uncalibrated
     target_sets  the labels of each query; () leaves temperature and mixing weight as they are
     decode       objective, and `share_cap`: how many times its share in training a label may take; 0 for no cap
+    fit_base     whether the weight of a pretrained base's scores is fitted too, which takes some seconds
     """
     fitting = [index for index, query in enumerate(queries) if model.fits(query)]
     model.inverse_temperature, model.penalties = 1.0, ()  # type: ignore[attr-defined]
@@ -36,7 +44,11 @@ def calibrate(
         return
     inputs = [queries[index] for index in fitting]
     if target_sets:
-        _fit_temperature(model, inputs, [target_sets[index] for index in fitting], decode.batch_size)
+        targets = [target_sets[index] for index in fitting]
+        _fit_temperature(model, inputs, targets, decode.batch_size)
+        if fit_base and getattr(model, "evidence", None) is not None:
+            fit_base_weight(model, inputs, targets, decode.batch_size)
+            _fit_temperature(model, inputs, targets, decode.batch_size)
     if decode.share_cap:
         counts = np.asarray(model.counts, dtype=np.float64)  # type: ignore[attr-defined]
         distributions = set_distributions(model, score_sets(model, inputs, decode.batch_size), decode)
@@ -53,12 +65,12 @@ def _fit_temperature(
     """
     from scipy.optimize import minimize_scalar
 
-    index_of = {label: index for index, label in enumerate(model.labels)}
-    sets = [[index_of[label] for label in labels if label in index_of] for labels in target_sets]
+    sets = known_indices(target_sets, model.labels)
     candidates = []
     for mixing_weight in getattr(model, "mixing_weights", (None,)):
         if mixing_weight is not None:
             model.mixing_weight = mixing_weight  # type: ignore[attr-defined]
+        model.inverse_temperature = 1.0  # type: ignore[attr-defined]
         scores = score_sets(model, queries, batch_size)
 
         def negative_log_likelihood(log_scale: float, scores: SetScores = scores) -> float:

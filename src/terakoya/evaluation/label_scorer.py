@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from terakoya.codec.labels import LabelsCodec
 from terakoya.decoding.label_choice import NEUTRAL, LabelChoice, LabelDecoder, choose_on_dev, make_label_decoder
-from terakoya.decoding.label_scores import score_labels, trie_width
+from terakoya.decoding.label_scores import score_labels
 from terakoya.decoding.predict import query_of
 from terakoya.errors import DataError
+from terakoya.models.label_trie import trie_width
 from terakoya.models.pretrained.few_shot import FewShotModel
 from terakoya.models.protocol import Query
 from terakoya.records import Example, Prediction

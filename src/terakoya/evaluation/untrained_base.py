@@ -9,12 +9,15 @@ Choice and predictions are kept in the run's folder as they are made, so an inte
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from time import monotonic
 from typing import Any
 
+import numpy as np
+
 from terakoya import registry
 from terakoya.decoding import move_to_device
+from terakoya.decoding.label_choice import choose_on_dev, make_label_decoder
 from terakoya.decoding.predict import query_of
 from terakoya.errors import TerakoyaError
 from terakoya.errors.third_party.entry_points import MODELS
@@ -26,6 +29,7 @@ from terakoya.models.protocol import Query
 from terakoya.records import Finding, Prediction, Split, fingerprint, set_fingerprint
 from terakoya.runs import Run, versions
 from terakoya.saved_model import Skill
+from terakoya.scoring.score_predictions import canonical_targets
 from terakoya.training.prepare import supported_precision
 
 CHOICE_FILE, FILE = "untrained-base.json", "untrained-base.jsonl"
@@ -63,10 +67,14 @@ def predict_untrained_base(
     where  folder inside the run, "" the run itself
     clock  seconds, for the time budget
     Returns None where there is no such baseline: `score.untrained_base` is off, the model was made from nothing, or
-    there are no training rows.
+    there are no training rows. The base of `model.base_scores` predicts by the scores that it gave the model.
     """
     config = skill.config
-    if not config.score.untrained_base or not split.train or config.model.base in registry.names(MODELS):
+    if not config.score.untrained_base or not split.train:
+        return None
+    if getattr(skill.model, "evidence", None) is not None:
+        return predict_by_base_scores(skill, split)
+    if config.model.base in registry.names(MODELS):
         return None
     base, key = _Base(skill, split), _key(skill, split)
     kept = next((place for place in (where, "") if _kept(run, place).get("key") == key), None)
@@ -87,6 +95,35 @@ def predict_untrained_base(
     queries = [query_of(example) for example in split.exam]
     found = predict_resumable(run, fingerprint(key, str(choice)), queries, predict, where=kept, file=FILE, chunk=_CHUNK)
     return UntrainedResult(tuple(found), choice)
+
+
+def predict_by_base_scores(skill: Skill, split: Split) -> UntrainedResult | None:
+    """The sets that the scores of `model.base_scores` alone give, made of them as label_choice.py says.
+
+    skill  a set model with a base; the scores of every text are kept
+    split  train for the sizes of sets, dev to choose the decoding, exam
+    Returns None without dev.
+    """
+    base, codec, metric = skill.model.evidence, skill.task.codec, skill.task.metrics[skill.task.metric]  # type: ignore[attr-defined]
+    dev = [item for item in split.dev if skill.model.fits(query_of(item))]
+    if not dev:
+        return None
+    sizes = [len(codec.parse(row.target)) for row in split.train]  # type: ignore[attr-defined]
+    objective: Any = "f1" if skill.task.metric == "f1" else "jaccard"
+    decoder = make_label_decoder(skill.model.labels, np.array([base.scoring.prior]), sizes, objective)
+    targets = [canonical_targets(codec, (item.target, *item.accepted)) for item in dev]
+    scores = base.log_probs_of([query_of(item) for item in dev]).double().numpy()
+    choice, value = choose_on_dev(decoder, scores, lambda text, at: metric.score(text, targets[at]))
+    exam = [query_of(item) for item in split.exam]
+    fitting = [query for query in exam if skill.model.fits(query)]
+    found = iter(decoder.sets(base.log_probs_of(fitting).double().numpy(), choice) if fitting else [])
+    sets = [next(found) if skill.model.fits(query) else None for query in exam]
+    shots = skill.config.model.base_shots
+    predictions = [Prediction(query.source, text or "", text) for query, text in zip(exam, sets, strict=True)]
+    return UntrainedResult(
+        tuple(predictions),
+        {"shots": shots, "dev": {str(shots): value}, "decoding": asdict(choice), "base": base.name},
+    )
 
 
 class _Base:

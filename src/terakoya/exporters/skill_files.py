@@ -91,14 +91,22 @@ def without_paths(config: Config) -> Config:
     task = config.task
     bare = {key: _name(getattr(task, key)) for key in ("data", "dev", "exam", "corrections")}
     bare["use"] = _name(task.use) if task.use.endswith(".py") else task.use
-    base = Path(config.model.base).name if is_path(config.model.base) else config.model.base
+    named = {key: getattr(config.model, key) for key in ("base", "base_scores")}
+    bases = {key: Path(base).name if is_path(base) else base for key, base in named.items() if base}
     return config.model_copy(
         update={
             "task": task.model_copy(update=bare),
-            "model": config.model.model_copy(update={"base": base}),
+            "model": config.model.model_copy(update=bases),
             "teacher": Config().teacher,
         }
     )
+
+
+def base_scores_obstacle(skill: Skill) -> str | None:
+    """Why a `skill` that needs the scores of a pretrained base cannot be exported; None where it needs none."""
+    if not skill.config.model.base_scores:
+        return None
+    return _("it needs the scores of its pretrained base (model.base_scores), which an export does not hold")
 
 
 def file_sha256(file: Path) -> str:

@@ -56,9 +56,8 @@ def calibrate(
             sources = {row.query for row in kept}
             kept += [row for row in train if augmented_from.get(row.query) in sources]
             predictor.add(retrain(rebuild, kept, config, steps), unique[fold::FOLDS])
-    set_calibration.calibrate(
-        predictor, [row.query for row in rows], [row.target.split() for row in rows], config.decode
-    )
+    targets = [row.target.split() for row in rows]
+    set_calibration.calibrate(predictor, [row.query for row in rows], targets, config.decode, fit_base=True)
     model.inverse_temperature, model.penalties = predictor.inverse_temperature, predictor.penalties  # type: ignore[attr-defined]
 
 

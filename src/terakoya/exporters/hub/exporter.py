@@ -17,7 +17,13 @@ from terakoya.exporters.exporter import Exporter, ExportOptions
 from terakoya.exporters.facts import facts_of
 from terakoya.exporters.hub.metadata import hub_metadata, with_metadata
 from terakoya.exporters.hub.upload import upload
-from terakoya.exporters.skill_files import OpenedSkill, read_skill_files, verify_artifact, write_skill_files
+from terakoya.exporters.skill_files import (
+    OpenedSkill,
+    base_scores_obstacle,
+    read_skill_files,
+    verify_artifact,
+    write_skill_files,
+)
 from terakoya.i18n import _
 from terakoya.models.builtin.sizes import SIZES
 from terakoya.runs import write_json
@@ -39,6 +45,8 @@ class HubExporter(Exporter):
 
     def obstacle(self, skill: Skill) -> str | None:
         """Why this `skill` cannot be uploaded; None where it can."""
+        if obstacle := base_scores_obstacle(skill):
+            return obstacle
         if skill.config.model.base in SIZES or hasattr(skill.model, "metadata"):
             return None
         return _("the model of an installed plug-in has no files that the Hub knows")

@@ -16,6 +16,7 @@ from terakoya.exporters.onnx.model import load_onnx
 from terakoya.exporters.skill_files import (
     FOLDER,
     OpenedSkill,
+    base_scores_obstacle,
     need_runtime,
     read_skill_files,
     verify_artifact,
@@ -36,6 +37,8 @@ class OnnxExporter(Exporter):
         """Why this `skill` cannot become ONNX graphs; None where it can."""
         if skill.config.model.base not in SIZES:
             return _("only built-in models become ONNX graphs; a pretrained one goes to gguf or ct2")
+        if obstacle := base_scores_obstacle(skill):
+            return obstacle
         if not can_decode(skill.config.decode, skill.model.head):
             return _("outside PyTorch sequences are decoded greedily, and this skill decodes by '{method}'",
                      method=skill.config.decode.method)  # fmt: skip

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from terakoya.decoding.sets import resolve_objective
 from terakoya.decoding.without_torch import can_decode
 from terakoya.exporters.page.codec_data import codec_data, codec_obstacle
+from terakoya.exporters.skill_files import base_scores_obstacle
 from terakoya.i18n import _
 from terakoya.models.builtin.numpy_model import NumpySetModel, load_without_torch
 from terakoya.models.builtin.sizes import SIZES
@@ -29,6 +30,8 @@ def builtin_obstacle(skill: Skill) -> str | None:
     decode, head = skill.config.decode, skill.model.head
     if skill.config.model.base not in SIZES:
         return _("only built-in models go this way; a pretrained one goes to gguf or ct2")
+    if obstacle := base_scores_obstacle(skill):
+        return obstacle
     if not can_decode(decode, head):
         return _("sequences are decoded greedily here, and this skill decodes by '{method}'", method=decode.method)
     if decode.verify and skill.task.reverse is not None:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from terakoya.codec.text import normalise_source
+from terakoya.errors import IncompatibleError
+from terakoya.i18n import _
 from terakoya.models.builtin.characters import END, CharacterVocabulary
 from terakoya.models.builtin.numpy_network import NumpyDecodingState, NumpyNetwork
 from terakoya.models.builtin.saving import read_description, read_json, require_shapes, source_text, weight_errors
@@ -172,7 +174,8 @@ def bag_of_features(
 def load_without_torch(folder: Path) -> NumpyModel | NumpySetModel:
     """The built-in model in a `folder` that its `save` wrote. Only data is read: nothing in the folder can run.
 
-    Raises CorruptError for a folder that holds no such model, IncompatibleError for one of another format.
+    Raises CorruptError for a folder that holds no such model, IncompatibleError for one of another format, or one that
+    needs the scores of a pretrained base.
     """
     from safetensors.numpy import load_file
 
@@ -183,6 +186,12 @@ def load_without_torch(folder: Path) -> NumpyModel | NumpySetModel:
         with weight_errors(file):
             weights = load_file(file)
         require_shapes(weights, description.weight_shapes(), file)
+        if description.base_scores is not None:  # without them its predictions would be those of another model
+            raise IncompatibleError(
+                _("this model needs the scores of its pretrained base, which PyTorch computes"),
+                where=str(folder),
+                do=_("Predict with: terakoya predict {folder}", folder=folder),
+            )
         return NumpySetModel(description, weights)
     characters = CharacterVocabulary.from_json(read_json(folder / "vocabulary.json"), str(folder / "vocabulary.json"))
     shape = read_shape(about, characters, folder)

@@ -9,6 +9,7 @@ from typing import Any
 
 from terakoya.errors import CorruptError
 from terakoya.i18n import _
+from terakoya.models.builtin.base_scoring import BaseScoring
 from terakoya.models.builtin.saving import read_json
 from terakoya.models.builtin.set_features import NAME_KINDS, TextFeatures
 from terakoya.models.calibration import calibration_from_json
@@ -37,6 +38,7 @@ class SetDescription:
     mixing_weight        weight of the table in the mean over members
     inverse_temperature  by which label logits are multiplied
     penalties            one per label whose share is capped
+    base_scores          the pretrained base whose scores are added to the logits; None without one
     """
 
     name: str
@@ -48,6 +50,7 @@ class SetDescription:
     mixing_weight: float
     inverse_temperature: float
     penalties: tuple[LabelPenalty, ...]
+    base_scores: BaseScoring | None = None
 
     @property
     def members(self) -> int:
@@ -67,6 +70,7 @@ class SetDescription:
             raise CorruptError(_("this is no built-in model for sets"), where=str(folder / "config.json"))
         try:
             temperature, penalties = calibration_from_json(about)
+            base = about.get("base_scores")
             found = cls(
                 str(about.get("name")),
                 tuple(str(label) for label in about["labels"]),
@@ -77,6 +81,7 @@ class SetDescription:
                 float(about["blend"]),
                 temperature,
                 penalties,
+                BaseScoring.from_json(base, len(about["labels"])) if base is not None else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise CorruptError(

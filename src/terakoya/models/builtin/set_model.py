@@ -3,7 +3,8 @@
     model = build_set(config.model, pairs, labels, seed=7, label_names={"🐱": ("ネコの顔",)})
     model.save(folder); model = load_set(folder)
 
-`set_features` extracts the features of a text, `set_ensemble` turns them into logits. Names of labels that stand in a
+`set_features` extracts the features of a text, `set_ensemble` turns them into logits, to which `base_evidence` adds
+the scores of a pretrained base where `model.base_scores` names one. Names of labels that stand in a
 text are evidence for labels that never occur in training; `model.label_init = "random"` switches that off.
 """
 
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import torch
 from safetensors.torch import save_file
@@ -21,6 +22,7 @@ from terakoya.codec.text import normalise_source
 from terakoya.config import ModelConfig
 from terakoya.errors import ConfigError, DataError, nearest
 from terakoya.i18n import _
+from terakoya.models.builtin.base_evidence import BaseEvidence, make_evidence
 from terakoya.models.builtin.saving import FORMAT, load_weights, read_description, source_text, write_json
 from terakoya.models.builtin.set_description import SetDescription, weights_per_feature
 from terakoya.models.builtin.set_ensemble import SetEnsemble
@@ -62,13 +64,20 @@ class BuiltinSetModel:
         self.inverse_temperature = 1.0  # by which label logits are multiplied
         self.penalties: tuple[LabelPenalty, ...] = ()
         self.rebuild: Callable[[Sequence[Pair]], BuiltinSetModel] | None = None  # a new model for other rows
+        self.evidence: BaseEvidence | None = None  # scores of a pretrained base, added to the logits
         self.module = SetEnsemble(len(features.vocabulary), len(labels), most)
 
     @property
     def info(self) -> ModelInfo:
         """Name and size of the model."""
         weights = sum(weight.numel() for weight in self.module.parameters())
-        extra = {"labels": len(self.labels), "names": len(self.features.names), "spaced": self.features.spaced}
+        extra: dict[str, Any] = {
+            "labels": len(self.labels),
+            "names": len(self.features.names),
+            "spaced": self.features.spaced,
+        }
+        if self.evidence is not None:
+            extra |= {"base_scores": self.evidence.name, "base_weight": self.evidence.parameters[0]}
         return ModelInfo(self.name, "set", weights, weights, len(self.features.vocabulary), extra)
 
     @property
@@ -118,6 +127,29 @@ class BuiltinSetModel:
         keys = tuple(pair.key or pair.query.source for pair in pairs)
         return Batch(tensors, len(pairs), int(tensors["bag"].sum()) + len(pairs), keys)
 
+    def collate_share(self, pairs: Sequence[Pair], index: int, count: int) -> Batch:
+        """The batch of the rows `pairs[index::count]`, whose dropout is drawn as in the batch of all `pairs`.
+
+        pairs  of all processes
+        index  of this process, less than the number of pairs
+        count  number of processes
+        """
+        whole = self.collate(pairs)
+        tensors = whole.tensors
+        mine = torch.arange(len(pairs)) % count == index
+        named = tensors["name_indices"][0] % count == index
+        rows, label, kind = tensors["name_indices"][:, named]
+        bag = tensors["bag"][mine]
+        share = {
+            "bag": bag,
+            "features": tensors["features"],
+            "name_indices": torch.stack((rows // count, label, kind)),
+            "name_weights": tensors["name_weights"][named],
+            "targets": tensors["targets"][mine],
+            "rows": mine,
+        }
+        return Batch(share, len(bag), int(bag.sum()) + len(bag), whole.keys[index::count])
+
     def outputs(self, batch: Batch) -> Outputs:
         """One forward pass over `batch`. While training, the rows of every ensemble member one after the other."""
         logits, sizes = self._forward(batch.tensors)
@@ -129,6 +161,9 @@ class BuiltinSetModel:
         """Label and size logits for each of `queries`, all of which fit."""
         device = next(self.module.parameters()).device
         logits, sizes = self._forward({name: one.to(device) for name, one in self._source_tensors(queries).items()})
+        if self.evidence is not None and self.evidence.parameters[0]:
+            evidence = self.evidence.evidence_of(queries)
+            logits = logits + self.evidence.parameters[0] * evidence.to(logits)
         return SetScores(logits * self.inverse_temperature, sizes, self.penalties)
 
     def parameters_to_train(self) -> Iterator[tuple[str, nn.Parameter]]:
@@ -166,11 +201,12 @@ class BuiltinSetModel:
         about = {"format": FORMAT, "kind": "terakoya", "head": "set", "name": self.name, "largest": self.largest}
         data = {"labels": self.labels, "counts": [int(count) for count in self.counts], "rows": self.rows}
         calibration = calibration_to_json(self.inverse_temperature, self.penalties)
-        write_json(folder / "config.json", about | data | {"blend": self.mixing_weight} | calibration)
+        base = {} if self.evidence is None else {"base_scores": self.evidence.saved_in(folder)}
+        write_json(folder / "config.json", about | data | {"blend": self.mixing_weight} | calibration | base)
 
     def _forward(self, tensors: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         outputs: tuple[Tensor, Tensor] = self.module(
-            tensors["bag"], tensors["features"], tensors["name_indices"], tensors["name_weights"]
+            tensors["bag"], tensors["features"], tensors["name_indices"], tensors["name_weights"], tensors.get("rows")
         )
         return outputs
 
@@ -200,6 +236,7 @@ def build_set(
     *,
     seed: int,
     label_names: Mapping[str, Sequence[str]] | None = None,
+    evidence: BaseEvidence | None = None,
 ) -> BuiltinSetModel:
     """A new model for these rows and labels.
 
@@ -208,13 +245,14 @@ def build_set(
     labels       in the order of the logits
     seed         of the initial weights, which are the same on every machine
     label_names  words by which a text may name a label; ignored where config.label_init is "random"
+    evidence     scores of a pretrained base; None makes them where config.base_scores names one
     Raises ConfigError for an unknown size, DataError where there are no rows or an empty set.
     """
     if config.base not in SIZES:
         base = config.base
         raise ConfigError(
             _("'{base}' is no built-in size", base=base),
-            where="model.base",
+            where="model.evidence",
             do=nearest(config.base, SIZES),
         )
     rows = list(pairs)
@@ -230,7 +268,15 @@ def build_set(
     counts, sizes = label_and_size_counts(sets, labels)
     model = BuiltinSetModel(config.base, labels, features, counts, len(rows), min(len(sizes), len(labels)))
     model.module.initialise(seed, log_odds(counts, len(rows)), sizes[: model.largest].float() + 0.5)
-    model.rebuild = lambda other: build_set(config, other, labels, seed=seed, label_names=label_names)
+    model.evidence = evidence or (make_evidence(config, rows, labels) if config.base_scores else None)
+    model.rebuild = lambda other: build_set(
+        config,
+        other,
+        labels,
+        seed=seed,
+        label_names=label_names,
+        evidence=model.evidence,  # shared: what is fitted holds for all
+    )
     return model
 
 
@@ -244,6 +290,7 @@ def load_set(folder: Path) -> BuiltinSetModel:
     model = BuiltinSetModel(about.name, about.labels, about.features, counts, about.rows, about.largest)
     model.mixing_weight, model.penalties = about.mixing_weight, about.penalties
     model.inverse_temperature = about.inverse_temperature
+    model.evidence = BaseEvidence(about.base_scores, about.labels, folder) if about.base_scores else None
     load_weights(model.module, folder / "model.safetensors")
     return model
 

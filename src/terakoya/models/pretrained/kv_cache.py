@@ -73,6 +73,31 @@ def _growing_layer(utils: Any) -> Any:
     return GrowingLayer
 
 
+class CachedPrefix:
+    """The keys and values of a prefix of many prompts, computed once for any number of batches.
+
+    module  a causal model of transformers that keeps nothing of the past but keys and values
+    ids     token ids of the prefix, one at least
+    device  of the model
+    """
+
+    def __init__(self, module: Any, ids: Sequence[int], device: torch.device) -> None:
+        self.ids, self.cache = tuple(ids), growing_cache(module.config)
+        module(
+            input_ids=torch.tensor([list(ids)], device=device),
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+
+    def copy(self, config: Any, rows: int) -> Any:
+        """A new cache that begins with this prefix in each of so many `rows`; `config` is that of the model."""
+        copied = growing_cache(config)
+        for index, layer in enumerate(self.cache.layers):
+            copied.update(layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1), index)
+        return copied
+
+
 class CausalState:
     """Predictions of a causal model while they are decoded (protocol.DecodingState). Prompts are left-padded.
 
@@ -84,20 +109,22 @@ class CausalState:
              values are all that a model keeps of the past (models that take prefix trees)
     window   size of the sliding attention window in positions, 0 where there is none. With a prompt that is longer no
              prefix is shared, for until all prompts are read padding lies between the prefix and the rest of a row
+    prefix   with which every prompt begins, computed before; for models that `share` is exact for
     """
 
     def __init__(
         self, module: Any, prompts: Sequence[Sequence[int]], pad: int, device: torch.device,
-        *, share: bool = False, window: int = 0,
+        *, share: bool = False, window: int = 0, prefix: CachedPrefix | None = None,
     ) -> None:  # fmt: skip
         self.module = module
         self.mask: Tensor | None = None
-        self.cache = growing_cache(module.config)
         fits = not window or max(map(len, prompts)) <= window
-        shared = _shared_prefix(prompts) if share and fits and len(prompts) > 1 else 0
-        if shared:
-            prefix = torch.tensor([list(prompts[0][:shared])], device=device)
-            self._step(prefix, torch.arange(shared, device=device)[None])
+        known = len(prefix.ids) if prefix is not None and fits else 0
+        self.cache = prefix.copy(module.config, len(prompts)) if prefix and known else growing_cache(module.config)
+        shared = known or (_shared_prefix(prompts) if share and fits and len(prompts) > 1 else 0)
+        if shared and not known:
+            shared_ids = torch.tensor([list(prompts[0][:shared])], device=device)
+            self._step(shared_ids, torch.arange(shared, device=device)[None])
             self.cache.reorder_cache(torch.zeros(len(prompts), dtype=torch.long, device=device))
         ids, mask = pad_sequences([prompt[shared:] for prompt in prompts], pad, left=True)
         if not bool(mask.all()):
