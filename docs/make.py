@@ -41,8 +41,8 @@ def results(runs: list[Path]) -> str:
     A part "of the same source" was made by the program, or drawn from the table, that made the training examples; the
     other parts were written by hand by the project's authors.
     """
-    head = "experiment | part of the exam | metric | model [95%] | deciding baseline | rule | items (groups) | verdict"
-    rows = [f"| {head} |", "|" + "---|" * 8]
+    head = "experiment | part of the exam | metric | model [95%] | seeds | deciding baseline | rule | items (groups)"
+    rows = [f"| {head} | verdict |", "|" + "---|" * 9]
     return "\n".join([*rows, *(row for run in runs for row in _rows_of(run))]) + "\n"
 
 
@@ -66,10 +66,23 @@ def _rows_of(run: Path) -> list[str]:
         groups = f" ({part['groups']:,})" if part.get("groups", score.n) != score.n else ""
         rows.append(
             f"| `{run.name.rsplit('-', 2)[0]}` | {subset or 'main'}, {made} | {metric} | {score.value:.4f} "
-            f"[{score.low:.4f}, {score.high:.4f}] | {f'{best} {baseline.value:.3f}' if baseline else ''} "
+            f"[{score.low:.4f}, {score.high:.4f}] | {_seeds(run, subset)} "
+            f"| {f'{best} {baseline.value:.3f}' if baseline else ''} "
             f"| {f'{rule.value:.3f}' if rule else ''} | {score.n:,}{groups} | {'' if subset else found.state} |"
         )
     return rows
+
+
+def _seeds(run: Path, subset: str) -> str:
+    """How many models the main subset was answered by, and how far they scatter; other subsets have the first one."""
+    from terakoya.reporting import read_record
+    from terakoya.reporting.seed_sections import seed_spread
+
+    record = read_record(run)
+    spread = dict(seed_spread(record))
+    if subset or not spread:
+        return "1"
+    return f"{len(record.seeds)}: mean {spread['mean']:.4f}, sd {spread['standard deviation']:.4f}"
 
 
 def main() -> None:

@@ -80,6 +80,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("reporting/record.py", "foreseen"): "key of older scores.json",
     ("serving/mcp_tools.py", "world"): "openWorldHint of the protocol's tools",
     ("pipeline/run.py", "world"): "torchrun's WORLD_SIZE",
+    ("training/parallel/processes.py", "world"): "torchrun's WORLD_SIZE",
     ("sweeps/search.py", "ask"): "optuna's Study.ask",
     ("sweeps/trial.py", "taught"): "state in trial files of older sweeps",
     ("decoding/predict.py", "turns"): "of a conversation",

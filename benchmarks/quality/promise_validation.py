@@ -11,8 +11,9 @@ one is made, by more than the scatter of the simulation.
 
 Finished runs: predictions for sources like those of the exam and for the same with characters dropped, doubled,
 exchanged and replaced by unknown ones, for sentences in other languages and for no text at all. The task's rule says
-what is right; counted are answers that are given with a calibrated probability of .9 or more and are wrong. Runs of a
-task without a rule are left out, because nobody knows what is right for a corrupted source.
+what is right; counted are answers that are given with a calibrated probability of .9 or more and are wrong. Where a
+task has no rule nobody knows what is right for a corrupted source: all sure answers to one count as wrong, so that the
+figure is the most that it can be. Runs from before probabilities were calibrated: `terakoya calibrate RUN` first.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -33,17 +34,19 @@ from numpy.typing import NDArray
 
 from benchmarks.reporting import RESULTS
 from terakoya.decoding.confidence import is_covered
-from terakoya.pipeline.run import read_run_config
+from terakoya.pipeline.dataset import read_run_config
 from terakoya.records import subset_of
 from terakoya.runs import Run
 from terakoya.saved_model import Skill, read_skill
 from terakoya.scoring.statistics.calibration import calibration
+from terakoya.scoring.statistics.intervals import wilson
 from terakoya.scoring.statistics.promise import promise_threshold
 from terakoya.scoring.statistics.recalibration import fit_probability_map
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 SHARE, FRESH, MOST_BROKEN = 0.98, 100_000, 0.05
+SHARES_ASKED = (SHARE, 0.95, 0.9)  # of finished runs
 DEV_SIZES = (100, 200, 400, 1000, 2000)
 SURE, MOST_WRONG = 0.9, 0.02
 FOREIGN = (
@@ -151,7 +154,7 @@ def corrupted(source: str, rng: Random) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class RunOnCorrupted:
-    """How often a run answers surely and wrongly, for one kind of source; and its promise on its own exam."""
+    """How often a run answers surely and wrongly, for one kind of source; without a rule every sure answer is wrong."""
 
     run: str
     kind: str
@@ -159,51 +162,81 @@ class RunOnCorrupted:
     withheld: int
     sure: int
     sure_and_wrong: int
+    has_rule: bool = True
 
 
-def judge_run(path: Path, sources: int = 300) -> tuple[list[RunOnCorrupted], dict[str, float | str]]:
-    """Corrupted sources, and the promise on the run's exam."""
+@dataclass(frozen=True)
+class PromiseOnExam:
+    """What a promise comes to on a run's own exam, once for each share.
+
+    share     promised
+    dev       independent dev items; 0: probabilities were never measured
+    choices   models among which dev chose
+    exam      items of the main subset
+    kept      whether it can be promised with this dev split
+    answered  exam items that are answered
+    right     of these
+    low, high  95% interval of the share right (Wilson)
+    """
+
+    run: str
+    share: float
+    dev: int
+    choices: int
+    exam: int
+    kept: bool
+    answered: int = 0
+    right: int = 0
+    low: float = 0.0
+    high: float = 1.0
+
+
+def judge_run(path: Path, sources: int = 300) -> tuple[list[RunOnCorrupted], list[PromiseOnExam]]:
+    """Corrupted sources, and promises on the run's exam."""
     skill = read_skill(path, predict_only=True)
     lines = [line for line in Run.open(path).read_lines("predictions.jsonl") if not subset_of(line)]
-    exam = _promise_on_exam(skill, lines)
-    if skill.rule is None:
-        return [], exam
+    exam = _promises_on_exam(skill, lines)
     rng = Random(0)
     asked = [pair for line in lines[:: max(1, len(lines) // sources)] for pair in corrupted(str(line["source"]), rng)]
     predictions = skill.predict([text for _kind, text in asked])
     counts: dict[str, Counter[str]] = {}
     for (kind, text), prediction in zip(asked, predictions, strict=True):
-        expected = skill.rule(text) if text else None
+        expected = skill.rule(text) if text and skill.rule else None
         right = expected is not None and skill.task.codec.canonical(expected) == prediction.text
         sure = prediction.text is not None and (prediction.probability or 0) >= SURE
         seen = counts.setdefault(kind, Counter())
-        seen.update(n=1, withheld=prediction.text is None, sure=sure, wrong=sure and not right)
+        known = skill.rule is not None or kind != "as they are"  # the exam itself says what is right for these
+        seen.update(n=1, withheld=prediction.text is None, sure=sure, wrong=sure and not right and known)
     config = read_run_config(path)
     name = config.name + (" with decode.reject" if config.decode.reject else "")
     return [
-        RunOnCorrupted(name, kind, seen["n"], seen["withheld"], seen["sure"], seen["wrong"])
+        RunOnCorrupted(name, kind, seen["n"], seen["withheld"], seen["sure"], seen["wrong"], skill.rule is not None)
         for kind, seen in counts.items()
     ], exam
 
 
-def _promise_on_exam(skill: Skill, lines: Sequence[dict[str, object]]) -> dict[str, float | str]:
-    confidence = skill.confidence
-    told: dict[str, float | str] = {"run": skill.config.name, "exam": len(lines)}
+def _promises_on_exam(skill: Skill, lines: Sequence[dict[str, object]]) -> list[PromiseOnExam]:
+    confidence, name = (
+        skill.confidence,
+        skill.config.name + (" with decode.reject" if skill.config.decode.reject else ""),
+    )
     if confidence is None:
-        return told
-    promise = confidence.promise(SHARE)
-    told |= {"dev": promise.n, "choices": promise.choices, "highest": confidence.highest_promise()}
-    if not promise.kept:
-        return told
+        return [PromiseOnExam(name, SHARE, 0, 0, len(lines), kept=False)]
     predictions = skill.predict([str(line["source"]) for line in lines])
-    given = [line for line, one in zip(lines, predictions, strict=True) if is_covered(one, promise)]
-    right = sum(float(str(line["verdict"])) >= 1 for line in given)
-    return told | {"answered": len(given) / len(lines), "right": right / max(1, len(given))}
+    found = []
+    for share in SHARES_ASKED:
+        promise = confidence.promise(share)
+        made = PromiseOnExam(name, share, promise.n, promise.choices, len(lines), promise.kept)
+        given = [line for line, one in zip(lines, predictions, strict=True) if is_covered(one, promise)]
+        if given:
+            right = sum(float(str(line["verdict"])) >= 1 for line in given)
+            low, high = wilson(right, len(given))
+            made = replace(made, answered=len(given), right=right, low=low, high=high)
+        found.append(made)
+    return found
 
 
-def page(
-    tasks: list[SimulatedTask], runs: list[RunOnCorrupted], exams: list[dict[str, float | str]], cpu: float
-) -> str:
+def page(tasks: list[SimulatedTask], runs: list[RunOnCorrupted], exams: list[PromiseOnExam], cpu: float) -> str:
     """The Markdown page."""
     about = f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}; {cpu:.0f} s of CPU"
     lines = ["# Promised rates, validated", "", f"`python -m benchmarks.quality.promise_validation`; {about}.", ""]
@@ -224,17 +257,36 @@ def page(
         )
     before, after = (_mean([getattr(task, key) for task in tasks]) for key in ("before", "after"))
     lines += ["", f"Expected calibration error on fresh answers, mean: {before:.3f} before, {after:.3f} after.", ""]
-    if exams:
-        lines += (
-            ["## Finished runs: the promise on their exams", ""] + [f"- {json.dumps(exam)}" for exam in exams] + [""]
-        )
-    if runs:
-        lines += ["## Finished runs: corrupted and foreign sources", ""]
-        lines += ["| run | sources | n | withheld | p ≥ .9 | p ≥ .9 and wrong |", "|---|---|---|---|---|---|"]
-        lines += [
-            f"| {one.run} | {one.kind} | {one.n} | {one.withheld} | {one.sure} | {one.sure_and_wrong} |" for one in runs
-        ]
+    lines += _exam_table(exams) if exams else []
+    lines += _corrupted_table(runs) if runs else []
     return "\n".join(lines) + "\n"
+
+
+def _exam_table(exams: Sequence[PromiseOnExam]) -> list[str]:
+    lines = ["## Finished runs: promises on their own exams", ""]
+    lines += ["| run | promised | dev | among | exam | answered | share answered | right | share right [95%] |"]
+    lines += ["|---|---|---|---|---|---|---|---|---|"]
+    for one in exams:
+        head = f"| {one.run} | {one.share:g} | {one.dev} | {one.choices} | {one.exam} "
+        if not one.kept:
+            lines.append(f"{head}| cannot be promised | | | |")
+            continue
+        share = f"{one.right / one.answered:.4f} [{one.low:.4f}, {one.high:.4f}]" if one.answered else "–"
+        lines.append(f"{head}| {one.answered} | {one.answered / one.exam:.3f} | {one.right} | {share} |")
+    return [*lines, ""]
+
+
+def _corrupted_table(runs: Sequence[RunOnCorrupted]) -> list[str]:
+    lines = ["## Finished runs: corrupted and foreign sources", ""]
+    lines += ["| run | sources | n | withheld | p ≥ .9 | p ≥ .9 and wrong | share |", "|---|---|---|---|---|---|---|"]
+    for one in runs:
+        # Without a rule nothing is known of a source as it is: its exam says that, in the table above.
+        known = one.has_rule or one.kind != "as they are"
+        most = "" if one.has_rule or not one.sure_and_wrong else "≤ "
+        wrong = f"{most}{one.sure_and_wrong}" if known else ""
+        share = f"{most}{one.sure_and_wrong / one.n:.3f}" if known else ""
+        lines.append(f"| {one.run} | {one.kind} | {one.n} | {one.withheld} | {one.sure} | {wrong} | {share} |")
+    return lines
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -251,11 +303,12 @@ def main() -> int:
     started = time.process_time()
     tasks = [simulate(number) for number in range(args.tasks)]
     judged = [judge_run(path) for path in args.runs]
-    runs, exams = [row for rows, _exam in judged for row in rows], [exam for _rows, exam in judged]
+    runs, exams = [row for rows, _exams in judged for row in rows], [exam for _rows, exams in judged for exam in exams]
     text = page(tasks, runs, exams, time.process_time() - started)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "promise_validation.md").write_text(text, encoding="utf-8")
-    record = {"tasks": [asdict(task) for task in tasks], "runs": [asdict(one) for one in runs], "exams": exams}
+    record = {"tasks": [asdict(task) for task in tasks], "runs": [asdict(one) for one in runs]}
+    record["exams"] = [asdict(one) for one in exams]
     (args.out / "promise_validation.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(text)
     made = [task for task in tasks if task.made]

@@ -23,8 +23,9 @@ from terakoya.data.table import default_metrics
 from terakoya.errors import ConfigError, CorruptError, IncompatibleError
 from terakoya.i18n import _
 from terakoya.records import Prediction, Turn
-from terakoya.runs import verify, write_text
+from terakoya.runs import seal, verify, write_text
 from terakoya.runs.display import Listing
+from terakoya.runs.sealing import SEAL
 from terakoya.runs.validation import check
 from terakoya.scoring.metrics import metric_with_signature
 from terakoya.task import Rule, Task
@@ -162,6 +163,43 @@ def write_skill(
     write_text(folder / FILE, json.dumps(about, ensure_ascii=False, indent=1))
 
 
+def write_confidence(folder: Path, confidence: Confidence) -> None:
+    """Write into a saved model what its probabilities are worth, measured anew, and seal it again.
+
+    folder      of the model
+    confidence  as measured
+    Between the two writes the folder does not fit its seal; `restore_confidence` makes it whole after a kill there.
+    Raises CorruptError for a damaged model.
+    """
+    from terakoya.decoding.confidence import confidence_to_json
+
+    verify(folder)
+    kept = _before_confidence(folder)
+    for name, path in kept.items():
+        write_text(path, (folder / name).read_text(encoding="utf-8"))
+    about = {**_about(folder / FILE), "confidence": confidence_to_json(confidence)}
+    write_text(folder / FILE, json.dumps(about, ensure_ascii=False, indent=1))
+    seal(folder)
+    for path in kept.values():
+        path.unlink()
+
+
+def restore_confidence(folder: Path) -> None:
+    """Undo a `write_confidence` that was killed before it had sealed the folder; otherwise nothing is changed.
+
+    folder  of the model
+    """
+    kept = _before_confidence(folder)
+    if all(path.is_file() for path in kept.values()):
+        for name, path in kept.items():
+            write_text(folder / name, path.read_text(encoding="utf-8"))
+
+
+def _before_confidence(folder: Path) -> dict[str, Path]:
+    """What is rewritten, and the hidden copy of each; the seal does not list hidden files."""
+    return {name: folder / f".{name}.before" for name in (FILE, SEAL)}
+
+
 def _task_values(task: Task) -> dict[str, Any]:
     return {
         "name": task.name,
@@ -282,7 +320,8 @@ def _saved_config(about: Mapping[str, Any], folder: Path) -> Config:
 def _load(config: Config, folder: Path, predict_only: bool) -> Model:
     from terakoya.models.builtin.sizes import SIZES
 
-    if predict_only and config.device in ("auto", "cpu") and config.model.base in SIZES:
+    alone = config.model.base in SIZES and not config.model.base_scores
+    if predict_only and config.device in ("auto", "cpu") and alone:
         from terakoya.decoding.without_torch import can_decode
         from terakoya.models.builtin.numpy_model import load_without_torch
 
@@ -427,5 +466,7 @@ def rebase_paths(config: Config, here: Path, there: Path) -> Config:
     task = config.task
     use = rebase(task.use) if task.use.endswith(".py") else task.use
     paths = {name: rebase(getattr(task, name)) for name in ("data", "dev", "exam", "corrections")} | {"use": use}
-    model = config.model.model_copy(update={"base": rebase_base(config.model.base, here, there)})
+    named = {key: getattr(config.model, key) for key in ("base", "base_scores")}
+    moved = {key: rebase_base(base, here, there) for key, base in named.items() if base}
+    model = config.model.model_copy(update=moved)
     return config.model_copy(update={"task": task.model_copy(update=paths), "model": model})

@@ -30,6 +30,7 @@ PRINTED_BY = {
     "evaluation/wrong_rows.py": ("audit",),
     "evaluation/out_of_fold.py": ("audit",),
     "evaluation/learning_curve.py": ("curve",),
+    "evaluation/curve_parts.py": ("curve", "run"),
     "evaluation/ladder.py": ("ladder",),
     "pipeline/ladder.py": ("ladder",),
     "reporting/paper.py": ("report",),
@@ -87,7 +88,7 @@ def named_options() -> Iterator[tuple[str, str, str]]:
         catalogue = pofile.read_po(file, locale="ja")
     for message in catalogue:
         text = message.id if isinstance(message.id, str) else ""
-        text = re.sub(r"llama-gguf-split --\S+", "", text)  # an option of another program
+        text = re.sub(r"llama-gguf-split --\S+|torchrun( --\S+)+", "", text)  # options of other programs
         for option in sorted(set(OPTION.findall(text))):
             for place, _line in message.locations:
                 yield option, place.partition("src/terakoya/")[2], text

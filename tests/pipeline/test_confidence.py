@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from terakoya.cli.main import main
 from terakoya.decoding.confidence import confidence_from_json, confidence_to_json
 from terakoya.errors import ConfigError, CorruptError
 from terakoya.pipeline import commands
 from terakoya.pipeline import run as pipeline
-from terakoya.runs import seal
+from terakoya.runs import Run, seal
 from terakoya.saved_model import FILE, read_skill
 
 KANJI = "〇一二三四五六七八九"
@@ -113,3 +114,76 @@ def test_a_model_folder_keeps_its_confidence_as_data(run: Path, tmp_path: Path) 
         _lines(older, ["一二三"], "decode.promise=0.9")
     with pytest.raises(CorruptError, match="truncated or changed"):
         _lines(damaged, ["一二三"])
+
+
+def _as_before_there_was_confidence(run: Path, copy: Path) -> Path:
+    """The run as an older version left it: probabilities of the model itself, and nothing measured of them."""
+    shutil.copytree(run, copy)
+    about = json.loads((copy / "model" / FILE).read_text("utf-8"))
+    about.pop("confidence")
+    (copy / "model" / FILE).write_text(json.dumps(about), "utf-8")
+    seal(copy / "model")
+    with Run.resume(copy) as opened:
+        lines = opened.read_lines("predictions.jsonl")
+        old = [{**line, "probability": line["uncalibrated"]} for line in lines]
+        opened.rewrite("predictions.jsonl", [{k: v for k, v in one.items() if k != "uncalibrated"} for one in old])
+        scores = opened.read_json("scores.json")
+        opened.write_json("scores.json", {name: value for name, value in scores.items() if name != "confidence"})
+        opened.seal_results()
+    return copy
+
+
+def _measured(run: Path) -> tuple[object, ...]:
+    about = json.loads((run / "model" / FILE).read_text("utf-8"))
+    predictions = [{**line, "crc32": ""} for line in Run.open(run).read_lines("predictions.jsonl")]
+    return about["confidence"], predictions, _scores(run)
+
+
+def test_an_older_run_is_calibrated_without_training_and_is_then_like_a_new_one(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = _as_before_there_was_confidence(run, run.parent / tmp_path.name)
+    weights = (old / "model" / "model.safetensors").read_bytes()
+    assert read_skill(old).confidence is None
+    for _again in range(2):  # a second time changes nothing
+        assert main(["calibrate", str(old), "--lang", "en"]) == 0
+        assert _measured(old) == _measured(run)
+    said = capsys.readouterr().out
+    assert "dev items are predicted rightly" in said
+    assert "can be promised" in said
+    assert (old / "model" / "model.safetensors").read_bytes() == weights
+    assert pipeline.run(str(old)).folder == old  # its seals fit
+
+
+def test_a_calibration_that_is_killed_between_two_files_goes_on(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = _as_before_there_was_confidence(run, run.parent / tmp_path.name)
+    with monkeypatch.context() as patched:
+        patched.setattr("terakoya.saved_model.seal", lambda folder: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            commands.calibrate(old)
+    with pytest.raises(CorruptError):
+        read_skill(old)
+    commands.calibrate(old)
+    assert _measured(old) == _measured(run)
+
+
+def test_a_refitted_model_is_calibrated_with_the_weights_that_did_not_see_dev(tmp_path: Path) -> None:
+    """On the final weights dev would be a part of the training set, and every probability look too low."""
+    words = [
+        (f"{a}{b}", label)
+        for a, label in zip("雨雪海花犬猫", "☔⛄🌊🌸🐶🐱", strict=True)
+        for b in "のはがをにでともや"
+    ]
+    (tmp_path / "a.csv").write_text("source,target\n" + "".join(",".join(row) + "\n" for row in words), "utf-8")
+    (tmp_path / "a.toml").write_text('[task]\ndata = "a.csv"\ncodec = "labels"\n[split]\ndev = 0.3\n', "utf-8")
+    settings = ["train.steps=30", "train.evaluate_every=10", "score.resamples=100", "score.curve_minutes=0"]
+    run = Path(pipeline.run(str(tmp_path / "a.toml"), overrides=settings, run_dir=tmp_path, anyway=True).folder)
+    assert any(line["check"] == "refit" for line in Run.open(run).read_lines("findings.jsonl"))
+    before = json.loads((run / "model" / FILE).read_text("utf-8"))["confidence"]
+    commands.calibrate(run)
+    assert json.loads((run / "model" / FILE).read_text("utf-8"))["confidence"] == before
+    shutil.rmtree(run / "checkpoints")
+    with pytest.raises(ConfigError, match="trained on dev too"):
+        commands.calibrate(run)

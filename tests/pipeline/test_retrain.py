@@ -19,8 +19,7 @@ from terakoya.evaluation.shared_items import compare_shared
 from terakoya.pipeline import correct as correcting
 from terakoya.pipeline import retrain as retraining
 from terakoya.pipeline import run as pipeline
-from terakoya.pipeline.dataset import load_dataset
-from terakoya.pipeline.run import read_run_config
+from terakoya.pipeline.dataset import load_dataset, read_run_config
 from terakoya.registry import Experiment
 from terakoya.reporting import read_record
 from terakoya.reporting.markdown import markdown

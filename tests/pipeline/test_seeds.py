@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.quality.experiments import docs_make
 from terakoya.evaluation.compare import compare, read_item_scores
+from terakoya.pipeline import commands
 from terakoya.pipeline import run as pipeline
-from terakoya.pipeline.seeds import seed_runs
 from terakoya.runs import Index, Run
+from terakoya.runs.seeds import seed_runs
 
 KANJI = "〇一二三四五六七八九"
 SETTINGS = ("train.steps=40", "train.evaluate_every=40", "score.resamples=100", "train.guards=false")
@@ -48,6 +50,24 @@ def test_several_seeds_open_the_exam_once_and_the_verdict_holds_for_the_recipe(r
     assert verdict["seeds"] == pytest.approx([first.mean, second.mean])
     assert verdict["value"] == pytest.approx((first.mean + second.mean) / 2)
     assert "Over 2 seeds: " in verdict["words"]["en"]
+
+
+def test_the_record_and_the_tables_show_every_seed(runs: list[Path]) -> None:
+    values = [one.mean for one in read_item_scores([runs[0]])]
+    mean, spread = sum(values) / 2, abs(values[0] - values[1]) / 2**0.5
+    report = (runs[0] / "report.md").read_text("utf-8")
+    assert "The same recipe with every seed" in report
+    table = report.split("The same recipe with every seed")[1].split("\n\n")[1]
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == ["0", "1", "mean", "standard deviation"]
+    assert f"{mean:.3f}" in table
+    commands.paper(runs[0], tables="csv", lang="en")
+    lines = [line.split(",") for line in (runs[0] / "tables" / "seeds.csv").read_text("utf-8").splitlines()]
+    assert lines[0] == ["seed", "metric", "value", "from", "to", "n"]
+    assert [float(line[2]) for line in lines[1:]] == pytest.approx([*values, mean, spread], abs=1e-4)
+    assert "every seed" not in (runs[1] / "report.md").read_text("utf-8")
+    rows = docs_make().results([runs[0], runs[1]]).splitlines()[2:]
+    assert f"| 2: mean {mean:.4f}, sd {spread:.4f} |" in rows[0]
+    assert "| 1 |" in rows[-1]
 
 
 def test_one_seed_says_that_it_is_one(runs: list[Path]) -> None:

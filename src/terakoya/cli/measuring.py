@@ -36,6 +36,26 @@ def curve(
 
 
 @command(
+    _("What the probabilities of a trained model are worth, measured on dev: nothing is trained, no exam is opened."),
+    "terakoya calibrate runs/RUN",
+)
+def calibrate(
+    run: Annotated[Path, typer.Argument(help=_("a run folder; its model and record then have calibrated ones"))],
+    trust: Trust = None,
+    lang: Lang = "",
+    json: Json = False,
+) -> int:
+    from terakoya.cli import lines, live, printing
+    from terakoya.pipeline import commands
+
+    trust_files(trust)
+    lang = lang or commands.configured_language(str(run))
+    with lines.error_language(lang), live.progress(json=json, lang=lang) as listener:
+        found = commands.calibrate(run, listener=listener)
+    return printing.calibrated(found, json=json, lang=lang)
+
+
+@command(
     _("Do you need a model? Rules, tables, models of every size on one exam; the cheapest that is not worse is named."),
     "terakoya ladder kannume --minutes 30",
 )

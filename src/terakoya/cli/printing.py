@@ -331,9 +331,20 @@ def exports(done: Sequence[Any], *, json: bool, lang: str) -> int:
     return max((one.exit_code for one in done), default=0)
 
 
+def calibrated(found: Any, *, json: bool, lang: str) -> int:
+    """What was measured on dev, in sentences."""
+    messages = [in_language(one, language(lang)) for one in found.messages()]
+    if json:
+        _json({**found.to_dict(), "words": messages})
+    else:
+        for message in messages:
+            _out(message)
+    return 0
+
+
 def curve(found: Any, *, json: bool, lang: str) -> int:
     """Every size with its score on dev, then what twice the rows would bring."""
-    from terakoya.evaluation.learning_curve import curve_messages
+    from terakoya.evaluation.curve_messages import curve_messages
 
     messages = list(curve_messages(found))
     reader = language(lang)

@@ -46,8 +46,9 @@ class TaskConfig(Section):
     data: str = Field(
         default="",
         description=_(
-            "Table of examples, relative to the config: .csv, .tsv, .jsonl or .parquet, "
-            '"hub:owner/name", or two parallel texts "src.txt|tgt.txt". "": the task of `task.use`.'
+            "Table of examples, relative to the config: .csv, .tsv, .jsonl or .parquet, several by a pattern "
+            '("rows/*.jsonl"), files elsewhere ("hf://…", "s3://…"), "hub:owner/name", or two parallel texts '
+            '"src.txt|tgt.txt". "": the task of `task.use`.'
         ),
     )
     dev: str = Field(
@@ -304,6 +305,40 @@ class ModelConfig(Section):
             "task has some, else random."
         ),
     )
+    base_scores: str = Field(
+        default="",
+        description=_(
+            "A pretrained causal checkpoint (folder, .gguf file or name on the Hugging Face Hub) whose own scores of "
+            "the labels are added to those of a built-in set head; it is not trained, and is needed to predict. "
+            '"": none.'
+        ),
+    )
+    base_prompt: str = Field(
+        default="Text: {source}\nLabels:",
+        description=_(
+            "Prompt of `model.base_scores` for one text, which stands in place of {source}; labels follow it."
+        ),
+    )
+    base_shots: int = Field(
+        default=5,
+        ge=0,
+        le=100,
+        description=_("Training rows that each prompt of `model.base_scores` shows as examples."),
+    )
+    base_prompts: int = Field(
+        default=3,
+        ge=1,
+        le=20,
+        description=_("Prompts of `model.base_scores` with other examples, over which its scores are averaged."),
+    )
+    base_weight: Annotated[float, Field(ge=0)] | Auto = Field(
+        default="auto",
+        description=_(
+            "Weight of the scores of `model.base_scores` beside the logits of the set head. auto: the one under which "
+            "the sets of dev are most probable. 1: both count fully, for instance where a rule labelled train and dev, "
+            "so that dev cannot say what the base is worth elsewhere."
+        ),
+    )
     template: Literal["auto", "chat", "plain"] = Field(
         default="auto",
         description=_(
@@ -558,6 +593,13 @@ class TrainConfig(Section):
         default=False,
         description=_("Gradient checkpointing of pretrained models: less memory, more time."),
     )
+    shard: bool = Field(
+        default=False,
+        description=_(
+            "Divide weights, gradients and optimizer state of a pretrained model among the processes of torchrun "
+            "(FSDP2; Zhao et al., 2023): for bases above a billion weights. false: each process has all."
+        ),
+    )
     on_oom: Literal["stop", "halve"] = Field(
         default="stop",
         description=_("What happens when memory runs out: stop, or repeat the step in halves of the batch."),
@@ -732,6 +774,15 @@ class ScoreConfig(Section):
         description=_(
             "Mean score on the exam, in units of the metric, that is good enough for what the model is wanted for; "
             "the record then says first whether it is reached. 0: none is set."
+        ),
+    )
+    curve_minutes: float = Field(
+        default=3.0,
+        ge=0,
+        description=_(
+            "Longest expected time, in minutes, of a learning curve that a run trains by itself, before the exam, "
+            "where it scores much higher on its training rows than on dev. Three times its own training is expected; "
+            "where that is longer, the record names the command. 0: never by itself."
         ),
     )
     exam_items: int = Field(

@@ -9,7 +9,7 @@ from typing import Any
 from terakoya.config import DecodeConfig
 from terakoya.decoding.confidence import Confidence, is_covered
 from terakoya.i18n import _
-from terakoya.records import Finding
+from terakoya.records import Finding, Prediction
 from terakoya.scoring.score_predictions import ScoredPredictions
 from terakoya.scoring.statistics.calibration import Calibration, calibration, spiegelhalter_p
 from terakoya.scoring.statistics.intervals import Interval, mean_interval
@@ -72,10 +72,32 @@ def confidence_on_exam(
     confidence  of the model
     decode      the settings; `promise` is reported on this exam
     """
-    items = [item for item in model.items if item.prediction.probability is not None]
+    judged = [JudgedPrediction(item.prediction, item.scores[metric] >= 1, item.group) for item in model.items]
+    return confidence_of_predictions(judged, confidence, decode)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPrediction:
+    """A prediction for an exam item, whether it is right, and the item's group."""
+
+    prediction: Prediction
+    right: bool
+    group: str
+
+
+def confidence_of_predictions(
+    judged: Sequence[JudgedPrediction], confidence: Confidence | None, decode: DecodeConfig
+) -> ConfidenceOnExam | None:
+    """How the model's confidence did; None where it was not measured, or nothing has a probability.
+
+    judged      predictions for the items of the main subset, with calibrated probabilities
+    confidence  of the model
+    decode      the settings; `promise` is reported on this exam
+    """
+    items = [one for one in judged if one.prediction.probability is not None]
     if confidence is None or not items:
         return None
-    rights = [item.scores[metric] >= 1 for item in items]
+    rights = [item.right for item in items]
     groups = [item.group for item in items]
     probabilities = [float(item.prediction.probability or 0) for item in items]
     reached = calibration(probabilities, rights)

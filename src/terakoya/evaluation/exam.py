@@ -23,6 +23,7 @@ from terakoya.records import Example, Finding, Prediction, Score, Signature, fin
 from terakoya.runs import Run, seal_of, versions
 from terakoya.runs.lifecycle import record_finding
 from terakoya.saved_model import Skill
+from terakoya.scoring.annotator_agreement import annotator_scores
 from terakoya.scoring.baselines.nearest_neighbour import NearestRow, nearest_rows
 from terakoya.scoring.baselines.standard import (
     HYBRID,
@@ -165,13 +166,16 @@ def write_exam(run: Run, result: ExamResult, task: Task, config: Config, *, wher
     for line in lines:
         run.append(f"{where}predictions.jsonl", line)
     signature_of = _signature_of(result.exam, task, config, result.head)
+    intervals = {"seed": config.seed, "resamples": config.score.resamples}
     scores = [
         score
         for scored in result.systems
-        for score in aggregate_scores(
-            scored, task.metrics, signature_of, seed=config.seed, resamples=config.score.resamples
-        )
+        for score in aggregate_scores(scored, task.metrics, signature_of, **intervals)
     ]
+    if task.annotators:
+        scores += annotator_scores(
+            result.exam, task.annotators, task.codec, task.metrics, signature_of, group_of=group_of, **intervals
+        )
     values = {"verdict": _verdict_values(result.verdict)}
     if summary := exam_summary(result.systems[0], scores, task.metric, config.score.good_enough):
         values["summary"] = {**asdict(summary), "words": in_every_language(summary_message(summary))}
@@ -221,6 +225,7 @@ def settings_fingerprint(config: Config) -> str:
     config  resolved; of paths only the last part counts, because they are relative to different folders
     """
     left_out: Any = {"seed": True, "lang": True, "device": True, "train": {"seeds"}, "decode": {"engine"}}
+    left_out["score"] = {"curve_minutes"}
     values = config.model_dump(mode="json", exclude=left_out)
     values["train"].pop("threads", None)
     values["task"] |= {key: Path(values["task"][key]).name for key in ("data", "dev", "exam", "use")}

@@ -3,14 +3,15 @@
     curve = learning_curve(task, split, config, make)   # a LearningCurve; the exam stays closed
     curve.doubled                                       # what twice the rows would bring, and how certain that is
 
-Every size takes as many optimizer steps as all rows do and keeps its last weights, and a set head is not calibrated:
+Each training is kept in the run folder as soon as it ended, so that an interrupted curve goes on (`curve_parts`). Every
+size takes as many optimizer steps as all rows do and keeps its last weights, and a set head is not calibrated:
 dev, which would choose both, is what judges. The model of the half also judges the rows that it was not trained on:
 which of them look wrong costs no training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from time import monotonic
@@ -23,11 +24,13 @@ from terakoya.config import Config
 from terakoya.data.split import group_of
 from terakoya.decoding.predict import predict_queries, query_of
 from terakoya.errors import ConfigError
+from terakoya.evaluation.curve_parts import KeptParts, SuspectRow, TrainedPart, TrainedRow, key_of
 from terakoya.evaluation.out_of_fold import Make
 from terakoya.evaluation.wrong_rows import suspected_labels, suspected_targets
 from terakoya.i18n import _
 from terakoya.models.protocol import Model
 from terakoya.records import Example, Prediction, Split
+from terakoya.runs import Run
 from terakoya.runs.display import Displayed
 from terakoya.scoring.baselines.standard import evenly_spaced
 from terakoya.scoring.score_predictions import MAIN, score_predictions
@@ -36,16 +39,14 @@ from terakoya.scoring.statistics.power_law import Expectation, extrapolate
 from terakoya.task import Task
 from terakoya.training.prepare import pair_of, prepare_training
 from terakoya.training.retrain import fit
+from terakoya.training.train_dev_gap import LEAST_DEV, LEAST_ROWS
 
 PARTS = (0.25, 0.5, 1.0)
-LEAST_ROWS, LEAST_DEV = 40, 10
 _DEV_ITEMS = 1_000
 _TRAIN_ITEMS = 200  # of the rows a model was trained on, for the gap
 _JUDGED = 2_000  # training rows that are searched for wrong ones
 _NAMED = 20  # rows that are listed
 _LEARNED = 0.8  # mean score on rows that were trained on, from which on a row that is wrong there stands out
-UNDERFIT = 0.5  # mean score on rows that were trained on, below which more rows are not what is missing
-GAP = 0.15  # between train and dev, from which on a model has memorised what it does not generalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +65,6 @@ class CurvePoint:
     high: float
     trained: float
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class SuspectRow:
-    """A training row that looks wrong, what the model says instead, and its row in the table (0: none)."""
-
-    source: str
-    target: str
-    instead: str
-    row: int
 
 
 @dataclass(frozen=True)
@@ -119,6 +110,7 @@ def learning_curve(
     parts: Sequence[float] = PARTS,
     seeds: int = 1,
     on_training: Callable[[int, int], None] = lambda rows, seed: None,
+    run: Run | None = None,
 ) -> LearningCurve:
     """Train with parts of the rows and with all of them, and extrapolate.
 
@@ -129,38 +121,29 @@ def learning_curve(
     parts        shares of the training rows, the last one all of them
     seeds        trainings of each size
     on_training  called with rows and seed before each training
+    run          open for writing: keeps each training that ended, until `curve.json` is written; None keeps none
     Raises ConfigError where there are too few rows, no dev split, or rows that a rule draws.
     """
     _require_rows(task, split)
     task = replace(task, draw=None, split=None)
     dev = evenly_spaced([item for item in split.dev if item.subset == MAIN] or split.dev, _DEV_ITEMS)
-    bench = _Bench(task, split, config, make, dev, on_training)
-    outcomes: dict[float, list[_Outcome]] = {share: [] for share in parts}
+    kept = KeptParts(run, key_of(config, split, tuple(parts)))
+    bench = _Bench(task, split, config, make, dev, on_training, kept)
+    trained: dict[float, list[TrainedPart]] = {share: [] for share in parts}
     # All rows come first: their number of steps holds for every size, so that sizes differ in rows alone.
     for share in sorted(parts, reverse=True):
         for seed in range(seeds):
-            outcomes[share].append(bench.outcome(share, config.seed + seed))
+            trained[share].append(bench.part(share, config.seed + seed))
     ordered = sorted(parts)
-    scores = np.array([[one.scores for one in outcomes[share]] for share in ordered])
+    scores = np.array([[one.scores for one in trained[share]] for share in ordered])
     groups = [group_of(item) for item in dev]
-    rows = [outcomes[share][0].rows for share in ordered]
+    rows = [trained[share][0].rows for share in ordered]
     doubled = extrapolate(rows, scores, 2 * rows[-1], groups=groups, seed=config.seed)
-    points = tuple(_point(outcomes[share], groups, config.seed) for share in ordered)
+    points = tuple(_point(trained[share], groups, config.seed) for share in ordered)
     return LearningCurve(
-        task.metric, len(dev), seeds, points, doubled, _suspects(outcomes[ordered[-2]][0], task),
-        _unlearned([one.trained for one in outcomes[ordered[-1]]]),
+        task.metric, len(dev), seeds, points, doubled, trained[ordered[-2]][0].suspects,
+        _unlearned([one.trained for one in trained[ordered[-1]]]),
     )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """One training: dev scores, scores on rows it was trained on, and predictions for rows that it was not."""
-
-    rows: int
-    scores: list[float]
-    trained: list[tuple[Example, str, float, str]]  # row, canonical target, score, prediction
-    unseen: list[tuple[Example, str, Prediction]]
-    seconds: float
 
 
 @dataclass
@@ -171,17 +154,26 @@ class _Bench:
     make: Make
     dev: Sequence[Example]
     on_training: Callable[[int, int], None]
+    kept: KeptParts
     steps: int = 0
 
-    def outcome(self, share: float, seed: int) -> _Outcome:
-        kept = part_of(self.split.train, share, self.config.seed)
-        self.on_training(len(kept), seed)
+    def part(self, share: float, seed: int) -> TrainedPart:
+        """One training, or what was kept of it."""
+        part = self.kept.get(share, seed)
+        if part is None:
+            part = self._trained(part_of(self.split.train, share, self.config.seed), seed)
+            self.kept.add(share, seed, part)
+        self.steps = self.steps or part.steps
+        return part
+
+    def _trained(self, rows: Sequence[Example], seed: int) -> TrainedPart:
+        self.on_training(len(rows), seed)
         started = monotonic()
         train = {"select": "last", "patience": 0} | ({"steps": self.steps} if self.steps else {})
         config = self.config.model_copy(update={"seed": seed, "train": self.config.train.model_copy(update=train)})
-        setup, model, max_tokens = prepare_training(self.task, Split(kept, (), ()), config, self.make)
-        self.steps = self.steps or int(setup.config.train.steps)
-        fit(model, [pair_of(self.task, row) for row in kept], setup.config, float(self.steps))
+        setup, model, max_tokens = prepare_training(self.task, Split(tuple(rows), (), ()), config, self.make)
+        steps = self.steps or int(setup.config.train.steps)
+        fit(model, [pair_of(self.task, row) for row in rows], setup.config, float(steps))
         seconds = monotonic() - started
 
         def scored(rows: Sequence[Example]) -> tuple[list[Prediction], list[float]]:
@@ -190,19 +182,19 @@ class _Bench:
             made = score_predictions("model", rows, predictions, self.task.codec, metrics)
             return predictions, made.item_scores(self.task.metric)
 
-        seen = evenly_spaced(kept, _TRAIN_ITEMS)
-        predictions, values = scored(seen)
-        trained = [
-            (row, self.task.codec.canonical(row.target), value, prediction.text or "")
-            for row, value, prediction in zip(seen, values, predictions, strict=True)
-        ]
-        inside = {row.fingerprint for row in kept}
+        seen = evenly_spaced(rows, _TRAIN_ITEMS)
+        trained = tuple(
+            TrainedRow(row.source, self.task.codec.canonical(row.target), prediction.text or "", row.row, value)
+            for row, prediction, value in zip(seen, *scored(seen), strict=True)
+        )
+        inside = {row.fingerprint for row in rows}
         unseen = evenly_spaced([row for row in self.split.train if row.fingerprint not in inside], _JUDGED)
+        predictions = self._predict(model, unseen, max_tokens, seed)
         judged = [
-            (row, self.task.codec.canonical(row.target), prediction)
-            for row, prediction in zip(unseen, self._predict(model, unseen, max_tokens, seed), strict=True)
+            (row, self.task.codec.canonical(row.target), found) for row, found in zip(unseen, predictions, strict=True)
         ]
-        return _Outcome(len(kept), scored(self.dev)[1], trained, judged, seconds)
+        dev = tuple(scored(self.dev)[1])
+        return TrainedPart(len(rows), steps, dev, trained, _suspects(judged, self.task), seconds)
 
     def _predict(self, model: Model, rows: Sequence[Example], max_tokens: int, seed: int) -> list[Prediction]:
         decode = self.config.decode.model_copy(update={"abstain_below": 0.0, "verify": False, "promise": 0.0})
@@ -253,85 +245,32 @@ def _require_rows(task: Task, split: Split) -> None:
         )
 
 
-def _point(outcomes: Sequence[_Outcome], groups: Sequence[str], seed: int) -> CurvePoint:
-    means = np.mean([one.scores for one in outcomes], axis=0)
+def _point(parts: Sequence[TrainedPart], groups: Sequence[str], seed: int) -> CurvePoint:
+    means = np.mean([one.scores for one in parts], axis=0)
     interval = mean_interval(means, groups=groups, seed=seed)
-    trained = float(np.mean([value for one in outcomes for _row, _form, value, _text in one.trained]))
-    return CurvePoint(
-        outcomes[0].rows, interval.value, interval.low, interval.high, trained, sum(one.seconds for one in outcomes)
-    )
+    trained = float(np.mean([row.score for one in parts for row in one.trained]))
+    seconds = sum(one.seconds for one in parts)
+    return CurvePoint(parts[0].rows, interval.value, interval.low, interval.high, trained, seconds)
 
 
-def _suspects(half: _Outcome, task: Task) -> tuple[SuspectRow, ...]:
-    """Rows that look wrong to the model of the half; none where it agrees with fewer than half of them."""
-    equal = sum(prediction.text == form for _row, form, prediction in half.unseen)
-    if 2 * equal < len(half.unseen):
+def _suspects(judged: Sequence[tuple[Example, str, Prediction]], task: Task) -> tuple[SuspectRow, ...]:
+    """Rows that look wrong to a model that was not trained on them; none where it agrees with fewer than half."""
+    equal = sum(prediction.text == form for _row, form, prediction in judged)
+    if 2 * equal < len(judged):
         return ()
-    found = suspected_labels(half.unseen) if isinstance(task.codec, LabelsCodec) else suspected_targets(half.unseen)
+    found = suspected_labels(judged) if isinstance(task.codec, LabelsCodec) else suspected_targets(judged)
     return tuple(
         SuspectRow(one.example.source, one.example.target, one.instead, one.example.row) for one in found[:_NAMED]
     )
 
 
-def _unlearned(seeds: Sequence[Sequence[tuple[Example, str, float, str]]]) -> tuple[SuspectRow, ...]:
+def _unlearned(seeds: Sequence[Sequence[TrainedRow]]) -> tuple[SuspectRow, ...]:
     """Rows that every model got wrong which was trained on them."""
-    found = []
-    if np.mean([value for lines in seeds for _row, _form, value, _text in lines]) < _LEARNED:
+    if np.mean([row.score for rows in seeds for row in rows]) < _LEARNED:
         return ()
-    for lines in zip(*seeds, strict=True):
-        row, form, _value, text = lines[0]
-        if all(value == 0 for _row, _form, value, _text in lines):
-            found.append(SuspectRow(row.source, form, text, row.row))
+    found = [
+        SuspectRow(rows[0].source, rows[0].target, rows[0].prediction, rows[0].row)
+        for rows in zip(*seeds, strict=True)
+        if all(row.score == 0 for row in rows)
+    ]
     return tuple(found[:_NAMED])
-
-
-def curve_messages(curve: LearningCurve) -> Iterator[str]:
-    """The curve in sentences, as messages.
-
-    curve  of a task
-    """
-    last, doubled = curve.points[-1], curve.doubled
-    gain = doubled.value - last.value
-    values = {"metric": curve.metric, "rows": doubled.rows, "value": doubled.value, "low": doubled.low}
-    yield _(
-        "With twice the rows ({rows}) {metric} {value:.3f} is expected [{low:.3f}, {high:.3f}]: {gain:+.3f} "
-        "(power law through {points} sizes; trainings of each: {seeds}; dev items: {items}).",
-        **values,
-        high=doubled.high,
-        gain=gain,
-        points=len(curve.points),
-        seeds=curve.seeds,
-        items=curve.items,
-    )
-    if curve.seeds == 1:
-        yield _("Each size is one training: another seed may differ, which the interval does not contain.")
-    if last.trained < UNDERFIT:
-        yield _(
-            "Even on rows that it was trained on the model scores only {trained:.3f}: it was trained too short, or is "
-            "too small, and the curve says little about rows.",
-            trained=last.trained,
-        )
-    if curve.gap > GAP:
-        yield _(
-            "On rows that it was trained on the model scores {trained:.3f}, on dev {value:.3f}: it has memorised more "
-            "than it generalises.",
-            trained=last.trained,
-            value=last.value,
-        )
-    if curve.suspects:
-        first = curve.suspects[0]
-        yield _(
-            "{count} training rows look wrong to a model that was not trained on them; the first: {source} has "
-            "{target}, and the model says {instead}.",
-            count=len(curve.suspects),
-            source=repr(first.source[:40]),
-            target=repr(first.target[:40]),
-            instead=repr(first.instead[:40]),
-        )
-    if curve.unlearned:
-        yield _(
-            "{count} rows are predicted wrongly although they were trained on; the first: {source} with {target}.",
-            count=len(curve.unlearned),
-            source=repr(curve.unlearned[0].source[:40]),
-            target=repr(curve.unlearned[0].target[:40]),
-        )

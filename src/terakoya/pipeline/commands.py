@@ -14,12 +14,20 @@ from terakoya.codec.choose import choose_codec, refuse_other_codec
 from terakoya.config import Config
 from terakoya.config.schema import CODEC_NAMES, LOSS_NAMES
 from terakoya.data.formats import TABLE_SUFFIXES
+from terakoya.data.formats.many_files import is_pattern, place_of
 from terakoya.errors import ConfigError, DataError, TerakoyaError
 from terakoya.errors.files import parse_toml, read_text
 from terakoya.i18n import _, language
-from terakoya.pipeline.dataset import audit_dataset, config_for_table, load_dataset, load_tokenizer, name_files
+from terakoya.pipeline.dataset import (
+    audit_dataset,
+    config_for_table,
+    load_dataset,
+    load_tokenizer,
+    name_files,
+    read_run_config,
+)
 from terakoya.pipeline.engine import engine_of
-from terakoya.pipeline.run import RUNS, read_run_config, report
+from terakoya.pipeline.run import RUNS, report
 from terakoya.records import Finding
 from terakoya.registry import Experiment
 from terakoya.runs import read_json
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
     from terakoya.evaluation.wrong_rows import TrainedOn
     from terakoya.exporters.write import ExportResult
     from terakoya.generation.generate import GenerationResult
+    from terakoya.pipeline.calibrate import Calibrated
     from terakoya.serving import Serving
 
 
@@ -64,11 +73,12 @@ def audit(
     path = Path("" if isinstance(subject, Config) else subject)
     if path.suffix.lower() in TABLE_SUFFIXES:
         config = config_for_table(path, overrides)
+        name, folder = place_of(path)
         found = [
-            replace(one, file=path.name) if one.rows and not one.file else one
+            replace(one, file=name) if one.rows and not (one.file or one.files) else one
             for one in data_audit.audit_table(path, config)
         ]
-        experiment = Experiment(config.name, config, path.resolve().parent)
+        experiment = Experiment(config.name, config, folder.resolve())
     else:
         experiment = registry.find_experiment(subject, overrides)
         dataset = load_dataset(experiment)
@@ -182,6 +192,12 @@ def generate(
         raise ConfigError(
             _("no output table is named"),
             do=_("Name the table with --output FILE, or in the config: [task] data = …"),
+        )
+    if output is None and is_pattern(found.config.task.data):
+        raise ConfigError(
+            _("a pattern or an address is no table that could be written"),
+            where=f"task.data = {found.config.task.data!r}",
+            do=_("Name the table with --output FILE"),
         )
     table = output or found.folder / found.config.task.data
     folder = table.parent / f"{table.stem}.generation"
@@ -506,6 +522,18 @@ def curve(
     from terakoya.pipeline import curve as curves
 
     return curves.curve(subject, overrides=overrides, seeds=seeds, listener=listener)
+
+
+def calibrate(run: Path, *, listener: Listener | None = None) -> Calibrated:
+    """Measure on dev what the probabilities of a trained model are worth, without training it again.
+
+    run       the run folder; its model, exam and record then have calibrated probabilities
+    listener  receives progress events
+    Raises ConfigError without a trained model or dev split.
+    """
+    from terakoya.pipeline import calibrate as calibration
+
+    return calibration.calibrate(run, listener)
 
 
 def ladder(

@@ -12,8 +12,8 @@ from terakoya.annotation.exam_rows import find_row, read_exam_rows
 from terakoya.annotation.log import AnnotationLog, Entry, Row
 from terakoya.errors import ConfigError, DataError
 from terakoya.i18n import _, in_language
-from terakoya.pipeline.dataset import load_dataset
-from terakoya.pipeline.run import read_run_config, report
+from terakoya.pipeline.dataset import load_dataset, read_run_config
+from terakoya.pipeline.run import report
 from terakoya.registry import Experiment
 from terakoya.runs.annotations import ANNOTATIONS, Annotations, confirmation_message
 from terakoya.runs.display import Displayed

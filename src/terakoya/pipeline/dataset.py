@@ -11,7 +11,9 @@ from terakoya import registry
 from terakoya.codec import Codec
 from terakoya.codec.choose import choose_codec
 from terakoya.codec.labels import emoji_label_names
-from terakoya.config import Config, TaskConfig, make_config, with_overrides
+from terakoya.config import Config, TaskConfig, make_config, read_config, with_overrides
+from terakoya.config.used_plugins import require_plugins
+from terakoya.data.formats.many_files import file_records, name_rows, place_of, table_files
 from terakoya.data.split import split_examples
 from terakoya.data.statistics import dataset_statistics
 from terakoya.data.unused_settings import data_settings_findings
@@ -20,7 +22,7 @@ from terakoya.errors.third_party import broken_contract
 from terakoya.i18n import _, joined
 from terakoya.records import AUGMENTED, MEMORISED, Finding, Split, set_fingerprint
 from terakoya.registry import Experiment
-from terakoya.runs import Run
+from terakoya.runs import Run, safe_name
 from terakoya.task import Task
 
 if TYPE_CHECKING:
@@ -108,6 +110,10 @@ def name_files(findings: Iterable[Finding], dataset: Dataset) -> list[Finding]:
     if not files:
         split = dataset.split
         files = sorted({row.origin for row in (*split.train, *split.dev, *split.exam) if row.row and row.origin})
+    else:
+        parts = [file.name for table in files for file in table_files(table, dataset.folder)]
+        if len(parts) > len(files):
+            return name_rows(findings, parts)
     named = joined(", ", files) if len(files) <= _FILES_NAMED else ""
     return [replace(one, file=named) if one.rows and not one.file else one for one in findings]
 
@@ -159,15 +165,17 @@ def config_for_table(path: Path, overrides: Sequence[str] = ()) -> Config:
     path       the table
     overrides  KEY=VALUE settings
     """
-    return with_overrides(make_config({"name": path.stem, "task": {"data": path.name}}), overrides)
+    name, _folder = place_of(path)
+    stem = path.stem if name == path.name else safe_name(Path(name).stem)
+    return with_overrides(make_config({"name": stem, "task": {"data": name}}), overrides)
 
 
-def record_dataset(opened: Run, dataset: Dataset) -> None:
-    """Write fingerprint, sizes and statistics of the data into the manifest.
+def require_same_data(opened: Run, dataset: Dataset) -> str:
+    """The fingerprint of the data.
 
     opened   the run folder
     dataset  its data
-    Raises DataError where a resumed run does not find the data that it started with.
+    Raises DataError where it is not what the run started with.
     """
     split = dataset.split
     data = set_fingerprint((*split.train, *split.dev, *split.exam))
@@ -179,13 +187,28 @@ def record_dataset(opened: Run, dataset: Dataset) -> None:
             where=str(opened.path),
             do=_("Start a new run: terakoya run {config}", config=config),
         )
+    return data
+
+
+def record_dataset(opened: Run, dataset: Dataset) -> None:
+    """Write fingerprint, sizes and statistics of the data into the manifest.
+
+    opened   the run folder
+    dataset  its data
+    Raises DataError where a resumed run does not find the data that it started with.
+    """
+    split = dataset.split
+    data = require_same_data(opened, dataset)
     counts = {name: len(getattr(split, name)) for name in ("train", "dev", "exam")}
     drawn = dataset.task.draw is not None
     made = sum(1 for row in split.train if row.tag(AUGMENTED))
     augmented = {"augmented": made} if made else {}
     whole = {"whole_exam": dataset.whole_exam} if dataset.whole_exam else {}
+    wanted = dataset.config.task
+    records = file_records((wanted.data, wanted.dev, wanted.exam), dataset.folder)
+    files = {"files": records} if records else {}
     opened.update_manifest(
-        data={"fingerprint": data, "drawn": drawn, "split": split.method, **counts, **augmented, **whole}
+        data={"fingerprint": data, "drawn": drawn, "split": split.method, **counts, **augmented, **whole, **files}
     )
     opened.update_manifest(dataset=dataset_statistics(split, _labels_of(dataset.task), drawn=drawn))
 
@@ -210,3 +233,13 @@ def _labels_of(task: Task) -> Callable[[str], Sequence[str]] | None:
     if not task.codec.name.startswith("labels"):
         return None
     return lambda target: task.codec.canonical(target).split()
+
+
+def read_run_config(path: Path) -> Config:
+    """The config of a run, every `auto` resolved.
+
+    path  the run folder
+    Raises ConfigError, naming the package, where it uses what an installed package brought and none does here.
+    """
+    require_plugins(Run.open(path).manifest.get("plugins", ()), path)
+    return read_config(path / "config.toml")

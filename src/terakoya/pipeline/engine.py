@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 
-from terakoya.pipeline.dataset import load_dataset
-from terakoya.pipeline.run import chosen_engine, read_run_config
+from terakoya.pipeline.dataset import load_dataset, read_run_config
+from terakoya.pipeline.run import chosen_engine
 from terakoya.records import Example, Finding
 from terakoya.registry import Experiment
 from terakoya.runs.progress import Listener, SilentListener

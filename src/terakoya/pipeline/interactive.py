@@ -12,8 +12,7 @@ from typing import Any
 from terakoya.errors import ConfigError, TerakoyaError
 from terakoya.i18n import _
 from terakoya.models.protocol import Query
-from terakoya.pipeline.dataset import load_dataset
-from terakoya.pipeline.run import read_run_config
+from terakoya.pipeline.dataset import load_dataset, read_run_config
 from terakoya.records import Prediction, Split, Turn
 from terakoya.registry import Experiment
 from terakoya.runs import read_json

@@ -14,7 +14,8 @@ from terakoya.config.reading import with_overrides
 from terakoya.errors import ConfigError
 from terakoya.i18n import _, in_every_language, in_language, joined
 from terakoya.pipeline.correct import correction_log
-from terakoya.pipeline.run import read_run_config, run_experiment
+from terakoya.pipeline.dataset import read_run_config
+from terakoya.pipeline.run import run_experiment
 from terakoya.registry import Experiment
 from terakoya.runs import Run, read_json, write_json
 from terakoya.runs.display import Displayed

@@ -15,18 +15,26 @@ from typing import TYPE_CHECKING, Any
 
 from terakoya import registry
 from terakoya.config import Config, read_config, write_config
-from terakoya.config.used_plugins import require_plugins, used_plugins
+from terakoya.config.used_plugins import used_plugins
 from terakoya.errors import ConfigError
 from terakoya.i18n import _
-from terakoya.pipeline.dataset import Dataset, audit_dataset, load_dataset, record_dataset, split_sizes
-from terakoya.pipeline.seeds import FOLDER as SEEDS
-from terakoya.pipeline.seeds import other_seeds, seed_runs, take_exam_with_seed
+from terakoya.pipeline.curve import train_own_curve
+from terakoya.pipeline.dataset import (
+    Dataset,
+    audit_dataset,
+    load_dataset,
+    read_run_config,
+    record_dataset,
+    split_sizes,
+)
+from terakoya.pipeline.seeds import other_seeds, take_exam_with_seed
 from terakoya.records import Example, Finding
 from terakoya.registry import Experiment
 from terakoya.runs import Index, Run, git_commit, is_sealed, lifecycle, seal
 from terakoya.runs.lifecycle import enforce
 from terakoya.runs.progress import Listener, SilentListener
 from terakoya.runs.result import RunResult, read_result, read_unexamined
+from terakoya.runs.seeds import SEEDS, seed_runs
 from terakoya.saved_model import Skill, rebase_paths
 
 if TYPE_CHECKING:
@@ -53,6 +61,7 @@ def run(
     run_dir: Path = RUNS,
     anyway: bool = False,
     exam: bool = True,
+    curve: bool = True,
     listener: Listener | None = None,
 ) -> RunResult:
     """Load examples, audit, split, train, take the exam, write the report; a run folder is resumed.
@@ -63,23 +72,58 @@ def run(
     anyway      True: go on in spite of findings of level stop
     exam        False: the run ends trained, its exam unopened (a sweep chooses on dev first), and can be resumed from
                 there
+    curve       False: it trains no learning curve by itself, whatever `score.curve_minutes` allows
     listener    receives progress events; None ignores them
+    Under torchrun the first process makes the run and the others train it, and end with SystemExit(0).
     Raises a TerakoyaError for whatever the user can mend.
     """
-    _refuse_several_processes()
-    options = _RunOptions(anyway, exam, listener or SilentListener())
+    options = _RunOptions(anyway, exam, listener or SilentListener(), curve)
+    if not is_one_of_several():
+        return _run(experiment, overrides, run_dir, options)
+    from terakoya.training.parallel import torchrun
+
+    if int(os.environ.get("RANK", "0")):
+        _train_along()
+        raise SystemExit(0)
+    with torchrun.main_process():
+        return _run(experiment, overrides, run_dir, options)
+
+
+def _run(experiment: str | Config, overrides: Sequence[str], run_dir: Path, options: _RunOptions) -> RunResult:
     if not isinstance(experiment, Config) and (Path(experiment) / "manifest.json").is_file():
         return _resume(Path(experiment), overrides, options)
     return _run_new(registry.find_experiment(experiment, overrides), run_dir, options)
 
 
-def _refuse_several_processes() -> None:
-    """A run of every process that torchrun starts would open the exam as often; the training loop alone is shared."""
-    if "MASTER_PORT" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+def is_one_of_several() -> bool:
+    """Whether torchrun started this process beside others."""
+    return "MASTER_PORT" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def refuse_several_processes(command: str) -> None:
+    """Raises ConfigError under torchrun, where every process would do the same.
+
+    command  that is made by one process
+    """
+    if is_one_of_several():
         raise ConfigError(
-            _("a whole run is made by one process, and this is one of several (WORLD_SIZE is set)"),
-            do=_("Start it without torchrun; docs/scale.md shows how to train by run_loop on several processes."),
+            _("`{command}` is done by one process, and this is one of several (WORLD_SIZE is set)", command=command),
+            do=_("Start it without torchrun, which is for terakoya run and terakoya train."),
         )
+
+
+def _train_along() -> None:
+    from terakoya.training import trainer
+    from terakoya.training.parallel import torchrun
+
+    models: list[Model] = []
+
+    def prepare(experiment: Experiment) -> TrainingSetup:
+        setup, model, _max_tokens = _prepared(load_dataset(experiment))
+        models[:] = [model]
+        return setup
+
+    torchrun.train_along(prepare, lambda setup: trainer.train_along(setup, models[0]))
 
 
 def run_experiment(
@@ -98,6 +142,7 @@ def run_experiment(
     listener    receives progress events; None ignores them
     facts       further values of the manifest
     """
+    refuse_several_processes("terakoya retrain")
     return _run_new(experiment, run_dir, _RunOptions(anyway, True, listener or SilentListener()), **facts)
 
 
@@ -119,6 +164,7 @@ class _RunOptions:
     anyway: bool
     exam: bool
     listener: Listener
+    curve: bool = True
 
 
 def _run_stages(opened: Run, experiment: Experiment, options: _RunOptions) -> RunResult:
@@ -138,12 +184,19 @@ def _run_stages(opened: Run, experiment: Experiment, options: _RunOptions) -> Ru
         _("{name}, {weights:,} weights, {family}", name=name, weights=weights, family=family),
     )
     if not is_sealed(opened.path / "model"):
+        if is_one_of_several():
+            from terakoya.training.parallel import torchrun
+
+            resolved = replace(experiment, config=setup.config, folder=dataset.folder.resolve())
+            torchrun.announce(setup, resolved)
         _train(opened, setup, model, max_tokens, anyway, listener)
     _train_other_seeds(opened, experiment, options)
 
     if not options.exam:
         opened.finish("stopped", reason=_("trained; the exam was not opened"))
         return read_unexamined(opened.path)
+    if options.curve:
+        train_own_curve(opened, replace(dataset, config=setup.config), listener)
     items = len(dataset.split.exam)
     listener.stage("exam", _("{items} items", items=items))
     _take_exam(opened, setup, listener)
@@ -156,15 +209,19 @@ def _run_stages(opened: Run, experiment: Experiment, options: _RunOptions) -> Ru
 
 def _prepare(dataset: Dataset, opened: Run) -> tuple[TrainingSetup, Model, int]:
     """The model, made for this data; every `auto` resolved and the whole config written down."""
-    from terakoya.training.prepare import prepare_training
-
-    maker = registry.find_model_maker(dataset.config.model.base, dataset.folder)
-    setup, model, max_tokens = prepare_training(dataset.task, dataset.split, dataset.config, maker)
+    setup, model, max_tokens = _prepared(dataset)
     opened.write_text("config.toml", write_config(rebase_paths(setup.config, dataset.folder, opened.path)))
     opened.update_manifest(model=model.info, max_tokens=max_tokens, resolved=setup.config.train.model_dump())
     if used := used_plugins(setup.config):
         opened.update_manifest(plugins=used)
     return setup, model, max_tokens
+
+
+def _prepared(dataset: Dataset) -> tuple[TrainingSetup, Model, int]:
+    from terakoya.training.prepare import prepare_training
+
+    maker = registry.find_model_maker(dataset.config.model.base, dataset.folder)
+    return prepare_training(dataset.task, dataset.split, dataset.config, maker)
 
 
 def _train(opened: Run, setup: TrainingSetup, model: Model, max_tokens: int, anyway: bool, listener: Listener) -> None:
@@ -181,6 +238,8 @@ def _train(opened: Run, setup: TrainingSetup, model: Model, max_tokens: int, any
     opened.update_manifest(training=result)
     confidence = trainer.measure(setup, model, opened, listener, max_tokens=max_tokens)  # while dev is held out
     model = trainer.maybe_refit(setup, model, opened, listener)
+    if setup.config.model.base_scores:
+        opened.update_manifest(model=model.info)  # the weight of the base was fitted after the manifest was written
     taken, seconds, best, reason = result.steps, result.seconds, result.best_step, _STOP_REASONS[result.stopped]
     listener.note(
         _(
@@ -297,16 +356,6 @@ def _resume(path: Path, overrides: Sequence[str], options: _RunOptions) -> RunRe
         with lifecycle.record_outcome(opened):
             config_values = read_run_config(path)
             return _run_stages(opened, Experiment(config_values.name, config_values, path, own=False), options)
-
-
-def read_run_config(path: Path) -> Config:
-    """The config of a run, every `auto` resolved.
-
-    path  the run folder
-    Raises ConfigError, naming the package, where it uses what an installed package brought and none does here.
-    """
-    require_plugins(Run.open(path).manifest.get("plugins", ()), path)
-    return read_config(path / "config.toml")
 
 
 # ── single stages ───────────────────────────────────────────────────────────────────────────────────

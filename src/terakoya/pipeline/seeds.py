@@ -13,8 +13,6 @@ from terakoya.runs import Run
 if TYPE_CHECKING:
     from terakoya.training.prepare import TrainingSetup
 
-FOLDER = "seeds"
-
 
 def other_seeds(config: Config) -> Iterator[tuple[int, Config]]:
     """Every further seed that `train.seeds` wants, with the config of its run.
@@ -24,16 +22,6 @@ def other_seeds(config: Config) -> Iterator[tuple[int, Config]]:
     for seed in range(config.seed + 1, config.seed + config.train.seeds):
         train = config.train.model_copy(update={"seeds": 1})
         yield seed, config.model_copy(update={"seed": seed, "train": train})
-
-
-def seed_runs(path: Path) -> list[Path]:
-    """The runs with further seeds inside a run's folder, in the order of their seeds.
-
-    path  the run folder
-    """
-    found = [manifest.parent for manifest in sorted(path.glob(f"{FOLDER}/*/*/manifest.json"))]
-    newest = {run.parent: run for run in found}  # of a seed that was started again
-    return [newest[parent] for parent in sorted(newest, key=lambda folder: int(folder.name))]
 
 
 def take_exam_with_seed(path: Path, setup: TrainingSetup) -> list[float]:

@@ -14,6 +14,7 @@ from terakoya.i18n import _, in_language
 from terakoya.reporting import breakdowns, charts
 from terakoya.reporting.escaping import spreadsheet_cell, visible
 from terakoya.reporting.record import RunRecord
+from terakoya.reporting.seed_sections import seed_spread
 from terakoya.reporting.svg import FONT, ROLES
 from terakoya.reporting.translations import known, say
 from terakoya.runs import safe_name, write_text
@@ -162,6 +163,7 @@ def _tables(record: RunRecord, lang: str) -> Mapping[str, tuple[Row, tuple[Row, 
     """Name → (headers, rows) of every table that has rows."""
     built = {
         "scores": (("who", "metric", "subset", "value", "low", "high", "items"), _scores(record, lang)),
+        "seeds": (("seed", "metric", "value", "low", "high", "items"), _seeds(record, lang)),
         "kinds": (("kind", "share", "low", "high", "right", "items"), _kinds(record)),
         "fields": (("field", "wrong", "items"), _fields(record, lang)),
         "edits": (("target", "prediction", "count"), _edits(record)),
@@ -177,6 +179,15 @@ def _scores(record: RunRecord, lang: str) -> Iterator[Row]:
     for one in record.scores:
         values = (f"{value:.4f}" for value in (one.value, one.low, one.high))
         yield (known(lang, one.who), one.metric, one.subset or say(lang, "main subset"), *values, str(one.n))
+
+
+def _seeds(record: RunRecord, lang: str) -> Iterator[Row]:
+    spread = tuple(seed_spread(record))
+    for one in record.seeds if spread else ():
+        values = (f"{value:.4f}" for value in (one.score.value, one.score.low, one.score.high))
+        yield (str(one.seed), one.score.metric, *values, str(one.score.n))
+    for name, value in spread:
+        yield (say(lang, name), record.seeds[0].score.metric, f"{value:.4f}", "", "", "")
 
 
 def _kinds(record: RunRecord) -> Iterator[Row]:

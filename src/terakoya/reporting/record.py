@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,11 +16,20 @@ from terakoya.records import Finding, Score, Signature, Step, finding_keys, scor
 from terakoya.reporting.export_proofs import read_proofs
 from terakoya.runs import Run
 from terakoya.runs.annotations import Annotations, read_annotations
+from terakoya.runs.seeds import seed_runs
 from terakoya.scoring.error_analysis.explain import ErrorAnalysis, explain_errors
 from terakoya.scoring.metrics import current_signature
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _Value = TypeVar("_Value", Finding, Step, Score, Signature)
+
+
+@dataclass(frozen=True)
+class SeedScore:
+    """The deciding score of one model of a recipe that was trained with several seeds."""
+
+    seed: int
+    score: Score
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class RunRecord:
     ladder       the ladder of models that was measured for it; {}: none
     exports      the proof of each export in the run folder
     annotations  what people said about its exam after it ended
+    seeds        the deciding score with each seed, its own first; (): it was trained with one
     """
 
     name: str
@@ -60,12 +70,12 @@ class RunRecord:
     ladder: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     exports: tuple[Mapping[str, Any], ...] = ()
     annotations: Annotations = field(default_factory=Annotations)
+    seeds: tuple[SeedScore, ...] = ()
 
     @property
     def main(self) -> Score | None:
         """The model's deciding score: first metric, main subset."""
-        own = [score for score in self.scores if score.who == "model"]
-        return next((score for score in own if not score.subset), own[0] if own else None)
+        return deciding_score(self.scores)
 
     @cached_property
     def errors(self) -> ErrorAnalysis:
@@ -178,7 +188,25 @@ def read_record(path: Path) -> RunRecord:
         ladder=_measured(run, "ladder.json"),
         exports=read_proofs(run),
         annotations=read_annotations(run.path),
+        seeds=_seeds(run),
     )
+
+
+def deciding_score(scores: Sequence[Score]) -> Score | None:
+    """The model's score in the first metric, on the main subset where it was scored; None without any.
+
+    scores  of the model and its baselines
+    """
+    own = [score for score in scores if score.who == "model"]
+    return next((score for score in own if not score.subset), own[0] if own else None)
+
+
+def _seeds(run: Run) -> tuple[SeedScore, ...]:
+    """The deciding score with each seed; () for a run with one."""
+    others = [Run.open(path) for path in seed_runs(run.path)]
+    runs = [run, *others] if others else []
+    found = [(int(one.manifest.get("seed") or 0), deciding_score(read_scores(one))) for one in runs]
+    return tuple(SeedScore(seed, score) for seed, score in found if score is not None)
 
 
 def _measured(run: Run, name: str) -> Mapping[str, Any]:

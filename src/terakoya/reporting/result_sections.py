@@ -18,7 +18,9 @@ from terakoya.reporting.blocks import (
     format_value,
 )
 from terakoya.reporting.record import RunRecord
+from terakoya.reporting.seed_sections import seeds
 from terakoya.reporting.translations import known, say
+from terakoya.scoring.baselines.standard import ANNOTATORS
 
 
 def examples(record: RunRecord, lang: str) -> list[Block]:
@@ -97,11 +99,20 @@ def metrics(record: RunRecord, lang: str) -> list[Block]:
         return []
     exam, metric, decoding = main.signature.exam, main.signature.metric, main.signature.decoding
     blocks: list[Block] = [Charts(("scores",)), _score_table(record, main.metric, lang, folded="")]
+    blocks += [Paragraph(sentence) for sentence in _ceiling(record, main, lang)]
+    blocks += seeds(record, lang)
     blocks.append(Paragraph(say(lang, "signature", exam=exam, metric=metric, decoding=decoding)))
     others = dict.fromkeys(score.metric for score in record.scores if score.metric != main.metric)
     titles = {name: f"{say(lang, 'metric')}: {known(lang, name)}" for name in others}
     blocks += [Paragraph(sentence) for sentence in _perplexity_sentences(record, lang)]
     return [*blocks, *(_score_table(record, name, lang, folded=title) for name, title in titles.items())]
+
+
+def _ceiling(record: RunRecord, main: Score, lang: str) -> Iterator[str]:
+    """What people reach in the deciding metric, where the exam has targets of several annotators."""
+    for score in record.scores:
+        if (score.who, score.metric, score.subset) == (ANNOTATORS, main.metric, main.subset):
+            yield say(lang, "ceiling", value=_with_interval(score), n=f"{score.n:,}")
 
 
 def _perplexity_sentences(record: RunRecord, lang: str) -> Iterator[str]:

@@ -93,6 +93,9 @@ _WORDS: dict[str, str] = {
     "started": _("started"),
     "took": _("took"),
     "seed": _("seed"),
+    "seeds": _("The same recipe with every seed"),
+    "mean": _("mean"),
+    "standard deviation": _("standard deviation"),
     "processor": _("processor"),
     "memory": _("memory"),
     "system": _("system"),
@@ -153,6 +156,10 @@ _WORDS: dict[str, str] = {
     "no findings": _("Audit, preflight and guards found nothing."),
     "no errors": _("Nothing was wrong."),
     "signature": _("Made with exam {exam}, metric {metric}, decoding {decoding}."),
+    "ceiling": _(
+        "The ceiling: annotators of the exam reach {value} against each other's targets (n = {n}). Read the "
+        "model's score beside that and not beside 1."
+    ),
     "side by side": _(
         "{n} items, evenly spaced over the exam and not selected: the reference, the model's "
         "prediction, and that of the best baseline. Scores are those of the deciding metric."

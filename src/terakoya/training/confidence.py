@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from terakoya.config import Config, DecodeConfig
 from terakoya.data.split import group_of
@@ -24,13 +24,26 @@ DEV_ITEMS = 2_000  # that are predicted
 UNSURE = 0.1  # expected calibration error from which on the map is not to be trusted
 
 
-def measure_confidence(setup: TrainingSetup, model: Model, *, max_tokens: int, choices: int) -> Confidence | None:
-    """Predict dev once more with the chosen weights, and measure; None without a dev split.
+@dataclass(frozen=True)
+class DevPredictions:
+    """Predictions of the trained model for dev rows that it was not trained on.
+
+    examples     the rows
+    predictions  for them, in order, nothing withheld
+    scores       of these under the deciding metric
+    """
+
+    examples: Sequence[Example]
+    predictions: Sequence[Prediction]
+    scores: Sequence[float]
+
+
+def predict_dev(setup: TrainingSetup, model: Model, *, max_tokens: int) -> DevPredictions | None:
+    """Predict dev once more with the chosen weights; None without a dev split.
 
     setup       task, split and resolved config
     model       trained, not on dev
     max_tokens  tokens that a prediction may have at most
-    choices     sets of weights among which dev chose; promises are corrected for them
     """
     held_out = [item for item in setup.split.dev if item.subset == "" and not setup.task.is_memorised(item)]
     examples = evenly_spaced(held_out, DEV_ITEMS)
@@ -42,7 +55,18 @@ def measure_confidence(setup: TrainingSetup, model: Model, *, max_tokens: int, c
         model, [query_of(item) for item in examples], task, plain, max_tokens=max_tokens, seed=config.seed
     )
     scored = score_predictions("model", examples, found, task.codec, {task.metric: task.metrics[task.metric]})
-    right = [value >= 1 for value in scored.item_scores(task.metric)]
+    return DevPredictions(examples, found, scored.item_scores(task.metric))
+
+
+def measure_confidence(setup: TrainingSetup, dev: DevPredictions, *, choices: int) -> Confidence:
+    """What the probabilities of these predictions are worth.
+
+    setup    task, split and resolved config
+    dev      predictions for dev
+    choices  sets of weights among which dev chose; promises are corrected for them
+    """
+    config, task, examples, found = setup.config, setup.task, dev.examples, dev.predictions
+    right = [value >= 1 for value in dev.scores]
     profile = count_sources(pair.query.source for pair in sample_pairs(task, setup.split, config.seed))
     alone = _one_of_each_group(examples)
     measured = Confidence(

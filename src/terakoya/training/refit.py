@@ -19,6 +19,8 @@ from terakoya.records import Finding
 from terakoya.training.prepare import rejected_rows
 from terakoya.training.retrain import retrain
 
+CHECK = "refit"  # name of the finding
+
 
 def is_enabled(model: Model, dev: Sequence[Pair], config: Config) -> bool:
     """Whether a refit is wanted and possible: a built-in set head, and a dev split.
@@ -66,7 +68,7 @@ def refit_finding(train: int, dev: int) -> Finding:
     """
     rows = train + dev
     return Finding(
-        "refit",
+        CHECK,
         "note",
         _(
             "everything was chosen on dev; then the model was trained again on {rows} rows, {dev} of dev among them. "

@@ -9,10 +9,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from safetensors.torch import load_file, save_file
 
+from terakoya.config import Config
 from terakoya.decoding.confidence import Confidence
 from terakoya.decoding.predict import query_of
 from terakoya.errors import IncompatibleError, NumericError
@@ -25,15 +26,18 @@ from terakoya.runs.progress import Listener
 from terakoya.runs.validation import STEP
 from terakoya.scoring.baselines.standard import evenly_spaced
 from terakoya.training import device, out_of_fold, refit
-from terakoya.training.confidence import confidence_findings, measure_confidence
+from terakoya.training.base_scores import base_share_findings
+from terakoya.training.confidence import confidence_findings, measure_confidence, predict_dev
 from terakoya.training.defaults import BUILT_IN
 from terakoya.training.dev_evaluation import dev_evaluator
 from terakoya.training.guards import guards_for
 from terakoya.training.loop import DECAY, Guard, TrainResult, run_loop
+from terakoya.training.parallel.processes import alone
 from terakoya.training.prepare import TrainingSetup, make_batches, pair_of
 from terakoya.training.reproducibility import environment_findings, environment_fingerprint, recorded_environment
 from terakoya.training.state import TrainState
 from terakoya.training.trackers import Trackers
+from terakoya.training.train_dev_gap import gap_finding
 
 SAMPLES = "dev-samples.jsonl"  # in the run folder: a few dev rows with their predictions, at every evaluation
 _SAMPLED = 6  # rows
@@ -75,7 +79,7 @@ def train(
         # The best weights are part of each: no older checkpoint is kept for them.
         run.save_checkpoint(state.step, lambda folder: write_state(kept, folder), keep=config.train.keep)
 
-    precision = device.precision(config.device, pretrained=config.model.base not in BUILT_IN, dtype=config.model.dtype)
+    precision = _precision(config)
     run.update_manifest(precision="bf16 beside float32" if precision == "bf16" else "as the weights")
     built_in_guards = guards_for(setup, model, run.path) if config.train.guards else []
     last_step = int(config.train.steps if resume is None else resume.facts.get("last_step", config.train.steps))
@@ -96,31 +100,57 @@ def train(
             report_finding(run, listener, finding)
 
         try:
-            result = run_loop(
-                model,
-                make_batches(setup, model),
-                config.train,
-                seed=config.seed,
-                metric=setup.task.metric,
-                evaluate=dev_evaluator(setup, model, max_tokens, on_predictions) if setup.split.dev else None,
-                on_step=on_step,
-                save=save,
-                resume=resume,
-                guards=(*built_in_guards, *guards),
-                on_finding=on_finding,
-                device=config.device,
-                precision=precision,
-            )
+            with alone(False):
+                result = run_loop(
+                    model,
+                    make_batches(setup, model),
+                    config.train,
+                    seed=config.seed,
+                    metric=setup.task.metric,
+                    evaluate=dev_evaluator(setup, model, max_tokens, on_predictions) if setup.split.dev else None,
+                    on_step=on_step,
+                    save=save,
+                    resume=resume,
+                    guards=(*built_in_guards, *guards),
+                    on_finding=on_finding,
+                    device=config.device,
+                    precision=precision,
+                )
         except NumericError as error:
             report_finding(run, listener, nonfinite_finding(error))
             raise
     if model.head == "set":  # for the weights that will predict, which need not be the last ones
         out_of_fold.calibrate(model, *_split_pairs(setup), config, _augmented_from(setup))
+        for finding in base_share_findings(setup, model):
+            report_finding(run, listener, finding)
     return result
 
 
+def train_along(setup: TrainingSetup, model: Model) -> None:
+    """Train the model with the process that has the run folder: dev, guards, checkpoints and the record are its own.
+
+    setup  as that process has it
+    model  as that process has made it
+    """
+    config = setup.config
+    run_loop(
+        model,
+        make_batches(setup, model),
+        config.train,
+        seed=config.seed,
+        metric=setup.task.metric,
+        evaluate=(lambda step: {}) if setup.split.dev else None,
+        device=config.device,
+        precision=_precision(config),
+    )
+
+
+def _precision(config: Config) -> Literal["no", "bf16"]:
+    return device.precision(config.device, pretrained=config.model.base not in BUILT_IN, dtype=config.model.dtype)
+
+
 def measure(setup: TrainingSetup, model: Model, run: Run, listener: Listener, *, max_tokens: int) -> Confidence | None:
-    """What the model's probabilities are worth, measured on dev; None without a dev split.
+    """What the model's probabilities are worth, measured on dev; None without a dev split. Compares dev with train too.
 
     setup       task, split and resolved config
     model       with the weights that `train` chose
@@ -129,8 +159,12 @@ def measure(setup: TrainingSetup, model: Model, run: Run, listener: Listener, *,
     max_tokens  tokens that a prediction may have at most
     """
     choices = sum(line.get("dev") is not None for line in run.read_lines("steps.jsonl", STEP))
-    confidence = measure_confidence(setup, model, max_tokens=max_tokens, choices=max(1, choices))
-    for finding in confidence_findings(confidence, setup.config.decode):
+    dev = predict_dev(setup, model, max_tokens=max_tokens)
+    if dev is None:
+        return None
+    confidence = measure_confidence(setup, dev, choices=max(1, choices))
+    gap = gap_finding(setup, model, dev.examples, dev.scores, max_tokens=max_tokens)
+    for finding in (*confidence_findings(confidence, setup.config.decode), *([gap] if gap is not None else [])):
         report_finding(run, listener, finding)
     return confidence
 

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
+from terakoya.training.base_scores import base_time_findings
 from terakoya.training.preflight.collapse_risk import collapse_findings
 from terakoya.training.preflight.duration import duration_findings
 from terakoya.training.preflight.embeddings import embedding_findings
 from terakoya.training.preflight.one_step import probe_findings, probe_step
 from terakoya.training.preflight.precision import precision_findings
-from terakoya.training.preflight.resources import headroom_findings
+from terakoya.training.preflight.resources import headroom_findings, sharding_findings
 from terakoya.training.preflight.rows import row_findings
 from terakoya.training.preflight.sample import take_sample
 from terakoya.training.preflight.schedule import rate_findings, schedule_findings
@@ -48,6 +49,7 @@ def preflight(setup: TrainingSetup, model: Model, folder: Path | None = None) ->
         *rate_findings(setup, model.info),
         *embedding_findings(setup, model),
         *collapse_findings(setup, model),
+        *sharding_findings(model, setup.config.train),
     ]
     if sample.longest_batch:
         probe = probe_step(sample)
@@ -57,7 +59,7 @@ def preflight(setup: TrainingSetup, model: Model, folder: Path | None = None) ->
             *headroom_findings(sample, probe, folder),
         ]
         if not any(finding.level == "stop" for finding in found):
-            found += duration_findings(setup, model)
+            found += [*base_time_findings(setup, model), *duration_findings(setup, model)]
     return sorted(found, key=lambda finding: _LEVELS.index(finding.level))
 
 

@@ -12,6 +12,7 @@ from terakoya.models.conformance import is_our_model
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.training.defaults import BUILT_IN, resolve
+from terakoya.training.parallel.processes import launched_processes
 from terakoya.training.prepare import TrainingSetup
 
 _LORA = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
@@ -26,6 +27,7 @@ _PRETRAINED = (
     "new_token_init",
     "merge",
 )
+_BASE_SCORES = ("base_scores", "base_prompt", "base_shots", "base_prompts", "base_weight")
 _BUILT_IN = ("family", "width", "layers", "attention_heads", "dropout")
 _OF_SEQUENCES = (
     "method",
@@ -54,6 +56,7 @@ class SettingContext:
     drawn     whether the task draws its rows
     reverse   whether the task has a reverse rule
     replicas  whether `train.replicas` differs from what is the default here, and the model cannot be replicated
+    processes  that torchrun started; 1 without it
     """
 
     built_in: bool
@@ -65,6 +68,7 @@ class SettingContext:
     drawn: bool
     reverse: bool
     replicas: bool
+    processes: int = 1
 
 
 def settings_findings(setup: TrainingSetup, model: Model) -> list[Finding]:
@@ -86,6 +90,7 @@ def settings_findings(setup: TrainingSetup, model: Model) -> list[Finding]:
         labels=setup.task.codec.name.startswith("labels"),
         drawn=drawn,
         reverse=setup.task.reverse is not None,
+        processes=launched_processes(),
         replicas=train.replicas != default.replicas and not hasattr(model, "shared_weight_replica"),
     )
     return no_effect_findings(setup.config, _ineffective_settings(setup.config, context))
@@ -106,7 +111,9 @@ def _ineffective_in_model(config: Config, context: SettingContext) -> Reasons:
     if context.plugin:
         return
     if context.built_in:
-        yield from _for_keys("model", _PRETRAINED, _("a built-in model starts untrained"))
+        of_base = ("revision",) if config.model.base_scores else ()  # of the base whose scores are used
+        unused = [key for key in _PRETRAINED if key not in of_base]
+        yield from _for_keys("model", unused, _("a built-in model starts untrained"))
         yield (
             "model.forward",
             _("a built-in model is not transformers'"),
@@ -132,6 +139,10 @@ def _ineffective_in_model(config: Config, context: SettingContext) -> Reasons:
         yield "model.merge", _("there is no adapter to be merged")
     if context.head == "set":
         yield "model.max_target", _SET_HEAD
+        if not context.built_in:
+            yield from _for_keys("model", _BASE_SCORES, _("only a built-in set head takes scores of another base"))
+        elif not config.model.base_scores:
+            yield from _for_keys("model", _BASE_SCORES[1:], _("no base is named (model.base_scores)"))
         if context.built_in:
             yield from _for_keys(
                 "model", (*_BUILT_IN, "max_source"), _("a built-in set head has features and no layers")
@@ -141,6 +152,7 @@ def _ineffective_in_model(config: Config, context: SettingContext) -> Reasons:
             "model.label_init",
             _("only a set head has a weight for each label"),
         )
+        yield from _for_keys("model", _BASE_SCORES, _("only a built-in set head takes scores of another base"))
 
 
 def _ineffective_in_training(config: Config, context: SettingContext) -> Reasons:
@@ -198,6 +210,12 @@ def _ineffective_switches(config: Config, context: SettingContext) -> Reasons:
         yield "train.curriculum", _("the rows are not drawn by a rule, which alone has easier ones to begin with")
     if config.train.prefix_cache and context.built_in:
         yield "train.prefix_cache", _("a built-in model has no prompt that its rows share")
+    if context.built_in or context.head == "set":
+        yield "train.shard", _("only a pretrained base that generates its targets is divided among processes")
+    elif context.processes == 1:
+        yield "train.shard", _("there is one process (torchrun starts several: docs/scale.md)")
+    elif config.train.optimizer == "muon":
+        yield "train.shard", _("Muon updates whole matrices (train.optimizer = 'muon')")
     if context.replicas:
         yield "train.replicas", _("this model cannot share its weights with a replica")
 
