@@ -22,7 +22,13 @@ def test_one_experiment_over_a_list_of_models_in_full_and_with_lora(tmp_path: Pa
     torch.set_num_threads(1)
     folders = [checkpoint(tmp_path / family, family) for family in FAMILIES]
     changes = SweepOverrides(
-        set=("train.steps=2", "train.threads=1", "decode.max_tokens=4", "score.resamples=100"),
+        set=(
+            "train.steps=2",
+            "train.threads=1",
+            "decode.max_tokens=4",
+            "score.resamples=100",
+            "score.untrained_base=false",
+        ),
         grid=(f"model.base={','.join(map(str, folders))}",),
         seeds=(0,),
     )
