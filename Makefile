@@ -25,7 +25,7 @@ run: setup ## train the built-in model on kanji numerals and show the score
 	@$(BIN)/terakoya run kannume $(ARGS)
 
 test: setup-dev ## the whole test suite
-	$(BIN)/python -m pytest -n 3 $(ARGS) # one more than cores: many tests wait for processes that they started
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 # What takes long is left out: pretrained checkpoints, servers, browsers, kills, whole runs.
 FAST := tests/test_*.py tests/codec tests/config tests/data tests/decoding tests/scoring tests/tasks tests/cli tests/runs tests/evaluation

@@ -48,10 +48,15 @@ def run(arm: str, seed: int, items: int, settings: Sequence[str]) -> None:
         f"seed={seed}", f"task.options.exam_seed={seed}", f"score.exam_items={items}", "score.untrained_base=false",
         *ARMS[arm], *settings,
     ]  # fmt: skip
-    command = [sys.executable, "-m", "terakoya", "run", "kannume-160", "--run-dir", str(folder), "--anyway"]
+    terakoya = [sys.executable, "-m", "terakoya", "run"]
+    interrupted = [str(path.parent) for path in folder.glob("*/manifest.json")]
+    command = [*terakoya, *interrupted] if interrupted else [
+        *terakoya, "kannume-160", "--run-dir", str(folder), *(part for one in given for part in ("--set", one)),
+    ]  # fmt: skip
     before = _cpu_seconds()
-    done = subprocess.run(command + [part for one in given for part in ("--set", one)], check=False, text=True)
-    facts = {"arm": arm, "seed": seed, "items": items, "settings": list(settings), "cpu": _cpu_seconds() - before}
+    done = subprocess.run([*command, "--anyway"], check=False, text=True)
+    cpu = None if interrupted else _cpu_seconds() - before  # what was spent before the interruption is not known
+    facts = {"arm": arm, "seed": seed, "items": items, "settings": list(settings), "cpu": cpu}
     found = [path.parent for path in folder.glob("*/scores.json")]
     if len(found) != 1:
         raise SystemExit(f"{folder}: terakoya run ended with {done.returncode} and left {len(found)} scored runs")
@@ -79,11 +84,18 @@ def read_runs() -> Iterator[dict[str, Any]]:
         lines = [line for line in read_lines(folder / "predictions.jsonl") if not line.get("subset")]
         right = {line["source"]: line["verdict"] == 1.0 for line in lines}
         unseen = [source for source in right if not set(source) <= trained]
-        yield facts | {
+        settings = [_named(setting) for setting in facts["settings"]]
+        yield facts | {"settings": settings} | {
             "n": len(right), "correct": sum(right.values()),
             "unseen": len(unseen), "unseen_correct": sum(right[source] for source in unseen),
             "training_seconds": read_json(folder / "manifest.json")["training"]["seconds"],
         }  # fmt: skip
+
+
+def _named(setting: str) -> str:
+    """A setting whose value, where it is a path, is the last part of it: tables name no machine's folders."""
+    key, _equals, value = setting.partition("=")
+    return f"{key}={Path(value).name}" if key == "model.base" else setting
 
 
 def page(runs: Sequence[dict[str, Any]]) -> str:
@@ -100,7 +112,7 @@ def page(runs: Sequence[dict[str, Any]]) -> str:
         )
         low, high = wilson(correct, n)
         each = " ".join(f"{one['correct'] / one['n']:.3f}" for one in found)
-        cpu = max(one["cpu"] for one in found) / 60
+        cpu = max((one["cpu"] / 60 for one in found if one["cpu"] is not None), default=float("nan"))
         lines.append(
             (arm, settings, each, f"{correct / n:.3f} [{low:.3f}, {high:.3f}]", n, f"{known} of {unseen}", f"{cpu:.1f}")
         )

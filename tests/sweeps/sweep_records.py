@@ -69,7 +69,13 @@ def start(path: Path, on: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*command, "--on", on, "--lang", "en"], env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        preexec_fn=_receive_interrupts,
     )  # fmt: skip
+
+
+def _receive_interrupts() -> None:
+    """Whoever runs the tests may ignore Ctrl-C, as a shell does for what it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def output(process: subprocess.Popen[str], code: int = 0) -> str:

@@ -72,8 +72,8 @@ def test_a_ray_node_dies_and_its_trial_goes_on_elsewhere(
 def test_ctrl_c_and_the_same_command_again(sweep_file: SweepFile, ray_cluster: RayCluster) -> None:
     """Ray's tasks end with the command; what they had done is kept."""
     one = 'open = "all"\n[grid]\n"model.width" = [16]\n'
-    path = sweep_file(one, steps=800)  # long enough to be stopped in
-    whole = sweep_file(one, steps=800, folder="whole")
+    path = sweep_file(one, steps=200)  # long enough to be stopped in
+    whole = sweep_file(one, steps=200, folder="whole")
     sweep(whole, run_dir=whole.parent / "runs")
     process = start(path, "ray", RAY_ADDRESS=ray_cluster.address)
     wait_until(lambda: list((path.parent / "runs").glob("*/trials/*.log")))
