@@ -14,9 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from terakoya.data.formats import DELIMITERS, TABLE_SUFFIXES, TableRow, not_a_table, read_rows, read_table
 from terakoya.data.formats.csv_tsv import read_layout
 from terakoya.data.formats.remote import is_remote, local_copy, remote_files
+from terakoya.data.formats.rows import TableRow
+from terakoya.data.formats.single_table import (
+    DELIMITERS,
+    TABLE_SUFFIXES,
+    is_no_file,
+    not_a_table,
+    read_rows,
+    read_single,
+)
 from terakoya.errors import DataError, need
 from terakoya.i18n import _
 from terakoya.records import Finding
@@ -49,9 +57,7 @@ def is_pattern(name: str) -> bool:
 
     name  as a config names its table
     """
-    if "|" in name or name.startswith("hub:"):
-        return False
-    return is_remote(name) or bool(_PATTERN.search(name))
+    return not is_no_file(name) and (is_remote(name) or bool(_PATTERN.search(name)))
 
 
 def place_of(path: Path) -> tuple[str, Path]:
@@ -165,8 +171,8 @@ def rows_of_file(
     encoding  of the text; "" is detected
     wanted    the columns that will be used
     """
-    if file.path == folder / file.name and ("|" in file.name or file.name.startswith("hub:")):
-        yield from read_table(file.name, folder, encoding=encoding, wanted=wanted)
+    if is_no_file(file.name):
+        yield from read_single(file.name, folder, encoding=encoding, wanted=wanted)
         return
     with naming(file):
         for row in read_rows(file.path, encoding=encoding, wanted=wanted, skip_blank=True):
@@ -179,14 +185,18 @@ def rows_of_file(
             yield row
 
 
-def read_files(name: str, folder: Path, encoding: str, wanted: Sequence[str]) -> Iterator[TableRow]:
-    """The rows of all files of a table, one file after the other, with the line numbers of each.
+def read_table(name: str, folder: Path, *, encoding: str = "", wanted: Sequence[str] = ()) -> Iterator[TableRow]:
+    """The rows of the table that a config names; of several files one after the other, with the line numbers of each.
 
-    name      as a config names it
+    name      a file, a pattern, a remote file, "hub:owner/name", or two plain texts "src.txt|tgt.txt"
     folder    paths are relative to it
-    encoding  of the text; "" is detected
-    wanted    the columns that will be used
+    encoding  of the text; "" is detected (BOM, else UTF-8)
+    wanted    the columns that will be used: a typed table in which one of them cannot be text is refused
+    Raises DataError for what cannot be read, naming the line.
     """
+    if not is_pattern(name):
+        yield from read_single(name, folder, encoding=encoding, wanted=wanted)
+        return
     for file in checked_files(name, folder, wanted, encoding):
         yield from rows_of_file(file, folder, encoding=encoding, wanted=wanted)
 
