@@ -12,18 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sweep_records import TABLE
 
 from terakoya.errors import ConfigError
 from terakoya.pipeline import run as pipeline
 from terakoya.runs import Index, Run
 from terakoya.sweeps.run import sweep
 
-TABLE = "source,target\n" + "".join(
-    f"{opening}{word}{ending},{word[::-1]}\n"
-    for word in ("あか", "あお", "しろ", "くろ", "みどり", "きいろ")
-    for opening in ("", "この", "その", "あの")
-    for ending in ("", "だ", "です", "かな", "よ")
-)
 # Ordinary dropout is drawn by each process for itself.
 CONFIG = (
     '[task]\ndata = "words.csv"\n[model]\nbase = "tiny"\nwidth = 16\ndropout = 0.0\n'

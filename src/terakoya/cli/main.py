@@ -40,6 +40,7 @@ from terakoya.cli.options import (
     trust_files,
 )
 from terakoya.i18n import _, language
+from terakoya.training.parallel.launch import is_one_of_several
 
 
 def _show_version(wanted: bool) -> None:
@@ -95,7 +96,7 @@ def _trains(step: str) -> Callable[..., int]:
             done = call(experiment, overrides=settings, run_dir=run_dir, anyway=anyway, listener=listener)
         code = printing.result(done, json=json, lang=lang)
         # torchrun takes any other code for a crash, and may start the run again.
-        return 0 if pipeline.is_one_of_several() else code
+        return 0 if is_one_of_several() else code
 
     return body
 

@@ -7,7 +7,6 @@ Whatever the command line does, a notebook can do with the function of the same 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +35,7 @@ from terakoya.runs.progress import Listener, SilentListener
 from terakoya.runs.result import RunResult, read_result, read_unexamined
 from terakoya.runs.seeds import SEEDS, seed_runs
 from terakoya.saved_model import Skill, rebase_paths
+from terakoya.training.parallel.launch import is_one_of_several, rank, refuse_several_processes
 
 if TYPE_CHECKING:
     from terakoya.models.protocol import Model
@@ -82,7 +82,7 @@ def run(
         return _run(experiment, overrides, run_dir, options)
     from terakoya.training.parallel import torchrun
 
-    if int(os.environ.get("RANK", "0")):
+    if rank():
         _train_along()
         raise SystemExit(0)
     with torchrun.main_process():
@@ -93,23 +93,6 @@ def _run(experiment: str | Config, overrides: Sequence[str], run_dir: Path, opti
     if not isinstance(experiment, Config) and (Path(experiment) / "manifest.json").is_file():
         return _resume(Path(experiment), overrides, options)
     return _run_new(registry.find_experiment(experiment, overrides), run_dir, options)
-
-
-def is_one_of_several() -> bool:
-    """Whether torchrun started this process beside others."""
-    return "MASTER_PORT" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-def refuse_several_processes(command: str) -> None:
-    """Raises ConfigError under torchrun, where every process would do the same.
-
-    command  that is made by one process
-    """
-    if is_one_of_several():
-        raise ConfigError(
-            _("`{command}` is done by one process, and this is one of several (WORLD_SIZE is set)", command=command),
-            do=_("Start it without torchrun, which is for terakoya run and terakoya train."),
-        )
 
 
 def _train_along() -> None:

@@ -38,7 +38,6 @@ from pathlib import Path
 from typing import Any
 
 from terakoya import registry
-from terakoya.pipeline.run import refuse_several_processes
 from terakoya.runs import safe_name
 from terakoya.runs.display import Displayed, Listing
 from terakoya.runs.progress import Listener, SilentListener
@@ -49,6 +48,7 @@ from terakoya.sweeps.schema import SweepConfig
 from terakoya.sweeps.search import search
 from terakoya.sweeps.summary import best_on_dev, write_summary
 from terakoya.sweeps.trial import TrialRunner
+from terakoya.training.parallel.launch import refuse_several_processes
 
 
 @dataclass(frozen=True)

@@ -71,11 +71,6 @@ def is_launched_as_one_of_several() -> bool:
     return "MASTER_PORT" in os.environ and not _alone.get()
 
 
-def launched_processes() -> int:
-    """How many processes torchrun has started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "MASTER_PORT" in os.environ else 1
-
-
 def _destroy_process_group() -> None:
     """gloo's threads, still running when Python ends, would abort it."""
     if torch.distributed.is_initialized():

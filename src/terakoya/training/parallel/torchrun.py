@@ -22,6 +22,7 @@ from terakoya.errors import DataError
 from terakoya.i18n import _
 from terakoya.records import set_fingerprint
 from terakoya.training.parallel import processes
+from terakoya.training.parallel.launch import rank
 from terakoya.training.prepare import TrainingSetup
 
 _LONGEST_WAIT = timedelta(days=30)
@@ -90,7 +91,7 @@ def train_along(prepare: Callable[[Any], TrainingSetup], train: Callable[[Traini
         setup = prepare(experiment)
         if set_fingerprint(setup.split.train) != rows:
             raise DataError(
-                _("process {rank} reads other training rows than process 0", rank=os.environ.get("RANK", "")),
+                _("process {rank} reads other training rows than process 0", rank=rank()),
                 where=str(setup.config.task.data or setup.config.task.use),
                 do=_("Put the same files at the same place on every host, or on a disk that all of them see."),
             )

@@ -13,7 +13,7 @@ from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.runs.disk import free_bytes
 from terakoya.training.device import available_memory
-from terakoya.training.parallel.processes import launched_processes
+from terakoya.training.parallel.launch import launched_processes
 from terakoya.training.preflight.one_step import ProbeResult
 from terakoya.training.preflight.sample import RowSample
 

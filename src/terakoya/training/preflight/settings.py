@@ -12,7 +12,7 @@ from terakoya.models.conformance import is_our_model
 from terakoya.models.protocol import Model
 from terakoya.records import Finding
 from terakoya.training.defaults import BUILT_IN, resolve
-from terakoya.training.parallel.processes import launched_processes
+from terakoya.training.parallel.launch import launched_processes
 from terakoya.training.prepare import TrainingSetup
 
 _LORA = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets")
