@@ -90,8 +90,9 @@ bench-comparison: setup-dev ## false positives, power and coverage of compare
 bench-guards: setup-dev ## injected training faults stopped and named; healthy runs left alone
 	$(BIN)/python -m benchmarks.faults.guards
 
-bench-startup: setup-dev ## `terakoya --help` against a bare import of typer
+bench-startup: setup-dev ## `terakoya --help` against a bare import of typer; a pretrained base against transformers
 	$(BIN)/python -m benchmarks.speed.startup
+	$(BIN)/python -m benchmarks.speed.opening_base $$(dirname .models/cache/terakoya/gguf/*/config.json) --name gemma-3-270m
 
 bench-page: setup-dev ## views of the local page with 10,000 exam rows
 	$(BIN)/python -m benchmarks.speed.page_views
