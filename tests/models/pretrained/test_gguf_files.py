@@ -69,7 +69,7 @@ def test_a_float32_file_gives_the_weights_and_tokens_it_was_made_of(tmp_path: Pa
     assert [ours.show_tokens(pair) for pair in PAIRS] == [original.show_tokens(pair) for pair in PAIRS]
 
 
-def test_a_quantised_file_is_dequantised_once_and_told_once(q8: Path, qwen: Path) -> None:
+def test_a_quantised_file_is_dequantised_once_and_told_once(q8: Path, qwen: Path, tmp_path: Path) -> None:
     """Near the weights that it was made of; the record names architecture, quantisation and sha256."""
     import hashlib
 
@@ -84,6 +84,8 @@ def test_a_quantised_file_is_dequantised_once_and_told_once(q8: Path, qwen: Path
     assert model.info.name == "q8.gguf"
     assert [finding.check for finding in model.metadata.findings].count("gguf") == 1
     assert not find_checkpoint(base).findings, "told once"
+    model.save(tmp_path / "saved")  # by the process that was told
+    assert _same(model, load(tmp_path / "saved"))
 
 
 def test_what_was_trained_from_a_file_reopens_bit_equal(tmp_path: Path, q8: Path) -> None:
@@ -117,7 +119,7 @@ def test_an_adapter_finds_its_file_by_its_content(tmp_path: Path, q8: Path) -> N
     assert again.metadata.base == str((tmp_path / "moved" / "base.gguf").resolve())
     file = tmp_path / "moved" / "base.gguf"
     file.write_bytes(file.read_bytes()[:-4] + b"\0\0\0\1")
-    with pytest.raises(ConfigError, match="not the one on which this adapter was trained"):
+    with pytest.raises(ConfigError, match="not the base with which this one was trained"):
         load(tmp_path / "moved" / "adapter")
 
 

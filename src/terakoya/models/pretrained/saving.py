@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,7 +81,7 @@ def _metadata_values(model: SavableModel, folder: Path) -> dict[str, Any]:
     adapter = metadata.lora is not None and not metadata.merge
     local = Path(metadata.base).is_absolute()
     left_out = ("folder", "findings", "kept_ids", "new_tokens")
-    values = {key: value for key, value in asdict(metadata).items() if key not in left_out}
+    values = {key: value for key, value in asdict(replace(metadata, findings=())).items() if key not in left_out}
     return values | {
         "kept": None if metadata.kept_ids is None else list(metadata.kept_ids),
         "new_tokens": list(metadata.new_tokens),
