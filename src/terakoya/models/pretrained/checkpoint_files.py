@@ -162,9 +162,10 @@ def fingerprint_weights(folder: Path) -> str:
 
 
 def find_base(folder: Path, base: str, fingerprint: str, revision: str = "") -> PretrainedCheckpoint:
-    """The base of an adapter: where its folder says, else one of the same name and the same weights near by.
+    """The base of an adapter, or of a model that uses its scores: where its folder says, else one of the same name and
+    the same weights near by.
 
-    folder       of the adapter
+    folder       of the adapter or model
     base         Hub name, or a path that is relative to `folder`
     fingerprint  of the base's weights, "" where it is not known
     revision     of a Hub name
@@ -184,9 +185,9 @@ def find_base(folder: Path, base: str, fingerprint: str, revision: str = "") -> 
         if not fingerprint or fingerprint_weights(place) == fingerprint:
             return PretrainedCheckpoint(str(place), place.resolve(), "", config)
     raise ConfigError(
-        _("the model '{name}' that lies there is not the one on which this adapter was trained", name=name)
+        _("the model '{name}' that lies there is not the base with which this one was trained", name=name)
         if found
-        else _("the base model '{name}' of this adapter is not where it was ({base})", name=name, base=base),
+        else _("the base '{name}' of this model is not where it was ({base})", name=name, base=base),
         where=str(folder),
         do=_(
             "Put '{name}', the base's folder or file, at {place} (fingerprint of its weights: {fingerprint}…).",
