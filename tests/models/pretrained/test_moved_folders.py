@@ -104,7 +104,7 @@ def test_another_model_under_the_bases_name_is_refused(base: Base, project: Path
     folder = adapter(project / "bases" / "qwen", project / "model")
     shutil.rmtree(project / "bases" / "qwen")
     checkpoint(project / "bases" / "qwen", "qwen2", seed=1)
-    with pytest.raises(ConfigError, match="not the one"):
+    with pytest.raises(ConfigError, match="not the base with which this one was trained"):
         build.load(folder)
 
 
