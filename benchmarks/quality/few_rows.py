@@ -36,6 +36,7 @@ ARMS: Mapping[str, tuple[str, ...]] = {
     "symmetry": ("task.augment=20", "task.augment_method=symmetry"),
     "augment": ("task.augment=20",),
 }
+_UNSEEN = "task.options.unseen="  # setting by which every item of the exam has a digit that no training row has
 _FACTS = "few_rows.json"  # beside the run folder: what was asked for, and what the record does not hold
 
 
@@ -80,14 +81,15 @@ def read_runs() -> Iterator[dict[str, Any]]:
     for file in sorted(WORK.glob(f"*/{_FACTS}")):
         facts = read_json(file)
         folder = file.parent / facts["run"]
-        trained = {char for row in small_split(facts["seed"]).train for char in row.source}
+        unseen = next((int(one.split("=")[1]) for one in facts["settings"] if one.startswith(_UNSEEN)), 0)
+        trained = {char for row in small_split(facts["seed"], unseen=unseen).train for char in row.source}
         lines = [line for line in read_lines(folder / "predictions.jsonl") if not line.get("subset")]
         right = {line["source"]: line["verdict"] == 1.0 for line in lines}
-        unseen = [source for source in right if not set(source) <= trained]
+        new = [source for source in right if not set(source) <= trained]
         settings = [_named(setting) for setting in facts["settings"]]
         yield facts | {"settings": settings} | {
             "n": len(right), "correct": sum(right.values()),
-            "unseen": len(unseen), "unseen_correct": sum(right[source] for source in unseen),
+            "unseen": len(new), "unseen_correct": sum(right[source] for source in new),
             "training_seconds": read_json(folder / "manifest.json")["training"]["seconds"],
         }  # fmt: skip
 

@@ -16,6 +16,7 @@ from terakoya.tasks.numerals import task
 from terakoya.tasks.numerals.exam import held_out, kannume_items
 from terakoya.tasks.numerals.kinds import any_number, is_memorised_number, pattern
 from terakoya.tasks.numerals.reader import read
+from terakoya.tasks.numerals.small import withheld_digits
 from terakoya.tasks.numerals.writer import FORMS
 
 
@@ -131,6 +132,21 @@ def test_the_small_regime_has_the_same_rows_with_a_larger_exam() -> None:
     assert not others & {item.group for item in large.exam}
 
 
+def test_every_item_of_the_exam_has_a_digit_that_training_never_shows() -> None:
+    """What only pretraining can know is asked in every item, and further rows made by rule do not give it away."""
+    small = task(regime="160", items=60, unseen=6)
+    assert small.split is not None and small.augment is not None
+    withheld = withheld_digits(0, 6)
+    assert len(withheld) == 6
+    rng = Random(0)
+    made = [small.augment(row, rng) for row in small.split.train for _ in range(5)]
+    shown = {char for row in (*small.split.train, *small.split.dev, *filter(None, made)) for char in row.source}
+    assert not withheld & shown and sum(row is not None for row in made) > 100
+    assert all(withheld & set(item.source) for item in small.split.exam)
+    other = task(regime="160", items=60, unseen=6, exam_seed=1).split
+    assert other is not None and other.exam_fingerprint != small.split.exam_fingerprint
+
+
 def test_the_rule_and_its_reverse_use_the_codecs_canonical_form(numerals: Task) -> None:
     """Verified decoding gives only predictions that can have produced their source."""
     assert numerals.rule is not None and numerals.reverse is not None and numerals.rule_exempt
@@ -145,6 +161,7 @@ def test_the_rule_and_its_reverse_use_the_codecs_canonical_form(numerals: Task) 
         ({"exam": "frsh"}, "fresh"), ({"regime": "16"}, "160"), ({"notation": "group"}, "groups"),
         ({"regime": "160", "exam": "kannume-200"}, "no effect"), ({"exam": "kannume-200", "items": 5}, "no effect"),
         ({"split": SplitConfig(method="exact")}, "hash"), ({"split": SplitConfig(exam=0)}, "split.exam"),
+        ({"unseen": 3}, "no effect"), ({"regime": "160", "unseen": 13}, "at most 12"),
         ({"items": -1}, "items"), ({"exam_seed": "x"}, "whole number"),
         ({"forms": ("bare",)}, "forms"), ({"forms": "kanj"}, "kanji"),
         ({"forms": ("twenty",), "items": 100, "split": SplitConfig(exam=1e-9)}, "fewer items"),

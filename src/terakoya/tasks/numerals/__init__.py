@@ -26,7 +26,7 @@ from terakoya.tasks.numerals.kinds import is_memorised_number
 from terakoya.tasks.numerals.metrics import digit_accuracy, error_kind
 from terakoya.tasks.numerals.reader import read
 from terakoya.tasks.numerals.sampler import NumeralSampler
-from terakoya.tasks.numerals.small import small_split
+from terakoya.tasks.numerals.small import MOST_UNSEEN, small_split, withheld_digits
 from terakoya.tasks.numerals.writer import FORMS, can_stand_for
 from terakoya.tasks.options import hash_split_config, require_count, require_one_of, require_unset
 
@@ -46,6 +46,7 @@ def task(
     regime: str | int = "drawn",
     forms: Iterable[str] = (),
     curriculum: bool = True,
+    unseen: int = 0,
     split: SplitConfig | None = None,
 ) -> Task:
     """The task of reading Japanese numerals.
@@ -59,12 +60,14 @@ def task(
     regime     "drawn": fresh examples by rule without end; "160": the numerals log's 160 rows and 40 to test
     forms      the written forms in training and exam (names in FORMS); () is all of them
     curriculum small magnitudes first
+    unseen     in the regime "160": how many digits (of 22 in plain kanji and daiji, drawn by `exam_seed`) no row of
+               training and dev has, while every item of the exam has one: what only pretraining can know
     split      shares and salt by which numbers are held out; None is the default
     Raises ConfigError for an option that is unknown, out of range or without effect.
     """
     require_one_of("exam", exam, EXAMS)
     require_one_of("regime", regime, REGIMES)
-    require_count(items=items, exam_seed=exam_seed)
+    require_count(items=items, exam_seed=exam_seed, unseen=unseen)
     base = Task(
         name="numerals",
         codec=number_codec(notation),
@@ -79,7 +82,8 @@ def task(
     )
     if str(regime) == "160":
         require_unset(forms=tuple(forms), exam=exam != EXAMS[0])
-        return replace(base, split=small_split(exam_seed, items))
+        return _small_task(base, exam_seed, items, unseen)
+    require_unset(unseen=unseen)
     if exam != EXAMS[0]:
         require_unset(items=items)
     split_config = hash_split_config(split, _("numerals"))
@@ -91,6 +95,23 @@ def task(
         memorised=is_memorised,
         checks=(partial(check_coverage, sampler),),
     )
+
+
+def _small_task(base: Task, exam_seed: int, items: int, unseen: int) -> Task:
+    if unseen > MOST_UNSEEN:
+        raise ConfigError(
+            _("{unseen} digits shall be unseen, and at most {most} can be", unseen=unseen, most=MOST_UNSEEN),
+            where="task.options.unseen",
+            do=_("Take a smaller number."),
+        )
+    withheld = withheld_digits(exam_seed, unseen)
+
+    def vary_seen(row: Example, rng: Random) -> Example | None:
+        """Further rows have no more digits than the rows: a digit made here would have been shown."""
+        varied = vary(row, rng)
+        return None if varied is None or withheld & set(varied.source) else varied
+
+    return replace(base, split=small_split(exam_seed, items, unseen), augment=vary_seen if unseen else vary)
 
 
 def make_rule(**options: object) -> Rule:
