@@ -86,7 +86,7 @@ def read_runs() -> Iterator[dict[str, Any]]:
         lines = [line for line in read_lines(folder / "predictions.jsonl") if not line.get("subset")]
         right = {line["source"]: line["verdict"] == 1.0 for line in lines}
         new = [source for source in right if not set(source) <= trained]
-        settings = [_named(setting) for setting in facts["settings"]]
+        settings = sorted(_named(setting) for setting in facts["settings"])
         yield facts | {"settings": settings} | {
             "n": len(right), "correct": sum(right.values()),
             "unseen": len(new), "unseen_correct": sum(right[source] for source in new),

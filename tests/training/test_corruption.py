@@ -30,12 +30,21 @@ def _all(rows: RejectedRows, steps: int = 60) -> Sequence[Pair]:
 
 def test_every_change_is_one_of_the_five() -> None:
     rng = Random(0)
-    seen = {corrupt("abcd", rng, "x") for _ in range(500)}
+    seen = {corrupt("abcd", rng, "x", way) for way in range(5) for _ in range(100)}
     dropped = {"bcd", "acd", "abd", "abc"}
     doubled = {"aabcd", "abbcd", "abccd", "abcdd"}
     exchanged = {"bacd", "acbd", "abdc", "abcd"}  # the last one has no neighbour
     added, replaced = {"xabcd", "axbcd", "abxcd", "abcxd"}, {"xbcd", "axcd", "abxd", "abcx"}
     assert seen == dropped | doubled | exchanged | added | replaced
+
+
+def test_exchanged_characters_are_no_rarer_than_others() -> None:
+    """Neighbours that are equal, or whose exchange gives a known source, are looked for elsewhere in the row."""
+    split = Split(tuple(Example(f"11{n:03}", str(n)) for n in range(0, 1000, 3)), (), ())
+    found = [row.query.source for row in _all(_rows(0.5, split=split), 100) if not row.target]
+    known = {"".join(sorted(example.source)) for example in split.train}
+    exchanged = sum("".join(sorted(source)) in known for source in found)
+    assert exchanged > 0.13 * len(found)
 
 
 def test_the_share_is_kept_and_other_rows_stay_as_they_are() -> None:

@@ -61,6 +61,8 @@ def test_few_dev_items_choose_no_checkpoint_where_that_is_left_open(info: ModelI
     assert resolve(auto, info, 160, dev=40).select == "last"
     assert resolve(auto, info, 160, dev=100).select == "metric"
     assert resolve(auto, info, 160, dev=0).select == "metric"
+    every = resolve(auto, info, 160, dev=40).evaluate_every
+    assert every == (20 if info is not TINY else resolve(auto, info, 160, dev=100).evaluate_every)
     assert resolve(TrainConfig(), info, 160, dev=40).select == "metric"
 
 
