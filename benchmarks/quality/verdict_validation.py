@@ -8,20 +8,22 @@ out": it is better by exactly the smallest gain worth having. Power: it is bette
 baseline finds in 80% of cases. The deciding baseline is chosen on dev, on the exam with the correction for the
 largest of several t statistics, and on the exam as it is. Unequal baselines: one is as good as the model, the others
 are worse, and a dev of 50 items chooses. Openings: the best of five models is judged as the fifth opening. Compare: two
-or three equally good arms, with one or three seeds. The functions are those that runs use. Exit code 1 when a
-criterion is missed by more than the scatter of the simulation (three standard errors).
+or three equally good arms, with one or three seeds. The functions are those that runs use. A part that has been
+simulated by the same code is not repeated, so a simulation that was stopped goes on. Exit code 1 when a criterion is
+missed by more than the scatter of the simulation (three standard errors).
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 from unittest.mock import patch
@@ -29,7 +31,7 @@ from unittest.mock import patch
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.reporting import RESULTS
+from benchmarks.reporting import RESULTS, WORK
 from terakoya.evaluation import compare as compare_module
 from terakoya.evaluation.compare import Comparison, ItemScore, ItemScores, compare
 from terakoya.records import Signature
@@ -114,6 +116,7 @@ def bound(expected: float, simulations: int) -> float:
     return expected + 3 * math.sqrt(expected * (1 - expected) / simulations)
 
 
+@lru_cache
 def detectable_gain(n: int) -> float:
     """The gain that n independent items find in about 80% of cases against one baseline."""
     gains = np.linspace(0.01, 0.59, 59)
@@ -121,33 +124,59 @@ def detectable_gain(n: int) -> float:
     return float(gains[int(np.argmin(np.abs(np.array(powers) - 0.8)))])
 
 
+@lru_cache
 def _discordant(gain: float) -> float:
     rng = np.random.default_rng(0)
     scores, _groups = answers(rng, 200_000, 1, [SHARE + gain, SHARE])
     return float((scores[0] != scores[1]).mean())
 
 
-def rows(simulations: int) -> Iterator[Simulation]:
-    """Every simulation, one after another."""
+def parts(simulations: int) -> Iterator[tuple[str, Callable[[], Iterator[Simulation]]]]:
+    """Every part of the simulation with its name, one after another."""
     for size in GROUPS:
         for n in SIZES:
             if n < 6 * size:
                 continue
             for baselines in BASELINES.get(size, (1,)):
                 ways: tuple[Way, ...] = ("dev", "exam", "exam, uncorrected") if baselines > 1 else ("exam",)
-                gain = detectable_gain(n // size)
                 for way in ways:
-                    yield from _cell(n, size, baselines, way, gain, simulations)
-    yield from unequal_rows(simulations)
-    yield from opening_rows(simulations)
-    yield from compare_rows(simulations)
-    yield from power_rows(simulations)
-    yield from coverage_rows(simulations)
+                    name = f"{n} items in groups of {size}, {baselines} baselines, {way}"
+                    yield name, partial(_cell, n, size, baselines, way, simulations)
+    for table in (unequal_rows, opening_rows, compare_rows, power_rows, coverage_rows):
+        yield table.__name__, partial(table, simulations)
 
 
-def _cell(n: int, size: int, baselines: int, way: Way, gain: float, simulations: int) -> Iterator[Simulation]:
+def simulate(simulations: int, kept: Path) -> tuple[list[Simulation], float]:
+    """All rows, and the CPU seconds that they took.
+
+    simulations  of each cell
+    kept         JSON lines of the parts that are done; each further one is added as soon as it is
+    """
+    done = (
+        {line["part"]: line for line in map(json.loads, kept.read_text("utf-8").splitlines())} if kept.exists() else {}
+    )
+    for name, simulated in parts(simulations):
+        if name in done:
+            continue
+        started = time.process_time()
+        found = [asdict(row) for row in simulated()]
+        done[name] = {"part": name, "seconds": time.process_time() - started, "rows": found}
+        with kept.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(done[name]) + "\n")
+    all_parts = [done[name] for name, _simulated in parts(simulations)]
+    rows = [Simulation(**row) for part in all_parts for row in part["rows"]]
+    return rows, sum(part["seconds"] for part in all_parts)
+
+
+def code_fingerprint() -> str:
+    """Of this file and of all statistics: what other code simulated says nothing about this one."""
+    files = [Path(__file__), Path(compare_module.__file__), *sorted(Path(decision.__file__).parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+def _cell(n: int, size: int, baselines: int, way: Way, simulations: int) -> Iterator[Simulation]:
     seed = n * 100 + size * 10 + baselines
-    required = way != "exam, uncorrected"
+    required, gain = way != "exam, uncorrected", detectable_gain(n // size)
     false, _ruled = outcomes(n, size, baselines, 0.0, way, simulations, 0.02, seed)
     worth = 0.1  # large enough that it can be ruled out at all
     _learned, wrong = outcomes(n, size, baselines, worth, way, simulations, worth, seed + 1)
@@ -304,9 +333,9 @@ def main() -> int:
     parser.add_argument("--simulations", type=int, default=500)
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    started = time.process_time()
-    found = list(rows(args.simulations))
-    seconds = time.process_time() - started
+    kept = WORK / "verdict_validation" / f"{args.simulations}-{code_fingerprint()}.jsonl"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    found, seconds = simulate(args.simulations, kept)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "verdict_validation.md").write_text(page(found, seconds), encoding="utf-8")
     record = {"cpu_seconds": round(seconds, 1), "rows": [asdict(row) for row in found]}
