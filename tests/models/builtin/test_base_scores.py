@@ -22,7 +22,7 @@ from terakoya.models.pretrained.build import build as build_pretrained
 from terakoya.models.pretrained.model import PretrainedModel
 from terakoya.models.pretrained.prompted_base import LabelPrompt, PromptedBase
 from terakoya.models.protocol import Pair, Query
-from terakoya.models.score_cache import ScoreCache
+from terakoya.models.user_cache import ScoreCache
 
 LABELS = ("joy", "fun", "sad")
 ROWS = tuple(

@@ -22,6 +22,7 @@ from terakoya.models.pretrained.build import build, load
 from terakoya.models.pretrained.checkpoint_files import find_checkpoint
 from terakoya.models.pretrained.gguf_files import dequantise
 from terakoya.models.protocol import Model, Pair, Query
+from terakoya.models.user_cache import cache_folder
 
 PAIRS = [Pair(Query(f"{number}円"), str(number)) for number in range(8)]
 
@@ -191,7 +192,7 @@ def test_the_cache_is_bounded_and_keeps_the_copy_in_use(
     """The least recently used copy goes first."""
     made = dequantise(q8).folder
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    used = gguf_files.cache_folder() / made.name
+    used = cache_folder("gguf") / made.name
     shutil.copytree(made, used)
     for number in range(3):
         shutil.copytree(used, used.parent / f"{number}-5.0.0")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from checkpoints import FAMILIES
 
 from terakoya.config import ModelConfig
 from terakoya.models.pretrained import build, vocabulary_trimming
@@ -36,6 +38,15 @@ def test_targets_that_each_bring_their_own_tokens_keep_the_vocabulary_whole(base
     assert model.info.extra["vocabulary"] == "full"
     (finding,) = (one for one in model.findings if one.check == "vocabulary")
     assert (finding.values["own"], finding.values["rows"]) == (1, 3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_token_of_a_printable_character_is_found(base: Base, family: str) -> None:
+    """By their forms, instead of by the texts of all tokens; an added token is one of them."""
+    tokenizer = build.build(ModelConfig(base=str(base(family)), head="sequence"), NUMBERS, ("~", "9"), seed=0).tokenizer
+    for char in string.printable:
+        same = {i for i in range(tokenizer.size) if tokenizer.token_text(i) == char}
+        assert tokenizer.ids_of_character(char) == same, char
 
 
 @pytest.mark.usefixtures("any_size")

@@ -9,7 +9,6 @@ a process of its own.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -83,8 +82,9 @@ def fetch(folder: Path) -> Path:
 
 
 def _cached() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    return fetch(Path(home) / "terakoya" / "converters")
+    from terakoya.models.user_cache import cache_folder  # it brings torch
+
+    return fetch(cache_folder("converters"))
 
 
 def _not_fetched(said: str) -> ConfigError:

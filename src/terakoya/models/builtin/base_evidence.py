@@ -28,7 +28,7 @@ from terakoya.i18n import _
 from terakoya.models.builtin.base_scoring import BaseScoring, Shots
 from terakoya.models.builtin.saving import source_text
 from terakoya.models.protocol import Pair, Query
-from terakoya.models.score_cache import ScoreCache, cache_home
+from terakoya.models.user_cache import ScoreCache, cache_folder
 
 if TYPE_CHECKING:
     from terakoya.models.pretrained.model import PretrainedModel
@@ -111,7 +111,7 @@ class BaseEvidence:
     def _kept(self) -> list[ScoreCache]:
         if not self._caches:
             self._caches = [
-                ScoreCache(cache_home() / self._key(shots), len(self.labels)) for shots in self.scoring.shots
+                ScoreCache(cache_folder("scores") / self._key(shots), len(self.labels)) for shots in self.scoring.shots
             ]
         return self._caches
 

@@ -27,6 +27,7 @@ from terakoya.models.memory import format_bytes
 from terakoya.models.pretrained.checkpoint_errors import DOWNLOAD_AGAIN, corrupt, incompatible
 from terakoya.models.pretrained.gguf_child import PROGRAM
 from terakoya.models.pretrained.limited_child import ChildFailed, run_limited
+from terakoya.models.user_cache import cache_folder
 from terakoya.records import Finding
 from terakoya.runs.disk import disk_faults, free_bytes, sync_folder
 
@@ -74,12 +75,6 @@ def is_gguf(path: Path) -> bool:
     return path.suffix.lower() == SUFFIX
 
 
-def cache_folder() -> Path:
-    """Where dequantised copies lie: below XDG_CACHE_HOME, LOCALAPPDATA on Windows, or ~/.cache."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    return Path(home) / "terakoya" / "gguf"
-
-
 def dequantise(file: Path) -> DequantisedFile:
     """The checkpoint folder of a GGUF file, made at the first call.
 
@@ -99,7 +94,7 @@ def dequantise(file: Path) -> DequantisedFile:
     need("gguf", extra="hub")
     sha256 = _sha256(str(file.resolve()), state.st_mtime_ns, state.st_size)
     # What transformers makes of a file may change with its version.
-    folder = cache_folder() / f"{sha256}-{transformers.__version__}"
+    folder = cache_folder("gguf") / f"{sha256}-{transformers.__version__}"
     findings: tuple[Finding, ...] = ()
     if not (folder / _SOURCE).is_file():
         findings = (_fill(file, folder, sha256),)

@@ -29,6 +29,7 @@ from terakoya.models.protocol import Batch, DecodingState, ModelInfo, Outputs, P
 from terakoya.records import Finding
 
 _SOURCE, _TARGET, _ROW = _("source"), _("target"), _("row")
+_PROBE = "一二三四五六七八九十"  # a source of at least eight different tokens, whatever the prompt adds to it
 _CACHED_ROWS = 200_000  # rows whose ids are kept, so that sorting by length tokenizes nothing twice
 
 TokenIds = tuple[int, ...]
@@ -293,7 +294,7 @@ class PretrainedCausal(PretrainedModel):
 
     def __init__(self, module: Any, prompt: Prompt, vocabulary: VocabularyTables, metadata: PretrainedMetadata) -> None:
         super().__init__(module, prompt, vocabulary, metadata)
-        probe = self.prompt_ids(Query("一二三"))
+        probe = self.prompt_ids(Query(_PROBE))
         self.uses_prefix_tree = causal_batches.prefix_tree_is_exact(module, vocabulary.tables.head, probe)
         if self.uses_prefix_tree and metadata.forward != "library":
             causal_batches.use_branch_attention(module, vocabulary.tables.head, probe)

@@ -41,8 +41,8 @@ def needed_ids(
     for pair in pairs:
         wanted.update(prompt.prompt_ids(pair.query))
         wanted.update(prompt.target_ids(pair.target))
-    printable = set(string.printable)
-    wanted |= {i for i in range(tokenizer.size) if tokenizer.token_text(i) in printable}
+    for char in string.printable:  # looked up one by one: the texts of 262,144 tokens take a second
+        wanted |= tokenizer.ids_of_character(char)
     config: Any = loaded.module.config
     wanted |= {i for i in (config.pad_token_id, getattr(config, "decoder_start_token_id", None)) if i is not None}
     last = [tokenizer.added_tokens[token] for token in new_tokens]

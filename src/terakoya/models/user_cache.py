@@ -1,6 +1,6 @@
-"""Scores of texts kept on disk, so that a base that takes minutes for thousands of texts scores each text once.
+"""The user's cache folder, and scores of texts kept in it: a base that takes minutes for them scores each text once.
 
-    cache = ScoreCache(folder, columns=781)       # the folder's name says of which base, prompt and labels
+    cache = ScoreCache(cache_folder("scores") / key, columns=781)     # the key says of which base, prompt and labels
     scores = cache.get(texts, compute)            # (texts, columns); `compute` sees new texts alone
 
 One safetensors file for each part that was computed, so that what was interrupted goes on where it was.
@@ -24,10 +24,13 @@ from terakoya.i18n import _
 _PART = 256  # texts that are computed before they are kept
 
 
-def cache_home() -> Path:
-    """The folder of the user in which scores are kept: `terakoya/scores` in XDG_CACHE_HOME, else in ~/.cache."""
+def cache_folder(kind: str) -> Path:
+    """Where what can be made again is kept: below XDG_CACHE_HOME, LOCALAPPDATA on Windows, or ~/.cache.
+
+    kind  name of the folder, such as "scores"; it need not exist yet
+    """
     home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    return Path(home) / "terakoya" / "scores"
+    return Path(home) / "terakoya" / kind
 
 
 class ScoreCache:
