@@ -20,6 +20,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,8 +90,14 @@ def config_for(url: str, seed: int, **teacher: Any) -> Config:
     return make_config({"seed": seed, "teacher": settings | (teacher or single)})
 
 
-def crash_test(kills: int, minutes: float, folder: Path, seed: int = 0) -> Tally:
-    """Counts of a crash test of at least `kills` kills, unless `minutes` are over; generations lie under `folder`."""
+def crash_test(
+    kills: int, minutes: float, folder: Path, seed: int = 0, pool: Mapping[str, dict[str, Any]] | None = None
+) -> Tally:
+    """Counts of a crash test of at least `kills` kills, unless `minutes` are over; generations lie under `folder`.
+
+    With a `pool` the rows are made by several teachers, all at the one server.
+    """
+    settings = {"pool": dict(pool), "attempts": 8} if pool else {}
     warm_up(folder)
     rng, tally, started = random.Random(seed), Tally(), time.monotonic()
     references: dict[int, tuple[bytes, float]] = {}
@@ -98,9 +105,10 @@ def crash_test(kills: int, minutes: float, folder: Path, seed: int = 0) -> Tally
     while tally.kills < kills and time.monotonic() < end:
         one = tally.finished % SEEDS
         if one not in references:
-            references[one] = uninterrupted(folder / f"reference-{one}", one)
+            references[one] = uninterrupted(folder / f"reference-{one}", one, settings)
         reference, replay = references[one]
-        killed_generation(folder / f"generation-{tally.finished}", one, reference, 2 * replay, end, rng, tally)
+        place = folder / f"generation-{tally.finished}"
+        killed_generation(place, one, reference, 2 * replay, end, rng, tally, settings)
     tally.seconds = time.monotonic() - started
     return tally
 
@@ -111,18 +119,25 @@ def warm_up(folder: Path) -> None:
         generate(config_for(server.url, 99), folder / "warm", folder / "warm.jsonl", retry_policy=RETRY_POLICY)
 
 
-def uninterrupted(folder: Path, seed: int) -> tuple[bytes, float]:
+def uninterrupted(folder: Path, seed: int, settings: Mapping[str, Any]) -> tuple[bytes, float]:
     """(the data set of a run without kills, the seconds that resuming a finished run takes)."""
     with running(ServerPlan(response=faulty_response, script=faulty_status)) as server:
         for _ in range(2):
             started = time.monotonic()
-            _, status = os.waitpid(start(config_for(server.url, seed), folder), 0)
+            _, status = os.waitpid(start(config_for(server.url, seed, **settings), folder), 0)
             assert status == 0, "the uninterrupted run failed"
     return output_bytes(folder), time.monotonic() - started
 
 
 def killed_generation(
-    folder: Path, seed: int, reference: bytes, longest: float, end: float, rng: random.Random, tally: Tally
+    folder: Path,
+    seed: int,
+    reference: bytes,
+    longest: float,
+    end: float,
+    rng: random.Random,
+    tally: Tally,
+    settings: Mapping[str, Any],
 ) -> None:
     """One generation, killed after at most `longest` seconds again and again until it is complete."""
     folder.mkdir(parents=True)
@@ -131,7 +146,7 @@ def killed_generation(
         response=faulty_response, script=faulty_status, delay=(0.001, 0.02), sold=charges, seed=rng.randrange(99)
     )
     with running(server_plan) as server:
-        config = config_for(server.url, seed)
+        config = config_for(server.url, seed, **settings)
         while True:
             pid = start(config, folder)
             ended, status = ends_within(pid, rng.uniform(0.01, longest))

@@ -89,6 +89,7 @@ def usual_response(request: dict[str, Any]) -> str:
 class Server:
     def __init__(self, plan: ServerPlan, handle: socket.socket) -> None:
         self.plan, self.handle, self.number = plan, handle, 0
+        self.pending = self.most = 0  # requests without a response, now and at most
         self.random = random.Random(plan.seed)
         self.sold = os.open(plan.sold, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if plan.sold else -1
 
@@ -114,15 +115,24 @@ class Server:
         request = json.loads(body) if body else {}
         if self.plan.seen is not None and body:
             with self.plan.seen.open("a", encoding="utf-8") as seen:
-                seen.write(json.dumps({"body": request, "headers": names}) + "\n")
+                line = {"body": request, "headers": names, "time": time.monotonic()}
+                seen.write(json.dumps(line) + "\n")
         return {**request, "_path": head.split(b" ", 2)[1].decode()}
 
     async def reply(self, request: dict[str, Any], writer: asyncio.StreamWriter) -> bool:
         number, self.number = self.number, self.number + 1
         if request["_path"] == "/count":
             self.number -= 1
-            await self.send(writer, 200, json.dumps({"requests": self.number}))
+            await self.send(writer, 200, json.dumps({"requests": self.number, "most": self.most}))
             return True
+        self.pending += 1
+        self.most = max(self.most, self.pending)
+        try:
+            return await self.respond(number, request, writer)
+        finally:
+            self.pending -= 1
+
+    async def respond(self, number: int, request: dict[str, Any], writer: asyncio.StreamWriter) -> bool:
         fault = self.plan.script(number, request)
         await asyncio.sleep(self.random.uniform(*self.plan.delay))
         if fault.startswith("response:"):
@@ -254,12 +264,20 @@ class Running:
 
     def requests(self) -> int:
         """How many requests it has seen."""
+        return self._counts()["requests"]
+
+    def most_pending(self) -> int:
+        """How many requests it has had to respond to at once, at most."""
+        return self._counts()["most"]
+
+    def _counts(self) -> dict[str, int]:
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
             link.sendall(b"GET /count HTTP/1.1\r\nHost: x\r\n\r\n")
             data = b""
             while b"}" not in data:
                 data += link.recv(4096)
-        return int(json.loads(data.partition(b"\r\n\r\n")[2])["requests"])
+        counts: dict[str, int] = json.loads(data.partition(b"\r\n\r\n")[2])
+        return counts
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def test_every_event_is_written_and_comes_back(tmp_path: Path) -> None:
         book.record_failure(await book.reserve(request(3), 20), NoResponse("cut", sent=True))
         book.record_failure(await book.reserve(request(4), 30), NoResponse("refused", sent=False))
         book.record_abandoned(keys[5], "too long")
-        assert book.overrun == 0
+        assert book.overrun() == 0
         found.append(figures(book))
         await book.close()
 

@@ -291,6 +291,7 @@ def _made(made: Any) -> Iterator[str]:
             estimated=made.estimated,
             at_risk=made.unknown,
         )
+    yield from (one.words(made.currency) for one in made.teachers)
     for reason, count in sorted(made.rejected.items(), key=lambda item: -item[1]):
         yield _("  rejected {count:5}  {reason}", count=count, reason=reason)
 

@@ -11,11 +11,13 @@ from terakoya.config.schema import (
     Config,
     DecodeConfig,
     ModelConfig,
+    PooledTeacher,
     ScoreConfig,
     Section,
     SplitConfig,
     TaskConfig,
     TeacherConfig,
+    TeacherSettings,
     TrainConfig,
     known_keys,
 )
@@ -23,7 +25,7 @@ from terakoya.config.validation_messages import requirement
 from terakoya.config.writing import write_config
 
 __all__ = [
-    "Config", "DecodeConfig", "ModelConfig", "ScoreConfig", "Section", "SplitConfig", "TaskConfig", "TeacherConfig",
-    "TrainConfig", "known_keys", "make_config", "parse_config", "read_config", "requirement", "with_overrides",
-    "write_config",
+    "Config", "DecodeConfig", "ModelConfig", "PooledTeacher", "ScoreConfig", "Section", "SplitConfig", "TaskConfig",
+    "TeacherConfig", "TeacherSettings", "TrainConfig", "known_keys", "make_config", "parse_config", "read_config",
+    "requirement", "with_overrides", "write_config",
 ]  # fmt: skip

@@ -214,25 +214,29 @@ def _property(field: Any, lang: str) -> dict[str, Any]:
         return about | {"type": "object", "additionalProperties": False, "properties": inner}
     default = field.get_default(call_default_factory=True)
     about["default"] = list(default) if isinstance(default, tuple) else default
-    kinds = [_json_type(part, field.metadata) for part in _parts(field.annotation)]
+    kinds = [_json_type(part, field.metadata, lang) for part in _parts(field.annotation)]
     return about | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds})
 
 
-def _json_type(part: Any, metadata: Sequence[Any]) -> dict[str, Any]:
+def _json_type(part: Any, metadata: Sequence[Any], lang: str) -> dict[str, Any]:
     origin, arguments = typing.get_origin(part), typing.get_args(part)
     if marked := list(_marked(metadata)):
         return {"type": "string", "enum": marked}
     if origin is typing.Annotated:
-        return _json_type(arguments[0], getattr(arguments[1], "metadata", part.__metadata__))
+        return _json_type(arguments[0], getattr(arguments[1], "metadata", part.__metadata__), lang)
     if origin is Literal:
         return {"type": "string", "enum": list(arguments)}
+    if origin is dict and isinstance(arguments[1], type) and issubclass(arguments[1], Section):
+        inner = {key: _property(one, lang) for key, one in arguments[1].model_fields.items()}
+        table = {"type": "object", "additionalProperties": False, "properties": inner}
+        return {"type": "object", "additionalProperties": table}
     if origin is tuple and arguments[-1] is Ellipsis:
-        return {"type": "array", "items": _json_type(arguments[0], ())}
+        return {"type": "array", "items": _json_type(arguments[0], (), lang)}
     if origin is tuple:
         size = len(arguments)
         return {
             "type": "array",
-            "items": [_json_type(one, ()) for one in arguments],
+            "items": [_json_type(one, (), lang) for one in arguments],
             "minItems": size,
             "maxItems": size,
         }

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from terakoya.config.renamed import with_current_names
-from terakoya.config.schema import Config, Section
+from terakoya.config.schema import Config, PooledTeacher, Section
 from terakoya.config.validation_messages import describe_fault
 from terakoya.errors import ConfigError
 from terakoya.errors.files import parse_toml, read_text
@@ -152,7 +152,7 @@ def _toml_text(value: Any, path: Sequence[str]) -> str:
     if isinstance(value, PathLike):
         value = str(value)
     if isinstance(value, str):
-        return f'"{value}"' if path and _takes_text_only(path) else json.dumps(value, ensure_ascii=False)
+        return json.dumps(value, ensure_ascii=False)
     if isinstance(value, bool | int | float):
         return str(value).lower() if isinstance(value, bool) else repr(value)
     if isinstance(value, list | tuple):
@@ -164,6 +164,7 @@ def _toml_text(value: Any, path: Sequence[str]) -> str:
     )
 
 
+_POOL = ("teacher", "pool")  # tables of it are named by the user
 # Tables whose content is passed on as it is.
 _OPEN_TABLES = ("options", "extra", "headers")
 
@@ -177,7 +178,7 @@ def _tuples(value: Any) -> Any:
 def _apply(values: Mapping[str, Any], override: str) -> dict[str, Any]:
     key, equals, text = override.partition("=")
     path = key.strip().split(".")
-    if not equals or not all(path) or len(path) > 3:
+    if not equals or not all(path) or len(path) > (4 if path[:2] == list(_POOL) else 3):
         raise ConfigError(
             _("'{override}' is not a setting", override=override),
             where="--set",
@@ -202,16 +203,20 @@ def _apply(values: Mapping[str, Any], override: str) -> dict[str, Any]:
 
 def _value(text: str, path: Sequence[str]) -> Any:
     """A value as TOML reads it; text stays text where the key takes text (`--set model.revision=007`)."""
-    if _takes_text_only(path):
-        return text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+    is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    is_text = _takes_text_only(path)
+    if is_text and not is_quoted:
+        return text
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+    except tomllib.TOMLDecodeError:  # a path with backslashes in quotes is no string of TOML, and is meant as it stands
+        return text[1:-1] if is_text else text
 
 
 def _takes_text_only(path: Sequence[str]) -> bool:
     model: Any = Config
+    if len(path) == 4 and tuple(path[:2]) == _POOL:
+        model, path = PooledTeacher, path[3:]
     for name in path[:-1]:
         field = model.model_fields.get(name)
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):

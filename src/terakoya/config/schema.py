@@ -9,11 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from terakoya.config.installed_name import InstalledName
 from terakoya.config.secret_values import checked_text, checked_url, checked_variable
-from terakoya.config.teacher_request import checked_extra, checked_headers, checked_rates
+from terakoya.config.teacher_request import checked_extra, checked_headers, checked_pool, checked_rates
 from terakoya.errors.third_party import entry_points
 from terakoya.i18n import _, languages
 
@@ -532,7 +539,7 @@ class TrainConfig(Section):
         default="auto",
         description=_(
             "Steps between two evaluations on the dev split. auto: a twentieth of all steps; for built-in set heads "
-            "a tenth of their default steps."
+            "a tenth of their default steps; for pretrained models whose last weights are kept a fifth of all steps."
         ),
     )
     dev_items: int = Field(
@@ -824,8 +831,8 @@ class ScoreConfig(Section):
     )
 
 
-class TeacherConfig(Section):
-    """The teacher that generates data, its limits and its prices."""
+class TeacherSettings(Section):
+    """Settings of one teacher: who it is, its limits and its prices."""
 
     kind: Literal["api", "rules", "lexicon"] = Field(
         default="api",
@@ -850,35 +857,11 @@ class TeacherConfig(Section):
             "--i-have-the-right is given."
         ),
     )
-    recipe: str = Field(
-        default="",
-        description=_("Name of a recipe that ships, or a folder with recipe.toml and prompt files."),
-    )
-    sources: str = Field(
-        default="",
-        description=_(
-            'Source sentences: "ours" (the shipped corpus), "hand", "phrases", a path (.txt or a table), or '
-            '"hub:owner/name". "": the recipe\'s own.'
-        ),
-    )
-    exclude: tuple[str, ...] = Field(
-        default=(),
-        description=_("Earlier data sets whose source sentences are not used again. []: none."),
-    )
-    samples: int = Field(default=1000, ge=1, description=_("Number of rows to generate."))
     budget: float = Field(
         default=0.0,
         ge=0,
         description=_(
             "Spending cap in `teacher.currency`; it is never exceeded. 0: none, then `teacher.requests` is required."
-        ),
-    )
-    currency: str = Field(default="USD", description=_("Currency of budget and prices."))
-    rates: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
-        default_factory=dict,
-        description=_(
-            "Exchange rates for a provider that reports costs in another currency, as a table of codes: units of "
-            "`teacher.currency` for one unit of the other. Costs in a currency without a rate are refused. {}: none."
         ),
     )
     requests: int = Field(
@@ -971,6 +954,94 @@ class TeacherConfig(Section):
         default=False,
         description=_("Send a second request where the first is far slower than usual; both may be charged."),
     )
+
+    @field_validator("key_variable")
+    @classmethod
+    def _name_of_a_variable(cls, name: str) -> str:
+        return checked_variable(name)
+
+    @field_validator("base_url")
+    @classmethod
+    def _without_password(cls, url: str) -> str:
+        return checked_url(url)
+
+    @field_validator("model", "licence")
+    @classmethod
+    def _without_key(cls, text: str) -> str:
+        return checked_text(text)
+
+    @field_validator("extra")
+    @classmethod
+    def _only_further_fields(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        return checked_extra(extra)
+
+    @field_validator("headers")
+    @classmethod
+    def _only_legal_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        return checked_headers(headers)
+
+
+class PooledTeacher(TeacherSettings):
+    """One of several teachers. A setting that is left out is that of [teacher]; `budget` and `requests` are its own."""
+
+    weight: float = Field(
+        default=1.0,
+        ge=0,
+        allow_inf_nan=False,
+        description=_(
+            "Its share of the rows, in proportion to the weights of all teachers. 0: no row that has not begun with it."
+        ),
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only what was written: everything else follows [teacher]."""
+        return {key: value for key, value in dump(self).items() if key in self.model_fields_set}
+
+
+class TeacherConfig(TeacherSettings):
+    """The teacher that generates data, or several, their limits and their prices."""
+
+    pool: dict[str, PooledTeacher] = Field(
+        default_factory=dict,
+        description=_(
+            "Several teachers for one data set, as tables `[teacher.pool.NAME]`. Each may hold `weight` (its share of "
+            "the rows, by default 1; 0: no new rows), a `budget` and `requests` of its own, and every setting of who a "
+            "teacher is, how it is sent requests and what it costs (from `kind` to `hedge`); what it leaves out is "
+            "that of [teacher]. {}: one teacher, [teacher] itself."
+        ),
+    )
+    fallback: bool = Field(
+        default=False,
+        description=_(
+            "Whether rows of a teacher in `teacher.pool` that is exhausted or down go to the others. false: they stay "
+            "open, and the same command requests them again."
+        ),
+    )
+    recipe: str = Field(
+        default="",
+        description=_("Name of a recipe that ships, or a folder with recipe.toml and prompt files."),
+    )
+    sources: str = Field(
+        default="",
+        description=_(
+            'Source sentences: "ours" (the shipped corpus), "hand", "phrases", a path (.txt or a table), or '
+            '"hub:owner/name". "": the recipe\'s own.'
+        ),
+    )
+    exclude: tuple[str, ...] = Field(
+        default=(),
+        description=_("Earlier data sets whose source sentences are not used again. []: none."),
+    )
+    samples: int = Field(default=1000, ge=1, description=_("Number of rows to generate."))
+    currency: str = Field(default="USD", description=_("Currency of budget and prices."))
+    rates: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        default_factory=dict,
+        description=_(
+            "Exchange rates for a provider that reports costs in another currency, as a table of codes: units of "
+            "`teacher.currency` for one unit of the other. Costs in a currency without a rate are refused. {}: none."
+        ),
+    )
     banned: tuple[str, ...] = Field(default=(), description=_("Labels that are never accepted. []: none."))
     labels: tuple[str, ...] = Field(
         default=(),
@@ -996,19 +1067,9 @@ class TeacherConfig(Section):
         description=_("Share of rejected rows at which generation stops before more is spent."),
     )
 
-    @field_validator("key_variable")
+    @field_validator("recipe", "sources", "currency")
     @classmethod
-    def _name_of_a_variable(cls, name: str) -> str:
-        return checked_variable(name)
-
-    @field_validator("base_url")
-    @classmethod
-    def _without_password(cls, url: str) -> str:
-        return checked_url(url)
-
-    @field_validator("model", "licence", "recipe", "sources", "currency")
-    @classmethod
-    def _without_key(cls, text: str) -> str:
+    def _no_key_in_text(cls, text: str) -> str:
         return checked_text(text)
 
     @field_validator("rates")
@@ -1016,15 +1077,10 @@ class TeacherConfig(Section):
     def _by_code(cls, rates: dict[str, float]) -> dict[str, float]:
         return checked_rates(rates)
 
-    @field_validator("extra")
+    @field_validator("pool")
     @classmethod
-    def _only_further_fields(cls, extra: dict[str, Any]) -> dict[str, Any]:
-        return checked_extra(extra)
-
-    @field_validator("headers")
-    @classmethod
-    def _only_legal_headers(cls, headers: dict[str, str]) -> dict[str, str]:
-        return checked_headers(headers)
+    def _by_usable_names(cls, pool: dict[str, PooledTeacher]) -> dict[str, PooledTeacher]:
+        return checked_pool(pool)
 
 
 class Config(Section):

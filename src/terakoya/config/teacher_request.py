@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from terakoya.config.secret_values import require_no_secrets
 from terakoya.i18n import _
@@ -24,6 +24,23 @@ _INSTEAD = {
 }
 # One whole response is paid for and read; more would cost more than is reserved, or arrive in pieces.
 _FIXED: Mapping[str, Any] = {"stream": False, "n": 1, "best_of": 1}
+
+
+_POOL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+T = TypeVar("T")
+
+
+def checked_pool(pool: dict[str, T]) -> dict[str, T]:
+    """The table `teacher.pool`, where every name can stand in a ledger and in a column. Raises ValueError."""
+    for name in pool:
+        if _POOL_NAME.fullmatch(name) is None:
+            raise ValueError(
+                _(
+                    "'{name}' is no name of a teacher: up to 40 letters of A to Z, digits, hyphens and underscores",
+                    name=name,
+                )
+            )
+    return pool
 
 
 def checked_rates(rates: dict[str, float]) -> dict[str, float]:

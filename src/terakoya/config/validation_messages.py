@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from terakoya.config.installed_name import InstalledName
-from terakoya.config.schema import Config, known_keys
+from terakoya.config.schema import Config, PooledTeacher, known_keys
 from terakoya.config.secret_values import SecretError, contains_key
 from terakoya.errors import nearest
 from terakoya.i18n import _, joined
@@ -22,7 +22,9 @@ def describe_fault(error: dict[str, Any], where: str) -> str:
     """
     location = [str(part) for part in error["loc"]]
     section, key = "", location[0] if location else ""
-    if len(location) > 1 and key in Config.model_fields:
+    if location[:2] == ["teacher", "pool"] and len(location) > 2:
+        section, key = ".".join(location[:-1][:3]), location[2:4][-1]
+    elif len(location) > 1 and key in Config.model_fields:
         section, key = location[:2]
     spot = f"{where}[{section}]" if section else where
     if error["type"] == "extra_forbidden":
@@ -85,11 +87,14 @@ _REQUIREMENTS = {
 
 
 def _keys_of(section: str) -> list[str]:
+    if section.startswith("teacher.pool"):
+        return list(PooledTeacher.model_fields)
     return [key for place, key, _ in known_keys() if place == section] + ([] if section else list(Config.model_fields))
 
 
 def _choices_of(section: str, key: str) -> list[str]:
-    model: Any = Config.model_fields[section].annotation if section else Config
+    pooled = section.startswith("teacher.pool")
+    model: Any = PooledTeacher if pooled else Config.model_fields[section].annotation if section else Config
     field = model.model_fields.get(key) if model is not None else None
     if field is None:
         return []

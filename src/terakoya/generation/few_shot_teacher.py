@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from terakoya.config import Config
-from terakoya.generation.prepare import make_api_teacher, make_client, open_ledger, require_permission_to_spend
+from terakoya.generation.permission import require_permission_to_spend
+from terakoya.generation.prepare import make_api_teacher, make_client, open_ledger
 from terakoya.generation.teacher.protocol import NANO, TeacherRequest
 from terakoya.generation.teacher.rate_limits import RETRY_POLICY
 from terakoya.generation.teacher.retries import GenerationStopped, RequestAbandoned, TeacherClient

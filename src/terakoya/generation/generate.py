@@ -17,6 +17,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from terakoya.config import Config, TeacherConfig
 from terakoya.errors import TerakoyaError
+from terakoya.generation.by_teacher import (
+    TeacherSummary,
+    notes_on_teachers,
+    require_none_left_open,
+    teacher_summaries,
+    write_summaries,
+)
+from terakoya.generation.configured import planned_ahead
 from terakoya.generation.cost_estimate import estimate_cost
 from terakoya.generation.merging import record_shard
 from terakoya.generation.output import (
@@ -28,11 +36,12 @@ from terakoya.generation.output import (
     write_rejected,
     write_rows,
 )
-from terakoya.generation.prepare import make_client, make_teacher, open_ledger, require_permission_to_spend, rules_of
+from terakoya.generation.permission import require_permission_to_spend
+from terakoya.generation.prepare import make_pool, rules_of
 from terakoya.generation.recipe import Recipe, find_recipe
 from terakoya.generation.replacing import remember_own_output, require_output, write_output
 from terakoya.generation.resume import identity, require_same_identity
-from terakoya.generation.run import WINDOW, Generation, RequestSettings
+from terakoya.generation.run import WINDOW, Generation
 from terakoya.generation.shards import Shard, require_one_kind, shard_config, shard_sources
 from terakoya.generation.sources import source_fingerprint, source_sentences
 from terakoya.generation.teacher.ledger import JOURNAL, Ledger
@@ -101,11 +110,22 @@ def generate(
     try:
         corpus = source_fingerprint(teacher.sources or recipe.sources, home)
         now = identity(config, recipe.fingerprint, corpus, str(shard or ""))
-        require_same_identity(folder, now, {"licence": teacher.licence, "i_have_the_right": i_have_the_right})
+        facts = {"licence": teacher.licence, "i_have_the_right": i_have_the_right}
+        first_teacher = require_same_identity(folder, now, facts)
         if shard is None:
             remember_own_output(output, folder)
         generated, rows = _run_in_own_loop(
-            _generate(config, recipe, folder, home, listener or SilentListener(), retry_policy, shard, batch_policy)
+            _generate(
+                config,
+                recipe,
+                folder,
+                home,
+                listener or SilentListener(),
+                retry_policy,
+                shard,
+                batch_policy,
+                first_teacher,
+            )
         )
         if shard is not None:
             record_shard(folder, teacher.samples, complete=generated.complete)
@@ -127,44 +147,39 @@ async def _generate(
     retry_policy: RetryPolicy,
     shard: Shard | None,
     batch_policy: BatchPolicy | None,
+    first_teacher: str,
 ) -> tuple[GenerationResult, Sequence[GeneratedRow]]:
     """The summary, `complete` where enough rows were accepted, and these rows."""
     start = time.monotonic()
     rules = rules_of(config, recipe)
-    teacher = make_teacher(config.teacher, recipe, rules)
-    ledger = open_ledger(config.teacher, folder) if teacher.paid else None
-    client = make_client(config.teacher, teacher, ledger, retry_policy, folder, batch_policy)
-    settings = RequestSettings(
-        config.teacher.model or teacher.name,
-        config.teacher.max_tokens,
-        None if config.teacher.temperature == "unset" else config.teacher.temperature,
-        config.seed,
-        config.teacher.max_rejected,
-    )
-    samples = config.teacher.samples
+    pool, ledger = make_pool(config, recipe, rules, folder, retry_policy, batch_policy, first_teacher)
+    samples, models = config.teacher.samples, ", ".join(one.settings.model for one in pool.members.values())
     listener.stage(
         "generate",
-        _("{samples:,} rows by {name}, teacher {model}", samples=samples, name=recipe.name, model=settings.model),
+        _("{samples:,} rows by {name}, teacher {model}", samples=samples, name=recipe.name, model=models),
     )
     run = Generation(
         recipe,
-        settings,
+        next(iter(pool.members.values())).settings,
         rules,
         shard_sources(source_sentences(config, config.teacher.sources or recipe.sources, home), shard),
-        client,
+        pool,
         listener=listener,
         retry_policy=retry_policy,
-        window=config.teacher.batch or WINDOW,
+        window=planned_ahead(config.teacher) or WINDOW,
     )
     try:
         await run.run()
+        require_none_left_open(run)
     except TerakoyaError as error:
         error.saved = joined(" ", (error.saved or _saved(run, ledger, folder, config.teacher.currency), *_blame(run)))
+        lines = (one.words(config.teacher.currency) for one in _teachers(run, ledger, config.teacher))
+        error.saved = joined("\n", (error.saved, *lines))
         raise
     finally:
-        await client.close()
-        await teacher.close()
+        await pool.close()
         notes = await _write_partial(run, ledger, folder)
+        write_summaries(folder, _teachers(run, ledger, config.teacher), config.teacher.currency)
     generated = _summary(run, ledger, config.teacher, folder, time.monotonic() - start, notes)
     return replace(generated, complete=run.counter.done), run.rows
 
@@ -229,7 +244,9 @@ def _blame(run: Generation) -> tuple[str, ...]:
 def _summary(
     run: Generation, ledger: Ledger | None, teacher: TeacherConfig, folder: Path, seconds: float, notes: tuple[str, ...]
 ) -> GenerationResult:
-    if len(run.client.models) > 1:
+    teachers = _teachers(run, ledger, teacher)
+    notes = (*notes, *notes_on_teachers(teachers))
+    if run.client.models:
         models = ", ".join(sorted(run.client.models))
         notes = (
             *notes,
@@ -262,7 +279,12 @@ def _summary(
         uses=run.counter.label_uses,
         kinds=len(run.counter.counts),
         notes=notes,
+        teachers=teachers,
     )
+
+
+def _teachers(run: Generation, ledger: Ledger | None, teacher: TeacherConfig) -> tuple[TeacherSummary, ...]:
+    return teacher_summaries(teacher, ledger.accounts if ledger else {}, run.tallies, run.client.out)
 
 
 def _run_in_own_loop(work: Coroutine[Any, Any, T]) -> T:

@@ -17,8 +17,9 @@ from terakoya.config import Config, TeacherConfig
 from terakoya.data.formats import read_rows
 from terakoya.errors import CorruptError, DataError, IncompatibleError
 from terakoya.generation.balance import LabelCounter
+from terakoya.generation.by_teacher import tallies_of, teacher_summaries, write_summaries
 from terakoya.generation.filters import parse_labels
-from terakoya.generation.output import DATA, GeneratedRow, GenerationResult
+from terakoya.generation.output import DATA, TEACHER, GeneratedRow, GenerationResult
 from terakoya.generation.prepare import rules_of
 from terakoya.generation.recipe import Recipe, find_recipe
 from terakoya.generation.replacing import remember_own_output, require_output, write_output
@@ -28,6 +29,7 @@ from terakoya.generation.sources import source_fingerprint, source_sentences
 from terakoya.generation.teacher.ledger import JOURNAL
 from terakoya.generation.teacher.ledger_journal import read_journal
 from terakoya.generation.teacher.protocol import NANO
+from terakoya.generation.teacher.spending import TeacherAccount
 from terakoya.i18n import _, joined
 from terakoya.runs import Lock, read_json, write_json
 
@@ -180,7 +182,7 @@ def _rows(shard: Shard, folder: Path, recipe: Recipe) -> list[GeneratedRow]:
         cells = line.cells
         row = GeneratedRow(
             cells["source"], cells["target"], cells["origin"], cells["group"], cells["original"],
-            tuple(parse_labels(cells["target"]) or ()) if labels else (),
+            tuple(parse_labels(cells["target"]) or ()) if labels else (), cells.get(TEACHER, ""),
         )  # fmt: skip
         if not shard.holds(row.original) or row.cells()[-1] != cells.get("fingerprint"):
             raise CorruptError(
@@ -229,6 +231,13 @@ def _summary(
         )
     if short > 0:
         notes = (*notes, _shortage(teacher, short))
+    accounts: dict[str, TeacherAccount] = {}
+    for path, state in zip(parts.values(), states, strict=True):
+        state.adopt(str(read_json(path / FILE).get("first_teacher", "")))
+        for name, account in state.accounts.items():
+            accounts.setdefault(name, TeacherAccount()).add(account)
+    teachers = teacher_summaries(teacher, accounts, tallies_of(merged.rows), {})
+    write_summaries(folder, teachers, teacher.currency)
     total = sum(state.spending.total for state in states)
     if teacher.budget and total > round(teacher.budget * NANO):
         notes = (*notes, _("the shards have spent more than teacher.budget, which was higher when they ran"))
@@ -250,6 +259,7 @@ def _summary(
         uses=counter.total(),
         kinds=len(counter),
         notes=notes,
+        teachers=teachers,
     )
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from terakoya.data.formats import read_rows, require_columns
 from terakoya.errors import DataError
@@ -17,6 +18,7 @@ from terakoya.runs import write_text
 from terakoya.runs.display import Displayed
 
 DATA, REJECTED = "data.jsonl", "rejected.jsonl"  # accepted and rejected rows in the generation folder
+TEACHER = "teacher"  # column of the teacher's name, where there are several
 HEADER = ("source", "target", "origin", "group", "original", "fingerprint")
 
 
@@ -29,6 +31,7 @@ class GeneratedRow:
     group           rows of one group stay in one split
     original        the source sentence that the first prompt contained
     labels          labels parsed from the target; () where it is not a label set
+    teacher         its name in `teacher.pool`; "" for the only one (see `joined_teachers`)
     """
 
     source: str
@@ -37,6 +40,7 @@ class GeneratedRow:
     group: str
     original: str
     labels: tuple[str, ...] = ()
+    teacher: str = ""
 
     def cells(self) -> tuple[str, ...]:
         """The row's values in the order of `HEADER`."""
@@ -54,6 +58,7 @@ class RejectedRow:
     check     the check that failed
     reason    why, in the words of the retry prompt
     raw       the responses, oldest first
+    teacher   its name in `teacher.pool`; "" for the only one
     """
 
     original: str
@@ -62,6 +67,24 @@ class RejectedRow:
     check: str
     reason: str
     raw: tuple[str, ...] = ()
+    teacher: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRow:
+    """A row that `teacher`, exhausted or down, has left over."""
+
+    teacher: str
+
+
+def joined_teachers(names: Iterable[str]) -> str:
+    """The teachers of a row by their `names`: one mostly; "a+b" where b made what a had left over."""
+    return "+".join(dict.fromkeys(names))
+
+
+def last_teacher(names: str) -> str:
+    """The teacher that finished a row, of those in `names`."""
+    return names.rpartition("+")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +119,7 @@ class GenerationResult(Displayed):
     seconds       wall-clock time
     labels        the most frequent labels with their counts; `uses`: all label uses, `kinds`: distinct labels
     notes         sentences for people
+    teachers      of several teachers each one's rows, requests, tokens and money (by_teacher.TeacherSummary); () of one
     estimate      only where an estimate was requested
     """
 
@@ -117,6 +141,7 @@ class GenerationResult(Displayed):
     uses: int = 0
     kinds: int = 0
     notes: tuple[str, ...] = ()
+    teachers: tuple[Any, ...] = ()
     estimate: CostEstimate | None = None
 
     @property
@@ -126,16 +151,21 @@ class GenerationResult(Displayed):
 
 
 def write_rows(path: Path, rows: Sequence[GeneratedRow]) -> None:
-    """Write accepted `rows` atomically to `path` (.csv or .jsonl). Raises DataError for another suffix."""
+    """Write accepted `rows` atomically to `path` (.csv or .jsonl), with the column `teacher` where there are several.
+
+    Raises DataError for another suffix.
+    """
+    several = any(row.teacher for row in rows)
+    header = (*HEADER, TEACHER) if several else HEADER
+    cells = ((*row.cells(), row.teacher) if several else row.cells() for row in rows)
     if path.suffix == ".csv":
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(HEADER)
-        writer.writerows(row.cells() for row in rows)
+        writer.writerow(header)
+        writer.writerows(cells)
         write_text(path, text.getvalue())
     elif path.suffix in {".jsonl", ".ndjson"}:
-        lines = (dict(zip(HEADER, row.cells(), strict=True)) for row in rows)
-        write_text(path, _lines(lines))
+        write_text(path, _lines(dict(zip(header, values, strict=True)) for values in cells))
     else:
         raise DataError(
             _("'{suffix}' cannot be written", suffix=path.suffix),
@@ -157,6 +187,7 @@ def write_rejected(path: Path, rows: Iterable[RejectedRow]) -> None:
                 "reason": row.reason,
                 "raw": list(row.raw),
             }
+            | ({TEACHER: row.teacher} if row.teacher else {})
             for row in rows
         ),
     )

@@ -1,35 +1,32 @@
-"""Teacher, ledger and balance rules made from the config, and every objection to spending, raised before the first
-request."""
+"""Teachers, ledger and balance rules made from the config."""
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from terakoya.config import Config, TeacherConfig
 from terakoya.errors import ConfigError
 from terakoya.generation.balance import BalanceRules
+from terakoya.generation.configured import ConfiguredTeacher, configured_teachers, spending_cap
+from terakoya.generation.permission import REFERENCE, referenced_variables
 from terakoya.generation.recipe import Recipe
 from terakoya.generation.sentences import lexicon
 from terakoya.generation.teacher.ledger import JOURNAL
 from terakoya.generation.teacher.ledger_batches import BATCHES, BatchLedger
 from terakoya.generation.teacher.ledger_journal import read_journal
 from terakoya.generation.teacher.offline import LexiconTeacher, RuleTeacher
-from terakoya.generation.teacher.protocol import NANO, Teacher
+from terakoya.generation.teacher.pool import PoolMember, TeacherPool
+from terakoya.generation.teacher.protocol import NANO, RequestSettings, Teacher
 from terakoya.generation.teacher.rate_limits import RetryPolicy
 from terakoya.generation.teacher.retries import TeacherClient
-from terakoya.generation.teacher.spending import SpendingCap, TokenPrices
-from terakoya.i18n import _, joined
+from terakoya.generation.teacher.spending import TokenPrices
+from terakoya.i18n import _
 
 if TYPE_CHECKING:
     from terakoya.generation.teacher.batches import BatchPolicy
-
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 def make_teacher(config: TeacherConfig, recipe: Recipe, rules: BalanceRules) -> Teacher:
@@ -61,7 +58,7 @@ def make_api_teacher(config: TeacherConfig) -> Teacher:
         key,
         deadline=config.deadline,
         connections=config.max_concurrent,
-        redact=_redactor({config.key_variable: key} | _referenced((config.extra, config.headers))),
+        redact=_redactor({config.key_variable: key} | referenced_variables((config.extra, config.headers))),
         extra=_with_variables(config.extra),
         headers=_with_variables(config.headers),
         max_tokens_name=config.max_tokens_name,
@@ -94,155 +91,6 @@ def rules_of(config: Config, recipe: Recipe) -> BalanceRules:
     return BalanceRules(teacher.samples, frozenset(teacher.banned), allowed, teacher.quota, teacher.density)
 
 
-def require_permission_to_spend(config: Config, i_have_the_right: bool) -> None:
-    """Refuse, with all reasons at once, what must not be sent or paid for.
-
-    config            the whole config; `teacher` is used
-    i_have_the_right  the user vouches for training on this teacher's output
-    Raises ConfigError.
-    """
-    teacher = config.teacher
-    if teacher.kind != "api":
-        return
-    faults = []
-    if not teacher.model:
-        faults.append(
-            ConfigError(
-                _("no model is named"),
-                where="[teacher]",
-                do=_('Write model = "…".'),
-            )
-        )
-    if fault := _address_fault(teacher.base_url):
-        faults.append(fault)
-    if not teacher.licence and not i_have_the_right:
-        faults.append(
-            ConfigError(
-                _("the terms for training on this teacher's output are not stated"),
-                where="[teacher]",
-                do=_(
-                    'Many providers forbid it. Read their terms and write licence = "…" (its name or address), '
-                    "or pass --i-have-the-right, which is recorded."
-                ),
-            )
-        )
-    if not teacher.budget and not teacher.requests:
-        faults.append(
-            ConfigError(
-                _("no limit on spending is set"),
-                where="[teacher]",
-                do=_("Write budget = … (money) or requests = … (a number)."),
-            )
-        )
-    if teacher.budget and min(teacher.price_in, teacher.price_out) < 0:
-        faults.append(unknown_price())
-    faults += [*_key_faults(teacher), *_batch_faults(teacher)]
-    if len(faults) == 1:
-        raise faults[0]
-    if faults:
-        raise ConfigError(
-            joined("\n", (fault.message for fault in faults)),
-            do=_("Correct these in [teacher]; docs/settings.md lists every setting."),
-        )
-
-
-def _batch_faults(teacher: TeacherConfig) -> list[ConfigError]:
-    """Settings of single requests that mean nothing for requests in batches."""
-    if not teacher.batch:
-        return []
-    idle = [
-        f"teacher.{name}" for name in ("hedge", "requests_per_minute", "tokens_per_minute") if getattr(teacher, name)
-    ]
-    return [
-        ConfigError(
-            _("{key} has no effect on requests that are sent in batches", key=key),
-            where="[teacher]",
-            do=_("Leave {key} out.", key=key),
-        )
-        for key in idle
-    ]
-
-
-def _address_fault(base_url: str) -> ConfigError | None:
-    """What keeps `base_url` from being the address of an API; its user names and keys are refused when it is read."""
-    parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or any(char.isspace() for char in base_url):
-        return ConfigError(
-            _("'{base_url}' is no address of an API", base_url=base_url),
-            where="[teacher] base_url",
-            do=_(
-                "Write it with https:// or http://, as in base_url = {example}.",
-                example='"https://openrouter.ai/api/v1"',
-            ),
-        )
-    if parts.path.rstrip("/").endswith("/completions"):
-        shorter = base_url.split("/chat/completions")[0].removesuffix("/completions")
-        return ConfigError(
-            _("base_url names the method as well, which is added to it"),
-            where="[teacher] base_url",
-            do=_('Write base_url = "{shorter}".', shorter=shorter),
-        )
-    return None
-
-
-def _key_faults(teacher: TeacherConfig) -> list[ConfigError]:
-    """What is wrong with the environment variables that hold keys; their values are never shown."""
-    faults = []
-    referenced = _referenced((teacher.extra, teacher.headers))
-    key = {teacher.key_variable: os.environ.get(teacher.key_variable, "")} if teacher.key_variable else {}
-    for variable, value in {**key, **referenced}.items():
-        if not value and (variable in referenced or not _is_local(teacher.base_url)):
-            faults.append(
-                ConfigError(
-                    _("the environment variable {variable} is not set", variable=variable),
-                    where="[teacher]",
-                    do=_("Set it to your API key: export {variable}=…", variable=variable),
-                )
-            )
-        elif any(not "!" <= char <= "~" for char in value):
-            faults.append(
-                ConfigError(
-                    _(
-                        "the environment variable {variable} holds white space or a character that no key contains",
-                        variable=variable,
-                    ),
-                    where="[teacher]",
-                    do=_(
-                        "Set it to the key alone, without line break or quotation marks: export {variable}=…",
-                        variable=variable,
-                    ),
-                )
-            )
-    return faults
-
-
-def _referenced(values: Any) -> dict[str, str]:
-    """The environment variables that `values` refer to as ${NAME}, with their content."""
-    return {name: os.environ.get(name, "") for name in _REFERENCE.findall(json.dumps(values, ensure_ascii=False))}
-
-
-def _with_variables(value: Any) -> Any:
-    """`value` with every ${NAME} replaced by the environment variable NAME."""
-    if isinstance(value, str):
-        return _REFERENCE.sub(lambda found: os.environ.get(found.group(1), ""), value)
-    if isinstance(value, Mapping):
-        return {key: _with_variables(item) for key, item in value.items()}
-    return [_with_variables(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def unknown_price() -> ConfigError:
-    """The refusal of a budget while price_in or price_out is unknown."""
-    return ConfigError(
-        _("the model's price is not known, so no budget can be enforced"),
-        where="[teacher]",
-        do=_("Write price_in and price_out, each per million tokens (0 where it is free)."),
-    )
-
-
-def _is_local(base_url: str) -> bool:
-    return any(f"//{host}" in base_url for host in ("127.0.0.1", "localhost", "[::1]"))
-
-
 def prices_of(teacher: TeacherConfig) -> TokenPrices:
     """Prices per token from the prices per million tokens in `teacher` (unknown ones count as 0), in a batch where
     requests are sent in batches."""
@@ -250,21 +98,79 @@ def prices_of(teacher: TeacherConfig) -> TokenPrices:
     return TokenPrices(max(teacher.price_in, 0.0) * per_token, max(teacher.price_out, 0.0) * per_token)
 
 
-def open_ledger(teacher: TeacherConfig, folder: Path) -> BatchLedger:
-    """The ledger in `folder`, with the spending cap and disk reserve that `teacher` sets. Raises ConfigError where a
-    batch is still open there, and requests are no longer sent in batches."""
-    cap = SpendingCap(round(teacher.budget * NANO) if teacher.budget else None, teacher.requests)
+def open_ledger(teacher: TeacherConfig, folder: Path, first_teacher: str = "") -> BatchLedger:
+    """The ledger in `folder`, with the spending caps and disk reserve of all teachers.
+
+    teacher        section [teacher]
+    folder         the generation folder
+    first_teacher  of several teachers the one with which the ledger began, before it named any
+    Raises ConfigError where a batch is still open there, and its teacher is no longer sent batches.
+    """
+    found = configured_teachers(teacher)
+    _require_collected(found, folder, first_teacher)
+    return BatchLedger(
+        folder,
+        spending_cap(teacher),
+        max_concurrent=sum(one.config.max_concurrent for one in found),
+        max_tokens=max(one.config.max_tokens for one in found),
+        caps={one.name: one.cap for one in found if one.name},
+        first_teacher=first_teacher,
+    )
+
+
+def _require_collected(found: tuple[ConfiguredTeacher, ...], folder: Path, first_teacher: str) -> None:
+    singly = {one.name: one.prefix for one in found if not one.config.batch}
     # A batch has an input file while it is open; only then is the journal read once more.
-    kept = (folder / BATCHES).glob("*.jsonl") if not teacher.batch else ()
-    if any(kept):
-        open_batches = sum(one.state != "ended" for one in read_journal(folder / JOURNAL).batches.values())
-        if open_batches:
-            raise ConfigError(
-                _("{count} batches of this generation are not collected yet", count=open_batches),
-                where=str(folder),
-                do=_("Go on with teacher.batch as it was: their responses are paid for."),
-            )
-    return BatchLedger(folder, cap, max_concurrent=teacher.max_concurrent, max_tokens=teacher.max_tokens)
+    if not singly or not any((folder / BATCHES).glob("*.jsonl")):
+        return
+    state = read_journal(folder / JOURNAL)
+    if first_teacher:
+        state.adopt(first_teacher)
+    left = [batch.teacher for batch in state.batches.values() if batch.state != "ended" and batch.teacher in singly]
+    if left:
+        key = f"{singly[left[0]]}.batch"
+        raise ConfigError(
+            _("{count} batches of this generation are not collected yet", count=len(left)),
+            where=str(folder),
+            do=_("Go on with {key} as it was: their responses are paid for.", key=key),
+        )
+
+
+def make_pool(
+    config: Config,
+    recipe: Recipe,
+    rules: BalanceRules,
+    folder: Path,
+    retry_policy: RetryPolicy,
+    batch_policy: BatchPolicy | None = None,
+    first_teacher: str = "",
+) -> tuple[TeacherPool, BatchLedger | None]:
+    """All teachers of a config, and the ledger that they share; None where all are free.
+
+    config         the whole config; `teacher` and `seed` are used
+    recipe         steps, and rules or habits of the offline teachers
+    rules          banned and allowed labels, for the lexicon teacher
+    folder         the generation folder
+    retry_policy   waits and limits of failing requests
+    batch_policy   waits of batches; None: those of everyday use
+    first_teacher  of several teachers the one with which the ledger began, before it named any
+    """
+    found = configured_teachers(config.teacher)
+    teachers = [make_teacher(one.config, recipe, rules) for one in found]
+    paid = any(teacher.paid for teacher in teachers)
+    ledger = open_ledger(config.teacher, folder, first_teacher) if paid else None
+    members = []
+    for one, teacher in zip(found, teachers, strict=True):
+        own = ledger if teacher.paid else None
+        client = make_client(one.config, teacher, own, retry_policy, folder, batch_policy, one.name)
+        namespace = "" if one.name == first_teacher else one.name
+        members.append(PoolMember(one.name, one.weight, client, _settings(config, one.config, teacher), namespace))
+    return TeacherPool(members, fallback=config.teacher.fallback), ledger
+
+
+def _settings(config: Config, one: TeacherConfig, teacher: Teacher) -> RequestSettings:
+    temperature = None if one.temperature == "unset" else one.temperature
+    return RequestSettings(one.model or teacher.name, one.max_tokens, temperature, config.seed, one.max_rejected)
 
 
 def make_client(
@@ -274,6 +180,7 @@ def make_client(
     retry_policy: RetryPolicy,
     folder: Path | None = None,
     batch_policy: BatchPolicy | None = None,
+    name: str = "",
 ) -> TeacherClient:
     """The client that sends requests to `teacher`, one by one or in batches.
 
@@ -283,6 +190,7 @@ def make_client(
     retry_policy  waits and limits of failing requests
     folder        of the ledger; None where requests are never sent in batches
     batch_policy  waits of batches; None: those of everyday use
+    name          of the teacher in `teacher.pool`; "" for the only one
     """
     options: dict[str, Any] = {
         "prices": prices_of(config),
@@ -291,6 +199,7 @@ def make_client(
         "retry_policy": retry_policy,
         "attempts": config.attempts,
         "thinking": config.thinking,
+        "name": name,
     }
     if config.batch and ledger is not None and folder is not None:
         from terakoya.generation.teacher.batch_api import BatchApi
@@ -309,6 +218,15 @@ def make_client(
         hedge=config.hedge,
         **options,
     )
+
+
+def _with_variables(value: Any) -> Any:
+    """`value` with every ${NAME} replaced by the environment variable NAME."""
+    if isinstance(value, str):
+        return REFERENCE.sub(lambda found: os.environ.get(found.group(1), ""), value)
+    if isinstance(value, Mapping):
+        return {key: _with_variables(item) for key, item in value.items()}
+    return [_with_variables(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _redactor(keys: Mapping[str, str]) -> Callable[[str], str]:

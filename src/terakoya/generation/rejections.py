@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from terakoya.generation.output import RejectedRow
+from terakoya.generation.output import GeneratedRow, RejectedRow
 from terakoya.generation.teacher.responses import defect_advice
 from terakoya.i18n import _, joined
 
-_NOT_THE_TEACHER = frozenset({"quota", "duplicate"})  # rejections that do not count against the teacher
+NOT_THE_TEACHER = frozenset({"quota", "duplicate"})  # rejections that do not count against the teacher
 _ALIKE = 10  # rows of which none was accepted and all have one defect: the next ones will have it too
 _SHOWN = 80  # characters of an example
 # What the checks' names mean. Their reasons are Japanese, because they are part of the retry prompt.
@@ -59,7 +60,7 @@ class Rejections:
     @property
     def by_teacher(self) -> int:
         """Rows for which the teacher is to blame, not a quota or a duplicate."""
-        return sum(count for check, count in self.counts.items() if check not in _NOT_THE_TEACHER)
+        return sum(count for check, count in self.counts.items() if check not in NOT_THE_TEACHER)
 
     @property
     def all_alike(self) -> bool:
@@ -92,6 +93,27 @@ class Rejections:
         return defect_advice(defect) or _(
             "Look at rejected.jsonl; use another model or prompt, or raise teacher.max_rejected."
         )
+
+
+@dataclass(slots=True)
+class TeacherTally:
+    """What became of one teacher's rows.
+
+    rows        accepted
+    open        left open, because it was exhausted or down
+    rejections  the rejected ones
+    """
+
+    rows: int = 0
+    open: int = 0
+    rejections: Rejections = field(default_factory=Rejections)
+
+    def count(self, row: GeneratedRow | RejectedRow) -> None:
+        """Count `row`."""
+        if isinstance(row, RejectedRow):
+            self.rejections.add(row)
+        else:
+            self.rows += 1
 
 
 def _defect(row: RejectedRow) -> str:

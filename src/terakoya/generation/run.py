@@ -11,7 +11,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,12 +21,13 @@ from terakoya.codec.text import normalise_source
 from terakoya.errors import DataError, Interrupted, ProviderError, TerakoyaError
 from terakoya.generation.balance import BalanceRules, LabelCounter, SourceSelector
 from terakoya.generation.filters import first_failure, parse_labels
-from terakoya.generation.output import GeneratedRow, RejectedRow
+from terakoya.generation.output import GeneratedRow, OpenRow, RejectedRow, joined_teachers, last_teacher
 from terakoya.generation.recipe import Recipe, RecipeStep
-from terakoya.generation.rejections import Rejections
+from terakoya.generation.rejections import Rejections, TeacherTally
 from terakoya.generation.sentences import Sentence
 from terakoya.generation.teacher.offline import cued_emoji
-from terakoya.generation.teacher.protocol import TeacherRequest
+from terakoya.generation.teacher.pool import PoolMember, RequestDraft, RowLeftOpen, TeacherPool
+from terakoya.generation.teacher.protocol import RequestSettings
 from terakoya.generation.teacher.rate_limits import RETRY_POLICY, RetryPolicy
 from terakoya.generation.teacher.retries import GenerationStopped, RequestAbandoned, TeacherClient
 from terakoya.i18n import _, joined
@@ -42,24 +43,6 @@ _MAX_FRUITLESS, _MAX_FRUITLESS_PAID = 2000, 200  # consecutive rejected rows, fo
 
 
 @dataclass(frozen=True, slots=True)
-class RequestSettings:
-    """Settings shared by all requests of a generation.
-
-    model         the teacher's model name
-    max_tokens    largest number of tokens of a response
-    temperature   sampling temperature; None: not sent
-    seed          part of every request's key
-    max_rejected  share of rejected rows, in (0, 1], at which the generation stops
-    """
-
-    model: str
-    max_tokens: int
-    temperature: float | None
-    seed: int
-    max_rejected: float = 0.5
-
-
-@dataclass(frozen=True, slots=True)
 class PlannedSource:
     """A sentence, the labels near their quota when it was planned (`avoid`), and its place in the plan (`order`)."""
 
@@ -72,10 +55,10 @@ class Generation:
     """Runs a recipe over source sentences. `rows` and `rejections` may be read whatever ends it.
 
     recipe        the steps
-    settings      of every request
+    settings      of every request; of a pool, `max_rejected` alone counts, and each teacher has its own
     rules         what may be accepted
     sources       source sentences
-    client        sends requests and stores responses
+    client        sends requests and stores responses: of one teacher, or a pool of several
     listener      receives progress
     retry_policy  `drain` is the time allowed to pending responses
     window        sentences planned beyond the last checked row
@@ -87,20 +70,24 @@ class Generation:
         settings: RequestSettings,
         rules: BalanceRules,
         sources: Iterator[Sentence],
-        client: TeacherClient,
+        client: TeacherClient | TeacherPool,
         *,
         listener: Listener | None = None,
         retry_policy: RetryPolicy = RETRY_POLICY,
         window: int = WINDOW,
     ) -> None:
         self._window = window
-        self.recipe, self.settings, self.counter, self.client = recipe, settings, LabelCounter(rules), client
+        self.recipe, self.settings, self.counter = recipe, settings, LabelCounter(rules)
+        self.client = (
+            client if isinstance(client, TeacherPool) else TeacherPool([PoolMember("", 1.0, client, settings)])
+        )
         self._feeder = SourceSelector(sources, self.counter, self._hints)
         self._listener, self._retry_policy = listener or SilentListener(), retry_policy
         self.rows: list[GeneratedRow] = []
         self.rejections = Rejections()
+        self.tallies: defaultdict[str, TeacherTally] = defaultdict(TeacherTally)
         self._seen: set[str] = set()
-        self._pending: deque[asyncio.Task[GeneratedRow | RejectedRow]] = deque()
+        self._pending: deque[asyncio.Task[GeneratedRow | RejectedRow | OpenRow]] = deque()
         self._interrupted = False
         self._fruitless = self._planned = 0
         self._reported = time.monotonic()
@@ -137,7 +124,7 @@ class Generation:
 
     def _plan(self) -> None:
         """Never plan more sentences than rows are still needed: no response is paid for in vain."""
-        while len(self._pending) < min(self._window, self.counter.remaining):
+        while len(self._pending) < min(self._window, self.counter.remaining - self.open_rows):
             sentence = next(self._feeder, None)
             if sentence is None:
                 return
@@ -145,10 +132,19 @@ class Generation:
             self._planned += 1
             self._pending.append(asyncio.ensure_future(self._make(planned)))
 
-    def _record(self, row: GeneratedRow | RejectedRow) -> None:
-        """Accept or reject the next row in planned order."""
+    @property
+    def open_rows(self) -> int:
+        """Rows whose teacher is exhausted or down: the next call requests them again, in planned order."""
+        return sum(tally.open for tally in self.tallies.values())
+
+    def _record(self, row: GeneratedRow | RejectedRow | OpenRow) -> None:
+        """Accept or reject the next row in planned order, or leave its place open."""
+        if isinstance(row, OpenRow):
+            self._leave_open(row)
+            return
         if isinstance(row, GeneratedRow):
             row = self._check_against_accepted(row)
+        self.tallies[last_teacher(row.teacher)].count(row)
         if isinstance(row, GeneratedRow):
             self._seen.add(normalise_source(row.source))
             self.counter.add(row.labels)
@@ -159,45 +155,65 @@ class Generation:
             self._fruitless += 1
             self._stop_if_fruitless()
             self._stop_if_mostly_rejected()
+            self._take_out_if_mostly_rejected(last_teacher(row.teacher))
         self._report()
+
+    def _leave_open(self, row: OpenRow) -> None:
+        self.tallies[row.teacher].open += 1
+        if self.counter.rules.reorders_sources:
+            # What is planned next depends on the counts, which this row would change: others would be paid in vain.
+            raise self.client.abort(self.client.out[row.teacher])
 
     def _check_against_accepted(self, row: GeneratedRow) -> GeneratedRow | RejectedRow:
         if normalise_source(row.source) in self._seen:
             return RejectedRow(
-                row.original, row.origin, "", "duplicate", "同じ文がすでにある", (row.source, row.target)
+                row.original, row.origin, "", "duplicate", "同じ文がすでにある", (row.source, row.target), row.teacher
             )
         if label := self.counter.over_quota(row.labels):
-            return RejectedRow(row.original, row.origin, "", "quota", f"{label} はもう十分にある", (row.target,))
+            reason = f"{label} はもう十分にある"
+            return RejectedRow(row.original, row.origin, "", "quota", reason, (row.target,), row.teacher)
         return row
 
-    async def _make(self, planned: PlannedSource) -> GeneratedRow | RejectedRow:
+    async def _make(self, planned: PlannedSource) -> GeneratedRow | RejectedRow | OpenRow:
         """Pass one sentence through all steps."""
         sentence, texts = planned.sentence, [planned.sentence.text]
+        teachers: list[str] = []  # names of those that responded
         for step in self.recipe.steps:
-            text = await self._step(planned, step, texts[-1])
+            try:
+                text = await self._step(planned, step, texts[-1], teachers)
+            except RowLeftOpen as error:
+                return OpenRow(error.args[0])
             if isinstance(text, RejectedRow):
                 return text
             texts.append(text)
         found = parse_labels(texts[-1]) if "labels" in self.recipe.steps[-1].checks else None
         target = texts[-1] if found is None else " ".join(found)
-        origin = f"{sentence.origin} | {self.recipe.name} {self.client.teacher.name}"
-        return GeneratedRow(texts[-2], target, origin, sentence.group, sentence.text, tuple(found or ()))
+        origin = f"{sentence.origin} | {self.recipe.name} {self.client.label(teachers)}"
+        return GeneratedRow(
+            texts[-2], target, origin, sentence.group, sentence.text, tuple(found or ()), joined_teachers(teachers)
+        )
 
-    async def _step(self, planned: PlannedSource, step: RecipeStep, text: str) -> str | RejectedRow:
-        """Send the request; where the response fails a check, once more with the reason; then reject the row."""
+    async def _step(
+        self, planned: PlannedSource, step: RecipeStep, text: str, teachers: list[str]
+    ) -> str | RejectedRow:
+        """Send the request; where the response fails a check, once more with the reason; then reject the row. Whoever
+        responds is added to `teachers`: a row that one has begun stays with it."""
+        source = fingerprint(planned.sentence.text)
         sentence, check, reason, detail = planned.sentence, "", "", ""
         raw: list[str] = []
         banned = tuple(sorted(self.counter.rules.banned))
         turns = step.turns(text, banned, planned.avoid)
         for retry in (0, 1):
-            request = TeacherRequest(
-                step.name, fingerprint(sentence.text), text, turns, self.settings.model, self.settings.max_tokens,
-                self.settings.temperature, self.settings.seed, retry,
-            )  # fmt: skip
+            draft = RequestDraft(step.name, source, text, turns, retry)
+            assigned = teachers[-1] if teachers else self.client.assigned(source)
             try:
-                response = await self.client.complete(request, planned.order)
+                name, response = await self.client.complete(draft, planned.order, assigned)
             except RequestAbandoned as error:
-                return RejectedRow(sentence.text, sentence.origin, step.name, "unanswered", str(error), tuple(raw))
+                names = joined_teachers([*teachers, error.teacher])
+                return RejectedRow(
+                    sentence.text, sentence.origin, step.name, "unanswered", str(error), tuple(raw), names
+                )
+            teachers.append(name)
             check, reason = ("answer", response.defect) if response.defect else self._check(response.text, step)
             detail = f" ({response.detail})" if response.detail else ""
             if not reason:
@@ -205,7 +221,9 @@ class Generation:
             raw.append(response.text)
             correction = f"その答えは使えません({reason})。はじめの指示どおりに、答えだけを書き直してください。"
             turns = (*turns, Turn("assistant", response.text), Turn("user", correction))
-        return RejectedRow(sentence.text, sentence.origin, step.name, check, reason + detail, tuple(raw))
+        return RejectedRow(
+            sentence.text, sentence.origin, step.name, check, reason + detail, tuple(raw), joined_teachers(teachers)
+        )
 
     def _check(self, response: str, step: RecipeStep) -> tuple[str, str]:
         check, reason = first_failure(response, step)
@@ -220,7 +238,7 @@ class Generation:
     def _stop_if_fruitless(self) -> None:
         """Stop where a quota or density cannot be reached: sentences would be drawn for ever."""
         rejected = self._fruitless
-        if rejected >= (_MAX_FRUITLESS_PAID if self.client.teacher.paid else _MAX_FRUITLESS):
+        if rejected >= (_MAX_FRUITLESS_PAID if self.client.paid else _MAX_FRUITLESS):
             self.rejections.reported = True
             raise self.client.abort(
                 DataError(
@@ -235,24 +253,34 @@ class Generation:
             )
 
     def _stop_if_mostly_rejected(self) -> None:
-        checked, bad = len(self.rows) + len(self.rejections.rows), self.rejections.by_teacher
-        # Ten alike are enough where each costs money; a limit of 1 says that the user wants none of these stops.
-        stoppable = self.client.teacher.paid and self.settings.max_rejected < 1
-        hopeless = stoppable and not self.rows and self.rejections.all_alike
-        if hopeless or (checked >= _MIN_CHECKED and bad > self.settings.max_rejected * checked):
+        if error := self._mostly_rejected(len(self.rows), self.rejections, paid=self.client.paid):
             self.rejections.reported = True
-            raise self.client.abort(
-                ProviderError(
-                    _(
-                        "{bad} of {checked} rows were rejected ({reasons}); {commonest}",
-                        bad=bad,
-                        checked=checked,
-                        reasons=self.rejections.top(),
-                        commonest=self.rejections.commonest(),
-                    ),
-                    do=self.rejections.advice,
-                )
-            )
+            raise self.client.abort(error)
+
+    def _take_out_if_mostly_rejected(self, name: str) -> None:
+        """Of several teachers, a bad one is not hidden by the good ones: its rows alone are looked at."""
+        if len(self.client.members) == 1 or name in self.client.out:
+            return
+        tally, paid = self.tallies[name], self.client.members[name].client.teacher.paid
+        if error := self._mostly_rejected(tally.rows, tally.rejections, paid=paid):
+            self.client.take_out(name, error)
+
+    def _mostly_rejected(self, rows: int, rejections: Rejections, *, paid: bool) -> ProviderError | None:
+        checked, bad = rows + len(rejections.rows), rejections.by_teacher
+        # Ten alike are enough where each costs money; a limit of 1 says that the user wants none of these stops.
+        hopeless = paid and self.settings.max_rejected < 1 and not rows and rejections.all_alike
+        if not hopeless and (checked < _MIN_CHECKED or bad <= self.settings.max_rejected * checked):
+            return None
+        return ProviderError(
+            _(
+                "{bad} of {checked} rows were rejected ({reasons}); {commonest}",
+                bad=bad,
+                checked=checked,
+                reasons=rejections.top(),
+                commonest=rejections.commonest(),
+            ),
+            do=rejections.advice,
+        )
 
     def _report(self) -> None:
         now = time.monotonic()

@@ -7,12 +7,13 @@ processes need not speak to each other; `merging.py` makes one data set of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from terakoya.codec.text import normalise_source
-from terakoya.config import Config, TeacherConfig
+from terakoya.config import Config, TeacherConfig, TeacherSettings
 from terakoya.errors import ConfigError, IncompatibleError
 from terakoya.generation.resume import has_content
 from terakoya.generation.sentences import Sentence
@@ -21,6 +22,7 @@ from terakoya.i18n import _, joined
 from terakoya.records import fingerprint
 
 _FOLDER = re.compile(r"shard-([1-9]\d*)-of-([1-9]\d*)")
+_LIMITS = ("requests", "requests_per_minute", "tokens_per_minute")  # whole numbers, and `budget` in money
 _WRITTEN = re.compile(r"([1-9]\d{0,5})/([1-9]\d{0,5})")
 
 
@@ -73,16 +75,23 @@ def shard_config(config: Config, shard: Shard) -> Config:
     """
     teacher = config.teacher
     _require_enough(teacher, shard.count)
-    money = round(teacher.budget * NANO)
-    parts = {
+    parts: dict[str, Any] = {
         "samples": shard.part(teacher.samples),
         "density": -(-teacher.density // shard.count),  # rounded up: the whole needs each label as often
-        "budget": shard.part(money) / NANO,
-        "requests": shard.part(teacher.requests),
-        "requests_per_minute": shard.part(teacher.requests_per_minute),
-        "tokens_per_minute": shard.part(teacher.tokens_per_minute),
+        "pool": {
+            name: one.model_copy(update=_limits(one, shard, one.model_fields_set)) for name, one in teacher.pool.items()
+        },
+        **_limits(teacher, shard, {*_LIMITS, "budget"}),
     }
     return config.model_copy(update={"teacher": teacher.model_copy(update=parts)})
+
+
+def _limits(teacher: TeacherSettings, shard: Shard, names: Collection[str]) -> dict[str, Any]:
+    """The shard's part of those limits of one teacher that are among `names`."""
+    parts: dict[str, Any] = {name: shard.part(getattr(teacher, name)) for name in _LIMITS if name in names}
+    if "budget" in names:
+        parts["budget"] = shard.part(round(teacher.budget * NANO)) / NANO
+    return parts
 
 
 def shard_sources(sentences: Iterator[Sentence], shard: Shard | None) -> Iterator[Sentence]:
@@ -124,13 +133,13 @@ def require_one_kind(folder: Path, shard: Shard | None) -> None:
 
 
 def _require_enough(teacher: TeacherConfig, count: int) -> None:
-    short = {
-        f"teacher.{name}": value
-        for name in ("samples", "requests", "requests_per_minute", "tokens_per_minute")
-        if 0 < (value := getattr(teacher, name)) < count
-    }
-    if teacher.budget > 0 and round(teacher.budget * NANO) < count:
-        short["teacher.budget"] = teacher.budget
+    short: dict[str, float] = {"teacher.samples": teacher.samples} if teacher.samples < count else {}
+    tables: dict[str, TeacherSettings] = {"teacher": teacher}
+    tables |= {f"teacher.pool.{name}": one for name, one in teacher.pool.items()}
+    for section, one in tables.items():
+        short |= {f"{section}.{name}": value for name in _LIMITS if 0 < (value := getattr(one, name)) < count}
+        if one.budget > 0 and round(one.budget * NANO) < count:
+            short[f"{section}.budget"] = one.budget
     if short:
         named = ", ".join(f"{name} = {value}" for name, value in short.items())
         raise ConfigError(

@@ -264,14 +264,23 @@ def doctor(experiment: str | Config, *, overrides: Sequence[str] = (), show_toke
     Where the Hub does not give the base, what data and config alone show is returned, and the absence as a note.
     """
     from terakoya.exporters.possible import export_findings
+    from terakoya.generation.permission import teacher_findings
     from terakoya.models.pretrained.hub_download import UnavailableError
     from terakoya.saved_model import Skill
     from terakoya.training import preflight
     from terakoya.training.prepare import prepare_training
 
-    dataset = load_dataset(registry.find_experiment(experiment, overrides))
+    found_experiment = registry.find_experiment(experiment, overrides)
+    teachers = teacher_findings(found_experiment.config)
+    try:
+        dataset = load_dataset(found_experiment)
+    except DataError as error:
+        if not teachers:
+            raise
+        unread = Finding("rows", "stop", error.what, where=error.where, do=error.do)
+        return DoctorReport((*teachers, unread), complete=False)
     maker = registry.find_model_maker(dataset.config.model.base, dataset.folder)
-    audited = audit_dataset(dataset)
+    audited = [*audit_dataset(dataset), *teachers]
     stopped = any(finding.level == "stop" for finding in audited)
     try:
         setup, model, max_tokens = prepare_training(dataset.task, dataset.split, dataset.config, maker)

@@ -207,14 +207,24 @@ def ladder(
 
 
 def _teacher(dataset: Dataset, folder: Path, wanted: bool, left_out: list[Rung]) -> Iterator[Contender]:
-    """The teacher, where one is configured and may be paid."""
+    """The teacher, or each of several, where one is configured and may be paid."""
+    from terakoya.generation.configured import exam_configs
+
+    for name, config in exam_configs(dataset.config):
+        place = folder / (f"teacher-{name}" if name else "teacher")
+        yield from _one_teacher(dataset, config, place, wanted, left_out)
+
+
+def _one_teacher(
+    dataset: Dataset, config: Config, folder: Path, wanted: bool, left_out: list[Rung]
+) -> Iterator[Contender]:
     from terakoya.errors import DataError
     from terakoya.evaluation.ladder import Contender, Rung
     from terakoya.generation.few_shot_teacher import FewShotTeacher
     from terakoya.records import Prediction
     from terakoya.scoring.baselines.standard import evenly_spaced
 
-    task, settings = dataset.task, dataset.config.teacher
+    task, settings = dataset.task, config.teacher
     if settings.kind != "api" or not settings.model:
         return
     name = _("teacher {model}, {shots} examples in the prompt", model=settings.model, shots=_TEACHER_SHOTS)
@@ -223,7 +233,7 @@ def _teacher(dataset: Dataset, folder: Path, wanted: bool, left_out: list[Rung])
         return
     shots = [(row.source, row.target) for row in evenly_spaced(dataset.split.train, _TEACHER_SHOTS)]
     try:
-        made = FewShotTeacher(dataset.config, folder / "teacher", shots, task.instruction)
+        made = FewShotTeacher(config, folder, shots, task.instruction)
     except TerakoyaError as error:
         left_out.append(Rung(name, note=error.what))
         return

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from terakoya.data.formats import TABLE_SUFFIXES, TableRow, detect_encoding, read_lines, read_rows
+from terakoya.data.formats.many_files import table_files
 from terakoya.pipeline.scaffold.table_profile import TableProfile, look_at, sample_rows
 
 TABLE_FILES = (*TABLE_SUFFIXES, ".txt")
@@ -52,6 +53,15 @@ def rows_at(path: Path, lines: Collection[int], encoding: str = "") -> list[Tabl
     last = max(wanted, default=0)
     rows = sample_rows(path, encoding)[0] if path.suffix.lower() == ".txt" else read_rows(path, encoding=encoding)
     return [row for row in islice(rows, last) if row.line in wanted]
+
+
+def file_named(name: str, folder: Path) -> Path:
+    """The file that a finding names in `Finding.files`: of a table given by a pattern, or a local copy of a remote one.
+
+    name    as the finding says it
+    folder  of the config of the table
+    """
+    return table_files(name, folder)[0].path
 
 
 def first_rows(path: Path, count: int, encoding: str = "") -> tuple[tuple[str, ...], list[TableRow]]:

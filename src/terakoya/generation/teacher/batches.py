@@ -116,7 +116,7 @@ class BatchClient(TeacherClient):
 
     async def _send_batches(self) -> None:
         try:
-            for key, batch in self._batches.open_batches.items():
+            for key, batch in self._batches.open_batches_of(self.name).items():
                 await self._finish(key, batch, self._kept_requests(key))
             while True:
                 await self._gather()

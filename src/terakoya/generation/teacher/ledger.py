@@ -12,15 +12,23 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from terakoya.errors import BudgetError, DiskError
 from terakoya.generation.teacher.ledger_journal import read_journal
 from terakoya.generation.teacher.protocol import NANO, NoResponse, RawResponse, TeacherRequest
-from terakoya.generation.teacher.spending import NO_CAP, RequestCost, Reservation, SpendingCap
+from terakoya.generation.teacher.spending import (
+    NO_CAP,
+    RequestCost,
+    Reservation,
+    SpendingCap,
+    TeacherAccount,
+)
 from terakoya.i18n import Message, _, joined
 from terakoya.runs import Journal, disk_faults
 
@@ -28,7 +36,12 @@ JOURNAL = "journal.jsonl"
 _RESERVE = ".reserve"
 _fsync = getattr(os, "fdatasync", os.fsync)
 _SYNC_EVERY = 0.25  # seconds
+NO_CAPS: Mapping[str, SpendingCap] = MappingProxyType({})
 _PER_RESPONSE = 64 * 1024  # bytes reserved for one pending response, besides 32 per token
+
+
+class CapReached(BudgetError):
+    """The cap of one teacher is exhausted, not that of the whole generation."""
 
 
 class Ledger:
@@ -37,14 +50,27 @@ class Ledger:
     cap             what may be spent
     max_concurrent  requests that may be pending at once, and
     max_tokens      tokens per response: both determine the disk space reserved
+    caps            name of a teacher → what may be spent on it, besides `cap`
+    first_teacher   name of the teacher with which the ledger began, before it named any; "" where it has one only
     """
 
     def __init__(
-        self, folder: Path, cap: SpendingCap = NO_CAP, *, max_concurrent: int = 64, max_tokens: int = 256
+        self,
+        folder: Path,
+        cap: SpendingCap = NO_CAP,
+        *,
+        max_concurrent: int = 64,
+        max_tokens: int = 256,
+        caps: Mapping[str, SpendingCap] = NO_CAPS,
+        first_teacher: str = "",
     ) -> None:
-        self.path, self._cap = folder / JOURNAL, cap
+        self.path, self._cap, self._caps = folder / JOURNAL, cap, caps
         self._state = read_journal(self.path)
-        self.overrun = 0  # billionths by which a response cost more than was reserved for it
+        if first_teacher:
+            self._state.adopt(first_teacher)
+        self._overruns: Counter[str] = Counter()  # teacher → billionths that a response cost more than was reserved
+        self._reserved: Counter[str] = Counter()  # teacher → billionths of its open reservations
+        self._pending: Counter[str] = Counter()  # teacher → number of them
         self._open: dict[str, int] = {}  # own intents whose cost is not booked: id → maximum cost
         self._disk_error: DiskError | None = None
         self._fsync_failed = False
@@ -91,6 +117,19 @@ class Ledger:
         return self._state.spending.total + sum(self._open.values())
 
     @property
+    def accounts(self) -> Mapping[str, TeacherAccount]:
+        """Name of a teacher → what it was sent and has cost; "" where there is one only."""
+        return self._state.accounts
+
+    def overrun(self, teacher: str = "") -> int:
+        """Billionths by which a response of `teacher` cost more than was reserved for it."""
+        return self._overruns[teacher]
+
+    def attempts(self, key: str) -> int:
+        """How often the request `key` was sent, or was about to be."""
+        return self._state.attempts.get(key, 0)
+
+    @property
     def response_count(self) -> int:
         """Number of successful responses stored."""
         return len(self._state.responses)
@@ -115,25 +154,17 @@ class Ledger:
 
         Raises BudgetError where the cap is exhausted, DiskError where the disk is full.
         """
-        while not self._fits(max_cost):
-            if not self._open:
-                raise self._exhausted(max_cost)
+        while not self._fits(max_cost, request.teacher):
+            if not self._may_free(max_cost, request.teacher):
+                raise self._exhausted(max_cost, request.teacher)
             self._freed.clear()
             await self._freed.wait()
         if self._disk_error is not None:
             raise self._disk_error
-        self._state.attempts[request.key] += 1
-        attempt = self._state.attempts[request.key]
-        reservation = Reservation(f"{request.key}.{attempt}", request.key, max_cost)
-        self._open[reservation.id] = max_cost
-        self._state.requests += 1
-        intent = {"event": "intent", "id": reservation.id, "step": request.step, "source": request.source}
         try:
-            self._write({**intent, "reserved": max_cost})
+            reservation = self._intend(request, max_cost)
         except DiskError as error:
             self._disk_error = error
-            self._state.requests -= 1
-            self._release(reservation)
             raise
         try:
             await self._durable()
@@ -141,6 +172,23 @@ class Ledger:
             self.record_failure(reservation, NoResponse("not sent", sent=False))
             raise
         return reservation
+
+    def _intend(self, request: TeacherRequest, max_cost: int, **more: str) -> Reservation:
+        """Write the intent of `request`, with `more` fields, and reserve its money. Raises DiskError."""
+        self._state.attempts[request.key] += 1
+        attempt = f"{request.key}.{self._state.attempts[request.key]}"
+        named = {"teacher": request.teacher} if request.teacher else {}
+        intent = {"event": "intent", "id": attempt, "step": request.step, "source": request.source}
+        self._write({**intent, "reserved": max_cost, **named, **more})
+        self._state.requests += 1
+        self._state.accounts[request.teacher].requests += 1
+        self._hold(attempt, max_cost, request.teacher)
+        return Reservation(attempt, request.key, max_cost, request.teacher)
+
+    def _hold(self, attempt: str, max_cost: int, teacher: str) -> None:
+        self._open[attempt] = max_cost
+        self._reserved[teacher] += max_cost
+        self._pending[teacher] += 1
 
     def record_response(self, reservation: Reservation, reply: RawResponse) -> None:
         """Store the raw response `reply` for `reservation` at once, before it is interpreted; `record_cost` follows.
@@ -164,12 +212,14 @@ class Ledger:
         """Book `cost` for the response to `reservation`."""
         record = {"event": "cost", "id": reservation.id, "cost": cost.amount, "by": cost.basis}
         flag = {"flag": cost.flag} if cost.flag else {}
-        self._write_with_reserve({**record, "in": cost.tokens_in, "out": cost.tokens_out, **flag})
-        self._state.spending.book(cost.amount, cost.basis)
+        record |= {"in": cost.tokens_in, "out": cost.tokens_out, **flag}
+        self._write_with_reserve(record)
+        teacher = reservation.teacher
+        self._state.book(teacher, record, cost.basis)
         if cost.flag:
             self._state.flags[cost.flag] += 1
-        if self._cap.money is not None:
-            self.overrun = max(self.overrun, cost.amount - reservation.max_cost)
+        if self._cap.money is not None or self._caps.get(teacher, NO_CAP).money is not None:
+            self._overruns[teacher] = max(self._overruns[teacher], cost.amount - reservation.max_cost)
         self._release(reservation)
 
     def record_failure(self, reservation: Reservation, lost: NoResponse) -> None:
@@ -181,8 +231,7 @@ class Ledger:
         except DiskError as error:
             # The intent stands; without an outcome it counts as spent, which is never too little.
             self._disk_error, cost = error, reservation.max_cost
-        self._state.spending.at_risk += cost
-        self._state.requests -= not (cost or lost.sent)
+        self._state.lose(reservation.teacher, cost, sent=bool(cost or lost.sent))
         self._release(reservation)
 
     @property
@@ -200,24 +249,48 @@ class Ledger:
             os.close(self._handle)
             self._reserve.unlink(missing_ok=True)
 
-    def _fits(self, max_cost: int) -> bool:
-        if self._cap.requests and self.requests >= self._cap.requests:
-            return False
-        return self._cap.money is None or self.committed + max_cost <= self._cap.money
+    def _fits(self, max_cost: int, teacher: str = "") -> bool:
+        return self._fits_whole(max_cost) and self._fits_teacher(max_cost, teacher)
 
-    def _exhausted(self, max_cost: int) -> BudgetError:
-        if self._cap.requests and self.requests >= self._cap.requests:
-            what = _("all {requests:,} requests are used", requests=self._cap.requests)
+    def _fits_whole(self, max_cost: int) -> bool:
+        return _fits(self._cap, max_cost, self.requests, self.committed)
+
+    def _fits_teacher(self, max_cost: int, teacher: str) -> bool:
+        cap = self._caps.get(teacher)
+        if cap is None:
+            return True
+        account = self._state.accounts[teacher]
+        return _fits(cap, max_cost, account.requests, account.spending.total + self._reserved[teacher])
+
+    def _may_free(self, max_cost: int, teacher: str) -> bool:
+        """Whether a pending request may free what is missing."""
+        if not self._fits_teacher(max_cost, teacher):
+            return self._pending[teacher] > 0
+        return bool(self._open)
+
+    def _exhausted(self, max_cost: int, teacher: str = "") -> BudgetError:
+        # The cap of the whole decides where both are met: raising that of the teacher would not help.
+        own = self._fits_whole(max_cost)
+        cap = self._caps.get(teacher, NO_CAP) if own else self._cap
+        requests = self._state.accounts[teacher].requests if own else self.requests
+        spending = self._state.accounts[teacher].spending if own else self._state.spending
+        if cap.requests and requests >= cap.requests:
+            what = _("all {requests:,} requests are used", requests=cap.requests)
         else:
-            left, next_cost = ((self._cap.money or 0) - self._state.spending.total) / NANO, max_cost / NANO
+            left, next_cost = ((cap.money or 0) - spending.total) / NANO, max_cost / NANO
             what = _(
                 "the next request may cost {next_cost:.6f}, and {left:.6f} is left", next_cost=next_cost, left=left
             )
-        return BudgetError(
+        section = f"teacher.pool.{teacher}" if own and teacher else "teacher"
+        error = CapReached if own and teacher else BudgetError
+        return error(
             what,
             where=str(self.path),
             saved=joined(" ", (_("{kept:,} responses are kept.", kept=self.response_count), self.summary())),
-            do=_("Raise teacher.budget or teacher.requests and run the same command: no response is paid for twice."),
+            do=_(
+                "Raise {section}.budget or {section}.requests and run the same command: no response is paid for twice.",
+                section=section,
+            ),
         )
 
     def summary(self, currency: str = "") -> Message:
@@ -238,7 +311,9 @@ class Ledger:
         )
 
     def _release(self, reservation: Reservation) -> None:
-        self._open.pop(reservation.id, None)
+        if reservation.id in self._open:
+            self._reserved[reservation.teacher] -= self._open.pop(reservation.id)
+            self._pending[reservation.teacher] -= 1
         self._freed.set()
 
     def _write(self, record: Mapping[str, Any]) -> None:
@@ -281,6 +356,13 @@ class Ledger:
             self._flushed = max(self._flushed, written)
         except DiskError as error:
             self._disk_error, self._fsync_failed = error, True
+
+
+def _fits(cap: SpendingCap, max_cost: int, requests: int, committed: int) -> bool:
+    """Whether one more request of at most `max_cost` fits the `cap`, beside what is used."""
+    if cap.requests and requests >= cap.requests:
+        return False
+    return cap.money is None or committed + max_cost <= cap.money
 
 
 def _private(path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from terakoya.generation.teacher.ledger import Ledger
 from terakoya.generation.teacher.ledger_journal import BatchState
@@ -22,22 +23,24 @@ class BatchLedger(Ledger):
 
     folder          of the ledger
     cap             what may be spent
-    max_concurrent  requests outside batches that may be pending at once, and
-    max_tokens      tokens per response: both determine the disk space reserved
+    options         `max_concurrent`, `max_tokens`, `caps` and `first_teacher`, as of a Ledger
     """
 
-    def __init__(
-        self, folder: Path, cap: SpendingCap = NO_CAP, *, max_concurrent: int = 64, max_tokens: int = 256
-    ) -> None:
-        super().__init__(folder, cap, max_concurrent=max_concurrent, max_tokens=max_tokens)
+    def __init__(self, folder: Path, cap: SpendingCap = NO_CAP, **options: Any) -> None:
+        super().__init__(folder, cap, **options)
         for batch in self.open_batches.values():
-            self._state.spending.at_risk -= sum(batch.open.values())
-            self._open |= batch.open
+            self._state.lose(batch.teacher, -sum(batch.open.values()), sent=True)
+            for attempt, reserved in batch.open.items():
+                self._hold(attempt, reserved, batch.teacher)
 
     @property
     def open_batches(self) -> Mapping[str, BatchState]:
         """Batches that were planned and have not ended, by key."""
         return {key: batch for key, batch in self._state.batches.items() if batch.state != "ended"}
+
+    def open_batches_of(self, teacher: str) -> Mapping[str, BatchState]:
+        """Those of the open batches that were planned for `teacher`; "" is the only one."""
+        return {key: batch for key, batch in self.open_batches.items() if batch.teacher == teacher}
 
     async def plan_batch(
         self, key: str, requests: Sequence[TeacherRequest], max_costs: Sequence[int]
@@ -45,23 +48,25 @@ class BatchLedger(Ledger):
         """Reserve money for a batch and write its intents, all on the disk when this returns.
 
         key        of the batch, new
-        requests   its requests; those that no longer fit the cap are left out, the first of them and all behind it
+        requests   its requests, all to one teacher; those that no longer fit the cap are left out, the first of them
+                   and all behind it
         max_costs  of each, in billionths
         Returns the reservations of the first requests. Raises BudgetError where not even one fits while nothing is
         open, DiskError where the disk is full: nothing is sent then, and nothing counts as spent.
         """
         made: list[Reservation] = []
         batch = self._state.batches.setdefault(key, BatchState())
+        batch.teacher = requests[0].teacher
         try:
             for request, max_cost in zip(requests, max_costs, strict=True):
-                if not self._fits(max_cost):
+                if not self._fits(max_cost, request.teacher):
                     break
-                reservation = self._intend(request, max_cost, key)
+                reservation = self._intend(request, max_cost, batch=key)
                 made.append(reservation)
                 batch.open[reservation.id] = max_cost
                 batch.known.add(reservation.id)
             if not made:
-                raise self._exhausted(max_costs[0])
+                raise self._exhausted(max_costs[0], batch.teacher)
             await self._durable()
         except BaseException:
             for reservation in made:
@@ -70,15 +75,6 @@ class BatchLedger(Ledger):
             batch.state = "ended"
             raise
         return made
-
-    def _intend(self, request: TeacherRequest, max_cost: int, batch: str) -> Reservation:
-        self._state.attempts[request.key] += 1
-        reservation = Reservation(f"{request.key}.{self._state.attempts[request.key]}", request.key, max_cost)
-        intent = {"event": "intent", "id": reservation.id, "step": request.step, "source": request.source}
-        self._write({**intent, "reserved": max_cost, "batch": batch})
-        self._open[reservation.id] = max_cost
-        self._state.requests += 1
-        return reservation
 
     async def record_batch(self, key: str, state: str, value: str = "") -> None:
         """Write what has happened to the batch `key`, on the disk when this returns.
@@ -98,5 +94,6 @@ class BatchLedger(Ledger):
         attempt  as the provider returns it (custom_id)
         Returns None where the attempt has an outcome, or is none of this batch.
         """
-        reserved = self._state.batches[key].open.pop(attempt, None)
-        return None if reserved is None else Reservation(attempt, attempt.rpartition(".")[0], reserved)
+        batch = self._state.batches[key]
+        reserved = batch.open.pop(attempt, None)
+        return None if reserved is None else Reservation(attempt, attempt.rpartition(".")[0], reserved, batch.teacher)

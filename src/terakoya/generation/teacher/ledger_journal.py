@@ -1,6 +1,7 @@
 """The events in a ledger's journal, read and checked. One that is JSON but not a ledger's is refused, with its line.
 
-intent    a request is about to be sent; its maximum cost counts until an outcome follows
+intent    a request is about to be sent, to `teacher` where there are several; its maximum cost counts until an
+          outcome follows
 reply     the raw response, written before anything interprets it
 cost      what was booked for that response (in older journals part of the reply)
 lost      no response came; `sent` says whether the request may have left
@@ -10,7 +11,7 @@ batch     what is known of a batch of requests: planned, uploaded (its file), cr
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 from terakoya.errors import CorruptError
 from terakoya.generation.teacher.protocol import RawResponse
-from terakoya.generation.teacher.spending import Basis, Spending
+from terakoya.generation.teacher.spending import Basis, Spending, TeacherAccount
 from terakoya.i18n import _
 from terakoya.runs import read_lines, require_values
 
@@ -44,6 +45,7 @@ class BatchState:
     id      its id at the provider; "" before that is known
     open    attempts without an outcome → money reserved for each
     known   all of its attempts
+    teacher name of the teacher in `teacher.pool`; "" for the only one
     """
 
     state: str = "planned"
@@ -51,6 +53,7 @@ class BatchState:
     id: str = ""
     open: dict[str, int] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
+    teacher: str = ""
 
     def record(self, state: str, value: str) -> None:
         """Take one event into account.
@@ -76,6 +79,7 @@ class LedgerState:
     abandoned  request key → why it will not be sent again
     flags      why a provider's values were not taken → number of responses
     batches    key of a batch → what is known of it
+    accounts   name of a teacher ("" where the ledger names none) → what it was sent and has cost
     """
 
     spending: Spending = field(default_factory=Spending)
@@ -85,6 +89,39 @@ class LedgerState:
     abandoned: dict[str, str] = field(default_factory=dict)
     flags: Counter[str] = field(default_factory=Counter)
     batches: dict[str, BatchState] = field(default_factory=dict)
+    accounts: defaultdict[str, TeacherAccount] = field(default_factory=lambda: defaultdict(TeacherAccount))
+
+    def book(self, teacher: str, record: Mapping[str, Any], basis: Basis) -> None:
+        """Book the cost of one response.
+
+        teacher  who gave it
+        record   its event
+        basis    how well the amount is known
+        """
+        self.spending.book(record["cost"], basis)
+        self.accounts[teacher].book(record["cost"], basis, record.get("in"), record.get("out"))
+
+    def lose(self, teacher: str, amount: int, *, sent: bool) -> None:
+        """Book a request without a response.
+
+        teacher  to whom it was sent
+        amount   billionths at risk
+        sent     whether it may have left
+        """
+        self.spending.at_risk += amount
+        self.accounts[teacher].spending.at_risk += amount
+        self.requests -= not sent
+        self.accounts[teacher].requests -= not sent
+
+    def adopt(self, name: str) -> None:
+        """Say who the teacher was of whom the ledger names none: it began with one, and has several now.
+
+        name  of the teacher; "" changes nothing
+        """
+        if name and "" in self.accounts:
+            self.accounts[name].add(self.accounts.pop(""))
+        for batch in self.batches.values():
+            batch.teacher = batch.teacher or name
 
 
 def read_journal(path: Path) -> LedgerState:
@@ -94,6 +131,7 @@ def read_journal(path: Path) -> LedgerState:
     """
     state = LedgerState()
     waiting: dict[str, int] = {}  # intents without an outcome
+    teachers: dict[str, str] = {}  # to whom these were sent, where there are several
     uncosted: dict[str, tuple[int, int]] = {}  # replies whose cost is not booked: (reserved, status)
     for number, record in enumerate(read_lines(path, {"event": str, "id": str}), 1):
         event, attempt = record["event"], record["id"]
@@ -111,40 +149,51 @@ def read_journal(path: Path) -> LedgerState:
         elif event == "intent":
             if attempt in waiting:
                 raise _wrong(path, number, _("line {number} repeats the intent of a request", number=number))
+            teacher = record.get("teacher", "")
+            if not isinstance(teacher, str):
+                raise _wrong(path, number, _("line {number} has no valid '{name}'", number=number, name="teacher"))
             state.attempts[key] += 1
             state.requests += 1
-            waiting[attempt] = record["reserved"]
+            state.accounts[teacher].requests += 1
+            waiting[attempt], teachers[attempt] = record["reserved"], teacher
             if isinstance(batch := record.get("batch"), str):
-                state.batches.setdefault(batch, BatchState()).known.add(attempt)
+                known = state.batches.setdefault(batch, BatchState())
+                known.known.add(attempt)
+                known.teacher = teacher
         elif event == "cost":
             if uncosted.pop(attempt, None) is None:
                 raise _wrong(path, number, _("line {number} books a cost without a response", number=number))
-            _book(state, record)
+            _book(state, record, teachers.pop(attempt, ""))
         else:
             reserved = waiting.pop(attempt, None)
             if reserved is None:
                 raise _wrong(path, number, _("line {number} is the outcome of no request", number=number))
             if event == "lost":
-                _take_lost(state, record, reserved)
+                _take_lost(state, record, reserved, teachers.pop(attempt, ""))
             else:
-                _take_reply(state, record, key, reserved, uncosted)
-    state.spending.at_risk += sum(waiting.values())
+                _take_reply(state, record, key, reserved, uncosted, teachers)
+    for attempt, reserved in waiting.items():
+        state.lose(teachers[attempt], reserved, sent=True)
     for batch in state.batches.values():
         batch.open = {attempt: waiting[attempt] for attempt in waiting if attempt in batch.known}
-    for reserved, status in uncosted.values():
-        state.spending.book(reserved, "reserved" if status == 200 else "at risk")
+    for attempt, (reserved, status) in uncosted.items():
+        state.book(teachers.get(attempt, ""), {"cost": reserved}, "reserved" if status == 200 else "at risk")
     return state
 
 
-def _take_lost(state: LedgerState, record: Mapping[str, Any], reserved: int) -> None:
-    state.spending.at_risk += record["cost"]
+def _take_lost(state: LedgerState, record: Mapping[str, Any], reserved: int, teacher: str) -> None:
     # Older journals do not say whether it was sent; they booked 0 for a request that was not.
-    if not record.get("sent", bool(record["cost"] or not reserved)):
-        state.requests -= 1
+    sent = bool(record.get("sent", bool(record["cost"] or not reserved)))
+    state.lose(teacher, record["cost"], sent=sent)
 
 
 def _take_reply(
-    state: LedgerState, record: Mapping[str, Any], key: str, reserved: int, uncosted: dict[str, tuple[int, int]]
+    state: LedgerState,
+    record: Mapping[str, Any],
+    key: str,
+    reserved: int,
+    uncosted: dict[str, tuple[int, int]],
+    teachers: dict[str, str],
 ) -> None:
     status = record["status"]
     if status == 200:
@@ -152,16 +201,16 @@ def _take_reply(
             200, record["body"], record["seconds"], record["type"], record["retry_after"]
         )
     if "cost" in record:
-        _book(state, record)
+        _book(state, record, teachers.pop(record["id"], ""))
     else:
         uncosted[record["id"]] = (reserved, status)
 
 
-def _book(state: LedgerState, record: Mapping[str, Any]) -> None:
+def _book(state: LedgerState, record: Mapping[str, Any], teacher: str) -> None:
     basis: Basis = record["by"]
     if record.get("status", 200) != 200 and basis == "reserved":
         basis = "at risk"  # as older journals wrote it
-    state.spending.book(record["cost"], basis)
+    state.book(teacher, record, basis)
     if flag := record.get("flag"):
         state.flags[flag] += 1
 

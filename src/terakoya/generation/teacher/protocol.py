@@ -29,6 +29,8 @@ class TeacherRequest:
     temperature  sampling temperature; None: not sent
     seed         seed of the generation
     retry        0: first attempt; 1: repeated with the reason for rejecting the first response
+    teacher      name of the teacher in `teacher.pool`; "" for the only one
+    namespace    keeps the keys of several teachers apart; "" for the teacher with which the ledger began
     """
 
     step: str
@@ -40,18 +42,39 @@ class TeacherRequest:
     temperature: float | None
     seed: int
     retry: int = 0
+    teacher: str = ""
+    namespace: str = ""
 
     @cached_property
     def key(self) -> str:
         """Fingerprint of the request. Requests with equal keys are the same, and it is paid for once."""
         sampling = json.dumps([self.max_tokens, self.temperature, self.seed, self.retry])
         prompt = (part for turn in self.turns for part in (turn.role, turn.content))
-        return fingerprint("ask/1", self.model, sampling, self.step, self.source, *prompt)
+        apart = ("teacher/1", self.namespace) if self.namespace else ()
+        return fingerprint("ask/1", self.model, sampling, self.step, self.source, *prompt, *apart)
 
     @property
     def max_tokens_in(self) -> int:
         """Upper bound of the prompt's tokens for any tokenizer: one per byte, and 16 per message for the template."""
         return 64 + sum(len(turn.content.encode("utf-8", "surrogatepass")) + 16 for turn in self.turns)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSettings:
+    """Settings shared by all requests to one teacher.
+
+    model         the teacher's model name
+    max_tokens    largest number of tokens of a response
+    temperature   sampling temperature; None: not sent
+    seed          part of every request's key
+    max_rejected  share of rejected rows, in (0, 1], at which the teacher gets no further requests
+    """
+
+    model: str
+    max_tokens: int
+    temperature: float | None
+    seed: int
+    max_rejected: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)

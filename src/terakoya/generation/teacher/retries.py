@@ -37,7 +37,10 @@ class GenerationStopped(Exception):
 
 class RequestAbandoned(Exception):
     """No usable response after all attempts. Where the responses were to blame, the ledger records it, and a resumed
-    generation does the same; where the network was, the next call sends the request again."""
+    generation does the same; where the network was, the next call sends the request again. `teacher` is who was sent
+    it, of several."""
+
+    teacher = ""
 
 
 class TeacherClient:
@@ -54,6 +57,7 @@ class TeacherClient:
     max_concurrent       pending requests at most
     hedge                send a second request where the first is slow (Dean and Barroso, 2013)
     thinking             what is done with thinking in front of an output (teacher/content.py)
+    name                 of the teacher in `teacher.pool`; "" for the only one
     rng                  spreads waits only; never influences a result
     """
 
@@ -72,10 +76,11 @@ class TeacherClient:
         max_concurrent: int = 64,
         hedge: bool = False,
         thinking: Thinking = "reject",
+        name: str = "",
         rng: Random | None = None,
     ) -> None:
         self.teacher, self._ledger, self._prices, self._currency = teacher, ledger, prices, currency
-        self._rates = rates
+        self._rates, self.name = rates, name
         self._retry_policy, self._attempts, self._hedge = retry_policy, attempts, hedge
         self._rate_limiter = RateLimiter(requests_per_minute, tokens_per_minute, sleep=self._nap)
         self._breaker = CircuitBreaker(retry_policy, sleep=self._nap)
@@ -107,6 +112,16 @@ class TeacherClient:
         self.fatal = self.fatal or error
         self._stop.set()
         return GenerationStopped()
+
+    def is_recorded(self, request: TeacherRequest) -> bool:
+        """Whether the ledger has a response to `request`, or says that it will not be sent again."""
+        return self._ledger is not None and bool(
+            self._ledger.response(request.key) or self._ledger.abandoned_reason(request.key)
+        )
+
+    def was_sent(self, request: TeacherRequest) -> bool:
+        """Whether `request` was sent before, or was about to be."""
+        return self._ledger is not None and self._ledger.attempts(request.key) > 0
 
     @property
     def total_cost(self) -> float:
@@ -247,7 +262,7 @@ class TeacherClient:
         assert self._ledger is not None
         if self._ledger.disk_error is not None:
             raise self.abort(self._ledger.disk_error)
-        if self._ledger.overrun > 0:
+        if self._ledger.overrun(self.name) > 0:
             raise self.abort(
                 ProviderError(
                     _("a response cost more than price and length limit allow"),

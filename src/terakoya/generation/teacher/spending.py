@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from terakoya.generation.teacher.protocol import TeacherRequest
@@ -66,11 +66,13 @@ class Reservation:
     id        the request's key and the number of the attempt
     key       the request's key
     max_cost  money reserved, in billionths
+    teacher   name of the teacher in `teacher.pool`; "" for the only one
     """
 
     id: str
     key: str
     max_cost: int
+    teacher: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,47 @@ class Spending:
             self.at_risk += amount
         else:
             self.estimated += amount
+
+
+@dataclass(slots=True)
+class TeacherAccount:
+    """What one teacher was sent and has cost.
+
+    spending    money booked
+    requests    requests sent, without those that certainly never left
+    responses   responses whose cost is booked
+    tokens_in   prompt tokens that it reported
+    tokens_out  response tokens that it reported
+    """
+
+    spending: Spending = field(default_factory=Spending)
+    requests: int = 0
+    responses: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+    def book(self, amount: int, basis: Basis, tokens_in: int | None, tokens_out: int | None) -> None:
+        """Book one response.
+
+        amount      billionths
+        basis       how well the amount is known
+        tokens_in   prompt tokens; None where not reported
+        tokens_out  response tokens; None where not reported
+        """
+        self.spending.book(amount, basis)
+        self.responses += basis in {"provider", "prices", "reserved"}
+        self.tokens_in += tokens_in or 0
+        self.tokens_out += tokens_out or 0
+
+    def add(self, other: TeacherAccount) -> None:
+        """Add what stands in the account `other`."""
+        self.spending.reported += other.spending.reported
+        self.spending.estimated += other.spending.estimated
+        self.spending.at_risk += other.spending.at_risk
+        self.requests += other.requests
+        self.responses += other.responses
+        self.tokens_in += other.tokens_in
+        self.tokens_out += other.tokens_out
 
 
 def flag_note(flag: str, count: int, currency: str) -> str:
