@@ -13,6 +13,8 @@ import pytest
 from exam_runs import finished_run
 from page_server import MOODS, page_server, train, upload, wait_for, words_of
 
+from terakoya.cli import printing
+from terakoya.pipeline import commands
 from terakoya.pipeline import run as pipeline
 from terakoya.web.workspace import opaque_id
 
@@ -213,3 +215,31 @@ def test_ctrl_c_ends_the_server_quietly(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(20) == 0
         assert server.process.stdout is not None and "Traceback" not in server.process.stdout.read()
+
+
+def test_rows_of_a_table_of_several_files_are_shown_from_their_own_file(client: httpx.Client, home: Path) -> None:
+    """A finding's rows are lines of the file that is named with each; only files of the check can be looked at."""
+    folder = home / "several"
+    (folder / "parts").mkdir(parents=True)
+    (folder / "parts" / "a.csv").write_text("文,気分\n雨が降り続いた,かなしい\n妹が笑った,うれしい\n", encoding="utf-8")
+    (folder / "parts" / "b.csv").write_text("文,気分\n妹が笑った,かなしい\n鍵をなくした,かなしい\n", encoding="utf-8")
+    config = folder / "several.toml"
+    config.write_text(
+        '[task]\ndata = "parts/*.csv"\nsource = "文"\ntarget = "気分"\ncodec = "labels"\n', encoding="utf-8"
+    )
+    job = home / ".terakoya" / "jobs" / "c0ffee"  # a check that has ended, with what an audit finds
+    job.mkdir(parents=True)
+    known = {"id": job.name, "kind": "check", "arguments": ["doctor", str(config)], "name": "check", "started": 0.0}
+    (job / "job.json").write_text(json.dumps(known))
+    found = {"findings": list(commands.audit(str(config)))}
+    (job / "output.txt").write_text(json.dumps(found, default=printing._plain), encoding="utf-8")
+    shown = client.get(f"/checks/{job.name}")
+    links = re.findall(r'<a href="(/checks/\w+/rows\?[^"]+)">([^<]+)</a>', shown.text)
+    by_file = {html.unescape(words).partition(":")[0]: html.unescape(link) for link, words in links}
+    assert by_file.keys() == {"parts/a.csv", "parts/b.csv"}, words_of(shown)
+    rows = words_of(client.get(by_file["parts/b.csv"]))
+    assert "b.csv" in rows and "妹が笑った" in rows and "雨が降り続いた" not in rows and "鍵をなくした" not in rows
+    assert "うれしい" in words_of(client.get(by_file["parts/a.csv"]))
+    place = by_file["parts/b.csv"].partition("?")[0]
+    for wrong in ("file=99&line=2", "file=../several.toml&line=2", "line=2", "file=-1&line=2"):
+        assert client.get(f"{place}?{wrong}").status_code == 404

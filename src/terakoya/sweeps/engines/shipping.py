@@ -15,6 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from terakoya import registry
+from terakoya.data.formats.many_files import is_pattern, table_files
+from terakoya.data.formats.remote import is_remote
 from terakoya.sweeps.plan import experiment_reference
 from terakoya.sweeps.trial import TrialTask
 
@@ -22,7 +24,8 @@ from terakoya.sweeps.trial import TrialTask
 def input_files(task: TrialTask) -> Iterator[Path]:
     """The files that a trial reads: its experiment, and the tables, task file and local base that its config names.
 
-    task  of a sweep on this disk
+    task  of a sweep on this disk; of a table given by a pattern, every file is named
+    Raises DataError for a pattern that no file matches.
     """
     reference = experiment_reference(task.config, task.beside)
     experiment = registry.find_experiment(reference, task.trial.settings)
@@ -32,6 +35,11 @@ def input_files(task: TrialTask) -> Iterator[Path]:
     named = [config.task.data, config.task.dev, config.task.exam, config.model.base]
     named += [config.task.use] if config.task.use.endswith(".py") else []
     for part in (part for text in named if text for part in text.split("|")):
+        if is_pattern(part):
+            if not is_remote(part):  # what lies elsewhere is fetched by the worker itself
+                found = table_files(part, experiment.folder.resolve())
+                yield from (Path(os.path.normpath(file.path)) for file in found)
+            continue
         path = Path(os.path.normpath(experiment.folder.resolve() / part))
         if path.is_dir():
             yield from (file for file in sorted(path.rglob("*")) if file.is_file())

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,7 +21,7 @@ from terakoya.errors import ConfigError
 from terakoya.i18n import _, gathered
 from terakoya.pipeline import commands
 from terakoya.pipeline.scaffold.table_profile import TableProfile
-from terakoya.pipeline.table_preview import TABLE_FILES, preview_table, rows_at
+from terakoya.pipeline.table_preview import MOST_LINES, TABLE_FILES, file_named, preview_table, rows_at
 from terakoya.runs import safe_name
 from terakoya.serving.errors import RequestError
 from terakoya.web.jobs import Job
@@ -139,10 +140,8 @@ def show_rows(request: Request) -> Response:
     """The rows of a table at the lines that `request` names."""
     page = page_of(request)
     path = page.table(request)
-    given = request.query_params.getlist("line")
-    lines = {int(line) for line in given if line.isascii() and line.isdigit() and len(line) < 10}
     preview = preview_table(path, {})
-    rows = rows_at(path, lines, preview.profile.encoding)
+    rows = rows_at(path, _lines(request), preview.profile.encoding)
     return render(
         request, "rows.html.j2", table=request.path_params["table"], name=path.name, rows=rows,
         columns=preview.profile.columns,
@@ -229,12 +228,68 @@ def _checked(request: Request, page: Page, job: Job) -> Response:
         except (ValueError, LookupError, TypeError):
             fault = page.jobs.messages(job) or _("The check ended without a result.")
     found.sort(key=lambda finding: _ORDER.index(finding["level"]))
+    files = _files_of(found)
+    for finding in found:
+        finding["links"] = _row_links(finding, job, files)
     measured = {finding["check"]: finding.get("values") or {} for finding in found}
     return render(
         request, "check.html.j2", job=job, running=running, found=found, fault=fault,
         seconds=measured.get("duration", {}).get("seconds"),
         smallest=measured.get("exam-size", {}).get("detectable"),
     )  # fmt: skip
+
+
+def _files_of(found: list[dict[str, Any]]) -> list[str]:
+    """The files of all findings' rows, where a table consists of several: in the address, each is known by number."""
+    return sorted({file for finding in found for file in finding.get("files") or ()})
+
+
+def _row_links(finding: Mapping[str, Any], job: Job, files: list[str]) -> list[tuple[str, int, str]]:
+    """(file, number of rows, address) for the rows of a finding, by file; the file is "" where the table is one."""
+    rows: list[int] = finding.get("rows") or []
+    named = finding.get("files") or ()
+    if not named:
+        return [("", len(rows), _lines_address(f"/tables/{job.table}/rows", rows))] if rows else []
+    by_file: dict[str, list[int]] = {}
+    for file, row in zip(named, rows, strict=True):
+        by_file.setdefault(file, []).append(row)
+    return [
+        (file, len(lines), _lines_address(f"/checks/{job.id}/rows", lines, file=files.index(file)))
+        for file, lines in by_file.items()
+    ]
+
+
+def _lines_address(place: str, rows: list[int], **more: int) -> str:
+    return f"{place}?{urlencode([*more.items(), *(('line', row) for row in rows[:MOST_LINES])])}"
+
+
+def show_found_rows(request: Request) -> Response:
+    """Rows of one file of a table that consists of several, which `request` names by the check that found them."""
+    page = page_of(request)
+    job = page.jobs.find(request.path_params["job"])
+    if job is None or job.kind != "check" or page.jobs.is_running(job):
+        raise HTTPException(404)
+    try:
+        # Only what a check of ours has found can be looked at: the address holds a number, and no path.
+        name = _files_of(json.loads(page.jobs.output(job))["findings"])[_number(request.query_params.get("file", ""))]
+    except (ValueError, LookupError, TypeError):
+        raise HTTPException(404) from None
+    path = file_named(name, Path(job.arguments[1]).parent)
+    profile = preview_table(path, {}).profile
+    rows = rows_at(path, _lines(request), profile.encoding)
+    return render(request, "rows.html.j2", table=job.table, name=name, rows=rows, columns=profile.columns)
+
+
+def _number(text: str) -> int:
+    """The number that `text` writes; raises ValueError for everything else."""
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return int(text)
+    raise ValueError(text)
+
+
+def _lines(request: Request) -> set[int]:
+    given = request.query_params.getlist("line")
+    return {int(line) for line in given if line.isascii() and line.isdigit() and len(line) < 10}
 
 
 def show_job(request: Request) -> Response:
@@ -264,5 +319,6 @@ ROUTES = [
     post("/removed/back", bring_back),
     post("/tables/{table}/train", train),
     Route("/checks/{job}", show_check, methods=["GET"]),
+    Route("/checks/{job}/rows", show_found_rows, methods=["GET"]),
     Route("/jobs/{job}", show_job, methods=["GET"]),
 ]
