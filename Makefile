@@ -82,7 +82,7 @@ bench-audit: setup-dev ## injected defects detected, clean data without findings
 	$(BIN)/python -m benchmarks.speed.audit_speed
 
 audit-tables: setup-dev ## ten thousand random tables audited in blocks and row by row: the same findings
-	TERAKOYA_TABLES=10000 $(BIN)/python -m pytest -q -p no:xdist tests/data/test_audit_blocks.py -k blocks_say
+	$(BIN)/python -m benchmarks.faults.audit_tables
 
 bench-comparison: setup-dev ## false positives, power and coverage of compare
 	$(BIN)/python -m benchmarks.quality.comparison

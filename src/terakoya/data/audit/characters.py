@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from terakoya.codec.text import split_emoji
@@ -14,7 +15,8 @@ from terakoya.i18n import _
 from terakoya.records import Finding, Level
 
 if TYPE_CHECKING:
-    from terakoya.data.audit.row_blocks import RowBlock, TargetFacts
+    from terakoya.data.audit.known_targets import TargetFacts
+    from terakoya.data.audit.row_blocks import RowBlock
 
 # Emoji that show as such by themselves (Emoji_Presentation, Unicode 16), or through the variation selector.
 EMOJI = re.compile(
@@ -48,6 +50,11 @@ _SPECIAL = re.compile(
 # White space at an end, and whatever else one of the patterns needs.
 _SUSPECT = r"^[\s\x1c-\x1f]|[\s\x1c-\x1f]$|[０-９Ａ-Ｚａ-ｚ]|" + _ODD.pattern
 _HALF, _FULL = re.compile("[0-9A-Za-zｱ-ﾝ]"), re.compile("[０-９Ａ-Ｚａ-ｚ]")
+
+
+@lru_cache(maxsize=65536)
+def _holds_emoji(label: str) -> bool:
+    return EMOJI.search(label) is not None
 
 
 @dataclass
@@ -141,7 +148,7 @@ class UnwantedCharacters:
             return True
         if _FULL.search(text) or _ODD.search(text):
             return True
-        return self.subject.labels and any(EMOJI.search(label) is None for label in text.split())
+        return self.subject.labels and not all(map(_holds_emoji, text.split()))
 
     def findings(self) -> Iterator[Finding]:
         """One finding for each kind of character and column."""

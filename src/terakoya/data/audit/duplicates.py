@@ -92,10 +92,12 @@ class Duplicates:
             np.frombuffer(part, dtype=_dtype(part))
             for part in (self.forms, self.raws, self.targets, self.rows, self.split_numbers)
         )
+        repeated = _repeated(forms)
+        if not len(repeated):
+            return
+        forms, raws, targets, rows, by_split = (part[repeated] for part in (forms, raws, targets, rows, by_split))
         order = np.lexsort((by_split, targets, forms))
         again = np.flatnonzero(forms[order][1:] == forms[order][:-1]) + 1  # indices whose source equals the one before
-        if not len(again):
-            return
         same = targets[order][again] == targets[order][again - 1]
         # In two splits it is a leak, in two subsets of an exam harmless: only a copy in the same one counts.
         same_split = by_split[order][again] == by_split[order][again - 1]
@@ -103,11 +105,15 @@ class Duplicates:
         other = again[raws[order][again] != raws[order][again - 1]]
         yield from self._spellings(rows[order][other])
         yield from self._contradictions(forms[order], again[~same], rows[order])
-        yield from _leaks(forms[order], raws[order], rows[order], by_split[order] % 3, again)
+        yield from self._leaks(forms[order], raws[order], rows[order], by_split[order] % 3, again)
 
     def _sample(self) -> str:
         rate = self.mask + 1
         return _(" (in a sample of 1 in {rate} sources)", rate=rate) if self.mask else ""
+
+    def _rate(self) -> dict[str, float]:
+        """Among how many sources one was looked at, where it was not all of them."""
+        return {"sampled 1 in": float(self.mask + 1)} if self.mask else {}
 
     def _duplicates(self, rows: np.ndarray[Any, Any]) -> Iterator[Finding]:
         count, whole = len(rows), len(self.forms)
@@ -124,7 +130,7 @@ class Duplicates:
                 ),
                 do=_("Keep one of each: copies weigh twice, and a resumed generation may have paid twice."),
                 rows=_named(rows),
-                values={"rows": float(count), "share": share(count, whole)},
+                values={"rows": float(count), "share": share(count, whole)} | self._rate(),
             )
 
     def _spellings(self, rows: np.ndarray[Any, Any]) -> Iterator[Finding]:
@@ -143,7 +149,7 @@ class Duplicates:
                 do=_("They stay in one split. Choose one spelling if the difference means nothing."),
                 where="source",
                 rows=_named(rows),
-                values={"rows": float(count)},
+                values={"rows": float(count)} | self._rate(),
             )
 
     def _contradictions(
@@ -164,47 +170,62 @@ class Duplicates:
                 ),
                 do=_("Decide on one target, or list the others in a column `accepted`."),
                 rows=_named(np.sort(np.concatenate([rows[at - 1], rows[at]]))),
-                values={"sources": float(sources), "rows": float(len(at))},
+                values={"sources": float(sources), "rows": float(len(at))} | self._rate(),
             )
 
+    def _leaks(
+        self,
+        forms: np.ndarray[Any, Any],
+        raws: np.ndarray[Any, Any],
+        rows: np.ndarray[Any, Any],
+        by_split: np.ndarray[Any, Any],
+        again: np.ndarray[Any, Any],
+    ) -> Iterator[Finding]:
+        """Sources in two splits. An exam item in train is a stop: its score would measure memory."""
+        import numpy as np
 
-def _leaks(
-    forms: np.ndarray[Any, Any],
-    raws: np.ndarray[Any, Any],
-    rows: np.ndarray[Any, Any],
-    by_split: np.ndarray[Any, Any],
-    again: np.ndarray[Any, Any],
-) -> Iterator[Finding]:
-    """Sources in two splits. An exam item in train is a stop: its score would measure memory."""
+        among = np.zeros(len(forms), dtype=bool)
+        among[again] = among[again - 1] = True
+        forms, raws, rows, by_split = forms[among], raws[among], rows[among], by_split[among]
+        at: dict[SplitName, np.ndarray[Any, Any]] = {name: by_split == _NUMBER[name] for name in SPLIT_NAMES}
+        for here, there in (("exam", "train"), ("dev", "train"), ("exam", "dev")):
+            one, other = at[here], at[there]  # type: ignore[index]
+            leaked = one & np.isin(forms, forms[other])
+            count = int(leaked.sum())
+            if count:
+                exact = int((leaked & np.isin(raws, raws[other])).sum())
+                normalised, one_title, other_title = count - exact, SPLIT_TITLES[here], SPLIT_TITLES[there]
+                sample = self._sample()
+                yield Finding(
+                    "leak",
+                    "stop" if here == "exam" and there == "train" else "warn",
+                    _(
+                        "{count} items of {one_title} are also in {other_title}{sample}: {exact} exactly, {normalised} "
+                        "normalised",
+                        count=count,
+                        one_title=one_title,
+                        other_title=other_title,
+                        sample=sample,
+                        exact=exact,
+                        normalised=normalised,
+                    ),
+                    do=_("Take them out of one split, or let Terakoya split (by the normal form of the source)."),
+                    rows=_named(np.sort(rows[leaked])),
+                    where=here,
+                    values={"exact": float(exact), "normal_form": float(normalised)} | self._rate(),
+                )
+
+
+def _repeated(forms: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Indices of the rows whose source occurs more than once: all that is left to compare, mostly a few of many."""
     import numpy as np
 
-    among = np.zeros(len(forms), dtype=bool)
-    among[again] = among[again - 1] = True
-    forms, raws, rows, by_split = forms[among], raws[among], rows[among], by_split[among]
-    at: dict[SplitName, np.ndarray[Any, Any]] = {name: by_split == _NUMBER[name] for name in SPLIT_NAMES}
-    for here, there in (("exam", "train"), ("dev", "train"), ("exam", "dev")):
-        one, other = at[here], at[there]  # type: ignore[index]
-        leaked = one & np.isin(forms, forms[other])
-        count = int(leaked.sum())
-        if count:
-            exact = int((leaked & np.isin(raws, raws[other])).sum())
-            normalised, one_title, other_title = count - exact, SPLIT_TITLES[here], SPLIT_TITLES[there]
-            yield Finding(
-                "leak",
-                "stop" if here == "exam" and there == "train" else "warn",
-                _(
-                    "{count} items of {one_title} are also in {other_title}: {exact} exactly, {normalised} normalised",
-                    count=count,
-                    one_title=one_title,
-                    other_title=other_title,
-                    exact=exact,
-                    normalised=normalised,
-                ),
-                do=_("Take them out of one split, or let Terakoya split (by the normal form of the source)."),
-                rows=_named(np.sort(rows[leaked])),
-                where=here,
-                values={"exact": float(exact), "normal_form": float(normalised)},
-            )
+    in_order = np.sort(forms)
+    twice = np.unique(in_order[1:][in_order[1:] == in_order[:-1]])
+    if not len(twice):
+        return np.zeros(0, dtype=np.int64)
+    at = np.minimum(np.searchsorted(twice, forms), len(twice) - 1)
+    return np.flatnonzero(twice[at] == forms)
 
 
 def _named(rows: np.ndarray[Any, Any]) -> tuple[int, ...]:

@@ -25,7 +25,8 @@ from terakoya.records import Example, Finding, Level
 from terakoya.scoring.baselines.standard import best_constant
 
 if TYPE_CHECKING:
-    from terakoya.data.audit.row_blocks import KnownTargets, RowBlock
+    from terakoya.data.audit.known_targets import KnownTargets
+    from terakoya.data.audit.row_blocks import RowBlock
 
 
 class LabelBalance:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from terakoya.codec.labels import LabelsCodec
@@ -13,7 +14,8 @@ from terakoya.i18n import _, joined
 from terakoya.records import Finding
 
 if TYPE_CHECKING:
-    from terakoya.data.audit.row_blocks import RowBlock, TargetFacts
+    from terakoya.data.audit.known_targets import TargetFacts
+    from terakoya.data.audit.row_blocks import RowBlock
 
 _SEPARATORS = ",、，;；|/"
 _WRAPPING = "[]{}()<>'\"`「」『』"
@@ -96,5 +98,6 @@ class LabelForms:
             )
 
 
+@lru_cache(maxsize=65536)
 def _bare(label: str) -> str:
     return label.strip(_SEPARATORS + _WRAPPING)

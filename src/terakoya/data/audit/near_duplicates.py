@@ -57,18 +57,18 @@ class NearDuplicates:
     def findings(self) -> Iterator[Finding]:
         # Exam items come last, so that each is compared with the whole of train.
         """Findings on near leaks and near copies."""
-        texts = self.texts.kept()
-        forms = [text.form for text in texts]
+        kept = self.texts.kept()
+        forms = [self.texts.forms[at] for at in kept]
         exact = self.texts.complete and len(forms) <= line.NEAR_ROWS
         pairs = near_pairs(forms) if exact else likely_near_pairs(forms, self.texts.common_grams())
-        found = [(texts[left], texts[right]) for left, right in pairs]
+        found = [(self.texts.text(kept[left]), self.texts.text(kept[right])) for left, right in pairs]
         if not found:
             return
         how = Comparison("" if exact else self._bound(), {} if exact else self._values())
         leaks = [(one, two) for one, two in found if two.split == _EXAM and one.split == _TRAIN]
         if leaks:
-            yield _leak(leaks, sum(text.split == _EXAM for text in texts), how)
-        yield _copies(found, len(texts), how)
+            yield _leak(leaks, self.texts.splits.count(_EXAM), how)
+        yield _copies(found, len(kept), how)
 
     def _bound(self) -> str:
         """What MinHash and the sample leave out, in words."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,10 @@ class NearSample:
     def __init__(self) -> None:
         self.mask, self.seen = 0, 0
         self.forms: list[str] = []
+        self._characters = 0  # of all forms
+        self._keys: Numbers | None = None  # `sampling_keys` of all forms, once they are needed
         self.rows, self.splits, self.origins = array("Q"), array("B"), array("L")
+        self._origin_names: list[str] = []
         self._origin_numbers: dict[str, int] = {}
         self._waiting: list[ComparedText] = []
         self._fair: HashSample[str] = HashSample(line.TEMPLATE_TEXTS)  # fair to every trigram
@@ -87,10 +90,10 @@ class NearSample:
     def _take_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
         if self.mask and waiting:
-            chosen = self._sampled(text.form[: line.NEAR_CUT] for text in waiting)
-            waiting = [text for text, kept in zip(waiting, chosen.tolist(), strict=True) if kept]
+            keys = sampling_keys(hash_texts((text.form[: line.NEAR_CUT] for text in waiting), self._left_out))
+            waiting = [waiting[at] for at in self._chosen(keys).tolist()]
+        self._add_forms([text.form[: line.NEAR_CUT] for text in waiting])
         for text in waiting:
-            self.forms.append(text.form[: line.NEAR_CUT])
             self.rows.append(text.row)
             self.splits.append(text.split)
             self.origins.append(self._origin(text.origin))
@@ -122,11 +125,13 @@ class NearSample:
             self._fair.add(key, form[: line.NEAR_CUT])
         if self.mask:
             at = at[self._chosen(sampling_keys(self._grams(block, at)))]
-        self.forms += [form[: line.NEAR_CUT] for form in block.forms.gather(at).to_list()]
+        self._add_forms(block.forms.gather(at).str.slice(0, line.NEAR_CUT).to_list())
         self.rows.extend(block.lines[at].tolist())
         self.splits.frombytes(block.splits[at].astype(np.uint8).tobytes())
-        named = [block.origins] * len(at) if isinstance(block.origins, str) else block.origins.gather(at).to_list()
-        self.origins.extend(map(self._origin, named))
+        if isinstance(block.origins, str):
+            self.origins.extend([self._origin(block.origins)] * len(at))
+        else:
+            self.origins.extend(map(self._origin, block.origins.gather(at).to_list()))
 
     def _grams(self, block: RowBlock, at: Numbers) -> GramHashes:
         consecutive = int(at[-1]) - int(at[0]) + 1 == len(at)
@@ -138,34 +143,45 @@ class NearSample:
         return hash_grams(bare.str.join("").item(), bare.str.len_chars().to_numpy(), self._left_out)
 
     def _origin(self, name: str) -> int:
-        return self._origin_numbers.setdefault(name, len(self._origin_numbers))
+        number = self._origin_numbers.setdefault(name, len(self._origin_names))
+        if number == len(self._origin_names):
+            self._origin_names.append(name)
+        return number
 
-    def _sampled(self, forms: Iterable[str]) -> Numbers:
-        return self._chosen(sampling_keys(hash_texts(forms, self._left_out)))
+    def _add_forms(self, forms: Sequence[str]) -> None:
+        self.forms += forms
+        self._characters += sum(map(len, forms))
 
     def _chosen(self, keys: Numbers) -> Numbers:
+        """Indices of the texts with these `sampling_keys` that are kept; what is kept is remembered."""
         import numpy as np
 
-        chosen: Numbers = (keys & np.uint64(self.mask)) == 0
+        chosen = np.flatnonzero((keys & np.uint64(self.mask)) == 0)
+        if self._keys is not None:
+            self._keys = np.concatenate([self._keys, keys[chosen]])
         return chosen
 
     def _bound(self) -> None:
         """Drops sources until the bounds are kept."""
         if not self._full():
             return
-        self._template |= self.common_grams()
-        self._left_out = hashed(self._template)
+        template = self._template | self.common_grams()
+        if self._keys is None or template != self._template:
+            self._template, self._left_out = template, hashed(template)
+            self._keys = sampling_keys(hash_texts(self.forms, self._left_out))
         while self._full():
             self.mask = self.mask * 2 + 1
-            self._keep(self._sampled(self.forms))
+            keys, self._keys = self._keys, self._keys[:0]
+            self._keep(self._chosen(keys))
 
     def _full(self) -> bool:
-        return len(self.forms) > line.NEAR_KEPT or sum(map(len, self.forms)) > line.NEAR_CHARACTERS
+        return len(self.forms) > line.NEAR_KEPT or self._characters > line.NEAR_CHARACTERS
 
     def _keep(self, chosen: Numbers) -> None:
         import numpy as np
 
-        self.forms = [self.forms[at] for at in np.flatnonzero(chosen).tolist()]
+        forms, self.forms, self._characters = self.forms, [], 0
+        self._add_forms([forms[at] for at in chosen.tolist()])
         for name in ("rows", "splits", "origins"):
             old: array[int] = getattr(self, name)
             kept = np.frombuffer(old, dtype=f"u{old.itemsize}")[chosen]
@@ -177,16 +193,18 @@ class NearSample:
         limit = max(line.TEMPLATE_ROWS, line.TEMPLATE_SHARE * len(sets))
         return frozenset(gram for gram, uses in count_grams(sets).items() if uses > limit)
 
-    def kept(self) -> list[ComparedText]:
-        """The sources that are compared; those of train come first."""
+    def kept(self) -> list[int]:
+        """Indices of the sources that are compared; those of train come first."""
         self._take_waiting()
         self._bound()
-        names = list(self._origin_numbers)
-        texts = [
-            ComparedText(form, split, names[origin], row)
-            for form, split, origin, row in zip(self.forms, self.splits, self.origins, self.rows, strict=True)
-        ]
-        return sorted(texts, key=lambda text: text.split != _TRAIN)
+        return sorted(range(len(self.forms)), key=lambda at: self.splits[at] != _TRAIN)
+
+    def text(self, at: int) -> ComparedText:
+        """One of the sources.
+
+        at  its index
+        """
+        return ComparedText(self.forms[at], self.splits[at], self._origin_names[self.origins[at]], self.rows[at])
 
 
 def grams(text: str) -> frozenset[str]:

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from terakoya.config import SplitConfig, TaskConfig
 from terakoya.data.audit.folding import fold_many
+from terakoya.data.audit.known_targets import KnownTargets, TargetFacts
 from terakoya.data.audit.single_pass import AuditContext, AuditRow, Check, hash64, make_canonical
-from terakoya.data.formats.blocks import NotPlain, TextBlock, read_blocks
+from terakoya.data.formats.block_reader import read_blocks
+from terakoya.data.formats.blocks import NotPlain, TextBlock
 from terakoya.data.formats.many_files import ROWS_PER_FILE, TableFile, checked_files, place_of
 from terakoya.data.split import SPLIT_NAMES, parse_split_name
 from terakoya.data.table import list_labels
@@ -30,44 +32,7 @@ if TYPE_CHECKING:
     Numbers = np.ndarray[Any, np.dtype[Any]]
 
 _KEPT = 400_000  # distinct targets that are remembered: at most about 250 MiB
-
-
-@dataclass(frozen=True, slots=True)
-class TargetFacts:
-    """What is known of a target's text, wherever it occurs.
-
-    text       the target
-    canonical  its canonical form; None where the codec cannot write it
-    name       what counts as the target: the canonical form, or the text
-    hash       64 bits that stand for `name`
-    """
-
-    text: str
-    canonical: str | None
-    name: str
-    hash: int
-
-
-class KnownTargets:
-    """Distinct targets of a table with a number each, and what checks have found about them, so that it is found once.
-
-    At most _KEPT; then it begins anew, and so do the numbers.
-    """
-
-    def __init__(self) -> None:
-        self.facts: list[TargetFacts] = []
-        self.numbers: dict[str, int] = {}
-        self._tables: dict[str, Numbers] = {}
-
-    def table(self, name: str, find: Callable[[TargetFacts], int]) -> Numbers:
-        """What `find` says about every known target, by number; `name` tells apart what is found."""
-        import numpy as np
-
-        known = self._tables.get(name, np.zeros(0, dtype=np.uint64))
-        if len(known) < len(self.facts):
-            new = np.array([find(facts) for facts in self.facts[len(known) :]], dtype=np.uint64)
-            known = self._tables[name] = np.concatenate([known, new])
-        return known
+_CHARACTERS = 20_000_000  # of them together: long texts seldom occur twice
 
 
 @dataclass
@@ -213,10 +178,11 @@ def read_row_blocks(
     Raises NotPlain, at any time, where the table must be read row by row.
     """
     names = [wanted.source, wanted.target, *filter(None, (wanted.group, wanted.split))]
+    lists = wanted.target if wanted.codec == "labels" else ""
     start, reader = 0, _Reader(wanted, cut, subject, "|".join(f"(?:{one})" for one in patterns))
     for file in _files(path, wanted, names):
         reader.file, before = file.name, start
-        for block in read_blocks(file.path, wanted.encoding, names):
+        for block in read_blocks(file.path, wanted.encoding, names, lists=lists):
             if len(block.lines):
                 if int(block.lines[-1]) >= ROWS_PER_FILE:
                     raise NotPlain
@@ -250,9 +216,6 @@ class _Reader:
 
     def block(self, block: TextBlock, start: int) -> RowBlock:
         """The rows of `block`; the first has the place `start`."""
-        polars = need("polars", extra="tables")
-        import numpy as np
-
         sources, cells = block.columns[self.wanted.source], block.columns[self.wanted.target]
         forms = fold_many(sources)
         digests = _digests("", forms)  # one for two uses: a split without a salt is by the same hash
@@ -265,27 +228,23 @@ class _Reader:
         groups = f"{self.wanted.group}:" + block.columns[self.wanted.group] if self.wanted.group else None
         if groups is not None or self.cut.salt:
             digests = _digests(self.cut.salt, forms if groups is None else groups)
-        # Targets in the order in which they first occur: labels are counted in that order.
-        distinct = cells.alias("cell").to_frame().group_by("cell", maintain_order=True).agg()
-        numbered = distinct.with_columns(polars.Series("number", self._numbers(distinct["cell"].to_list())))
-        numbers = cells.alias("cell").to_frame().join(numbered, on="cell", how="left", maintain_order="left")["number"]
+        numbers = self._numbers(cells)
         splits = self._splits(block, _by_hash(digests, self.cut))
         return RowBlock(
-            start, block.lines, sources, forms, keys, raws, splits, self.known, numbers.to_numpy().astype(np.int64),
+            start, block.lines, sources, forms, keys, raws, splits, self.known, numbers,
             cells, self._origins(block), groups, sources.str.contains(self.suspect).to_numpy(),
         )  # fmt: skip
 
-    def _numbers(self, cells: Sequence[str]) -> list[int]:
-        if len(self.known.facts) + len(cells) > _KEPT:
+    def _numbers(self, cells: Any) -> Numbers:
+        """The number of each target. New ones come in the order in which they first occur: so labels are counted."""
+        categories = self.known.categories(cells)
+        new = self.known.new(categories)
+        if len(self.known.facts) + len(new) > _KEPT or self.known.characters > _CHARACTERS:
             self.known = KnownTargets()
-        found, numbers = [], self.known.numbers
-        for cell in cells:
-            number = numbers.get(cell, -1)
-            if number < 0:
-                number = numbers[cell] = len(self.known.facts)
-                self.known.facts.append(self._facts(cell))
-            found.append(number)
-        return found
+            categories = self.known.categories(cells)
+            new = self.known.new(categories)
+        self.known.add(categories[new], [self._facts(cell) for cell in cells.gather(new).to_list()])
+        return self.known.numbers(categories)
 
     def _facts(self, cell: str) -> TargetFacts:
         text = list_labels(cell, self.wanted)

@@ -65,11 +65,12 @@ class RowOrder:
 
         spaced = np.zeros(len(block), dtype=bool)
         spaced[list(self.rows.choose(len(block)))] = True
-        self.rows.items += [_kept(row) for row in block.rows(spaced)]
+        self.rows.items += _kept_of_block(block, spaced)
         train, exam = (block.splits == SPLIT_NAMES.index(name) for name in ("train", "exam"))
-        kept = self.train_sample.choose(block.keys, train) | self.exam_sample.choose(block.keys, exam)
-        for row in block.rows(kept):
-            (self.train_sample if row.split == "train" else self.exam_sample).add(row.key, _kept(row))
+        for sample, side in ((self.train_sample, train), (self.exam_sample, exam)):
+            kept = sample.choose(block.keys, side)
+            for key, row in zip(block.keys[kept].tolist(), _kept_of_block(block, kept), strict=True):
+                sample.add(key, row)
 
     def findings(self) -> Iterator[Finding]:
         """Findings on order, on differences between exam and train, and on gaps in train."""
@@ -182,6 +183,17 @@ class RowOrder:
 def _kept(row: AuditRow) -> _Kept:
     target = row.canonical if row.canonical is not None else row.example.target
     return _Kept(row.form[: line.LONG_TEXT], target[: line.LONG_TEXT], row.split)
+
+
+def _kept_of_block(block: RowBlock, chosen: np.ndarray[Any, Any]) -> list[_Kept]:
+    """`_kept` of many rows, none of which is built: a large table offers some ten thousands."""
+    import numpy as np
+
+    at = np.flatnonzero(chosen)
+    forms = block.forms.gather(at).str.slice(0, line.LONG_TEXT).to_list()
+    numbers, splits = block.numbers[at].tolist(), block.splits[at].tolist()
+    targets = (block.targets.facts[number].name[: line.LONG_TEXT] for number in numbers)
+    return [_Kept(*cells) for cells in zip(forms, targets, (SPLIT_NAMES[one] for one in splits), strict=True)]
 
 
 def _traits(row: _Kept, labels: bool) -> set[tuple[str, str | int]]:

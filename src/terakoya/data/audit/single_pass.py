@@ -194,14 +194,12 @@ class HashSample(Generic[T]):
         """
         import numpy as np
 
-        own = np.array([number for number, _ in self.items], dtype=np.uint64)
         while True:
             kept: np.ndarray[Any, Any] = offered & ((numbers & np.uint64(self.mask)) == 0)
-            if int(((own & np.uint64(self.mask)) == 0).sum()) + int(kept.sum()) <= self.most:
-                break
+            if len(self.items) + int(kept.sum()) <= self.most:
+                return kept
             self.mask = self.mask * 2 + 1
-        self.items = [(number, item) for number, item in self.items if not number & self.mask]
-        return kept
+            self.items = [(number, item) for number, item in self.items if not number & self.mask]
 
     def kept(self) -> list[T]:
         """The items of the sample."""

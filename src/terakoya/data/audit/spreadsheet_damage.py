@@ -14,7 +14,8 @@ from terakoya.i18n import _
 from terakoya.records import Finding, Level
 
 if TYPE_CHECKING:
-    from terakoya.data.audit.row_blocks import RowBlock, TargetFacts
+    from terakoya.data.audit.known_targets import TargetFacts
+    from terakoya.data.audit.row_blocks import RowBlock
 
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _CELL = re.compile(

@@ -21,7 +21,8 @@ from terakoya.i18n import _
 from terakoya.records import Example, Split
 from terakoya.task import Task
 
-HELD = 64 * 1024 * 1024  # bytes of a file up to which it is held in memory
+HELD = 64 * 1024 * 1024  # bytes of text up to which a table is held in memory
+_COMPRESSION = 8  # bytes of text that a byte of Parquet, which is compressed, may stand for
 
 
 def load_small_table(path: Path, config: Config) -> tuple[Task, Split] | None:
@@ -32,7 +33,7 @@ def load_small_table(path: Path, config: Config) -> tuple[Task, Split] | None:
     """
     name, folder = place_of(path)
     files = [file.path for file in table_files(name, folder) if file.path.is_file()]
-    if sum(file.stat().st_size for file in files) > HELD:
+    if sum(file.stat().st_size * (_COMPRESSION if file.suffix.lower() == ".parquet" else 1) for file in files) > HELD:
         return None
     task = table_task(_named(config, name), folder)
     assert task.split is not None

@@ -23,7 +23,8 @@ from terakoya.i18n import _
 from terakoya.records import Finding, Level
 
 if TYPE_CHECKING:
-    from terakoya.data.audit.row_blocks import RowBlock, TargetFacts
+    from terakoya.data.audit.known_targets import TargetFacts
+    from terakoya.data.audit.row_blocks import RowBlock
 
 _REFUSAL = re.compile(
     r"(?:申し訳(?:ありません|ございません)|すみません|恐れ入ります)[がけ、。].{0,60}(?:できません|できかねます|いたしかねます|お答え|対応)"

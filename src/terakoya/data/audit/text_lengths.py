@@ -12,7 +12,8 @@ from terakoya.i18n import _
 from terakoya.records import Finding
 
 if TYPE_CHECKING:
-    from terakoya.data.audit.row_blocks import RowBlock, TargetFacts
+    from terakoya.data.audit.known_targets import TargetFacts
+    from terakoya.data.audit.row_blocks import RowBlock
 
 
 class TextLengths:

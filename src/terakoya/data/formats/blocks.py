@@ -1,5 +1,7 @@
 """Large tables in blocks of columns, by polars, where every cell is certain to be read as row by row.
 
+JSON lines are in jsonl_blocks.py; block_reader.py chooses.
+
 A block of CSV that holds no quote, no lone carriage return and as many delimiters in each line as the header is cut at
 its delimiters: there is no other way to read it. From the first quote on, Python's own reader reads the rest. Whatever
 either of them finds odd raises `NotPlain`, and the whole table is read row by row, which says what is wrong.
@@ -17,16 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 from terakoya.data.formats.csv_tsv import read_layout
 from terakoya.data.formats.encoding import MAX_CELL, detect_encoding, open_bytes, split_lines
-from terakoya.errors import TerakoyaError, need
+from terakoya.data.formats.layouts import CHATS, layout_of
+from terakoya.errors import need
 
 if TYPE_CHECKING:
     import numpy as np
 
-DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _BLOCK = 8 << 20  # bytes read at once
 _RECORDS = 50_000  # rows of a block that is read by Python
-# Columns that make more of a row than its texts (data/table.py); layouts.py makes a source of others.
+# Columns that make more of a row than its texts (data/table.py, layouts.py).
 _SPECIAL = frozenset(("accepted", "tags", "turns", "subset", "part"))
+_CHAT = frozenset((*CHATS, "system", "history"))
 
 
 class NotPlain(Exception):
@@ -45,36 +48,52 @@ class TextBlock:
     columns: dict[str, Any]
 
 
-def read_blocks(path: Path, encoding: str, wanted: Sequence[str]) -> Iterator[TextBlock]:
-    """The wanted columns of a .csv, .tsv or .parquet file, block by block; rows whose cells are all empty are no rows.
+def taken_columns(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The columns that are read.
 
-    path      the file
-    encoding  of the text; "" is detected
-    wanted    columns; a column `origin` comes with them where it exists
-    Raises NotPlain, at any time, where the table must be read row by row.
+    names   of all columns
+    wanted  by the config
+    Raises NotPlain where one is missing, and where others make more of a row.
     """
-    suffix = path.suffix.lower()
-    try:
-        if suffix in DELIMITERS:
-            yield from _delimited(path, DELIMITERS[suffix], encoding, wanted)
-        elif suffix == ".parquet":
-            yield from _parquet(path, wanted)
-        else:
-            raise NotPlain
-    except (TerakoyaError, UnicodeError, csv.Error) as error:
-        raise NotPlain from error  # read row by row, the fault is named with its line
-
-
-def _taken(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
-    if not set(wanted) <= set(names) or _SPECIAL & set(names) or len(set(names)) < len(names):
+    found = set(names)
+    if not set(wanted) <= found or _SPECIAL & found or len(found) < len(names):
         raise NotPlain
+    if "source" not in found and (layout_of(names) or _CHAT & found):
+        raise NotPlain  # layouts.py writes over `source` and `target`, or finds turns
     return list(dict.fromkeys([*wanted, *(name for name in ("origin",) if name in names)]))
+
+
+def whole_lines(file: io.BufferedReader) -> Iterator[bytes]:
+    """The rest of a file in blocks that end where a line ends; only the last one may end otherwise.
+
+    file  open for reading
+    Raises NotPlain for a line that may be longer than MAX_CELL.
+    """
+    rest = b""
+    while True:
+        chunk = file.read(_BLOCK)
+        data = rest + chunk
+        if not data:
+            return
+        if len(data) > MAX_CELL:
+            raise NotPlain  # a block has at most so many bytes, unless a line is longer than one is read at once
+        cut = data.rfind(b"\n") + 1 if chunk else len(data)
+        rest = data[cut:]
+        if cut:
+            yield data[:cut]
 
 
 # -- CSV and TSV --------------------------------------------------------------------------------------------------
 
 
-def _delimited(path: Path, delimiter: str, encoding: str, wanted: Sequence[str]) -> Iterator[TextBlock]:
+def delimited_blocks(path: Path, delimiter: str, encoding: str, wanted: Sequence[str]) -> Iterator[TextBlock]:
+    """Blocks of a .csv or .tsv file.
+
+    path       the file
+    delimiter  between cells, unless the file says otherwise
+    encoding   of the text; "" is detected
+    wanted     columns that are read
+    """
     layout = read_layout(path, delimiter, encoding, wanted)
     names = list(layout.names)
     unnamed = [at for at, name in enumerate(names) if not name.strip()]
@@ -83,7 +102,7 @@ def _delimited(path: Path, delimiter: str, encoding: str, wanted: Sequence[str])
         raise NotPlain
     if unnamed:
         names[0] = "\0index"  # a data frame's index, which is never wanted
-    taken = _taken(names, wanted)
+    taken = taken_columns(names, wanted)
     with open_bytes(path) as file:
         head = file.readline(MAX_CELL).removeprefix(b"\xef\xbb\xbf").decode("utf-8")
         if next(csv.reader([head], delimiter=layout.delimiter, strict=True), None) != list(layout.names):
@@ -94,25 +113,15 @@ def _delimited(path: Path, delimiter: str, encoding: str, wanted: Sequence[str])
 def _body(
     file: io.BufferedReader, path: Path, names: list[str], taken: list[str], delimiter: str
 ) -> Iterator[TextBlock]:
-    line, rest, at = 2, b"", file.tell()
-    while True:
-        chunk = file.read(_BLOCK)
-        data = rest + chunk
-        if not data:
-            return
-        cut = data.rfind(b"\n") + 1 if chunk else len(data)
-        if cut == 0 and len(data) > MAX_CELL:
-            raise NotPlain
-        block, rest = data[:cut], data[cut:]
-        if not block:
-            continue
+    line, at = 2, file.tell()
+    for block in whole_lines(file):
         parsed = _parse_simple(block, names, delimiter)
         if parsed is None:
             file.seek(at)
             yield from _by_records(file, path, names, taken, delimiter, line)
             return
         yield _block(parsed, names, taken, line)
-        line, at = line + parsed.height, at + cut
+        line, at = line + parsed.height, at + len(block)
 
 
 def _parse_simple(block: bytes, names: list[str], delimiter: str) -> Any | None:
@@ -187,19 +196,26 @@ def _records(reader: Any, line: int, width: int) -> Iterator[tuple[int, list[str
 # -- Parquet --------------------------------------------------------------------------------------------------------
 
 
-def _parquet(path: Path, wanted: Sequence[str]) -> Iterator[TextBlock]:
-    """Columns of texts without a missing cell; all others have rules of their own (parquet.py)."""
+def parquet_blocks(path: Path, wanted: Sequence[str]) -> Iterator[TextBlock]:
+    """Columns of texts without a missing cell; all others have rules of their own (parquet.py).
+
+    path    the file
+    wanted  columns that are read
+    """
     import numpy as np
 
     polars = need("polars", extra="tables")
     try:
         table = polars.scan_parquet(path)
         schema = table.collect_schema()
-        taken = _taken(list(schema), wanted)
+        taken = taken_columns(list(schema), wanted)
         if any(schema[name] != polars.String for name in taken):
             raise NotPlain
-        start = 0
-        for frame in table.select(taken).collect_batches(chunk_size=4 * _RECORDS, maintain_order=True):
+        start, rows = 0, table.select(polars.len()).collect().item()
+        # Of long texts fewer at once: a block of Parquet, which is compressed, stands for several of text.
+        most = _BLOCK * rows // path.stat().st_size
+        size = max(1, min(4 * _RECORDS, most))
+        for frame in table.select(taken).collect_batches(chunk_size=size, maintain_order=True):
             if sum(frame.null_count().row(0)):
                 raise NotPlain
             lines = np.arange(start + 1, start + frame.height + 1, dtype=np.int64)

@@ -41,7 +41,7 @@ def read_jsonl(path: Path, encoding: str) -> Iterator[TableRow]:
             if not text.strip():
                 continue
             some = True
-            row = errors.row(lambda text=text: _parse(text), line)  # type: ignore[misc]
+            row = errors.row(lambda text=text: parse_object(text), line)  # type: ignore[misc]
             if row is not None:
                 yield row
     errors.raise_if_any(str(path))
@@ -152,7 +152,12 @@ def _unfolded(value: Any) -> Any:
     return [_unfolded(item) for item in value] if isinstance(value, list) else value
 
 
-def _parse(text: str) -> Mapping[str, Any]:
+def parse_object(text: str) -> Mapping[str, Any]:
+    """The object of one line, its numbers as they are spelt.
+
+    text  the line
+    Raises RowError for what is no object, for repeated keys and for half a surrogate pair.
+    """
     try:
         # Numbers stay as they are spelt: 1.0 must not become 1, nor 007 pass unnoticed.
         value = json.loads(text, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_object)
