@@ -20,7 +20,7 @@ from terakoya.task import Task
 from terakoya.training.batches import Batches
 
 _WAYS = 5
-_TRIES = 8  # places at which one kind of change is tried
+_TRIES = 8  # positions at which one kind of change is tried
 
 
 def corrupt(source: str, rng: Random, characters: Sequence[str], way: int) -> str:

@@ -48,7 +48,7 @@ class PromptTokenizer:
                 do=_("Save it once with the tokenizers library, or take a checkpoint that ships tokenizer.json."),
             )
         self.hf_tokenizer, self.backend, self.after_prompt = tokenizer, backend, after_prompt
-        self._known_targets: dict[str, tuple[int, ...]] = {}  # vocabulary, preflight and every epoch ask for the same
+        self._known_targets: dict[str, tuple[int, ...]] = {}  # vocabulary, preflight and every epoch need the same
         added = backend.get_added_tokens_decoder()
         templates = _template_sources(tokenizer)  # added tokens that they write count as control tokens too
         self.control_tokens: dict[int, str] = {
