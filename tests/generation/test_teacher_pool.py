@@ -17,7 +17,7 @@ from faulty_server import ServerPlan, running
 from benchmarks.faults.teacher_crash_tests import crash_test
 from terakoya.config import Config, make_config, with_overrides
 from terakoya.errors import BudgetError, ConfigError, IncompatibleError, ProviderError
-from terakoya.generation.by_teacher import TEACHERS
+from terakoya.generation.by_teacher import TEACHERS, TeacherSummary, notes_on_teachers
 from terakoya.generation.generate import DATA, GenerationResult, generate
 from terakoya.generation.merging import merge
 from terakoya.generation.permission import spending_faults, teacher_findings
@@ -364,6 +364,37 @@ def test_the_key_of_one_provider_is_not_sent_to_another(monkeypatch: pytest.Monk
     assert len(faults) == 2 and all("[teacher.pool.b]" in one and "b.example.org" in one for one in faults)
     pool["b"] |= {"key_variable": "", "headers": {}}
     assert not [fault for fault in spending_faults(config_for(pool, **shared)) if "another provider" in fault.message]
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("localhost:8080", True), ("127.0.0.1", True), ("[::1]:9", True), ("LOCALHOST", True),
+        ("localhost.example.org", False), ("127.0.0.1.example.org", False), ("localhost@b.example.org", False),
+    ],
+)  # fmt: skip
+def test_a_host_that_only_begins_like_this_machine_is_another_provider(
+    host: str, local: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRST_KEY", "k" * 20)
+    pool: Tables = {"a": {"model": "m"}, "b": {"model": "n", "base_url": f"http://{host}/v1"}}
+    try:
+        config = config_for(pool, key_variable="FIRST_KEY", base_url="https://a.example.org/v1")
+    except ConfigError:  # an address with a user name is refused when it is read
+        assert "@" in host
+        return
+    assert local is not any("another provider" in fault.message for fault in spending_faults(config))
+
+
+def test_the_main_fault_of_a_teacher_is_one_of_those_counted_against_it() -> None:
+    """Full quotas and duplicates are not its fault, however many there are."""
+    rejected = {"quota": 90, "duplicate": 40, "no-refusal": 30, "length": 10}
+    found = (
+        TeacherSummary("a", "m", 0.5, rows=100, rejected={"quota": 80}),
+        TeacherSummary("b", "m", 0.5, rows=60, rejected=rejected),
+    )
+    (note,) = notes_on_teachers(found)
+    assert "b is worse: 40 of its 100 rows" in str(note) and "mostly no-refusal" in str(note)
 
 
 def test_settings_of_several_teachers_that_mean_nothing_are_refused() -> None:

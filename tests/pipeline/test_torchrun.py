@@ -71,7 +71,7 @@ def test_two_processes_make_one_run_with_the_losses_of_one_and_go_on_after_a_kil
     one = pipeline.run(str(experiment), run_dir=tmp_path / "one").folder
     process, two = start(experiment, tmp_path / "two"), tmp_path / "two"
     deadline = time.monotonic() + 300
-    while not list(two.glob("*/checkpoints/*/state.json")):
+    while not list(two.glob("*/checkpoints/[0-9]*/state.json")):  # not `.tmp-…`, which is being written
         assert process.poll() is None and time.monotonic() < deadline, "no checkpoint"
         time.sleep(0.02)
     kill_group(process)

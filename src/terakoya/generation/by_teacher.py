@@ -75,7 +75,12 @@ class TeacherSummary:
     @property
     def bad(self) -> int:
         """Rows rejected for what its responses were, not for a quota or as a duplicate."""
-        return sum(count for check, count in self.rejected.items() if check not in NOT_THE_TEACHER)
+        return sum(self.faults.values())
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """The rows that `bad` counts, by the check that rejected them."""
+        return {check: count for check, count in self.rejected.items() if check not in NOT_THE_TEACHER}
 
     def words(self, currency: str) -> Message:
         """One line: rows and share, rejected and open rows, requests, tokens, money in `currency`."""
@@ -174,7 +179,7 @@ def _worse_note(one: TeacherSummary, found: Sequence[TeacherSummary]) -> Message
         others=checked,
         others_bad=bad,
         others_share=bad / checked,
-        check=max(one.rejected, key=lambda check: one.rejected[check]),
+        check=max(one.faults, key=lambda check: one.faults[check]),
     )
 
 

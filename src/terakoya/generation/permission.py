@@ -225,4 +225,5 @@ def unknown_price(where: str) -> ConfigError:
 
 
 def _is_local(base_url: str) -> bool:
-    return any(f"//{host}" in base_url for host in ("127.0.0.1", "localhost", "[::1]"))
+    """Whether the host itself is this machine: one whose name only begins like it is not."""
+    return urlsplit(base_url).hostname in {"127.0.0.1", "localhost", "::1"}
