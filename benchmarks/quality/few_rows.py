@@ -8,7 +8,7 @@ rows of the same kind, none of whose numbers is in training or dev. Arms: no fur
 symmetry; 20 by rule. `--set KEY=VALUE` changes all arms. Settings were chosen with seeds from 100 on, which have other
 rows and other exams; what is promised is measured with seeds 0 to 4. A finished run is not repeated. The table has the
 exam, and of it the items with a character that no training row has; CPU minutes are those of the whole run, the
-untrained base left out.
+untrained base left out. Runs that stand in results/few_rows.json and have no folder here stay in it.
 Written: results/few_rows.md and .json.
 """
 
@@ -24,8 +24,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.reporting import RESULTS, machine_summary, markdown_table, write_results
 from benchmarks.reporting import WORK as WORK_FOLDERS
-from benchmarks.reporting import machine_summary, markdown_table, write_results
 from terakoya.runs import read_json, read_lines
 from terakoya.scoring.statistics.intervals import wilson
 from terakoya.tasks.numerals.small import small_split
@@ -94,6 +94,18 @@ def read_runs() -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
+def _earlier(found: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Runs that were written down before, of whom there is no folder any more."""
+    file, there = RESULTS / "few_rows.json", {_identity(one) for one in found}
+    for one in read_json(file)["runs"] if file.is_file() else ():
+        if _identity(one) not in there:
+            yield one
+
+
+def _identity(one: Mapping[str, Any]) -> tuple[str, tuple[str, ...], int, int]:
+    return one["arm"], tuple(one["settings"]), one["items"], one["seed"]
+
+
 def _named(setting: str) -> str:
     """A setting whose value, where it is a path, is the last part of it: tables name no machine's folders."""
     key, _equals, value = setting.partition("=")
@@ -133,7 +145,8 @@ def main() -> None:
     for seed in () if args.table else args.seeds:
         for arm in args.arms:
             run(arm, seed, args.items, args.settings)
-    runs = list(read_runs())
+    runs = [*read_runs()]
+    runs = sorted([*runs, *_earlier(runs)], key=_identity)
     values = {"machine": machine_summary(("torch",)), "runs": runs}
     print(write_results("few_rows", page(runs), values).read_text("utf-8"))
 
