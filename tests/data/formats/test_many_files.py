@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -130,7 +131,7 @@ def test_a_pattern_is_no_table_to_write(tmp_path: Path) -> None:
         commands.generate(str(config))
 
 
-# -- elsewhere: a memory file system stands for S3, since no bucket can be reached from a test ------------------------
+# -- elsewhere: a memory file system stands for S3; test_s3.py asks a server ------------------------------------------
 
 
 class _Bucket(MemoryFileSystem):
@@ -181,8 +182,10 @@ def test_what_is_wrong_elsewhere_is_said_by_address(bucket: MemoryFileSystem) ->
         commands.audit("s3://shop/none.csv")
 
 
-def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
+def test_a_missing_package_is_named_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """s3fs is no part of Terakoya; other addresses are not read at all."""
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(_registry, "s3", raising=False)
     with pytest.raises(ConfigError, match="s3fs") as caught:
         commands.audit("s3://shop/a.csv")
     assert caught.value.do == "Install it with: pip install s3fs"
