@@ -422,7 +422,8 @@ def format_page(dataset: str, peers: dict[str, Any], facts: dict[str, Any]) -> s
         lines += ["", f"**{ratio:.2f} × as fast per real token as the strongest peer** ({DESCRIPTIONS[strongest]})."]
         if "ours-full" in peers:
             lines += ["", f"With the full vocabulary {per_token[strongest] / per_token['ours-full']:.2f} ×."]
-    lines += ["", f"Ratio to the floor: {mine['seconds'] / peers['floor']['seconds']:.2f} ×."]
+    if "floor" in peers:
+        lines += ["", f"Ratio to the floor: {mine['seconds'] / peers['floor']['seconds']:.2f} ×."]
     if missing := [DESCRIPTIONS[peer] for peer in PEERS[dataset] if peer not in peers]:
         lines += ["", f"Not measured here: {'; '.join(missing)}."]
     return "\n".join(lines) + "\n"
