@@ -15,7 +15,7 @@ ERRORS = {"en": "errors.md", "ja": "errors.ja.md"}
 
 
 def settings(lang: str = "en") -> str:
-    """The page of all settings, made from the descriptions in config/schema.py."""
+    """The page of all settings, made from the descriptions in config/schema.py and config/sections/."""
     from terakoya.config.explain import settings_page
 
     return settings_page(lang)

@@ -35,7 +35,8 @@ PRINTED_BY = {
     "pipeline/ladder.py": ("ladder",),
     "reporting/paper.py": ("report",),
     "pipeline/predict.py": ("predict",),
-    "pipeline/commands.py": ("evaluate", "generate"),
+    "pipeline/data_commands.py": ("generate",),
+    "pipeline/measure_commands.py": ("evaluate",),
     "pipeline/retrain.py": ("correct",),
     "runs/annotations.py": ("confirm",),
     "annotation/": ("correct",),
@@ -59,10 +60,8 @@ PRINTED_BY = {
     "experiments/": CONFIGS,
 }
 # One message of several commands, whose options not all of them have.
-ONLY = {("cli/main.py", "--with"): ("audit",), ("pipeline/commands.py", "--with"): ("audit",),
-        ("pipeline/commands.py", "--output"): ("generate",), ("pipeline/commands.py", "--data"): ("evaluate",),
-        ("pipeline/commands.py", "--source"): ("evaluate",), ("pipeline/commands.py", "--target"): ("evaluate",),
-        ("config/schema.py", "--i-have-the-right"): ("generate",)}  # fmt: skip
+ONLY = {("cli/main.py", "--with"): ("audit",), ("pipeline/data_commands.py", "--with"): ("audit",),
+        ("config/sections/teacher.py", "--i-have-the-right"): ("generate",)}  # fmt: skip
 
 
 def try_option(command: str, option: str, text: str) -> None:

@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from terakoya.cli.main import main
+from terakoya.config import Config
 from terakoya.errors import ConfigError
 from terakoya.evaluation.ladder import Contender, climb, ladder_messages, lookup
 from terakoya.evaluation.learning_curve import PARTS, part_of
@@ -217,7 +218,7 @@ def test_a_default_that_costs_the_metric_says_so(run: Path) -> None:
     assert (
         "decode.share_cap = " not in markdown(replace(sets, config={"decode": {"share_cap": 0.0}}), "en").split("##")[1]
     )
-    assert "0.036" in str(commands.Config.model_fields["decode"].annotation.model_fields["share_cap"].description)  # type: ignore[union-attr]
+    assert "0.036" in str(Config.model_fields["decode"].annotation.model_fields["share_cap"].description)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("form", ["csv", "latex"])

@@ -3,7 +3,7 @@
 A user's TOML holds what differs from them; the run folder keeps all values. An unknown key is refused with the most
 similar known one.
 
-schema (what can be set) ← validation_messages ← reading; schema ← writing ← explain
+sections (what can be set) ← schema (all of it) ← validation_messages ← reading; schema ← writing ← explain
 """
 
 from terakoya.config.reading import make_config, parse_config, read_config, with_overrides

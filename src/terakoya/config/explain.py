@@ -86,9 +86,9 @@ def explain(key: str = "") -> tuple[Setting, ...]:
 def settings_page(lang: str) -> str:
     """The page docs/settings.md (or its translation) in the language `lang`, as Markdown."""
     head = _(
-        "# Settings\n\nMade from `src/terakoya/config/schema.py` by `python docs/make.py`. A config holds what differs "
-        "from the defaults; `--set section.key=value` overrides it; the run folder keeps all values. `terakoya explain "
-        "KEY` shows one setting. `auto` is resolved when a run starts and recorded with it.\n"
+        "# Settings\n\nMade from `src/terakoya/config/` by `python docs/make.py`. A config holds what differs from the "
+        "defaults; `--set section.key=value` overrides it; the run folder keeps all values. `terakoya explain KEY` "
+        "shows one setting. `auto` is resolved when a run starts and recorded with it.\n"
     )
     top, columns = (
         _("top level"),

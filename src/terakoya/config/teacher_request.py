@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 from terakoya.config.secret_values import require_no_secrets
 from terakoya.i18n import _
 
+T = TypeVar("T")
+
+_POOL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _OWN_HEADERS = frozenset({
@@ -24,10 +27,6 @@ _INSTEAD = {
 }
 # One whole response is paid for and read; more would cost more than is reserved, or arrive in pieces.
 _FIXED: Mapping[str, Any] = {"stream": False, "n": 1, "best_of": 1}
-
-
-_POOL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
-T = TypeVar("T")
 
 
 def checked_pool(pool: dict[str, T]) -> dict[str, T]:
