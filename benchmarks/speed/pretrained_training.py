@@ -63,7 +63,7 @@ DESCRIPTIONS = {
 def ours(dataset: str, folder: Path, vocabulary: str = "trimmed") -> Iterator[dict[str, Any]]:
     """Terakoya, fine-tuning the real checkpoint shape with this vocabulary setting."""
     engine, model, pairs = make_engine(dataset, folder, vocabulary)
-    tokens = sum(len(q) + len(a) for q, a in map(model._row, pairs)) / len(pairs)
+    tokens = sum(map(model.length, pairs)) / len(pairs)
     yield {"tokens": tokens, "weights": model.info.weights, "vocabulary": model.info.vocabulary}
     step = 0
     while True:
