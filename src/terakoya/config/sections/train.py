@@ -169,7 +169,7 @@ class TrainConfig(Section):
         description=_("Begin with easier rows. auto: true where a task generates its rows by rule, else false."),
     )
     reject_share: float = Field(
-        default=0.1,
+        default=0.2,
         gt=0.0,
         lt=1.0,
         description=_(
