@@ -71,3 +71,38 @@ def test_values_that_describe_no_codec_are_refused(change: dict[str, object]) ->
     assert codec_of_values(sound)
     with pytest.raises(CorruptError):
         codec_of_values({**sound, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"kind": "own"}, "kind"), ({"kind": None}, "kind"), ({"labels": []}, "labels"),
+        ({"labels": ["a b"]}, "labels"), ({"labels": ["a", "a"]}, "labels"), ({"labels": [1]}, "labels"),
+        ({"labels": ("a",)}, "labels"),
+        ({"most": 0}, "most"), ({"most": "2"}, "most"), ({"most": 1_000_001}, "most"), ({"emoji": 1}, "emoji"),
+        ({"separator": None}, "separator"), ({"counted": "yes"}, "counted"),
+        ({"kind": "number", "notation": "roman"}, "notation"), ({"kind": "number", "notation": 1}, "notation"),
+        ({"kind": "quantity", "promote": True, "tail": "("}, "tail"), ({"kind": "quantity", "promote": True}, "tail"),
+        ({"kind": "quantity", "promote": True, "tail": "a" * 1001}, "tail"),
+        ({"kind": "quantity", "promote": 1, "tail": ""}, "promote"),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_the_key(change: dict[str, object], named: str) -> None:
+    sound = codec_values(LabelsCodec(("a", "b"), False, 2)) or {}
+    with pytest.raises(CorruptError) as caught:
+        codec_of_values({**sound, **change})
+    assert caught.value.what == f"the codec that it describes has no valid '{named}'"
+
+
+def test_the_values_of_each_codec_are_these() -> None:
+    """A format that folders are kept in: names and values stay."""
+    assert codec_values(TextCodec()) == {"kind": "text"}
+    assert codec_values(NumberCodec("pds")) == {"kind": "number", "notation": "pds"}
+    assert codec_values(quantity_codec(promote=True, tail="x")) == {"kind": "quantity", "promote": True, "tail": "x"}
+    assert codec_values(LabelsCodec(("a", "b"), True, 2, ",", True)) == {
+        "kind": "labels", "labels": ["a", "b"], "emoji": True, "most": 2, "separator": ",", "counted": True,
+    }  # fmt: skip
+    longest = {"kind": "quantity", "promote": False, "tail": "a" * 1000}
+    assert codec_values(codec_of_values(longest)) == longest
+    most = {**(codec_values(LabelsCodec(("a",), False, 1)) or {}), "most": 1_000_000}
+    assert codec_values(codec_of_values(most)) == most

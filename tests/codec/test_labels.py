@@ -146,3 +146,65 @@ def test_symbols_are_labels_and_words_are_none(text: str, parts: list[str] | Non
     found = split_emoji(text)
     assert (found is None) == (parts is None)
     assert parts is None or len(found or ()) == len(parts)
+
+
+def test_a_refused_set_of_labels_says_why() -> None:
+    """In these words; a long target is cut where it is shown."""
+    codec = labels_codec(["a b", "c"])
+    for made, what, where, do in (
+        (lambda: codec.write("a x y"), "'x' is none of the 3 labels of this codec", "a x y",
+         "Make the codec from all targets of the training data."),
+        (lambda: codec.write("a b c"), "3 labels, and a prediction has at most 2", "a b c",
+         "Leave labels out, or drop the row."),
+        (lambda: codec.write("z" * 50), f"'{'z' * 50}' is none of the 3 labels of this codec", "z" * 40,
+         "Make the codec from all targets of the training data."),
+        (lambda: codec.parse(" "), "a set of labels is empty", "", "Remove the row or fill in its target."),
+        (lambda: labels_codec([" "]), "no target holds a label", "", "Fill in the targets, or take the codec 'text'."),
+        (lambda: labels_codec(["✨"]).canonical("✨ 絵"), "a label is no emoji", "✨ 絵",
+         "Mend the row, or leave it out."),
+    ):  # fmt: skip
+        with pytest.raises(DataError) as caught:
+            made()
+        assert (caught.value.what, caught.value.where, caught.value.do) == (what, where, do)
+    with pytest.raises(DataError, match=r"the labels 'a[ _]b' and 'a[ _]b' differ by a space only") as caught:
+        labels_codec(["a b,a_b"], separator=",")
+    assert caught.value.do == "Rename one of them."
+
+
+def test_a_counted_set_announces_its_size() -> None:
+    codec = labels_codec(["a ab b", "c"], counted=True)
+    assert codec.write("b a b") == "2 b a" and codec.read("2 b a") == "a b" and codec.name == "labels+count"
+    assert [codec.read(raw) for raw in ("", "1", "1 b a", "3 b a", "2 b x", "b a")] == [None] * 6
+    assert [codec.complete(raw) for raw in ("2 b a", "1 b a", "2 b b", "0", "", "3 a ab b")] == [
+        True, False, False, False, False, True,
+    ]  # fmt: skip
+    viable = {"": True, "3": True, "4": False, "0": False, "2 ": True, "2 a": True, "2 ab ": True, "2 ab a": True,
+              "2 ab ab": False, "2 b b": False, "1 b ": False, "2 x": False, "4 a": False, "2 b a ": False}  # fmt: skip
+    assert {prefix: codec.viable(prefix) for prefix in viable} == viable
+    assert codec.alphabet == frozenset("abc 0123456789") and labels_codec(["a b"]).alphabet == frozenset("ab ")
+
+
+def test_sets_without_a_count_end_with_their_last_label() -> None:
+    codec = labels_codec(["a ab", "b"])
+    viable = {"": True, "a": True, "ab": True, "ab ": True, "ab a": True, "ab b": True, "ab ab": False, "a ab ": False,
+              "a  ": False, "x": False, "a x": False}  # fmt: skip
+    assert {prefix: codec.viable(prefix) for prefix in viable} == viable
+    assert [codec.complete(raw) for raw in ("", "a", "a ab", "a a", "a ab b", "a ")] == [
+        False, True, True, False, False, False,
+    ]  # fmt: skip
+    single = labels_codec(["a", "a"], most=3)
+    assert single.most == 1 and not single.viable("a ") and labels_codec(["a b c"], most=2).most == 2
+
+
+def test_nine_targets_of_ten_decide_whether_labels_are_emoji() -> None:
+    assert labels_codec([*["✨"] * 9, "word"]).emoji and not labels_codec([*["✨"] * 8, "word"]).emoji
+    assert not labels_codec(["♡", "♪"]).emoji and labels_codec(["✨,📚"], separator=",").emoji
+    assert labels_codec([*["✨"] * 9, "word"]).canonical("word ✨") == "word ✨"
+
+
+def test_an_order_is_as_given_sorted_or_drawn() -> None:
+    codec = labels_codec(["c a b"])
+    assert codec.reorder("c a b", "as-given", Random(1)) == "c a b"
+    assert codec.reorder("c a b", "canonical", Random(1)) == "a b c"
+    assert codec.reorder("c a b", "shuffled", Random(1)) == " ".join(Random(1).sample(["c", "a", "b"], 3))
+    assert codec.join(["b", "a"]) == "b a" and codec.parse("b,a;c", ",") == ["b", "a;c"]

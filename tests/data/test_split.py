@@ -9,9 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terakoya.config import SplitConfig
-from terakoya.data.split import group_of, hash_position, is_stable, parse_split_name, split_examples, split_of
+from terakoya.data.split import (
+    group_of,
+    hash_position,
+    is_split_name,
+    is_stable,
+    parse_split_name,
+    split_examples,
+    split_of,
+)
 from terakoya.errors import DataError
-from terakoya.records import Example, Split, Turn
+from terakoya.records import Example, Split, Turn, fingerprint
 
 METHODS = ("hash", "exact", "stratified")
 
@@ -194,3 +202,118 @@ def test_a_group_has_the_same_position_in_every_version() -> None:
     found = [hash_position("雨"), hash_position("a b"), hash_position("雨", "2")]
     assert found == pytest.approx([0.57361021111075, 0.88108428439842, 0.45167096177721], abs=1e-12)
     assert [split_of("雨", dev=0.0, exam=found[0] + 1e-9), split_of("雨", dev=1e-9, exam=found[0])] == ["exam", "dev"]
+
+
+def _sides(split: Split) -> list[str]:
+    """The split of each row, in the order of their numbers."""
+    sides = {int(row.source): name for name in ("train", "dev", "exam") for row in getattr(split, name)}
+    return [sides[number] for number in sorted(sides)]
+
+
+def _numbered(rows: int, **more: str) -> list[Example]:
+    return [Example(str(number), "x", row=number + 1, **more) for number in range(rows)]
+
+
+def test_the_tail_is_the_exam_and_what_stands_before_it_dev() -> None:
+    split = split_examples(_numbered(20), how("tail", dev=0.1, exam=0.25))
+    assert _sides(split) == ["train"] * 13 + ["dev"] * 2 + ["exam"] * 5 and split.method == "tail"
+    sized = split_examples(_numbered(20), how("tail", dev_items=3, exam_items=1))
+    assert _sides(sized) == ["train"] * 16 + ["dev"] * 3 + ["exam"]
+
+
+@pytest.mark.parametrize("fold", range(4))
+def test_a_fold_is_a_quarter_of_the_positions_and_dev_the_one_behind_it(fold: int) -> None:
+    rows = _numbered(60)
+    split = split_examples(rows, how(folds=4, fold=fold, salt="s"))
+    numbers = [int(hash_position(row.source, "s") * 4) for row in rows]
+    wanted = {fold: "exam", (fold + 1) % 4: "dev"}
+    assert _sides(split) == [wanted.get(number, "train") for number in numbers]
+
+
+def test_a_fold_that_cannot_be_is_refused() -> None:
+    for folds, fold in ((2, 0), (3, 3), (4, 9)):
+        with pytest.raises(DataError) as caught:
+            split_examples(_numbered(20), how(folds=folds, fold=fold))
+        assert caught.value.what == f"there is no fold {fold} of {folds}"
+        assert caught.value.do == "Set split.folds to 3 or more and split.fold below it."
+    assert split_examples(_numbered(30), how(folds=3, fold=2)).train
+
+
+def test_the_hash_of_a_group_decides_with_the_salt() -> None:
+    rows = [*_numbered(40), Example("40", "x", group="own")]
+    split = split_examples(rows, how(dev=0.3, exam=0.2, salt="s"))
+    positions = [hash_position(row.group or row.source, "s") for row in rows]
+    assert _sides(split) == ["exam" if at < 0.2 else "dev" if at < 0.2 + 0.3 else "train" for at in positions]
+    assert split.method == "hash"
+
+
+def test_exact_sizes_are_filled_with_whole_groups_in_hash_order() -> None:
+    """Groups of two, and an exam of three: one group, and what is left goes on to the next group that fits."""
+    rows = [Example(str(number), "x", group=f"g{number // 2}") for number in range(16)]
+    rows.append(Example("16", "x", group="alone"))
+    split = split_examples(rows, how("exact", exam_items=3, dev_items=4, salt="z"))
+    order = sorted({row.group for row in rows}, key=lambda group: fingerprint("z", group))
+    left, sides = {"exam": 3, "dev": 4}, dict.fromkeys(order, "train")
+    for group in order:
+        size = 1 if group == "alone" else 2
+        side = next((name for name in ("exam", "dev") if left[name] >= size), "train")
+        sides[group] = side
+        left[side] = left.get(side, 99) - size
+    assert _sides(split) == [sides[row.group] for row in rows] and "train" in sides.values()
+
+
+def test_refusals_say_what_to_change() -> None:
+    """Rows are named with their numbers in the file, at most five of them."""
+    for made, what, do in (
+        (lambda: split_examples(_numbered(10), how("exact", exam_items=6, dev_items=4)),
+         "10 rows cannot give 6 for the exam and 4 for dev", "Lower split.exam or split.dev."),
+        (lambda: split_examples(_numbered(2), how()),
+         "2 examples in fewer than 3 groups cannot be split into train, dev and exam",
+         "Bring more examples, or name files of your own with task.dev and task.exam."),
+        (lambda: split_examples(_numbered(3), how("column"), split_column=["test", "dev", "val"]),
+         "the split leaves nothing to train on", "Lower split.dev and split.exam."),
+        (lambda: split_examples(_numbered(3), how("column")),
+         "the method 'column' needs a split column", "Name it with task.split."),
+        (lambda: split_examples(_numbered(8), how("column"), split_column=["train", *"abcdef", "dev"]),
+         "6 rows do not name a split (row 2: 'a', row 3: 'b', row 4: 'c', row 5: 'd', row 6: 'e')",
+         "Write train, dev or exam (test) in the split column."),
+        (lambda: parse_split_name("later"), "'later' is no name of a split",
+         "Write train, dev or exam (test) in the split column."),
+    ):  # fmt: skip
+        with pytest.raises(DataError) as caught:
+            made()
+        assert (caught.value.what, caught.value.do) == (what, do)
+    assert len(split_examples(_numbered(10), how("exact", exam_items=5, dev_items=4)).train) == 1
+    assert split_examples(_numbered(3), how("column"), split_column=["train", "dev", "dev"]).exam == ()
+
+
+def test_words_for_splits_in_any_case() -> None:
+    words = {
+        "train": "train", "Training": "train", "dev": "dev", "VAL": "dev", "valid": "dev", " validation ": "dev",
+        "exam": "exam", "Test": "exam", "eval": "exam",
+    }  # fmt: skip
+    assert {word: parse_split_name(word) for word in words} == words
+    assert all(map(is_split_name, words)) and not is_split_name("later") and not is_split_name("")
+
+
+def test_memorised_examples_outside_train_are_marked() -> None:
+    rows = _numbered(4)
+    split = split_examples(
+        rows, how("column"), split_column=["train", "dev", "exam", "exam"], memorised=lambda row: row.source != "3"
+    )
+    assert [row.source for row in split.train] == ["0", "1", "2"] and {row.subset for row in split.train} == {""}
+    assert [(row.source, row.subset) for row in split.dev] == [("1", "memorised")]
+    assert [(row.source, row.subset) for row in split.exam] == [("2", "memorised"), ("3", "")]
+
+
+def test_small_strata_are_pooled_and_the_others_divided_each() -> None:
+    """A stratum below ten rows cannot give a row to an exam of a tenth: six of five rows are cut as thirty."""
+    rows = [Example(str(number), f"small {number // 5}" if number < 30 else "large") for number in range(70)]
+    split = split_examples(rows, how("stratified", dev=0.1, exam=0.1))
+    large = [sum(row.target == "large" for row in part) for part in (split.train, split.dev, split.exam)]
+    assert large == [32, 4, 4] and (len(split.dev), len(split.exam)) == (7, 7)
+    ten = [Example(str(number), f"t{number // 10}") for number in range(30)]
+    each = split_examples(ten, how("stratified", dev=0.1, exam=0.1))
+    assert sorted(row.target for row in each.exam) == sorted(row.target for row in each.dev) == ["t0", "t1", "t2"]
+    none = split_examples(ten, how("stratified", dev=0.0, exam=0.0))
+    assert len(none.train) == 30

@@ -8,6 +8,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import pytest
 
 from terakoya.errors import BudgetError, CorruptError, DiskError, LockedError
 from terakoya.generation.teacher import ledger as ledgers
-from terakoya.generation.teacher.ledger import JOURNAL, Ledger
+from terakoya.generation.teacher.ledger import JOURNAL, CapReached, Ledger
+from terakoya.generation.teacher.ledger_batches import BatchLedger
 from terakoya.generation.teacher.ledger_index import INDEX, costs, update_index, usage
 from terakoya.generation.teacher.protocol import NoResponse, RawResponse, TeacherRequest, free_response
-from terakoya.generation.teacher.spending import NO_CAP, RequestCost, SpendingCap
+from terakoya.generation.teacher.spending import NO_CAP, RequestCost, Spending, SpendingCap, TeacherAccount
 from terakoya.records import Turn
 from terakoya.runs import Lock, journal
 
@@ -279,3 +281,226 @@ def test_a_second_generation_in_one_folder_is_refused(tmp_path: Path) -> None:
             generate(config, tmp_path, tmp_path / "data.jsonl")
     finally:
         lock.release()
+
+
+def told(number: int, teacher: str) -> TeacherRequest:
+    """A request to one of several teachers."""
+    return replace(request(number), teacher=teacher, namespace=teacher)
+
+
+async def pay(book: Ledger, asked: TeacherRequest, most: int, cost: RequestCost) -> None:
+    reservation = await book.reserve(asked, most)
+    book.record_response(reservation, free_response("🍎"))
+    book.record_cost(reservation, cost)
+
+
+def test_what_each_teacher_was_sent_is_counted_by_its_name(tmp_path: Path) -> None:
+    """While they are asked, and again when the journal is read."""
+    wanted = {
+        "a": TeacherAccount(Spending(7, 4, 0), requests=2, responses=2, tokens_in=14, tokens_out=5),
+        "b": TeacherAccount(Spending(0, 0, 20), requests=1),
+    }
+
+    async def go() -> None:
+        book = opened(tmp_path)
+        await pay(book, told(1, "a"), 10, RequestCost(7, "provider", 9, 2))
+        await pay(book, told(2, "a"), 10, RequestCost(4, "prices", 5, 3))
+        book.record_failure(await book.reserve(told(3, "b"), 20), NoResponse("cut", sent=True))
+        book.record_failure(await book.reserve(told(4, "b"), 30), NoResponse("refused", sent=False))
+        assert dict(book.accounts) == wanted
+        assert (book.requests, book.spent, book.reported, book.at_risk, book.committed) == (3, 11, 7, 20, 31)
+        await book.close()
+
+    asyncio.run(go())
+    again = opened(tmp_path)
+    assert dict(again.accounts) == wanted and (again.requests, again.committed) == (3, 31)
+
+
+def test_a_journal_without_names_belongs_to_the_first_teacher(tmp_path: Path) -> None:
+    """A generation that began with one teacher and has two now: what was spent counts for the first one's cap."""
+
+    async def go() -> None:
+        book = opened(tmp_path)
+        await pay(book, request(1), 10, RequestCost(7, "provider", 9, 2))
+        await book.reserve(request(2), 5)  # and then: killed
+        await book.close()
+        more = Ledger(tmp_path, caps={"old": SpendingCap(20)}, first_teacher="old", max_concurrent=4, max_tokens=8)
+        await pay(more, told(3, "old"), 8, RequestCost(8, "provider", 1, 1))
+        assert set(more.accounts) == {"old"} and more.accounts["old"] == TeacherAccount(
+            Spending(15, 0, 5), requests=3, responses=2, tokens_in=10, tokens_out=3
+        )
+        with pytest.raises(CapReached):
+            await more.reserve(told(4, "old"), 1)
+        await more.close()
+        nameless = opened(tmp_path)
+        assert {name: account.requests for name, account in nameless.accounts.items()} == {"": 2, "old": 1}
+        await nameless.close()
+
+    asyncio.run(go())
+
+
+def test_open_batches_without_a_name_belong_to_the_first_teacher(tmp_path: Path) -> None:
+    async def go() -> None:
+        book = BatchLedger(tmp_path, NO_CAP, max_concurrent=4, max_tokens=8)
+        await book.plan_batch("b1", [request(1), request(2)], [10, 15])
+        await book.plan_batch("b2", [told(3, "new")], [4])
+        await book.close()
+        more = BatchLedger(tmp_path, NO_CAP, first_teacher="old", max_concurrent=4, max_tokens=8)
+        assert list(more.open_batches_of("old")) == ["b1"] and list(more.open_batches_of("new")) == ["b2"]
+        assert not more.open_batches_of("") and list(more.open_batches) == ["b1", "b2"]
+        # What is open is neither spent nor at risk.
+        assert {name: one.spending.total for name, one in more.accounts.items()} == {"old": 0, "new": 0}
+        assert (more.accounts["old"].requests, more.committed, more.at_risk) == (2, 29, 0)
+        held = more.take_open("b1", f"{request(2).key}.1")
+        assert held is not None and (held.teacher, held.max_cost) == ("old", 15)
+        more.record_failure(held, NoResponse("expired", sent=True))
+        assert (more.accounts["old"].spending.at_risk, more.at_risk, more.committed) == (15, 15, 29)
+        await more.close()
+
+    asyncio.run(go())
+
+
+def test_the_money_of_a_teacher_is_a_cap_of_its_own(tmp_path: Path) -> None:
+    """What is spent, at risk and reserved by this teacher counts; the others go on."""
+
+    async def go() -> None:
+        caps = {"a": SpendingCap(30)}
+        book = Ledger(tmp_path, SpendingCap(1000), caps=caps, max_concurrent=4, max_tokens=8)
+        await pay(book, told(1, "a"), 10, RequestCost(9, "provider"))
+        book.record_failure(await book.reserve(told(2, "a"), 11), NoResponse("cut", sent=True))
+        await pay(book, told(3, "b"), 500, RequestCost(500, "provider"))
+        with pytest.raises(CapReached) as caught:
+            await book.reserve(told(4, "a"), 11)
+        assert caught.value.what == "the next request may cost 0.000000, and 0.000000 is left"
+        assert caught.value.do.startswith("Raise teacher.pool.a.budget or teacher.pool.a.requests and run the same")
+        assert caught.value.where == str(tmp_path / JOURNAL)
+        await pay(book, told(4, "a"), 10, RequestCost(10, "provider"))
+        with pytest.raises(CapReached):
+            await book.reserve(told(5, "a"), 1)
+        await pay(book, told(6, "b"), 470, RequestCost(470, "provider"))
+        with pytest.raises(BudgetError) as whole:
+            await book.reserve(told(7, "b"), 1)
+        assert not isinstance(whole.value, CapReached)
+        assert whole.value.do.startswith("Raise teacher.budget or teacher.requests and run the same command")
+        await book.close()
+
+    asyncio.run(go())
+
+
+def test_the_requests_of_a_teacher_are_a_cap_of_their_own(tmp_path: Path) -> None:
+    async def go() -> None:
+        caps = {"a": SpendingCap(None, 2)}
+        book = Ledger(tmp_path, NO_CAP, caps=caps, max_concurrent=4, max_tokens=8)
+        for number in range(3):
+            await pay(book, told(number, "b"), 1, RequestCost(1, "provider"))
+        for number in (3, 4):
+            await pay(book, told(number, "a"), 1, RequestCost(1, "provider"))
+        with pytest.raises(CapReached, match="all 2 requests are used"):
+            await book.reserve(told(5, "a"), 1)
+        await pay(book, told(6, "b"), 1, RequestCost(1, "provider"))
+        await book.close()
+
+    asyncio.run(go())
+
+
+def test_a_teacher_waits_for_its_own_pending_requests_alone(tmp_path: Path) -> None:
+    """What another teacher has open can free nothing of this one's cap; what it has open itself can."""
+
+    async def go() -> None:
+        caps = {"a": SpendingCap(10), "b": SpendingCap(100)}
+        book = Ledger(tmp_path, SpendingCap(1000), caps=caps, max_concurrent=4, max_tokens=8)
+        first = await book.reserve(told(1, "a"), 8)
+        second = asyncio.ensure_future(book.reserve(told(2, "a"), 8))
+        await asyncio.sleep(0.01)
+        assert not second.done()
+        book.record_cost(first, RequestCost(2, "provider"))
+        held = await asyncio.wait_for(second, 5)
+        book.record_cost(held, RequestCost(8, "provider"))
+        await book.reserve(told(3, "b"), 8)
+        with pytest.raises(CapReached):
+            await asyncio.wait_for(book.reserve(told(4, "a"), 1), 5)
+        await book.close()
+
+    asyncio.run(go())
+
+
+def test_the_whole_waits_for_any_pending_request(tmp_path: Path) -> None:
+    async def go() -> None:
+        book = Ledger(tmp_path, SpendingCap(10), max_concurrent=4, max_tokens=8)
+        first = await book.reserve(told(1, "a"), 8)
+        second = asyncio.ensure_future(book.reserve(told(2, "b"), 8))
+        await asyncio.sleep(0.01)
+        assert not second.done()
+        book.record_failure(first, NoResponse("refused", sent=False))
+        held = await asyncio.wait_for(second, 5)
+        assert (held.teacher, held.max_cost, book.committed, book.requests) == ("b", 8, 8, 1)
+        with pytest.raises(BudgetError, match=r"0\.000000 is left"):
+            book.record_cost(held, RequestCost(8, "provider"))
+            await book.reserve(told(3, "b"), 3)
+        await book.close()
+
+    asyncio.run(go())
+
+
+def test_a_response_that_cost_more_than_reserved_is_an_overrun_of_its_teacher(tmp_path: Path) -> None:
+    """The largest one counts; without any limit of money there is nothing to overrun."""
+
+    async def go() -> None:
+        book = Ledger(tmp_path, NO_CAP, caps={"a": SpendingCap(1000)}, max_concurrent=4, max_tokens=8)
+        for number, (teacher, cost) in enumerate([("a", 13), ("a", 17), ("a", 12), ("b", 90)]):
+            await pay(book, told(number, teacher), 10, RequestCost(cost, "provider"))
+        assert (book.overrun("a"), book.overrun("b"), book.overrun()) == (7, 0, 0)
+        await book.close()
+        whole = Ledger(tmp_path, SpendingCap(1000), max_concurrent=4, max_tokens=8)
+        await pay(whole, told(9, "b"), 10, RequestCost(11, "provider"))
+        assert (whole.overrun("a"), whole.overrun("b")) == (0, 1)
+        await whole.close()
+
+    asyncio.run(go())
+
+
+def test_what_was_spent_is_said_in_one_sentence(tmp_path: Path) -> None:
+    """In units of the currency: reported, estimated, and at risk, where reservations count as well."""
+
+    async def go() -> None:
+        book = opened(tmp_path, SpendingCap(10_000_000_000, 5))
+        await pay(book, request(1), 2_000_000_000, RequestCost(1_500_000_000, "provider"))
+        await pay(book, request(2), 2_000_000_000, RequestCost(250_000_000, "reserved"))
+        book.record_failure(await book.reserve(request(3), 1_000_000), NoResponse("cut", sent=True))
+        await book.reserve(request(4), 2_000_000)
+        sentence = (
+            "Spent 1.753000{}: 1.500000 charged as reported, 0.250000 charged as estimated, 0.003000 at risk (sent "
+            "without a usable outcome; counts as spent)."
+        )
+        assert str(book.summary()) == sentence.format("") and str(book.summary("EUR")) == sentence.format(" EUR")
+        with pytest.raises(TimeoutError):  # while a request is open its money may still be freed
+            await asyncio.wait_for(book.reserve(request(5), 9_000_000_000), 0.02)
+        await book.close()
+
+    asyncio.run(go())
+    again = opened(tmp_path, SpendingCap(10_000_000_000, 5))
+
+    async def refused() -> None:
+        with pytest.raises(BudgetError) as caught:
+            await again.reserve(request(5), 9_000_000_000)
+        assert caught.value.what == "the next request may cost 9.000000, and 8.247000 is left"
+        assert caught.value.saved.startswith("2 responses are kept. Spent 1.753000: 1.500000 charged as reported")
+        await again.close()
+
+    asyncio.run(refused())
+
+
+def test_attempts_are_counted_by_request(tmp_path: Path) -> None:
+    async def go() -> None:
+        book = opened(tmp_path)
+        for _ in range(2):
+            book.record_failure(await book.reserve(request(1), 10), NoResponse("cut", sent=True))
+        await book.reserve(request(2), 10)
+        assert [book.attempts(request(number).key) for number in (1, 2, 3)] == [2, 1, 0]
+        await book.close()
+
+    asyncio.run(go())
+    again = opened(tmp_path)
+    assert [again.attempts(request(number).key) for number in (1, 2, 3)] == [2, 1, 0]
+    assert (tmp_path / ".reserve").stat().st_size == 4 * (64 * 1024 + 32 * 8)
+    assert (tmp_path / JOURNAL).stat().st_mode & 0o777 == 0o600

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -366,6 +367,76 @@ def test_a_config_with_auto_left_in_it_is_refused() -> None:
     model = small_model()
     with pytest.raises(ConfigError, match=r"not resolved: .*learning_rate"):
         _train(model, TrainConfig(steps=3))
+
+
+def test_a_step_reports_totals_and_dev_values_where_there_are_any() -> None:
+    """Tokens add up, seconds never fall, and dev stands at every fifth step."""
+    model = small_model()
+    steps: list[Step] = []
+    result = _train(model, recipe(model, steps=12), evaluate=lambda step: {"exact": step / 100}, on_step=steps.append)
+    assert [step.step for step in steps] == list(range(1, 13))
+    assert {step.step: step.dev for step in steps if step.dev} == {
+        5: {"exact": 0.05},
+        10: {"exact": 0.1},
+        12: {"exact": 0.12},
+    }
+    assert all(one.tokens < two.tokens and one.seconds <= two.seconds for one, two in pairwise(steps))
+    assert (result.steps, result.stopped, result.best_step, result.best) == (12, "steps", 12, {"exact": 0.12})
+    assert result.tokens == steps[-1].tokens and result.seconds >= steps[-1].seconds
+
+
+def test_a_checkpoint_holds_these_facts() -> None:
+    """The names are a format: checkpoints of older versions go on."""
+    model = small_model()
+    states: list[TrainState] = []
+    dev = {5: 0.4, 10: 0.3, 15: 0.2, 20: 0.1}
+    config = recipe(model, patience=9)
+    _train(model, config, evaluate=lambda step: {"exact": dev[step]}, save=states.append, guards=[_CountingGuard(99)])
+    first, second = states[0].facts, states[1].facts
+    assert set(first) == {
+        "looked", "seconds", "tokens", "best_step", "best", "last", "waited", "solved", "why", "parts", "pending",
+        "guards", "best_is",
+    }  # fmt: skip
+    assert [first[name] for name in ("looked", "best_step", "best", "last", "waited", "solved", "why", "pending")] == [
+        5, 5, {"exact": 0.4}, {"exact": 0.4}, 0, 0, None, None,
+    ]  # fmt: skip
+    assert [second[name] for name in ("looked", "best_step", "best", "last", "waited")] == [
+        10, 5, {"exact": 0.4}, {"exact": 0.3}, 1,
+    ]  # fmt: skip
+    assert (first["parts"], first["guards"], second["guards"]) == (
+        1,
+        {"counting": {"count": 5}},
+        {"counting": {"count": 10}},
+    )
+    assert "best_is" not in second and any(name.startswith("best/") for name in states[1].tensors)
+
+
+def test_guards_that_are_switched_off_say_nothing() -> None:
+    model = small_model()
+    found: list[Finding] = []
+    config = recipe(model, guards=False)
+    result = _train(model, config, guards=[_CountingGuard(3)], on_finding=found.append)
+    assert (result.steps, result.stopped, found) == (20, "steps", [])
+
+
+def test_an_interrupted_training_says_what_is_saved() -> None:
+    for save, saved in ((lambda state: None, "Everything up to step 5 is saved."), (None, "Nothing was saved.")):
+        model = small_model()
+
+        def evaluate(step: int) -> Mapping[str, float]:
+            os.kill(os.getpid(), signal.SIGINT)
+            return {"exact": 0.0}
+
+        with pytest.raises(Interrupted) as caught:
+            _train(model, recipe(model), evaluate=evaluate, save=save)
+        assert (caught.value.what, caught.value.saved) == ("interrupted at step 5 of 20", saved)
+
+
+def test_patience_counts_evaluations_without_a_gain_in_a_row() -> None:
+    model = small_model()
+    dev = dict(zip(range(5, 65, 5), [0.1, 0.1, 0.2, 0.2, 0.2, 0.2, 0.9], strict=False))
+    result = _train(model, recipe(model, steps=60, patience=3), evaluate=lambda step: {"exact": dev[step]})
+    assert (result.stopped, result.steps, result.best_step) == ("patience", 30, 15)
 
 
 class TestNonFinite:
