@@ -171,6 +171,16 @@ def small_bounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_bounds")
+def test_a_source_with_more_rows_than_are_kept_leaves_both_samples_alike(tmp_path: Path) -> None:
+    """Halved only once for a row, the sample of one way was larger than it may be."""
+    path, config = tmp_path / "table.csv", make_config({"task": {"data": "table.csv"}})
+    for source in ("コーヒー", "カレー", "紅茶", "水", "本", "山", "川", "犬", "猫", "鳥", "花", "空"):
+        rows = [*(f"文{number}" for number in range(10)), *[source] * 25]
+        path.write_text("target,source\n" + "".join(f"1,{row}\n" for row in rows), encoding="utf-8")
+        assert list(audit_module._stream_findings(path, config)) == by_rows(path, config), source
+
+
+@pytest.mark.usefixtures("small_bounds")
 def test_blocks_say_what_rows_say(tmp_path: Path) -> None:
     """Over random tables (`make audit-tables` for ten thousand), near copies in a sample by MinHash among them, some in
     two files. Both ways are taken by many of them."""

@@ -58,7 +58,7 @@ class Duplicates:
         self.rows.append(example.row)
         subset = self.subsets.setdefault(example.subset, min(len(self.subsets), 84))
         self.split_numbers.append(_NUMBER[row.split] + 3 * subset)
-        if len(self.forms) > line.FINGERPRINTS_KEPT:
+        while len(self.forms) > line.FINGERPRINTS_KEPT:  # one source may have more rows than are kept
             self._thin()
 
     def add_block(self, block: RowBlock) -> None:
