@@ -134,6 +134,9 @@ def test_a_fault_of_an_installed_codec_is_named_after_it(monkeypatch: pytest.Mon
     _install(monkeypatch, lambda more: TextCodec())
     with pytest.raises(PluginError, match=r"the codec 'theirs' is called with \(\), and it takes \(more\)"):
         choose_codec("theirs", ())
+    _install(monkeypatch, type)  # written in C, it does not say what it takes
+    with pytest.raises(PluginError, match="the codec 'theirs'"):
+        choose_codec("theirs", ())
     _install(monkeypatch, 7)
     with pytest.raises(PluginError, match=r"the codec 'theirs' must be a function of \(\), and is of type int"):
         choose_codec("theirs", ())

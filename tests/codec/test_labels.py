@@ -174,7 +174,7 @@ def test_a_refused_set_of_labels_says_why() -> None:
 def test_a_counted_set_announces_its_size() -> None:
     codec = labels_codec(["a ab b", "c"], counted=True)
     assert codec.write("b a b") == "2 b a" and codec.read("2 b a") == "a b" and codec.name == "labels+count"
-    assert [codec.read(raw) for raw in ("", "1", "1 b a", "3 b a", "2 b x", "b a")] == [None] * 6
+    assert [codec.read(raw) for raw in ("", "1", "1 b a", "3 b a", "2 b x", "2 b b", "b a")] == [None] * 7
     assert [codec.complete(raw) for raw in ("2 b a", "1 b a", "2 b b", "0", "", "3 a ab b")] == [
         True, False, False, False, False, True,
     ]  # fmt: skip

@@ -376,6 +376,7 @@ def test_a_property_is_named_with_the_p_of_fisher() -> None:
     assert found.rows == tuple(range(2, 10)) and found.p == pytest.approx(2 * p)
     (fourth,) = named_properties(items, 4)
     assert fourth.p == pytest.approx(8 * p)
+    assert named_properties([]) == [] and list(find_properties([])) == []
     assert named_properties([_item("A", "t", "t")] * 9) == [] and named_properties([_item("A", "t", "x")]) == []
 
 

@@ -67,7 +67,7 @@ def choose_codec(kind: str, targets: Sequence[str], *, notation: str = "", separ
     """
     name = kind or "text"
     factory = CODECS.get(name) or _installed(name)
-    known = inspect.signature(factory).parameters
+    known = _parameters(factory)
     if notation and "notation" not in known:
         raise ConfigError(
             _("'notation' says how numbers are written, but the codec is '{kind}'", kind=name),
@@ -119,7 +119,7 @@ def _installed(name: str) -> CodecFactory:
 
 
 def _parameters(factory: Any) -> tuple[str, ...]:
-    """Those options of `choose_codec` that a factory takes."""
+    """Those options of `choose_codec` that a factory takes; none where it does not say what it takes."""
     try:
         known = inspect.signature(factory).parameters
     except (TypeError, ValueError):

@@ -111,6 +111,8 @@ class LabelsCodec:
             found = self.parse(" ".join(pieces), separator="")
         except DataError:
             return None
+        if self.counted and len(found) != len(pieces):  # one of them twice
+            return None
         return " ".join(sorted(found)) if self.legal.issuperset(found) else None
 
     def canonical(self, target: str) -> str:

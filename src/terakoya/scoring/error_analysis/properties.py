@@ -78,6 +78,8 @@ def find_properties(items: Sequence[ErrorItem]) -> list[Property]:
 
     items  of the exam
     """
+    if not items:
+        return []
     found = [
         *_kinds_of_character(items),
         *_lengths(items),

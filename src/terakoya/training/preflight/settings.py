@@ -125,7 +125,9 @@ def _ineffective_in_model(config: Config, context: SettingContext) -> Reasons:
         )
     else:
         why = _("a pretrained model has its own shape")
-        yield from _for_keys("model", _BUILT_IN, why)
+        # An experiment for either kind of model may name the family that the base has anyway.
+        meant = config.model.family == context.family
+        yield from _for_keys("model", (key for key in _BUILT_IN if not (meant and key == "family")), why)
         if context.family == "encoder-decoder":
             yield "model.template", _("an encoder-decoder has no chat turns")
         if config.model.new_tokens == "none":
