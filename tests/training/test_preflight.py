@@ -21,7 +21,7 @@ from terakoya.models.protocol import Batch, Outputs, Pair
 from terakoya.records import Example, Finding, Split
 from terakoya.task import Task
 from terakoya.training.defaults import resolve
-from terakoya.training.preflight import preflight, resources, show_tokens
+from terakoya.training.preflight import preflight, resources, settings, show_tokens
 from terakoya.training.preflight.embeddings import max_weight_change
 from terakoya.training.prepare import TrainingSetup
 
@@ -270,6 +270,17 @@ def test_what_a_set_head_does_not_use_is_refused() -> None:
         "model.layers", "model.family", "model.max_target", "decode.method", "decode.beams", "decode.temperature",
         "decode.constrained", "decode.max_tokens",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(("family", "found"), [("decoder", False), ("encoder-decoder", True)])
+def test_the_family_that_a_base_has_anyway_is_no_fault(family: str, found: bool) -> None:
+    """`martian` is for the built-in model and for any causal base, and names the family for the former."""
+    setup, _ = _setup()
+    config = setup.config.model_copy(update={"model": ModelConfig(base="a-base", family=family)})  # type: ignore[arg-type]
+    flags = dict.fromkeys(("built_in", "plugin", "labels", "drawn", "reverse", "replicas"), False)
+    context = settings.SettingContext(head="sequence", family="decoder", dev=True, **flags)
+    keys = {key for key, _why in settings._ineffective_settings(config, context)}
+    assert ("model.family" in keys) is found and "model.width" in keys
 
 
 def test_settings_with_an_effect_are_accepted() -> None:
