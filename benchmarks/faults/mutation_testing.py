@@ -61,6 +61,7 @@ also_copy = {json.dumps([name for name in COPIED if name not in ("src", "tests",
 track_dependencies = false
 """
 KILLED, SURVIVED, NOT_TESTED = "killed", "survived", "no test reaches it"
+UNDECIDED = "no outcome"  # its tests hung or died
 
 
 def copy_repository(folder: Path) -> None:
@@ -96,8 +97,9 @@ def results(folder: Path) -> dict[str, int | None]:
 
 
 def state(exit_code: int) -> str:
-    """What the exit code of a mutant's tests means: 5 and 33 mean that no test reaches the function."""
-    return {0: SURVIVED, 5: NOT_TESTED, 33: NOT_TESTED}.get(exit_code, KILLED)
+    """What the exit code of a mutant's tests means: 1 is a failed test, 5 and 33 mean that no test reaches the
+    function. What hangs until its time is over or dies of a signal is counted apart: the fault may be the machine's."""
+    return {0: SURVIVED, 1: KILLED, 5: NOT_TESTED, 33: NOT_TESTED}.get(exit_code, UNDECIDED)
 
 
 def is_message(diff: str) -> bool:
@@ -127,7 +129,8 @@ def page(states: Mapping[str, str], survivors: Mapping[str, str], seconds: float
     return (
         f"# Mutation testing\n\n{machine_summary(('mutmut', 'pytest'))}; {seconds / 60:.0f} minutes, seed {seed}.\n\n"
         f"**{killed} of {len(values)} mutants killed ({killed / len(values):.1%})**; {messages} survivors change "
-        f"only the text or fields of a message: {killed / without:.1%} without them.\n\n"
+        f"only the text or fields of a message: {killed / without:.1%} without them. Tests that hung or died, which "
+        f"count as not killed: {values.count(UNDECIDED)}.\n\n"
         + markdown_table(("module", "mutants", "killed", "share"), rows)
         + f"\n## Survivors\n\n{shown}"
     )
