@@ -95,7 +95,7 @@ def read_runs() -> Iterator[dict[str, Any]]:
 
 
 def _earlier(found: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Runs that were written down before, of whom there is no folder any more."""
+    """Runs that were written down before, of which there is no folder any more."""
     file, there = RESULTS / "few_rows.json", {_identity(one) for one in found}
     for one in read_json(file)["runs"] if file.is_file() else ():
         if _identity(one) not in there:
